@@ -1,0 +1,1 @@
+"""Example PyWPS service: ordinary processes on real data, see README.md."""

@@ -1,0 +1,31 @@
+"""``python -I -m joblauncher --digest SHA256 JOB_FOLDER``: the last line of every batch script."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+from joblauncher.jobdir import JobDir
+from joblauncher.run import main
+
+
+def command() -> int:
+    """Parse the command line and run the job; the exit code."""
+    parser = argparse.ArgumentParser(prog="joblauncher", description=__doc__)
+    parser.add_argument("folder", type=Path, help="the job's folder on the shared file system")
+    parser.add_argument("--digest", required=True, help="SHA-256 of the job's dump")
+    parser.add_argument("--attempt", type=int, default=0, help="which start of the job this is")
+    parser.add_argument(
+        "--path", action="append", default=[], help="a folder with modules of the service"
+    )
+    arguments = parser.parse_args()
+    os.umask(0o077)
+    sys.path.extend(arguments.path)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s joblauncher: %(message)s")
+    return main(JobDir(arguments.folder), arguments.digest, arguments.attempt)
+
+
+sys.exit(command())

@@ -1,0 +1,119 @@
+"""The WPS status document as XML: read its state, or replace the state and keep the rest.
+
+PyWPS renders the document while a process lives. When there is no process (any more) to do so, its
+last document is taken and only ``wps:Status`` is written anew (WPS 1.0.0, OGC 05-007r7, clause
+10.3.2).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+
+from lxml import etree
+
+WPS = "http://www.opengis.net/wps/1.0.0"
+OWS = "http://www.opengis.net/ows/1.1"
+_STATE = re.compile(r"Process(Accepted|Started|Paused|Succeeded|Failed)")
+#: Characters that XML 1.0 (section 2.2) cannot hold.
+_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a status document says.
+
+    Attributes:
+        state: ``accepted``, ``started``, ``paused``, ``succeeded`` or ``failed``.
+        percent: 0 to 100.
+        message: the words, of the exception if it failed.
+    """
+
+    state: str
+    percent: int
+    message: str
+
+
+class DocumentError(ValueError):
+    """Not a status document."""
+
+
+def utc(seconds: float | None = None) -> str:
+    """Seconds since the epoch (default: now) as ``xs:dateTime`` in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def parse(document: bytes) -> Status:
+    """Read the state of a status document.
+
+    Raises:
+        DocumentError: it has none.
+    """
+    element = _status(_tree(document))
+    for child in element:
+        found = _STATE.fullmatch(etree.QName(child).localname)
+        if found:
+            state = found[1].lower()
+            text = "".join(str(part) for part in child.itertext()).strip()
+            percent = 100 if state in ("succeeded", "failed") else child.get("percentCompleted", 0)
+            return Status(state, int(percent), text)
+    raise DocumentError("the status document has no state")
+
+
+def replace(document: bytes, status: Status) -> bytes:
+    """The same document in another state; outputs are dropped unless it succeeded.
+
+    Raises:
+        DocumentError: not a status document.
+    """
+    root = _tree(document)
+    element = _status(root)
+    for child in list(element):
+        element.remove(child)
+    element.set("creationTime", utc())
+    message = _FORBIDDEN.sub("\ufffd", status.message)
+    child = etree.SubElement(element, f"{{{WPS}}}Process{status.state.capitalize()}")
+    if status.state == "failed":
+        report = etree.SubElement(child, f"{{{WPS}}}ExceptionReport")
+        exception = etree.SubElement(
+            report, f"{{{OWS}}}Exception", exceptionCode="NoApplicableCode"
+        )
+        exception.set("locator", "None")
+        etree.SubElement(exception, f"{{{OWS}}}ExceptionText").text = message
+    else:
+        child.text = message
+        if status.state != "succeeded":
+            child.set("percentCompleted", str(min(status.percent, 99)))
+    if status.state != "succeeded":
+        for outputs in root.findall(f"{{{WPS}}}ProcessOutputs"):
+            root.remove(outputs)
+    return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8"))
+
+
+def _tree(document: bytes) -> etree._Element:
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, huge_tree=True, strip_cdata=False
+    )
+    try:
+        return etree.fromstring(document, parser)
+    except etree.XMLSyntaxError as error:
+        raise DocumentError(f"the status document is not XML: {error}") from None
+
+
+def _status(root: etree._Element) -> etree._Element:
+    element = root.find(f"{{{WPS}}}Status")
+    if element is None:
+        raise DocumentError("the status document has no wps:Status")
+    return element
+
+
+def with_location(document: bytes, url: str) -> bytes:
+    """The same document with a ``statusLocation``.
+
+    Raises:
+        DocumentError: not a status document.
+    """
+    root = _tree(document)
+    root.set("statusLocation", url)
+    return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8"))

@@ -1,0 +1,161 @@
+"""The dump file: a plain-text header, then process and request as dill wrote them.
+
+The header can be read with ``head -2`` and without running anything; all that is plain data is in
+it. The file's SHA-256 travels to
+the node by another way (inside the batch script, which the scheduler spools itself), so bytes that
+this service did not write for this job are never unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import platform
+import stat
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+MAGIC = b"pywps-hpc job 1\n"
+
+
+class PayloadError(Exception):
+    """The dump cannot be used; the message is for the user and names no path."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What must fit before anything is loaded.
+
+    Attributes:
+        job: the job id.
+        process: the process identifier.
+        python, dill, pywps: versions of the service that wrote the dump.
+        sync: whether the client waits for the answer on its connection.
+        status_url: where the service shows the status document.
+        http: the request as it came in, credentials taken out: ``method``, ``path``, ``base_url``,
+            ``query``, ``headers`` (pairs), ``remote_addr``.
+        config: the service's effective PyWPS configuration without secrets, by section.
+    """
+
+    job: str
+    process: str
+    python: str
+    dill: str
+    pywps: str
+    sync: bool = False
+    status_url: str = ""
+    http: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def versions() -> dict[str, str]:
+    """The versions that a dump depends on, of this interpreter."""
+    return {
+        "python": platform.python_version(),
+        "dill": version("dill"),
+        "pywps": version("pywps"),
+    }
+
+
+def pack(header: Header, content: Any) -> bytes:
+    """The bytes of a dump file.
+
+    Raises:
+        PayloadError: something in the content cannot travel; the message says what.
+    """
+    import dill
+
+    try:
+        # recurse: of the globals of a function in __main__ only those that it uses travel, not the
+        # whole service.
+        body = dill.dumps(content, protocol=4, recurse=True)
+    except Exception as error:  # pickling runs foreign code, which may raise anything
+        raise PayloadError(f"the process cannot be sent to the batch system: {error}") from error
+    return MAGIC + json.dumps(asdict(header), sort_keys=True).encode() + b"\n" + bytes(body)
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 (FIPS 180-4), hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read(path: Path, expected_digest: str) -> bytes:
+    """Read a dump file once and make sure that it is the one the service wrote.
+
+    Raises:
+        PayloadError: missing, not a plain file of this account, writable by others, or changed.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise PayloadError(f"the job's dump cannot be read: {error.strerror}") from None
+    with os.fdopen(descriptor, "rb") as file:
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise PayloadError("the job's dump is not a plain file")
+        if facts.st_uid != os.geteuid():
+            raise PayloadError("the job's dump belongs to another account")
+        if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PayloadError("the job's dump can be changed by others")
+        data = file.read()
+    if not hmac.compare_digest(digest(data), expected_digest):
+        raise PayloadError("the job's dump is not the one that the service wrote")
+    return data
+
+
+def unpack_header(data: bytes) -> tuple[Header, bytes]:
+    """Split a dump into its header and the bytes for dill.
+
+    Raises:
+        PayloadError: not a dump of this format.
+    """
+    if not data.startswith(MAGIC):
+        raise PayloadError("the job's dump has a format that this launcher does not know")
+    line, _, body = data[len(MAGIC) :].partition(b"\n")
+    try:
+        return Header(**json.loads(line)), body
+    except (ValueError, TypeError):
+        raise PayloadError("the job's dump has a damaged header") from None
+
+
+def check(header: Header, job_id: str) -> None:
+    """Refuse a dump that is another job's, or that this interpreter cannot load.
+
+    Code objects that dill wrote under one Python crash another one, so the versions must agree up
+    to the minor number.
+
+    Raises:
+        PayloadError: naming both versions and what to do.
+    """
+    if header.job != job_id:
+        raise PayloadError("the job's dump was written for another job")
+    for name, reads in versions().items():
+        wrote = getattr(header, name)
+        if wrote.split(".")[:2] != reads.split(".")[:2]:
+            raise PayloadError(
+                f"environment mismatch: the service runs {name} {wrote}, the compute environment "
+                f"has {name} {reads}; the image must be built with the service's versions"
+            )
+
+
+def load(body: bytes) -> Any:
+    """Unpickle what :func:`pack` wrote.
+
+    Raises:
+        PayloadError: naming the module that is missing here, or what else went wrong.
+    """
+    import dill
+
+    try:
+        return dill.loads(body)
+    except ModuleNotFoundError as error:
+        raise PayloadError(
+            f"the compute environment lacks the Python module {error.name!r} of this process"
+        ) from error
+    except Exception as error:
+        kind = type(error).__name__
+        raise PayloadError(f"the process could not be loaded: {kind}: {error}") from error

@@ -1,0 +1,138 @@
+"""The response object that a process sees: PyWPS's own, with the truth in its documents.
+
+Used on both sides: the web server renders the *accepted* document with it, the compute node all
+later ones.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from jinja2 import PackageLoader
+from pywps.inout.array_encode import ArrayEncoder
+from pywps.response import RelEnvironment
+from pywps.response.execute import ExecuteResponse
+from pywps.response.status import WPS_STATUS
+from pywps.translations import get_translation
+
+from joblauncher import documents
+
+_CDATA = re.compile(r"\A<!\[CDATA\[(.*)\]\]>\Z", re.DOTALL)
+#: What of an output is worth keeping beside the document.
+_OUTPUT_FACTS = (
+    *("identifier", "title", "type", "mimetype", "encoding", "schema", "href"),
+    *("data", "data_type", "uom", "bbox", "crs", "dimensions"),
+)
+#: Called with every new document: its XML, and the response that it came from.
+Publish = Callable[[bytes, "JobResponse"], None]
+
+
+@functools.cache
+def _templates() -> Any:
+    """PyWPS compiles its templates anew for each response; once a process is enough."""
+    environment = RelEnvironment(
+        loader=PackageLoader("pywps", "templates"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+    )
+    environment.globals.update(get_translation=get_translation)
+    return environment
+
+
+class JobResponse(ExecuteResponse):  # type: ignore[misc]
+    """An Execute response whose documents go to ``publish`` instead of PyWPS's storage.
+
+    Args:
+        wps_request: the parsed request.
+        uuid: the job id.
+        process: the process to run.
+        status_url: where the service shows the status document.
+        publish: receives each document; ``None`` keeps them here.
+    """
+
+    def __init__(
+        self,
+        wps_request: Any,
+        uuid: Any,
+        *,
+        process: Any,
+        status_url: str,
+        publish: Publish | None = None,
+    ) -> None:
+        super().__init__(wps_request, uuid, process=process)
+        self.store_status_file: bool = False
+        self.template_env = _templates()
+        self.status_url = status_url
+        self.publish = publish
+        self.facts: dict[str, Any] = {}
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """What the document's template is filled with."""
+        stored, self.store_status_file = self.store_status_file, False
+        try:
+            facts: dict[str, Any] = super().json
+        finally:
+            self.store_status_file = stored
+        if stored:
+            facts["status_location"] = self.status_url
+        self.facts = facts
+        return facts
+
+    @property
+    def state(self) -> str:
+        """``accepted``, ``started``, ``paused``, ``succeeded`` or ``failed``."""
+        return str(WPS_STATUS._fields[self.status]).lower()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the process succeeded or failed."""
+        return self.status in (WPS_STATUS.SUCCEEDED, WPS_STATUS.FAILED)
+
+    def output_facts(self) -> list[dict[str, Any]]:
+        """The outputs of a success as plain data."""
+        outputs = [
+            {key: output[key] for key in _OUTPUT_FACTS if output.get(key) not in (None, "")}
+            for output in self.facts.get("outputs", ())
+        ]
+        for output in outputs:
+            if isinstance(output.get("data"), str):
+                output["data"] = _CDATA.sub(r"\1", output["data"])
+        plain: list[dict[str, Any]] = json.loads(json.dumps(outputs, cls=_Plain))
+        return plain
+
+    def render(self) -> bytes:
+        """The status document in XML, whatever form the client's answer has."""
+        if self.content_type and "json" in self.content_type:
+            template = self.template_env.get_template(f"{self.version}/execute/main.xml")
+            return str(template.render(**self.facts)).encode()
+        return str(self.doc).encode()
+
+    def _process_accepted(self) -> dict[str, Any]:
+        # PyWPS labels local time as UTC.
+        status: dict[str, Any] = super()._process_accepted()
+        return status | {"time": documents.utc()}
+
+    def _update_status(
+        self, status: int, message: str, status_percentage: float, clean: bool = True
+    ) -> None:
+        """Called by PyWPS; unlike its own, this asks no database and removes no folder."""
+        self.message = message
+        self.status = status
+        self.status_percentage = status_percentage
+        self._update_status_doc()
+        if self.publish is not None:
+            self.publish(self.render(), self)
+
+
+class _Plain(ArrayEncoder):  # type: ignore[misc]
+    def default(self, obj: Any) -> Any:
+        try:
+            return super().default(obj)
+        except TypeError:
+            return str(obj)

@@ -1,0 +1,215 @@
+"""``pywps-hpc``: what an administrator runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pywps_hpc import __version__, settings
+from pywps_hpc.jobs import ACTIVE, Job, JobStore, Wish
+from pywps_hpc.spool import Spool, is_job_id
+
+CONFIG = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="PYWPS_CFG",
+    required=True,
+    help="The service's PyWPS configuration file (default: $PYWPS_CFG).",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pywps-hpc")
+def commands() -> None:
+    """Run the processes of a PyWPS service on an HPC cluster."""
+
+
+@commands.command()
+@click.argument("application", metavar="MODULE:APP")
+@CONFIG
+@click.option("--bind", default="127.0.0.1:5000", show_default=True, metavar="HOST:PORT")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1))
+@click.option("--threads", default=16, show_default=True, type=click.IntRange(1))
+def serve(application: str, config: Path, bind: str, workers: int, threads: int) -> None:
+    """Serve an existing PyWPS application: web server and dispatcher in one command."""
+    from pywps_hpc.serve import Child, supervise
+
+    _load(config)
+    web = ["web", application, "--bind", bind, "--workers", str(workers), "--threads", str(threads)]
+    where = ["--config", str(config.absolute())]
+    dispatch = Child("dispatcher", ["dispatcher", *where])
+    sys.exit(supervise([dispatch, Child("web server", [*web, *where])]))
+
+
+@commands.command()
+@click.argument("application", metavar="MODULE:APP")
+@CONFIG
+@click.option("--bind", default="127.0.0.1:5000", show_default=True, metavar="HOST:PORT")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1))
+@click.option("--threads", default=16, show_default=True, type=click.IntRange(1))
+def web(application: str, config: Path, bind: str, workers: int, threads: int) -> None:
+    """Serve an existing PyWPS application; the dispatcher runs elsewhere."""
+    from pywps_hpc.web.server import ServerOptions
+    from pywps_hpc.web.server import serve as run
+
+    _load(config)
+    os.environ["PYWPS_CFG"] = str(config.absolute())  # PyWPS reads it when it is imported
+    sys.argv[1:] = []  # gunicorn has options of its own
+    run(ServerOptions(application, bind, workers, threads))
+
+
+@commands.command()
+@CONFIG
+def dispatcher(config: Path) -> None:
+    """Run the dispatcher: submit, watch and end batch jobs."""
+    import signal
+
+    from pywps_hpc.dispatch.build import make_scheduler
+    from pywps_hpc.dispatch.dispatcher import Dispatcher
+
+    own = _load(config)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    store = JobStore(own.database_url)
+    store.create()
+    Dispatcher(own, store, Spool(own.spool), make_scheduler(own)).run(stop)
+
+
+@commands.command()
+@CONFIG
+@click.option("--all", "everything", is_flag=True, help="Show ended jobs too.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1))
+def jobs(config: Path, everything: bool, limit: int) -> None:
+    """List jobs, newest first."""
+    store = _store(_load(config))
+    rows = store.recent(limit) if everything else store.in_state(ACTIVE)[-limit:][::-1]
+    table = Table("job", "process", "state", "in the queue", "age", box=None, pad_edge=False)
+    for row in rows:
+        queue = f"{row.native_id} ({row.name})" if row.native_id else row.name
+        state = row.state.value + (f" ({row.wish.value} asked)" if row.wish is not Wish.NONE else "")
+        table.add_row(row.id, row.process, state, queue, _age(row.created))
+    Console().print(table)
+
+
+@commands.command()
+@CONFIG
+@click.argument("job_id")
+def show(config: Path, job_id: str) -> None:
+    """Show what is known of a job."""
+    from joblauncher import report
+
+    own = _load(config)
+    row = _job(_store(own), job_id)
+    facts: dict[str, Any] = {
+        "job": row.id,
+        "process": row.process,
+        "state": row.state.value,
+        "queue": f"{own.scheduler} {row.native_id or '-'} ({row.name})",
+        "accepted": _clock(row.created),
+        "submitted": _clock(row.submitted),
+        "started": _clock(row.started),
+        "ended": _clock(row.finished),
+        "message": row.message,
+    }
+    job = Spool(own.spool).open(row.id)
+    facts["folder"] = str(job.path)
+    latest = report.read(job)
+    if latest:
+        facts["process says"] = f"{latest.state}, {latest.percent} %: {latest.message}"
+        facts["ran on"] = latest.host
+        facts |= {name.replace("_", " "): value for name, value in latest.usage.items()}
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in facts.items():
+        table.add_row(name, str(value), end_section=False)
+    Console(soft_wrap=True).print(table)
+
+
+@commands.command()
+@CONFIG
+@click.argument("job_id")
+def log(config: Path, job_id: str) -> None:
+    """Print a job's standard output and error."""
+    own = _load(config)
+    job = Spool(own.spool).open(_job(_store(own), job_id).id)
+    if job.log.exists():
+        click.echo(job.log.read_text(errors="replace"), nl=False)
+    else:
+        raise click.ClickException("the job has not written a log yet")
+
+
+@commands.command()
+@CONFIG
+@click.argument("job_ids", nargs=-1, required=True)
+def cancel(config: Path, job_ids: tuple[str, ...]) -> None:
+    """Dismiss jobs; the dispatcher ends them in the batch system."""
+    store = _store(_load(config))
+    for job_id in job_ids:
+        row = _job(store, job_id)
+        asked = store.wish(row.id, Wish.DISMISS)
+        click.echo(f"{row.id}: {'will be dismissed' if asked else 'is over already'}")
+
+
+@commands.group()
+def image() -> None:
+    """Container images for the jobs."""
+
+
+@image.command("build")
+@click.argument("output", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("-r", "--requirement", "requirements", multiple=True, metavar="REQ",
+              help="What the processes need, as pip takes it; may be given several times.")
+@click.option("--no-deps", "no_deps", multiple=True, metavar="REQ",
+              help="The same, without what it depends on itself.")
+@click.option("--recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--mirror", help="Debian mirror (default: this machine's own).")
+@click.option("--suite", help="Debian suite (default: this machine's own).")
+def image_build(output: Path, requirements: tuple[str, ...], no_deps: tuple[str, ...],
+                recipe: Path | None, mirror: str | None, suite: str | None) -> None:
+    """Build an image with this version of pywps-hpc and what the processes need."""
+    raise NotImplementedError
+
+
+def _load(config: Path) -> settings.Settings:
+    try:
+        return settings.load([config])
+    except settings.SettingsError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _store(own: settings.Settings) -> JobStore:
+    store = JobStore(own.database_url)
+    store.create()
+    return store
+
+
+def _job(store: JobStore, job_id: str) -> Job:
+    row = store.get(job_id) if is_job_id(job_id) else None
+    if row is None:
+        raise click.ClickException(f"there is no job {job_id}")
+    return row
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else "-"
+
+
+def _age(since: float) -> str:
+    minutes, seconds = divmod(int(time.time() - since), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
+
+
+def main() -> None:
+    """Entry point of ``pywps-hpc``."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    commands(prog_name="pywps-hpc")

@@ -1,0 +1,212 @@
+"""What every batch system can be asked, in neutral words.
+
+The rest of the dispatcher knows only this module. A scheduler answers with :class:`JobStatus`, which
+says where a job stands (:class:`Phase`) and, once it is over, why (:class:`Outcome`). Two things are
+deliberately *not* states: "the scheduler does not list this job" (the id is missing from the answer)
+and "the scheduler could not be asked" (:class:`SchedulerUnavailable`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from pywps_hpc.settings import Resources
+
+__all__ = [
+    "BatchJob",
+    "JobStatus",
+    "NotPermitted",
+    "Outcome",
+    "Phase",
+    "Resources",
+    "Scheduler",
+    "SchedulerError",
+    "SchedulerUnavailable",
+    "SubmissionRefused",
+    "SubmissionUncertain",
+    "merge",
+]
+
+
+class Phase(Enum):
+    """Where a job stands in the batch system."""
+
+    QUEUED = "queued"  # waits for resources or its turn
+    HELD = "held"  # waits until somebody releases it
+    RUNNING = "running"
+    SUSPENDED = "suspended"  # started, then stopped; goes on when resumed
+    FINISHED = "finished"  # over; the outcome says how
+
+
+class Outcome(Enum):
+    """Why a finished job ended, as far as the batch system knows."""
+
+    EXITED = "exited"  # by itself, see exit_code (0 is the only good one)
+    SIGNALLED = "signalled"  # killed by a signal of its own, see signal
+    TIME_LIMIT = "time limit"
+    MEMORY_LIMIT = "memory limit"
+    NODE_FAILURE = "node failure"
+    PREEMPTED = "preempted"
+    CANCELLED = "cancelled"
+    COULD_NOT_START = "could not start"
+    UNKNOWN = "unknown"  # over, but the batch system does not say how
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """One answer about one job.
+
+    Attributes:
+        phase: where the job stands.
+        outcome: why it ended; ``None`` unless ``phase`` is ``FINISHED``.
+        exit_code: the job script's exit code, 0–255; ``None`` where not known.
+        signal: number of the signal that ended it; ``None`` where none did.
+        detail: the scheduler's own words (state, reason), for the user and the log.
+        hopeless: a waiting job that can never start as it stands (e.g. ``PartitionTimeLimit``).
+        restarts: how often the batch system itself started the job anew.
+    """
+
+    phase: Phase
+    outcome: Outcome | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    detail: str = ""
+    hopeless: bool = False
+    restarts: int = 0
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """One job to hand to a batch system.
+
+    Attributes:
+        name: the name it carries in the queue: a letter and at most 14 more of ``[a-z0-9]``, which
+            all batch systems accept. It is the job's identity: :meth:`Scheduler.find` looks for it.
+        comment: the full job id, shown where the batch system has a place for a comment.
+        script: the complete shell script, header lines included.
+        log: absolute path, on the execution host, that receives standard output and error.
+        resources: the same resources that the script's header states, for paths that cannot use
+            the header (DRMAA's native specification).
+    """
+
+    name: str
+    script: str
+    log: str
+    comment: str = ""
+    resources: Resources = field(default_factory=Resources)
+
+
+class SchedulerError(Exception):
+    """The batch system refused, or its answer makes no sense.
+
+    Attributes:
+        command: what was asked (a command line, or the name of a DRMAA call).
+        returncode: its exit status, if it had one.
+        output: what it printed, for the administrator's log; never for clients.
+        transient: whether the same call may succeed later.
+        accepted: ids of the jobs of the same :meth:`Scheduler.submit` call that were accepted before
+            the one that failed.
+    """
+
+    transient = False
+    accepted: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        command: str = "",
+        returncode: int | None = None,
+        output: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.command = command
+        self.returncode = returncode
+        self.output = output
+
+
+class SchedulerUnavailable(SchedulerError):
+    """The question could not be asked or was not answered; it says nothing about any job."""
+
+    transient = True
+
+
+class SubmissionUncertain(SchedulerUnavailable):
+    """The job may or may not have been accepted: look it up by name before trying again."""
+
+
+class SubmissionRefused(SchedulerError):
+    """The batch system said no (unknown partition, over a limit); the same request stays refused."""
+
+
+class NotPermitted(SchedulerError):
+    """This account may not do that; the message says who could."""
+
+
+class Scheduler(ABC):
+    """One batch system. Never guesses: an id missing from :meth:`poll` is unknown to the scheduler,
+    and a question that could not be asked raises :class:`SchedulerUnavailable`.
+
+    Ids are the scheduler's own, as text. Every method may raise :class:`SchedulerUnavailable`.
+    """
+
+    #: Name of the batch system, as in the configuration (``slurm``).
+    system: str = ""
+
+    @abstractmethod
+    def submit(self, jobs: Sequence[BatchJob]) -> list[str]:
+        """Hand over jobs; returns their native ids in the same order.
+
+        Raises:
+            SubmissionRefused: the batch system said no.
+            SubmissionUncertain: no clear answer; :meth:`find` tells what happened.
+
+        Either one concerns the job after the exception's ``accepted`` ones; later ones were not tried.
+        """
+
+    @abstractmethod
+    def find(self, name: str) -> list[str]:
+        """Native ids of all jobs that carry this name, waiting, running or remembered."""
+
+    @abstractmethod
+    def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:
+        """The status of these jobs by one question; jobs it does not know are missing."""
+
+    def history(self, ids: Collection[str]) -> dict[str, JobStatus]:
+        """What accounting remembers of jobs that left the queue; jobs it does not know are missing."""
+        return {}
+
+    @abstractmethod
+    def cancel(self, ids: Collection[str]) -> None:
+        """End these jobs. Idempotent: one that is over or unknown counts as cancelled."""
+
+    @abstractmethod
+    def pause(self, ids: Collection[str]) -> None:
+        """Hold what waits, suspend what runs.
+
+        Raises:
+            NotPermitted: with the words who could.
+        """
+
+    @abstractmethod
+    def resume(self, ids: Collection[str]) -> None:
+        """Release what is held, continue what is suspended (as :meth:`pause`)."""
+
+    def explain(self, log_tail: str) -> Outcome | None:
+        """What the batch system's own lines at the end of a job's log say about its end, for the
+        cases in which its answers do not (``Exceeded job memory limit``); ``None``: nothing."""
+        return None
+
+    def close(self) -> None:  # noqa: B027  (most schedulers hold nothing open)
+        """Give back connections and sessions; running jobs are not touched."""
+
+
+def merge(*answers: Mapping[str, JobStatus]) -> dict[str, JobStatus]:
+    """Later answers win: ``merge(poll, history)`` keeps what only one of them knows."""
+    merged: dict[str, JobStatus] = {}
+    for answer in answers:
+        merged.update(answer)
+    return merged

@@ -1,0 +1,157 @@
+"""What a batch system says and understands: the part that a new batch system has to supply.
+
+A :class:`Dialect` is facts and pure methods. Each method gives a :class:`Question`: a command, and the
+function that reads its answer (return code, standard output and standard error together). All input
+and output is :class:`~pywps_hpc.dispatch.schedulers.command.CommandScheduler`'s.
+
+How a reader of answers reports what it finds:
+
+* what it can read as a result, it returns;
+* no answer, half an answer, or one that makes no sense: :class:`~.base.SchedulerUnavailable`
+  (a row that is cut off must never count as a job that is gone);
+* a clear no: :class:`~.base.SubmissionRefused` or :class:`~.base.NotPermitted`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Generic, TypeVar
+
+from pywps_hpc.dispatch.schedulers.base import (
+    BatchJob,
+    JobStatus,
+    Outcome,
+    Phase,
+    SchedulerUnavailable,
+)
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+_JOB_NAME = re.compile(r"[a-z][a-z0-9]{0,14}")
+
+
+class Action(Enum):
+    """What can be done to jobs."""
+
+    CANCEL = "cancel"
+    HOLD = "hold"  # a waiting job
+    RELEASE = "release"  # a held job
+    SUSPEND = "suspend"  # a running job
+    RESUME = "resume"  # a suspended job
+
+
+@dataclass(frozen=True)
+class Question(Generic[Answer]):
+    """A command and how to read its answer.
+
+    Attributes:
+        argv: program and arguments.
+        read: ``read(returncode, stdout, stderr)``; raises as the module's docstring says.
+        stdin: what the command reads.
+    """
+
+    argv: Sequence[str]
+    read: Callable[[int, str, str], Answer]
+    stdin: str = ""
+
+
+class Dialect(ABC):
+    """One batch system's commands, without any input or output."""
+
+    #: Name of the batch system, as in the configuration (``slurm``).
+    system: str = ""
+    #: In the output of a failed command: the server could not be asked, so nothing is known.
+    cannot_ask: re.Pattern[str]
+    #: Most ids in one command; ``poll_chunk`` 0 means that the question needs no ids at all.
+    poll_chunk: int = 0
+    recent_chunk: int = 1
+    history_chunk: int = 100
+    control_chunk: int = 100
+
+    def __init__(self) -> None:
+        self._unknown: set[str] = set()
+
+    @abstractmethod
+    def header(self, job: BatchJob) -> list[str]:
+        """The lines at the top of the job's script that tell the batch system what it needs.
+
+        Raises:
+            ValueError: a value would leave its line or its option.
+        """
+
+    @abstractmethod
+    def submit(self, job: BatchJob) -> Question[str]:
+        """Hand over a job; the answer is its id. The script travels on standard input."""
+
+    @abstractmethod
+    def find(self, name: str) -> Sequence[Question[list[str]]]:
+        """Where to look for jobs of this name, in order: the queue, then accounting."""
+
+    @abstractmethod
+    def poll(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
+        """The queue; the answer may hold other jobs of the same user, too."""
+
+    def recent(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]] | None:
+        """Everything the server itself still knows of jobs that have just ended, without delay."""
+        return None
+
+    def history(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]] | None:
+        """Accounting, which may lag; a site without it answers with nothing."""
+        return None
+
+    @abstractmethod
+    def control(self, action: Action, ids: Sequence[str]) -> Sequence[Question[None]]:
+        """Ways to do this, best first; the next one is for those who may not use the former.
+
+        A job that is unknown, over, or already in that state is no error.
+        """
+
+    def explain(self, log_tail: str) -> Outcome | None:
+        """What the batch system's own lines at the end of a job's log say about its end."""
+        return None
+
+    def unknown_state(self, text: str) -> JobStatus:
+        """A state this version has no word for: said once in the log, and the job counts as alive."""
+        if text not in self._unknown:
+            self._unknown.add(text)
+            log.warning("%s: unknown job state %r, treated as running", self.system, text)
+        return JobStatus(Phase.RUNNING, detail=text)
+
+
+def plain(value: str, what: str) -> str:
+    """The value, if it stays on its line: no control characters or line separators of any kind."""
+    if not value.isprintable():
+        raise ValueError(f"{what} contains control characters: {value!r}")
+    return value
+
+
+def job_name(value: str) -> str:
+    """The value, if every batch system accepts it as a job's name."""
+    if not _JOB_NAME.fullmatch(value):
+        raise ValueError(f"not a job name: {value!r} (a letter and at most 14 more of a-z, 0-9)")
+    return value
+
+
+def whole_lines(returncode: int, stdout: str, stderr: str) -> list[str]:
+    """The lines of a table that arrived whole.
+
+    Raises:
+        SchedulerUnavailable: the command failed, or its output ends within a line.
+    """
+    if returncode != 0:
+        raise SchedulerUnavailable(f"the query failed: {first_line(stderr) or returncode}")
+    if stdout and not stdout.endswith("\n"):
+        raise SchedulerUnavailable("the answer is cut off")
+    return stdout.splitlines()
+
+
+def first_line(text: str) -> str:
+    """The first line that says something."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")

@@ -1,0 +1,224 @@
+"""Runs one job of the local scheduler: ``python -I local_runner.py FOLDER``.
+
+One such process stands above each running job, detached from the service, so that the job and its
+limits outlive it. It imports nothing of the package, to start quickly, and talks to the scheduler
+(:mod:`pywps_hpc.dispatch.schedulers.local`) through files in the job's folder only:
+
+* it holds the lock on ``lock`` as long as it lives: "is it alive?" needs no process id, which may
+  have been given to somebody else;
+* ``started`` appears before the script starts, and whoever finds it never starts the script again;
+* ``cancel`` and ``suspend`` are the scheduler's wishes; a SIGUSR1 only says "look now";
+* ``end.json`` is its last word: why the job ended.
+
+It adopts orphans (prctl(2), PR_SET_CHILD_SUBREAPER), so that a process which daemonises stays within
+reach, and ends what the script leaves behind, as a cluster's batch system does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+#: In the environment of everything the job starts: the job's folder.
+MARK = "PYWPS_HPC_LOCAL_JOB"
+SHELL = "/bin/bash"
+#: Seconds between looks at memory and the clock.
+TICK = 1.0
+_PR_SET_CHILD_SUBREAPER = 36
+_WAKE = {signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1}
+
+
+def main(folder: Path) -> None:
+    """Detach, run the job in this folder to its end, leave ``end.json``."""
+    told, tell = os.pipe()
+    if os.fork():
+        # The one who started this waits until the job has surely begun (or surely not).
+        os.close(tell)
+        os.read(told, 1)
+        os._exit(0)
+    os.close(told)
+    os.chdir("/")
+    # Before anybody can learn the process id: an early signal waits instead of killing.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _WAKE)
+    if not _lock(folder / "lock"):
+        return
+    if (folder / "started").exists() or (folder / "end.json").exists():
+        return
+    write(folder / "started", str(os.getpid()))
+    os.close(tell)
+    try:
+        end = Supervisor(folder, json.loads((folder / "job.json").read_text())).run()
+    except Exception as error:
+        end = {"outcome": "could not start", "detail": f"{type(error).__name__}: {error}"}
+    write(folder / "end.json", json.dumps(end | {"time": time.time()}))
+
+
+class Supervisor:
+    """The job's process tree and its limits."""
+
+    def __init__(self, folder: Path, job: dict[str, Any]) -> None:
+        self._folder = folder
+        self._job = job
+        self._verdict: dict[str, Any] | None = None  # decided before the script ended
+        self._deadline: float | None = None  # when TERM turns into KILL
+        self._suspended = False
+        self._run_time = 0.0  # seconds, without those in which the job was suspended
+
+    def run(self) -> dict[str, Any]:
+        if (self._folder / "cancel").exists():
+            return {"outcome": "cancelled", "detail": "cancelled before it started"}
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        child = self._spawn()
+        before = time.monotonic()
+        while True:
+            status = _reap(child)
+            if status is not None:
+                break
+            signal.sigtimedwait(_WAKE, TICK)
+            now = time.monotonic()
+            if not self._suspended:
+                self._run_time += now - before
+            before = now
+            self._look(now)
+        self._kill(signal.SIGKILL)
+        return self._verdict or _how(status)
+
+    def _spawn(self) -> int:
+        log = os.open(self._job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        return os.posix_spawn(
+            SHELL,
+            [SHELL, str(self._folder / "script")],
+            self._job["environment"] | {MARK: str(self._folder)},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, log, 1),
+                (os.POSIX_SPAWN_DUP2, log, 2),
+            ],
+            setpgroup=0,  # a script's "kill 0" must not reach its supervisor
+            setsigmask=(),
+        )
+
+    def _look(self, now: float) -> None:
+        """Carry out the scheduler's wishes and the limits."""
+        if self._deadline is not None:
+            if now >= self._deadline:
+                self._kill(signal.SIGKILL)
+            return
+        if (self._folder / "cancel").exists():
+            self._end("cancelled", "cancelled", now)
+        elif self._run_time >= self._job["walltime"]:
+            self._end("time limit", f"time limit of {self._job['walltime']} s reached", now)
+        elif (used := _memory()) > self._job["memory"] * 2**20:
+            words = f"used {used // 2**20} MiB of memory, limit {self._job['memory']} MiB"
+            self._end("memory limit", words, now, grace=0)
+        elif (wish := (self._folder / "suspend").exists()) != self._suspended:
+            self._suspended = wish
+            self._kill(signal.SIGSTOP if wish else signal.SIGCONT)
+
+    def _end(self, outcome: str, detail: str, now: float, grace: float | None = None) -> None:
+        self._verdict = {"outcome": outcome, "detail": detail}
+        grace = self._job["grace"] if grace is None else grace
+        self._deadline = now + grace
+        if grace:
+            self._kill(signal.SIGTERM)
+        else:
+            self._kill(signal.SIGKILL)
+        self._kill(signal.SIGCONT)  # a stopped process acts on TERM only when it goes on
+
+    def _kill(self, number: signal.Signals) -> None:
+        """Signal the whole tree, again until nothing new appears in it."""
+        seen: set[int] = set()
+        for _ in range(10):
+            fresh = [process for process in family(self._folder) if process.pid not in seen]
+            if not fresh:
+                break
+            for process in fresh:
+                seen.add(process.pid)
+                with contextlib.suppress(psutil.Error):
+                    process.send_signal(number)
+
+
+def family(folder: Path) -> list[psutil.Process]:
+    """Everything below this process, and whatever carries the job's mark elsewhere."""
+    own = os.getpid()
+    found = {process.pid: process for process in psutil.Process().children(recursive=True)}
+    for process in marked(folder):
+        found.setdefault(process.pid, process)
+    return [process for pid, process in found.items() if pid != own]
+
+
+def marked(folder: Path) -> list[psutil.Process]:
+    """The processes whose environment names this job."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == str(folder):
+                found.append(process)
+    return found
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file that is either absent or whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _lock(path: Path) -> bool:
+    """Take the job's lock for the rest of this process's life; false if another runner has it."""
+    lock = os.open(path, os.O_RDWR)
+    for _ in range(10):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # or a scheduler just tries whether somebody has it
+            time.sleep(0.05)
+        else:
+            return True
+    return False
+
+
+def _memory() -> int:
+    """Resident memory of the tree in bytes; shared pages count once for each process."""
+    used = 0
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            used += process.memory_info().rss
+    return used
+
+
+def _reap(child: int) -> int | None:
+    """Collect whatever ended, orphans too; the wait status of the script once it ended."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return None
+        if pid == 0:
+            return None
+        if pid == child:
+            return status
+
+
+def _how(status: int) -> dict[str, Any]:
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        return {"outcome": "signalled", "signal": -code, "detail": f"killed by signal {-code}"}
+    return {"outcome": "exited", "exit_code": code, "detail": f"exit code {code}"}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,313 @@
+"""One typed, frozen object for everything an administrator can set.
+
+Our sections live in the service's own PyWPS configuration file: ``[hpc]``, ``[hpc.container]``,
+``[hpc.resources]`` and, for one process, ``[hpc.process.<identifier>]``, which may hold any key of
+the two sections before it. A wrong file is refused at start, in one line that names file, section
+and key; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import configparser
+import difflib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from pywps_hpc import values
+
+SCHEDULERS = ("local", "slurm", "gridengine", "torque", "drmaa")
+RUNTIMES = ("apptainer", "singularity", "none")
+PROCESS_PREFIX = "hpc.process."
+
+#: Sections as read from a file: section -> key -> text.
+Sections = Mapping[str, Mapping[str, str]]
+T = TypeVar("T")
+
+
+class SettingsError(ValueError):
+    """A configuration that cannot be used; the message is one line for the administrator."""
+
+
+def _key(parse: Callable[[str], Any], default: Any = MISSING) -> Any:
+    """A dataclass field with the function that reads it from text."""
+    metadata = {"parse": parse}
+    if default is MISSING:
+        return field(metadata=metadata)
+    if default == {}:
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """``[hpc.resources]``: what one job asks the batch system for.
+
+    Attributes:
+        cpus: processor cores.
+        memory: main memory in MiB (written ``2G``, ``512M``).
+        walltime: limit of elapsed time in seconds (written ``HH:MM:SS``, ``D-HH:MM:SS``).
+        gpus: graphics processors.
+        queue: partition or queue; empty means the site's default.
+        account: account or project to charge; empty means the user's default.
+        extra: options in the batch system's own words, one a line.
+    """
+
+    cpus: int = _key(values.integer(1), 1)
+    memory: int = _key(values.memory, 2048)
+    walltime: int = _key(values.walltime, 3600)
+    gpus: int = _key(values.integer(0), 0)
+    queue: str = _key(values.word, "")
+    account: str = _key(values.word, "")
+    extra: tuple[str, ...] = _key(values.lines, ())
+
+
+@dataclass(frozen=True)
+class Container:
+    """``[hpc.container]``: where the process runs.
+
+    Attributes:
+        runtime: ``apptainer``, ``singularity``, or ``none`` for sites that trust every process.
+        image: absolute path of the image (SIF file or sandbox folder), on the compute nodes.
+        python: interpreter that has ``joblauncher`` and the service's packages: inside the image,
+            or on the node where the runtime is ``none`` (default there: the dispatcher's own).
+        python_path: folders on the shared file system that hold the service's own modules, one a
+            line; shown read-only. Better: install the modules in the image.
+        binds: folders to show inside, one a line: ``/source[:/target][:ro|rw]``, default ``ro``.
+        environment: variables of the job, one ``NAME=value`` a line.
+        network: whether the process may use the network.
+        options: further options of the runtime's ``exec``, one a line.
+    """
+
+    runtime: str = _key(values.choice(*RUNTIMES), "apptainer")
+    image: Path | None = _key(values.absolute_path, None)
+    python: Path | None = _key(values.absolute_path, None)
+    python_path: tuple[Path, ...] = _key(values.paths, ())
+    binds: tuple[values.Bind, ...] = _key(values.binds, ())
+    environment: Mapping[str, str] = _key(values.variables, {})
+    network: bool = _key(values.boolean, False)
+    options: tuple[str, ...] = _key(values.lines, ())
+
+
+@dataclass(frozen=True)
+class ProcessSettings:
+    """What holds for one process: the two sections before, with its own changes.
+
+    Attributes:
+        max_active: how many of its jobs may be active at once; 0 means no limit.
+    """
+
+    resources: Resources = Resources()
+    container: Container = Container()
+    max_active: int = 0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of one installation.
+
+    Attributes:
+        spool: folder on the shared file system, at the same path on every node.
+        scheduler: the batch system.
+        database: SQLAlchemy URL of the job table; empty means SQLite beside the spool.
+        templates: folder with the administrator's own job templates; ``None`` means the package's.
+        job_prefix: first letter(s) of every job name, to tell services of one account apart.
+        poll_interval: seconds between two questions while jobs change.
+        poll_backoff: seconds at most between two questions while nothing changes.
+        command_timeout: seconds until a scheduler command counts as hung.
+        command_path: PATH for the scheduler's commands.
+        command_environment: what these commands need (``SLURM_CONF=…``), one ``NAME=value`` a line.
+        grace: seconds of absence from the scheduler's answers before a job counts as lost.
+        sync_timeout: seconds that a synchronous Execute waits for its job.
+        slots: processor cores for the ``local`` scheduler; 0 means all of this host.
+        max_active: jobs accepted and not yet ended; 0 means no limit.
+        retry_after: seconds that a client turned away as "busy" is told to wait.
+        processes: settings of processes that have a section of their own.
+        defaults: settings of all others.
+        input_paths: folders of ``file://`` inputs (``[server] allowedinputpaths``), read-only.
+    """
+
+    spool: Path = _key(values.absolute_path)
+    scheduler: str = _key(values.choice(*SCHEDULERS), "local")
+    database: str = _key(values.text, "")
+    templates: Path | None = _key(values.folder, None)
+    job_prefix: str = _key(values.job_prefix, "w")
+    poll_interval: float = _key(values.seconds, 2.0)
+    poll_backoff: float = _key(values.seconds, 30.0)
+    command_timeout: float = _key(values.seconds, 30.0)
+    command_path: str = _key(values.text, "/usr/local/bin:/usr/bin:/bin")
+    command_environment: Mapping[str, str] = _key(values.variables, {})
+    grace: float = _key(values.seconds, 60.0)
+    sync_timeout: float = _key(values.seconds, 300.0)
+    slots: int = _key(values.integer(0), 0)
+    max_active: int = _key(values.integer(0), 0)
+    retry_after: int = _key(values.integer(1), 30)
+    processes: Mapping[str, ProcessSettings] = field(default_factory=dict)
+    defaults: ProcessSettings = ProcessSettings()
+    input_paths: tuple[Path, ...] = ()
+
+    def for_process(self, identifier: str) -> ProcessSettings:
+        """The settings that hold for the process of this identifier."""
+        return self.processes.get(identifier, self.defaults)
+
+    @property
+    def database_url(self) -> str:
+        """The job table's SQLAlchemy URL, the default filled in."""
+        return self.database or f"sqlite:///{self.spool / 'jobs.sqlite'}"
+
+
+def _is_required(key: Field[Any]) -> bool:
+    return key.default is MISSING and key.default_factory is MISSING
+
+
+def read_files(files: Iterable[Path]) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Read configuration files, later ones winning.
+
+    Returns:
+        The sections, and for each ``section/key`` the name of the file that set it.
+
+    Raises:
+        SettingsError: a file is missing or not in INI form.
+    """
+    sections: dict[str, dict[str, str]] = {}
+    origin: dict[str, str] = {}
+    for file in files:
+        # No interpolation: PyWPS expands environment variables when it reads a value, so do we.
+        parser = configparser.RawConfigParser(default_section="\0")
+        try:
+            parser.read_string(file.read_text(encoding="utf-8"), source=str(file))
+        except OSError as error:
+            raise SettingsError(f"{file}: cannot be read: {error.strerror}") from None
+        except (configparser.Error, UnicodeDecodeError) as error:
+            raise SettingsError(f"{file}: {' '.join(str(error).split())}") from None
+        for section in parser.sections():
+            for key, text in parser.items(section):
+                sections.setdefault(section, {})[key] = text
+                origin[f"{section}/{key}"] = str(file)
+            sections.setdefault(section, {})
+    return sections, origin
+
+
+def load(files: Sequence[Path]) -> Settings:
+    """The settings in these files.
+
+    Raises:
+        SettingsError: with file, section and key.
+    """
+    sections, origin = read_files(files)
+    name = ", ".join(str(f) for f in files) or "no configuration file given"
+    return build(sections, name, origin)
+
+
+def build(sections: Sections, name: str, origin: Mapping[str, str] | None = None) -> Settings:
+    """The settings in these sections.
+
+    Args:
+        sections: as :func:`read_files` gives them; sections of others are passed over.
+        name: what to call the source in a message.
+        origin: file of each ``section/key``, where known.
+
+    Raises:
+        SettingsError: with file, section and key.
+    """
+    reader = _Reader(sections, name, origin or {})
+    for section in sections:
+        if section.split(".")[0] == "hpc" and not (
+            section in ("hpc", "hpc.container", "hpc.resources")
+            or section.startswith(PROCESS_PREFIX)
+        ):
+            known = ("hpc", "hpc.container", "hpc.resources", PROCESS_PREFIX + "<identifier>")
+            raise SettingsError(f"{name}: [{section}]: unknown section; known: {', '.join(known)}")
+    settings: Settings = reader.read(Settings, "hpc")
+    defaults = ProcessSettings(
+        resources=reader.read(Resources, "hpc.resources"),
+        container=reader.read(Container, "hpc.container"),
+    )
+    processes = {
+        section.removeprefix(PROCESS_PREFIX): reader.process(section, defaults)
+        for section in sections
+        if section.startswith(PROCESS_PREFIX)
+    }
+    settings = replace(
+        settings,
+        defaults=defaults,
+        processes=MappingProxyType(processes),
+        input_paths=reader.paths("server", "allowedinputpaths"),
+    )
+    reader.check(settings)
+    return settings
+
+
+class _Reader:
+    """Reads dataclasses from sections and knows where every value came from."""
+
+    def __init__(self, sections: Sections, name: str, origin: Mapping[str, str]) -> None:
+        self.sections, self.name, self.origin = sections, name, origin
+
+    def fail(self, section: str, key: str, problem: str) -> SettingsError:
+        where = self.origin.get(f"{section}/{key}", self.name)
+        return SettingsError(f"{where}: [{section}] {key}: {problem}")
+
+    def read(self, cls: type[T], section: str, *, known: Iterable[str] = ()) -> T:
+        """Build ``cls`` from a section; keys in ``known`` belong to somebody else."""
+        parsers = {f.name: f.metadata["parse"] for f in fields(cls) if "parse" in f.metadata}  # type: ignore[arg-type]
+        found = self.values(section, parsers, known)
+        for f in fields(cls):  # type: ignore[arg-type]
+            if f.name in parsers and f.name not in found and _is_required(f):
+                raise self.fail(section, f.name, "is missing")
+        return cls(**found)
+
+    def values(
+        self, section: str, parsers: Mapping[str, Callable[[str], Any]], known: Iterable[str] = ()
+    ) -> dict[str, Any]:
+        found = {}
+        for key, text in self.sections.get(section, {}).items():
+            if key in known:
+                continue
+            if key not in parsers:
+                near = difflib.get_close_matches(key, [*parsers, *known], n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise self.fail(section, key, f"unknown key{hint}")
+            try:
+                found[key] = parsers[key](os.path.expandvars(text).strip())
+            except ValueError as error:
+                raise self.fail(section, key, str(error)) from None
+        return found
+
+    def process(self, section: str, defaults: ProcessSettings) -> ProcessSettings:
+        """``[hpc.process.x]``: the defaults, changed by whatever this section sets."""
+        if not section.removeprefix(PROCESS_PREFIX):
+            raise SettingsError(f"{self.name}: [{section}]: the process identifier is missing")
+        groups = {"resources": Resources, "container": Container}
+        parsers = {f.name: f.metadata["parse"] for cls in groups.values() for f in fields(cls)}
+        parsers["max_active"] = values.integer(0)
+        found = self.values(section, parsers)
+        changed = {
+            group: replace(
+                getattr(defaults, group),
+                **{f.name: found[f.name] for f in fields(cls) if f.name in found},
+            )
+            for group, cls in groups.items()
+        }
+        return ProcessSettings(**changed, max_active=found.get("max_active", 0))
+
+    def paths(self, section: str, key: str) -> tuple[Path, ...]:
+        text = os.path.expandvars(self.sections.get(section, {}).get(key, ""))
+        try:
+            return tuple(values.absolute_path(p) for p in text.split(os.pathsep) if p.strip())
+        except ValueError as error:
+            raise self.fail(section, key, str(error)) from None
+
+    def check(self, settings: Settings) -> None:
+        """What only the whole can tell."""
+        if not settings.spool.is_dir():
+            raise self.fail("hpc", "spool", f"{settings.spool} is not a folder")
+        everyone = {"hpc.container": settings.defaults} | {
+            PROCESS_PREFIX + identifier: own for identifier, own in settings.processes.items()
+        }
+        for section, own in everyone.items():
+            if own.container.runtime != "none" and own.container.image is None:
+                raise self.fail(section, "image", f"is missing (runtime = {own.container.runtime})")

@@ -1,0 +1,167 @@
+"""Readers of single configuration values: text in, typed value out, ``ValueError`` in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+_MEMORY = re.compile(r"(\d+)\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
+_MEBIBYTES = {"K": 1 / 1024, "": 1.0, "M": 1.0, "G": 1024.0, "T": 1024.0 * 1024}
+_WALLTIME = re.compile(r"(?:(\d+)-)?(\d+):([0-5]?\d):([0-5]?\d)")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A folder or file of the host shown inside the container.
+
+    Attributes:
+        source: absolute path on the compute node.
+        target: absolute path inside; by default the same.
+        writable: whether the process may change it.
+    """
+
+    source: Path
+    target: Path
+    writable: bool = False
+
+
+def text(value: str) -> str:
+    """One line of text without control characters."""
+    if _CONTROL.search(value):
+        raise ValueError("control characters are not allowed")
+    return value
+
+
+def word(value: str) -> str:
+    """Text without white space, as names of queues and accounts are."""
+    if re.search(r"\s", text(value)):
+        raise ValueError(f"{value!r} has white space in it")
+    return value
+
+
+def integer(least: int) -> Callable[[str], int]:
+    """A whole number not below ``least``."""
+
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"\d+", value) or int(value) < least:
+            raise ValueError(f"{value!r} is not a whole number of at least {least}")
+        return int(value)
+
+    return parse
+
+
+def seconds(value: str) -> float:
+    """A positive number of seconds, or ``HH:MM:SS``."""
+    if ":" in value:
+        return float(walltime(value))
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < 1e9:
+        raise ValueError(f"{value!r} is not a positive number of seconds")
+    return number
+
+
+def walltime(value: str) -> int:
+    """``HH:MM:SS`` or ``D-HH:MM:SS`` (sbatch(1), ``--time``); seconds. A bare number is refused,
+    since it means minutes to Slurm and seconds to the others."""
+    match = _WALLTIME.fullmatch(value)
+    if not match:
+        raise ValueError(f"{value!r} is not a time; write HH:MM:SS or D-HH:MM:SS")
+    days, hours, minutes, secs = (int(part or 0) for part in match.groups())
+    total = ((days * 24 + hours) * 60 + minutes) * 60 + secs
+    if not total:
+        raise ValueError("a walltime of zero ends every job at once")
+    return total
+
+
+def memory(value: str) -> int:
+    """``2G``, ``512M`` (a bare number means MiB); MiB."""
+    match = _MEMORY.fullmatch(value)
+    size = int(int(match[1]) * _MEBIBYTES[match[2].upper()]) if match else 0
+    if size < 1:
+        raise ValueError(f"{value!r} is not an amount of memory; write 512M or 2G")
+    return size
+
+
+def boolean(value: str) -> bool:
+    """``yes``/``no``, ``true``/``false``, ``on``/``off``, ``1``/``0``."""
+    known = {"yes": True, "true": True, "on": True, "1": True}
+    known |= {"no": False, "false": False, "off": False, "0": False}
+    if value.lower() not in known:
+        raise ValueError(f"{value!r} is neither yes nor no")
+    return known[value.lower()]
+
+
+def choice(*allowed: str) -> Callable[[str], str]:
+    """One of a few words."""
+
+    def parse(value: str) -> str:
+        if value not in allowed:
+            raise ValueError(f"{value!r} is not one of: {', '.join(allowed)}")
+        return value
+
+    return parse
+
+
+def absolute_path(value: str) -> Path:
+    """An absolute path; it may exist on the compute nodes only."""
+    path = Path(text(value).strip())
+    if not path.is_absolute():
+        raise ValueError(f"{value!r} is not an absolute path")
+    return path
+
+
+def folder(value: str) -> Path:
+    """An absolute path of a folder that exists here."""
+    path = absolute_path(value)
+    if not path.is_dir():
+        raise ValueError(f"{path} is not a folder")
+    return path
+
+
+def lines(value: str) -> tuple[str, ...]:
+    """One entry a line; empty lines do not count."""
+    return tuple(text(line.strip()) for line in value.splitlines() if line.strip())
+
+
+def paths(value: str) -> tuple[Path, ...]:
+    """Absolute paths, one a line."""
+    return tuple(absolute_path(line) for line in lines(value))
+
+
+def variables(value: str) -> Mapping[str, str]:
+    """``NAME=value``, one a line."""
+    found = {}
+    for line in lines(value):
+        name, equals, content = line.partition("=")
+        if not equals or not _NAME.fullmatch(name):
+            raise ValueError(f"{line!r} is not of the form NAME=value")
+        found[name] = content
+    return MappingProxyType(found)
+
+
+def binds(value: str) -> tuple[Bind, ...]:
+    """``/source[:/target][:ro|rw]``, one a line or separated by commas."""
+    found = []
+    for entry in (part.strip() for line in lines(value) for part in line.split(",")):
+        parts = entry.split(":")
+        mode = parts.pop() if parts[-1] in ("ro", "rw") else "ro"
+        if len(parts) not in (1, 2):
+            raise ValueError(f"{entry!r} is not of the form /source[:/target][:ro|rw]")
+        paths = [absolute_path(part) for part in parts]
+        found.append(Bind(paths[0], paths[-1], mode == "rw"))
+    return tuple(found)
+
+
+def job_prefix(value: str) -> str:
+    """One to three lower-case letters."""
+    if not re.fullmatch(r"[a-z]{1,3}", value):
+        raise ValueError(f"{value!r} is not one to three letters a-z")
+    return value

@@ -1,0 +1,44 @@
+"""Answers to a request that is not accepted, in PyWPS's exception form (OWS Common, clause 8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pywps.exceptions import NoApplicableCode, ServerBusy
+from werkzeug.wrappers import Response
+
+
+class Busy(ServerBusy):  # type: ignore[misc]
+    """Too many jobs: HTTP 503 with ``Retry-After`` (RFC 9110, sections 10.2.3 and 15.6.4).
+
+    Args:
+        description: words for the client.
+        retry_after: seconds.
+    """
+
+    def __init__(self, description: str, retry_after: int) -> None:
+        super().__init__(description, code=503)
+        self.retry_after = retry_after
+
+    @property
+    def name(self) -> str:
+        """``exceptionCode`` of the report (WPS 1.0.0, table 62)."""
+        return "ServerBusy"
+
+    def get_response(self, environ: Any = None) -> Response:
+        """The exception report."""
+        response: Response = super().get_response(environ)
+        response.headers["Retry-After"] = str(self.retry_after)
+        return response
+
+
+class NotFound(NoApplicableCode):  # type: ignore[misc]
+    """No such job or output, or not for this client: the answer is the same."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description, locator="", code=404)
+
+    @property
+    def name(self) -> str:
+        """``exceptionCode`` of the report (WPS 2.0, table 49)."""
+        return "NoSuchJob"

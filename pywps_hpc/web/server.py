@@ -1,0 +1,71 @@
+"""A gunicorn server around an existing PyWPS application: the web half of ``pywps-hpc serve``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How to serve.
+
+    Attributes:
+        application: ``MODULE:NAME`` of a :class:`pywps.Service` or of a WSGI application.
+        bind: ``HOST:PORT`` to listen on.
+        workers: processes.
+        threads: requests at once in each; a waiting synchronous Execute keeps one.
+    """
+
+    application: str
+    bind: str
+    workers: int = 2
+    threads: int = 16
+
+
+def load(options: ServerOptions) -> Any:
+    """Import the application and wrap it, if that has not been done.
+
+    Raises:
+        SettingsError: the configuration cannot be used.
+        gunicorn.errors.AppImportError: there is no such application.
+    """
+    from gunicorn.util import import_app
+
+    sys.path.insert(0, os.getcwd())
+    application = import_app(options.application)
+
+    from pywps import Service, configuration
+
+    from pywps_hpc import hpc
+
+    if not isinstance(application, Service):
+        return application  # a middleware around hpc(service), we hope; nobody can look inside
+    if configuration.get_config_value("server", "url") == _PYWPS_DEFAULT_URL:
+        configuration.CONFIG.set("server", "url", f"http://{options.bind}/wps")
+    return hpc(application)
+
+
+_PYWPS_DEFAULT_URL = "http://localhost/wps"
+
+
+def serve(options: ServerOptions) -> None:
+    """Run gunicorn in this process until it is told to stop (SIGTERM)."""
+    from gunicorn.app.base import BaseApplication
+
+    class Server(BaseApplication):  # type: ignore[misc]
+        def load_config(self) -> None:
+            self.cfg.set("bind", options.bind)
+            self.cfg.set("workers", options.workers)
+            self.cfg.set("threads", options.threads)
+            self.cfg.set("worker_class", "gthread")
+            self.cfg.set("proc_name", "pywps-hpc web")
+            self.cfg.set("errorlog", "-")
+            self.cfg.set("graceful_timeout", 10)
+
+        def load(self) -> Any:
+            return load(options)
+
+    Server().run()

@@ -1,0 +1,174 @@
+"""The WSGI application: a PyWPS service whose processes run elsewhere."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import pywps.response.basic
+from pywps import Service, configuration
+from pywps.app.WPSRequest import WPSRequest
+from pywps.exceptions import InvalidParameterValue, NoApplicableCode
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.wrappers import Request, Response
+
+from pywps_hpc import jobs, settings
+from pywps_hpc.spool import JOB_ID, JobDir, Spool
+from pywps_hpc.web import processing, wps1
+from pywps_hpc.web.errors import NotFound
+
+LOGGER = logging.getLogger(__name__)
+
+
+class HpcService(Service):  # type: ignore[misc]
+    """A :class:`pywps.Service` that spools Execute requests as jobs and shows their documents.
+
+    Made by :func:`wrap` around an existing service. Beside the WPS endpoint it answers
+    ``…/status/<job id>`` and ``…/outputs/<job id>/<file>``.
+    """
+
+    settings: settings.Settings
+    store: jobs.JobStore
+    spool: Spool
+    status_base: str
+    job_path: re.Pattern[str]
+
+    def call(self, http_request: Request) -> Any:
+        """Answer one request; never raises."""
+        try:
+            shown = self.job_path.search(http_request.path)
+            if shown:
+                return self._show(http_request, *shown.groups())
+            return self._operate(WPSRequest(http_request, self.preprocessors))
+        except NoApplicableCode as error:
+            return error
+        except HTTPException as error:
+            return NoApplicableCode(error.description, code=error.code)
+        except Exception:
+            LOGGER.exception("a request could not be answered")
+            return NoApplicableCode("No applicable error code, please check error log.", code=500)
+
+    def _operate(self, wps_request: Any) -> Any:
+        """Carry out a WPS operation."""
+        job_id = jobs.new_id()
+        if wps_request.operation == "getcapabilities":
+            return self.get_capabilities(wps_request, job_id)
+        if wps_request.operation == "describeprocess":
+            return self.describe(wps_request, job_id, wps_request.identifiers)
+        return self.execute(wps_request.identifier, wps_request, job_id)
+
+    def prepare_process_for_execution(self, identifier: str) -> Any:
+        """A copy of the process for one job.
+
+        Raises:
+            InvalidParameterValue: there is no such process.
+        """
+        if identifier not in self.processes:
+            raise InvalidParameterValue(f"Unknown process '{identifier}'", "Identifier")
+        process = copy.deepcopy(self.processes[identifier])
+        process.service = self
+        return process
+
+    def execute(self, identifier: str, wps_request: Any, uuid: str) -> Any:
+        """Accept a job; wait for it only if the client does.
+
+        Raises:
+            NoApplicableCode: it is not accepted; nothing of it is left.
+        """
+        process = self.prepare_process_for_execution(identifier)
+        processing.admit(self.settings, self.store, identifier)
+        job = self.spool.create(uuid)
+        try:
+            row, answer = self._accept(process, wps_request, job)
+        except BaseException:
+            if self.store.get(uuid) is None:
+                self.spool.remove(uuid)
+            raise
+        if not row.sync:
+            return answer
+        final = processing.wait(self.store, job, self.settings.sync_timeout)
+        return wps1.sync_response(
+            self.settings, job, wps_request, final, urljoin(self.status_base, job.job_id)
+        )
+
+    def _accept(self, process: Any, wps_request: Any, job: JobDir) -> Any:
+        """PyWPS checks and fills in the inputs, then calls ``process.execute``: that is ours."""
+
+        def spool(wps_request: Any, _uuid: Any) -> Any:
+            del process.execute
+            url = urljoin(self.status_base, job.job_id)
+            return processing.accept(self.settings, self.store, job, process, wps_request, url)
+
+        process.set_workdir(str(job.work))
+        process.execute = spool
+        return self._parse_and_execute(process, wps_request, job.job_id)
+
+    def _show(self, request: Request, kind: str, job_id: str, name: str | None) -> Response:
+        """A job's status document, or one of its outputs."""
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(["GET", "HEAD"])
+        row = self.store.get(job_id)
+        if row is None:
+            raise NotFound("There is no such job.")
+        job = self.spool.open(job_id)
+        if kind == "status" and name is None:
+            return wps1.status_response(wps1.status_document(row, job, self.settings.scheduler))
+        if kind != "status" and name is not None:
+            return wps1.output_response(request, job, name)
+        raise NotFound("There is no such job.")
+
+
+def wrap(service: Any, config: Sequence[str] = ()) -> Service:
+    """See :func:`pywps_hpc.hpc`."""
+    if isinstance(service, HpcService):
+        return service
+    if not isinstance(service, Service):
+        raise TypeError(f"hpc() takes a pywps.Service, not {type(service).__name__}")
+    name = ", ".join(config) or os.environ.get("PYWPS_CFG") or "the service's configuration"
+    sections = configuration.CONFIG._sections
+    if configuration.get_config_value("processing", "mode") != "scheduler":
+        if any(section.split(".")[0] == "hpc" for section in sections):
+            raise settings.SettingsError(f"{name}: [processing] mode: must be scheduler")
+        LOGGER.warning("[processing] mode is not scheduler: processes run in the web server")
+        return service
+    own = settings.build(sections, name)
+    # A service may have overridden methods of its own, and may be filled with processes later: the
+    # new object is of a class made from its class, and shares its attributes.
+    base = type(service)
+    cls = HpcService if base is Service else type("HpcService", (HpcService, base), {})
+    wrapped: HpcService = object.__new__(cls)
+    wrapped.__dict__ = service.__dict__
+    wrapped.settings = own
+    wrapped.spool = Spool(own.spool)
+    wrapped.store = jobs.JobStore(own.database_url)
+    wrapped.store.create()
+    _set_urls(wrapped)
+    _spare_request_log()
+    for who, process in {"every process": own.defaults, **own.processes}.items():
+        if process.container.runtime == "none":
+            LOGGER.warning("%s: runs without a container (runtime = none)", who)
+    return wrapped
+
+
+def _set_urls(service: HpcService) -> None:
+    """Where documents and outputs are shown: beside the WPS endpoint unless configured otherwise."""
+    # url is the endpoint, http://host/wps: its last segment gives way to ours.
+    service.status_base = urljoin(configuration.get_config_value("server", "url"), "status/")
+    outputs = configuration.get_config_value("server", "outputurl")
+    if urlsplit(outputs).scheme not in ("http", "https"):  # PyWPS's default is a file: URL
+        outputs = urljoin(configuration.get_config_value("server", "url"), "outputs/")
+        configuration.CONFIG.set("server", "outputurl", outputs.replace("%", "%%"))
+    segment = re.escape(urlsplit(outputs).path.strip("/").rpartition("/")[2])
+    service.job_path = re.compile(rf"(?:^|/)(status|{segment})/({JOB_ID})(?:/(.+))?$")
+
+
+def _spare_request_log() -> None:
+    """PyWPS logs each request to a database, by default one in memory that nobody can read and that
+    threads cannot share; only a real one is worth it."""
+    if ":memory:" in str(configuration.get_config_value("logging", "database")):
+        pywps.response.basic.store_status = lambda *_args, **_kwargs: None

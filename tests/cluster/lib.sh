@@ -1,0 +1,92 @@
+# shellcheck shell=bash
+# What every script here shares: its settings, messages, and starting and stopping daemons by
+# recorded process id.
+
+set -euo pipefail
+CLUSTER_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source-path=SCRIPTDIR source=env.sh
+. "$CLUSTER_DIR/env.sh"
+HOME_DIR=$PYWPS_HPC_TEST_HOME
+
+say() { printf '[%5.1f s] %s\n' "$(elapsed)" "$*"; }
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+need_root() { [ "$(id -u)" = 0 ] || die "must be run as root"; }
+
+# Seconds since the first script of this run started, so that nested scripts share one clock.
+export PYWPS_HPC_TEST_T0="${PYWPS_HPC_TEST_T0:-$EPOCHREALTIME}"
+elapsed() { awk -v a="$PYWPS_HPC_TEST_T0" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }'; }
+
+# wait_for SECONDS COMMAND...: until the command succeeds.
+wait_for() {
+  local tries=$(($1 * 20)); shift
+  while ! "$@" >/dev/null 2>&1; do
+    ((tries-- > 0)) || return 1
+    sleep 0.05
+  done
+}
+
+# fill TEMPLATE TARGET KEY=VALUE...: replaces @KEY@. Leaves an equal target untouched, and answers
+# (return code 0) whether the target changed.
+fill() {
+  local template=$1 target=$2 text pair; shift 2
+  text=$(<"$template")
+  for pair in "$@"; do text=${text//"@${pair%%=*}@"/"${pair#*=}"}; done
+  [ -e "$target" ] && [ "$text" = "$(<"$target")" ] && return 1
+  printf '%s\n' "$text" > "$target"
+}
+
+# Every daemon is started in this clean environment. The first variable is also its mark: a process
+# id in a file left by an earlier boot, or by another cluster on this machine, lacks it.
+clean_env() {
+  env -i "PYWPS_HPC_TEST_HOME=$HOME_DIR" "SLURM_CONF=$SLURM_CONF" LANG=C \
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+}
+
+# alive PIDFILE NAME: is the recorded process this cluster's NAME? A zombie has no /proc/PID/exe
+# (nobody may reap here), a recycled id has another one, and Debian adds -wlm to Slurm's programs.
+alive() {
+  local pid exe
+  pid=$(cat "$1" 2>/dev/null) && [[ $pid =~ ^[0-9]+$ ]] || return 1
+  exe=$(readlink "/proc/$pid/exe" 2>/dev/null) || return 1
+  exe=${exe% (deleted)}
+  case "${exe##*/}" in "$2" | "$2-wlm") ;; *) return 1 ;; esac
+  grep -qzxF "PYWPS_HPC_TEST_HOME=$HOME_DIR" "/proc/$pid/environ" 2>/dev/null
+}
+
+# stop PIDFILE NAME: asks, waits ten seconds, then insists. A stranger's process is never touched.
+stop() {
+  alive "$1" "$2" || { rm -f "$1"; return 0; }
+  local pid; pid=$(<"$1")
+  kill "$pid"
+  wait_for 10 gone "$1" "$2" || { kill -KILL "$pid"; wait_for 5 gone "$1" "$2"; }
+  rm -f "$1"
+}
+gone() { ! alive "$1" "$2"; }
+
+# The Debian mirror this machine itself uses, asked of apt, which reads both formats of its sources.
+# The codename is known only after an update, the release always, but it may be written "stable".
+apt_mirror() {
+  # shellcheck disable=SC2016  # apt fills these in, not the shell
+  apt-get indextargets --format '$(CODENAME),$(RELEASE),$(COMPONENT),$(REPO_URI)' \
+    'Created-By: Packages' |
+    awk -F, -v suite="$(suite)" '($1 == suite || $2 == suite) && $3 == "main" {
+      sub("/$", "", $4); print $4; exit }'
+}
+suite() { (. /etc/os-release && echo "$VERSION_CODENAME"); }
+
+# report LABEL PIDFILE NAME: one line for `status`, which fails when something is down.
+report() {
+  if ! alive "$2" "$3"; then
+    printf '%-10s down\n' "$1"
+    return 1
+  fi
+  printf '%-10s up, pid %s\n' "$1" "$(<"$2")"
+}
+
+# The last line of a service's script: up, down or status, each a function of its own.
+command_of() {
+  case "${1:-}" in
+    up | down | status) "$1" ;;
+    *) echo "usage: ${0##*/} up|down|status" >&2; exit 2 ;;
+  esac
+}
