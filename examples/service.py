@@ -11,13 +11,9 @@ if not os.environ.get("PYWPS_CFG"):
     os.environ.pop("PYWPS_CFG", None)  # PyWPS reads it at import and stumbles over an empty value
 
 from pywps import Service
-from pywps.configuration import get_config_value
 
 from examples.processes import ClimateAnomaly, ClipFeatures, Countdown, WhereAmI
+from pywps_hpc import hpc
 
-service = application = Service([ClimateAnomaly(), ClipFeatures(), Countdown(), WhereAmI()])
-
-if get_config_value("processing", "mode") == "scheduler":
-    from pywps_hpc import hpc
-
-    application = hpc(service)
+service = Service([ClimateAnomaly(), ClipFeatures(), Countdown(), WhereAmI()])
+application = hpc(service)

@@ -1,8 +1,8 @@
 """Where the batch system's commands run.
 
-What a scheduler *says* (its dialect) and where its commands *run* (a channel) are separate axes: every
-dialect works over every channel. A channel runs one command at a time to its end, with a time limit, a
-clean environment and a given standard input, and hands back all three answers together.
+What a scheduler *says* (its dialect) and where its commands *run* (a channel) are separate axes:
+every dialect works over every channel. A channel runs one command at a time to its end, with a time
+limit, a clean environment and a given standard input, and hands back all three answers together.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Completed(NamedTuple):
 
 
 class ChannelError(Exception):
-    """The command gave no whole answer. Unless a subclass says otherwise it may have had its effect.
+    """No whole answer; unless a subclass says otherwise the command may have had its effect.
 
     Attributes:
         argv: the command.
@@ -96,8 +96,9 @@ class LocalChannel(Channel):
             )
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ChannelUnavailable(
-                f"command not found: {argv[0]} (searched {self._environment['PATH']}): install the "
-                "batch system's client commands on this host, or set PATH in the scheduler's environment",
+                f"command not found: {argv[0]} (searched {self._environment['PATH']}): install "
+                "the batch system's client commands on this host, or add their folder to PATH in "
+                "the scheduler's environment",
                 argv,
             ) from error
         except (OSError, ValueError) as error:

@@ -107,8 +107,8 @@ class SchedulerError(Exception):
         returncode: its exit status, if it had one.
         output: what it printed, for the administrator's log; never for clients.
         transient: whether the same call may succeed later.
-        accepted: ids of the jobs of the same :meth:`Scheduler.submit` call that were accepted before
-            the one that failed.
+        accepted: ids of the jobs of the same :meth:`Scheduler.submit` call that were accepted
+            before the one that failed.
     """
 
     transient = False
@@ -138,6 +138,10 @@ class SubmissionUncertain(SchedulerUnavailable):
     """The job may or may not have been accepted: look it up by name before trying again."""
 
 
+class SubmissionPostponed(SchedulerUnavailable):
+    """The job was certainly not accepted now; the same request may be later."""
+
+
 class SubmissionRefused(SchedulerError):
     """The batch system said no (unknown partition, over a limit); the same request stays refused."""
 
@@ -162,9 +166,10 @@ class Scheduler(ABC):
 
         Raises:
             SubmissionRefused: the batch system said no.
+            SubmissionPostponed: not now (a limit on waiting jobs, no such command).
             SubmissionUncertain: no clear answer; :meth:`find` tells what happened.
 
-        Either one concerns the job after the exception's ``accepted`` ones; later ones were not tried.
+        Any of them concerns the job after the ``accepted`` ones; later ones were not tried.
         """
 
     @abstractmethod

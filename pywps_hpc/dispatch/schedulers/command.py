@@ -1,7 +1,7 @@
 """A batch system reached through its own commands.
 
-One engine for all dialects: it does the input and output, gives every command a time limit, cuts long
-lists of ids into chunks, and keeps apart "no", "cannot ask" and "cannot know".
+One engine for all dialects: it does the input and output, gives every command a time limit, cuts
+long lists of ids into chunks, and keeps apart "no", "cannot ask" and "cannot know".
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     Scheduler,
     SchedulerError,
     SchedulerUnavailable,
-    SubmissionRefused,
+    SubmissionPostponed,
     SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.dialect import Action, Dialect, Question
@@ -66,14 +66,14 @@ class CommandScheduler(Scheduler):
         unasked: SchedulerUnavailable | None = None
         for question in self.dialect.find(name):
             try:
-                ids = self._ask(question)
+                found = self._ask(question)
             except _NotInstalled as error:
                 self._say_once("%s: %s", self.system, error)
             except SchedulerUnavailable as error:
                 unasked = error
             else:
-                if ids:
-                    return ids
+                if found:
+                    return list(found)
         # "Nowhere" is an answer only if every place was asked.
         if unasked is not None:
             raise unasked
@@ -110,8 +110,10 @@ class CommandScheduler(Scheduler):
     def _submit(self, job: BatchJob) -> str:
         try:
             return self._ask(self.dialect.submit(job))
-        except (_NotInstalled, SubmissionUncertain):
+        except SubmissionPostponed:
             raise
+        except _NotInstalled as error:
+            raise SubmissionPostponed(str(error), command=error.command) from error
         except SchedulerUnavailable as error:
             # Slurm was seen to answer "Socket timed out" for a job that ran later.
             raise SubmissionUncertain(
@@ -126,7 +128,8 @@ class CommandScheduler(Scheduler):
         wanted = sorted(set(ids))
         answer: dict[str, JobStatus] = {}
         for chunk in _chunks(wanted, self.dialect.poll_chunk or len(wanted)):
-            answer.update(self._ask(self.dialect.poll(chunk)))
+            found = self._ask(self.dialect.poll(chunk))
+            answer.update(found)
         return {job: answer[job] for job in wanted if job in answer}
 
     def _details(self, answer: dict[str, JobStatus], vague: Sequence[str]) -> dict[str, JobStatus]:

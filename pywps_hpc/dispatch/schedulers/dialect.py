@@ -1,8 +1,8 @@
 """What a batch system says and understands: the part that a new batch system has to supply.
 
-A :class:`Dialect` is facts and pure methods. Each method gives a :class:`Question`: a command, and the
-function that reads its answer (return code, standard output and standard error together). All input
-and output is :class:`~pywps_hpc.dispatch.schedulers.command.CommandScheduler`'s.
+A :class:`Dialect` is facts and pure methods. Each method gives a :class:`Question`: a command, and
+the function that reads its answer (return code, standard output and standard error together). All
+input and output is :class:`~pywps_hpc.dispatch.schedulers.command.CommandScheduler`'s.
 
 How a reader of answers reports what it finds:
 
@@ -91,7 +91,7 @@ class Dialect(ABC):
         """Hand over a job; the answer is its id. The script travels on standard input."""
 
     @abstractmethod
-    def find(self, name: str) -> Sequence[Question[list[str]]]:
+    def find(self, name: str) -> Sequence[Question[dict[str, JobStatus]]]:
         """Where to look for jobs of this name, in order: the queue, then accounting."""
 
     @abstractmethod
@@ -118,7 +118,7 @@ class Dialect(ABC):
         return None
 
     def unknown_state(self, text: str) -> JobStatus:
-        """A state this version has no word for: said once in the log, and the job counts as alive."""
+        """A state this version has no word for: logged once, and the job counts as alive."""
         if text not in self._unknown:
             self._unknown.add(text)
             log.warning("%s: unknown job state %r, treated as running", self.system, text)

@@ -1,16 +1,16 @@
 """The embedded scheduler: a first-in-first-out queue of detached processes on this host.
 
-No daemon, no cluster, no threads: the state is a folder for each job, and whoever calls (poll, submit,
-…) moves the queue on. Jobs outlive the service; a new instance on the same directory finds everything
-as it is. A job's own supervisor (:mod:`pywps_hpc.dispatch.schedulers.local_runner`) keeps its limits
-and writes down how it ended.
+No daemon, no cluster, no threads: the state is a folder for each job, and whoever calls (poll,
+submit, …) moves the queue on. Jobs outlive the service; a new instance on the same directory finds
+everything as it is. A job's own supervisor (:mod:`pywps_hpc.dispatch.schedulers.local_runner`)
+keeps its limits and writes down how it ended.
 
 ::
 
-    directory/lock            one caller at a time, across processes
-    directory/last            the last id given
-    directory/queue/ID/       job.json, script, held, lock, started, cancel, suspend, end.json
-    directory/ended/ID/       the same, after the end, for a while
+    directory/lock        one caller at a time, across processes
+    directory/last        the last id given
+    directory/queue/ID/   a job (see local_job)
+    directory/ended/ID/   the same, after its end, for a while
 """
 
 from __future__ import annotations
@@ -21,33 +21,24 @@ import json
 import logging
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import psutil
 
 from pywps_hpc.dispatch.channels import clean_environment
 from pywps_hpc.dispatch.schedulers import local_runner
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
-    Outcome,
     Phase,
     Scheduler,
     SchedulerUnavailable,
     SubmissionRefused,
 )
 from pywps_hpc.dispatch.schedulers.dialect import job_name
+from pywps_hpc.dispatch.schedulers.local_job import LocalJob
 
 log = logging.getLogger(__name__)
-
-#: Seconds a supervisor may take until the job has begun; on a busy host it just begins later.
-_START = 30.0
 
 
 class LocalScheduler(Scheduler):
@@ -77,14 +68,14 @@ class LocalScheduler(Scheduler):
     ) -> None:
         self._directory = directory.absolute()
         self._queue = self._directory / "queue"
-        self._old = self._directory / "ended"
+        self._ended = self._directory / "ended"
         self._cpus = cpus or os.cpu_count() or 1
         self._gpus = gpus
         self._grace = grace
         self._remember = remember
         self._environment = clean_environment(environment)
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (self._queue, self._old):
+        for folder in (self._queue, self._ended):
             folder.mkdir(exist_ok=True)
 
     def submit(self, jobs: Sequence[BatchJob]) -> list[str]:
@@ -102,13 +93,13 @@ class LocalScheduler(Scheduler):
 
     def find(self, name: str) -> list[str]:
         with self._alone():
-            folders = [*self._queue.glob("[0-9]*"), *self._old.glob("[0-9]*")]
-            return [f.name for f in sorted(folders, key=_number) if _job(f)["name"] == name]
+            jobs = [*_jobs(self._ended), *_jobs(self._queue)]
+            return [str(job.number) for job in jobs if job.facts()["name"] == name]
 
     def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:
         with self._alone():
             self._advance()
-            return {job: self._status(folder) for job, folder in self._folders(ids)}
+            return {str(job.number): job.status() for job in self._known(ids)}
 
     def history(self, ids: Collection[str]) -> dict[str, JobStatus]:
         answer = self.poll(ids)
@@ -116,41 +107,34 @@ class LocalScheduler(Scheduler):
 
     def cancel(self, ids: Collection[str]) -> None:
         with self._alone():
-            for job, folder in self._folders(ids):
-                if self._status(folder).phase is Phase.FINISHED:
-                    continue
-                # In this order: a supervisor that is just starting sees the one or the other.
-                (folder / "cancel").touch()
-                if not _poke(folder):
-                    _end(folder, Outcome.CANCELLED, "cancelled before it started")
-                log.info("%s: cancelled", job)
+            for job in self._known(ids):
+                if job.status().phase is not Phase.FINISHED:
+                    job.cancel()
             self._advance()
 
     def pause(self, ids: Collection[str]) -> None:
         with self._alone():
-            for _, folder in self._folders(ids):
-                phase = self._status(folder).phase
+            for job in self._known(ids):
+                phase = job.status().phase
                 if phase is Phase.QUEUED:
-                    (folder / "held").touch()
+                    job.hold()
                 elif phase is Phase.RUNNING:
-                    (folder / "suspend").touch()
-                    _poke(folder)
+                    job.suspend()
             self._advance()
 
     def resume(self, ids: Collection[str]) -> None:
         with self._alone():
-            for _, folder in self._folders(ids):
-                phase = self._status(folder).phase
+            for job in self._known(ids):
+                phase = job.status().phase
                 if phase is Phase.HELD:
-                    (folder / "held").unlink(missing_ok=True)
+                    job.release()
                 elif phase is Phase.SUSPENDED:
-                    (folder / "suspend").unlink(missing_ok=True)
-                    _poke(folder)
+                    job.resume()
             self._advance()
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """One caller at a time; a state directory that cannot be used says nothing about any job."""
+        """One caller at a time; a directory that cannot be used says nothing about any job."""
         try:
             with (self._directory / "lock").open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -196,159 +180,59 @@ class LocalScheduler(Scheduler):
         return str(number)
 
     def _next(self) -> int:
+        """A number never given before, whatever has been purged."""
         last = self._directory / "last"
-        given = [int(last.read_text())] if last.exists() else []
-        given += [_number(f) for parent in (self._queue, self._old) for f in parent.glob("[0-9]*")]
+        given = [job.number for job in (*_jobs(self._queue), *_jobs(self._ended))]
+        if last.exists():
+            given.append(int(last.read_text()))
         number = max(given, default=0) + 1
         local_runner.write(last, str(number))
         return number
 
-    def _folders(self, ids: Collection[str]) -> Iterator[tuple[str, Path]]:
+    def _known(self, ids: Collection[str]) -> Iterator[LocalJob]:
         for job in ids:
             if job.isascii() and job.isdigit():
-                for parent in (self._queue, self._old):
+                for parent in (self._queue, self._ended):
                     if (parent / job).is_dir():
-                        yield job, parent / job
+                        yield LocalJob(parent / job)
                         break
 
     def _advance(self) -> None:
         """Put away what ended and start what fits, in the order of arrival."""
         cpus, gpus = self._cpus, self._gpus
         waiting = []
-        for folder in sorted(self._queue.iterdir(), key=_number):
-            phase = self._status(folder).phase
+        for job in _jobs(self._queue):
+            phase = job.status().phase
             if phase is Phase.FINISHED:
-                folder.rename(self._old / folder.name)
+                job.folder.rename(self._ended / job.folder.name)
             elif phase is Phase.QUEUED:
-                waiting.append(folder)
+                waiting.append(job)
             elif phase is not Phase.HELD:
-                job = _job(folder)
-                cpus, gpus = cpus - job["cpus"], gpus - job["gpus"]
-        runners = []
-        for folder in waiting:
-            job = _job(folder)
+                facts = job.facts()
+                cpus, gpus = cpus - facts["cpus"], gpus - facts["gpus"]
+        started = []
+        for job in waiting:
+            facts = job.facts()
             # No overtaking: a job that needs many processors would wait for ever.
-            if job["cpus"] > cpus or job["gpus"] > gpus:
+            if facts["cpus"] > cpus or facts["gpus"] > gpus:
                 break
-            cpus, gpus = cpus - job["cpus"], gpus - job["gpus"]
-            if runner := _start(folder):
-                runners.append((folder, runner))
-        for folder, runner in runners:
-            _await_start(folder, runner)
+            cpus, gpus = cpus - facts["cpus"], gpus - facts["gpus"]
+            if runner := job.start():
+                started.append((job, runner))
+        for job, runner in started:
+            job.await_start(runner)
         self._purge()
-
-    def _status(self, folder: Path) -> JobStatus:
-        if end := _read_end(folder):
-            return end
-        if _alive(folder):
-            if (folder / "suspend").exists():
-                return JobStatus(Phase.SUSPENDED, detail="suspended")
-            return JobStatus(Phase.RUNNING, detail="running")
-        if not (folder / "started").exists():
-            if (folder / "held").exists():
-                return JobStatus(Phase.HELD, detail="held")
-            return JobStatus(Phase.QUEUED, detail="waiting")
-        # It may have ended between the first two questions.
-        return _read_end(folder) or self._orphaned(folder)
-
-    def _orphaned(self, folder: Path) -> JobStatus:
-        """The supervisor was killed, or the host restarted: a job without limits must not go on."""
-        for _ in range(10):
-            if not (family := local_runner.marked(folder)):
-                break
-            for process in family:
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-        log.warning("%s: its supervisor died", folder.name)
-        return _end(folder, Outcome.UNKNOWN, "its supervisor was killed or the host restarted")
 
     def _purge(self) -> None:
         limit = time.time() - self._remember
-        for folder in self._old.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if (folder / "end.json").stat().st_mtime < limit:
-                    shutil.rmtree(folder)
+        for job in _jobs(self._ended):
+            if (job.folder / "end.json").stat().st_mtime < limit:
+                shutil.rmtree(job.folder)
 
 
-def _job(folder: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((folder / "job.json").read_text())
-    return facts
-
-
-def _number(folder: Path) -> int:
-    return int(folder.name)
-
-
-def _start(folder: Path) -> subprocess.Popen[bytes] | None:
-    """Start the job's supervisor. Doing it twice is harmless: the second one finds the first."""
-    try:
-        with (folder / "runner.log").open("ab") as errors:
-            return subprocess.Popen(
-                [sys.executable, "-I", local_runner.__file__, str(folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=errors,
-                stderr=errors,
-                env=clean_environment(),
-                cwd="/",
-                start_new_session=True,
-            )
-    except OSError as error:
-        log.warning("%s: cannot be started now: %s", folder.name, error)
-        return None
-
-
-def _await_start(folder: Path, runner: subprocess.Popen[bytes]) -> None:
-    """Wait for the supervisor to detach, so that "started" is certain when this call returns."""
-    try:
-        runner.wait(_START)
-    except subprocess.TimeoutExpired:
-        log.warning("%s: its supervisor has not begun after %g s", folder.name, _START)
-        return
-    if not (folder / "started").exists() and not _alive(folder):
-        words = (folder / "runner.log").read_text(errors="replace").strip().rpartition("\n")[2]
-        log.error("%s: its supervisor cannot start: %s", folder.name, words)
-        _end(folder, Outcome.COULD_NOT_START, f"its supervisor cannot start: {words}")
-
-
-def _alive(folder: Path) -> bool:
-    """Whether a supervisor holds the job's lock."""
-    with (folder / "lock").open() as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        return False
-
-
-def _poke(folder: Path) -> bool:
-    """Make the supervisor look at the scheduler's wishes; false if there is none."""
-    if not _alive(folder):
-        return False
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        os.kill(int((folder / "started").read_text()), signal.SIGUSR1)
-    return True
-
-
-def _read_end(folder: Path) -> JobStatus | None:
-    try:
-        end = json.loads((folder / "end.json").read_text())
-    except FileNotFoundError:
-        return None
-    return JobStatus(
-        Phase.FINISHED,
-        Outcome(end["outcome"]),
-        exit_code=end.get("exit_code"),
-        signal=end.get("signal"),
-        detail=end["detail"],
-    )
-
-
-def _end(folder: Path, outcome: Outcome, detail: str) -> JobStatus:
-    local_runner.write(
-        folder / "end.json",
-        json.dumps({"outcome": outcome.value, "detail": detail, "time": time.time()}),
-    )
-    return JobStatus(Phase.FINISHED, outcome, detail=detail)
+def _jobs(parent: Path) -> list[LocalJob]:
+    """The jobs in this folder, oldest first."""
+    return sorted(map(LocalJob, parent.iterdir()), key=lambda job: job.number)
 
 
 def _sync(folder: Path) -> None:

@@ -10,8 +10,8 @@ limits outlive it. It imports nothing of the package, to start quickly, and talk
 * ``cancel`` and ``suspend`` are the scheduler's wishes; a SIGUSR1 only says "look now";
 * ``end.json`` is its last word: why the job ended.
 
-It adopts orphans (prctl(2), PR_SET_CHILD_SUBREAPER), so that a process which daemonises stays within
-reach, and ends what the script leaves behind, as a cluster's batch system does.
+It adopts orphans (prctl(2), PR_SET_CHILD_SUBREAPER), so that a process which daemonises stays
+within reach, and ends what the script leaves behind, as a cluster's batch system does.
 """
 
 from __future__ import annotations

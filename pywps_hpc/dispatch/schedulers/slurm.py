@@ -1,8 +1,8 @@
 """Slurm's dialect: sbatch, squeue, sacct, scontrol, scancel. Measured on 22.05 and 24.11.
 
-Output formats are named field by field and keep their header line: it proves that the command really
-answered, so that an empty queue and an empty answer are two different things. No ``--json``: it is
-unstable between releases and very large.
+Output formats are named field by field and keep their header line: it proves that the command
+really answered, so that an empty queue and an empty answer are two different things. No
+``--json``: it is unstable between releases and very large.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     Phase,
     SchedulerError,
     SchedulerUnavailable,
+    SubmissionPostponed,
     SubmissionRefused,
 )
 from pywps_hpc.dispatch.schedulers.dialect import (
@@ -115,9 +116,9 @@ COMMANDS = {
 
 _CANNOT_ASK = re.compile(
     r"Socket timed out|Unable to contact slurm controller|Zero Bytes were transmitted"
-    r"|Unable to establish controller|Communication connection failure|Connection (refused|timed out)"
-    r"|Could not establish a configuration source|Protocol authentication error|\bmunge\b"
-    r"|backup controller|slurm_persist_conn|Problem talking to the database",
+    r"|Unable to establish controller|Communication connection failure"
+    r"|Connection (refused|timed out)|Could not establish a configuration source"
+    r"|Protocol authentication error|\bmunge\b|backup controller|slurm_persist_conn|Problem talking to the database",
     re.IGNORECASE,
 )
 _GONE = re.compile(
@@ -136,6 +137,9 @@ _MARK = "pywps-hpc|"  # tells a row from a banner of the login shell
 _END = "|end"  # tells a whole row from one that is cut off
 _QUEUE_FORMAT = f"{_MARK}%i|%T|%r{_END}"
 _SACCT_FORMAT = "JobID,State,ExitCode"
+# --all: also jobs in partitions that are hidden from this user, or they would seem to be gone.
+_SQUEUE = ("squeue", "--all", "--me", "--states=all", f"--format={_QUEUE_FORMAT}")
+_SACCT = ("sacct", "--allocations", "--parsable2", f"--format={_SACCT_FORMAT}")
 _ID = re.compile(r"\d+(_\d+)?")
 _SUBMITTED = re.compile(r"(\d+)(;[\w.-]+)?")
 _SAFE = re.compile(r"[\w@%+=:,./-]*", re.ASCII)
@@ -176,26 +180,23 @@ class SlurmDialect(Dialect):
     def submit(self, job: BatchJob) -> Question[str]:
         return Question(("sbatch", "--parsable"), read_submitted, stdin=job.script)
 
-    def find(self, name: str) -> Sequence[Question[list[str]]]:
-        queue = (*_SQUEUE, f"--name={job_name(name)}")
+    def find(self, name: str) -> Sequence[Question[dict[str, JobStatus]]]:
+        job_name(name)
         # A job may have run and left the queue while nobody asked.
-        accounting = (*_SACCT, "--starttime=now-30days", f"--name={name}")
         return (
-            Question(queue, lambda *reply: list(read_queue(*reply, self))),
-            Question(accounting, lambda *reply: list(read_accounting(*reply, self))),
+            Question((*_SQUEUE, f"--name={name}"), self.read_queue),
+            Question((*_SACCT, "--starttime=now-30days", f"--name={name}"), self.read_accounting),
         )
 
     def poll(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
         # Without ids: one that has been purged would fail the whole question.
-        return Question(_SQUEUE, lambda *reply: read_queue(*reply, self))
+        return Question(_SQUEUE, self.read_queue)
 
     def recent(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
-        argv = ("scontrol", "--oneliner", "show", "job", ",".join(ids))
-        return Question(argv, lambda *reply: read_jobs(*reply, self))
+        return Question(("scontrol", "--oneliner", "show", "job", ",".join(ids)), self.read_jobs)
 
     def history(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
-        argv = (*_SACCT, f"--jobs={','.join(ids)}")
-        return Question(argv, lambda *reply: read_accounting(*reply, self))
+        return Question((*_SACCT, f"--jobs={','.join(ids)}"), self.read_accounting)
 
     def control(self, action: Action, ids: Sequence[str]) -> Sequence[Question[None]]:
         return [
@@ -215,81 +216,118 @@ class SlurmDialect(Dialect):
                     return outcome
         return None
 
+    def read_queue(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
+        """squeue's answer; it holds jobs that ended within MinJobAge, without their exit codes."""
+        rows = []
+        for line in whole_lines(returncode, stdout, stderr):
+            _, found, row = line.partition(_MARK)
+            if found:
+                rows.append(row)
+        if not rows or rows[0] != f"JOBID|STATE|REASON{_END}":
+            raise SchedulerUnavailable("squeue's answer lacks its first line")
+        answer = {}
+        for row in rows[1:]:
+            fields = row.removesuffix(_END).split("|")
+            if not row.endswith(_END) or len(fields) != 3:
+                raise SchedulerUnavailable(f"squeue's answer is cut off at {row!r}")
+            job, state, reason = fields
+            answer[job] = self._listed(state, "" if reason == "None" else reason)
+        return answer
 
-# --all: also jobs in partitions that are hidden from this user, or they would seem to be gone.
-_SQUEUE = ("squeue", "--all", "--me", "--states=all", f"--format={_QUEUE_FORMAT}")
-_SACCT = ("sacct", "--allocations", "--parsable2", f"--format={_SACCT_FORMAT}")
+    def read_accounting(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
+        """sacct's answer; nothing where the site keeps no accounting."""
+        if "accounting storage is disabled" in stderr:
+            return {}
+        lines = whole_lines(returncode, stdout, stderr)
+        heading = _SACCT_FORMAT.replace(",", "|")
+        if heading not in lines:
+            raise SchedulerUnavailable("sacct's answer lacks its first line")
+        answer = {}
+        for line in lines[lines.index(heading) + 1 :]:
+            fields = line.split("|")
+            if len(fields) != 3 or not re.fullmatch(r"\d+:\d+", fields[2]):
+                raise SchedulerUnavailable(f"sacct's answer is cut off at {line!r}")
+            job, state, code = fields
+            answer[job] = self._ended(state, "", code)
+        return answer
+
+    def read_jobs(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
+        """scontrol's answer: one line a job, reason and exit code included."""
+        if returncode != 0 and _GONE.search(stderr + stdout):
+            return {}
+        answer = {}
+        for line in whole_lines(returncode, stdout, stderr):
+            if not line.startswith("JobId="):
+                continue
+            fields = dict(_fields(line))
+            try:
+                status = self._ended(fields["JobState"], fields["Reason"], fields["ExitCode"])
+                restarts = int(fields["Restarts"])
+            except (KeyError, ValueError) as error:
+                raise SchedulerUnavailable(
+                    f"scontrol's answer is cut off at {line[:80]!r}"
+                ) from error
+            task = f"{fields.get('ArrayJobId')}_{fields.get('ArrayTaskId')}"
+            job = task if _ID.fullmatch(task) else fields["JobId"]
+            answer[job] = replace(status, restarts=restarts)
+        return answer
+
+    def _listed(self, state: str, reason: str) -> JobStatus:
+        detail = f"{state} ({reason})" if reason else state
+        if state in PHASES:
+            phase = PHASES[state]
+            waits = phase is Phase.QUEUED
+            if waits and reason in HELD_REASONS:
+                phase = Phase.HELD
+            hopeless = waits and (
+                reason in HOPELESS_REASONS or bool(_HOPELESS_LIMIT.fullmatch(reason))
+            )
+            return JobStatus(phase, detail=detail, hopeless=hopeless)
+        if state not in OUTCOMES:
+            return self.unknown_state(state)
+        outcome = OUTCOMES[state]
+        if state == "COMPLETED":
+            return JobStatus(Phase.FINISHED, outcome, exit_code=0, detail=detail)
+        if reason == "JobLaunchFailure":  # or a memory limit enforced without cgroups
+            outcome = Outcome.UNKNOWN
+        return JobStatus(Phase.FINISHED, outcome, detail=detail)
+
+    def _ended(self, state: str, reason: str, code: str) -> JobStatus:
+        """A job's end with its exit code ``code:signal``; other states as the queue shows them."""
+        words, _, _by = state.partition(" ")  # "CANCELLED by 1001"
+        if words not in ENDED:
+            return self._listed(words, reason)
+        exit_code, signal = (int(number) for number in code.split(":"))
+        reason = "" if reason == "None" else reason
+        detail = f"{state} ({reason})" if reason else state
+        outcome = ENDED[words]
+        if words == "COMPLETED":
+            return JobStatus(Phase.FINISHED, outcome, exit_code=0, detail=detail)
+        if words == "FAILED":
+            detail += f", exit code {code}"
+            if signal:
+                # 128 and more are flags of the wait status (core dumped).
+                return JobStatus(
+                    Phase.FINISHED, Outcome.SIGNALLED, signal=signal & 127, detail=detail
+                )
+            if reason == "JobLaunchFailure":
+                return JobStatus(Phase.FINISHED, Outcome.COULD_NOT_START, detail=detail)
+            if exit_code == 0:  # only COMPLETED may mean success
+                return JobStatus(Phase.FINISHED, Outcome.UNKNOWN, detail=detail)
+            return JobStatus(Phase.FINISHED, outcome, exit_code=exit_code, detail=detail)
+        return JobStatus(Phase.FINISHED, outcome, detail=detail)
 
 
 def read_submitted(returncode: int, stdout: str, stderr: str) -> str:
     """The id that sbatch --parsable printed last; warnings and banners may stand before it."""
     if returncode != 0:
         if later := _TRY_LATER.search(stdout + stderr):
-            raise SchedulerUnavailable(f"Slurm takes no further job for now ({later.group()})")
+            raise SubmissionPostponed(f"Slurm takes no further job for now ({later.group()})")
         raise SubmissionRefused(f"Slurm refused the job: {_reason(stderr or stdout)}")
     last = stdout.rstrip("\n").rpartition("\n")[2].strip()
     if match := _SUBMITTED.fullmatch(last):
         return match.group(1)
     raise SchedulerUnavailable("sbatch reported success but no job id")
-
-
-def read_queue(returncode: int, stdout: str, stderr: str, dialect: Dialect) -> dict[str, JobStatus]:
-    """squeue's answer; also jobs that ended less than MinJobAge ago, without their exit codes."""
-    rows = []
-    for line in whole_lines(returncode, stdout, stderr):
-        _, found, row = line.partition(_MARK)
-        if found:
-            rows.append(row)
-    if not rows or rows[0] != f"JOBID|STATE|REASON{_END}":
-        raise SchedulerUnavailable("squeue's answer lacks its first line")
-    answer = {}
-    for row in rows[1:]:
-        fields = row.removesuffix(_END).split("|")
-        if not row.endswith(_END) or len(fields) != 3:
-            raise SchedulerUnavailable(f"squeue's answer is cut off at {row!r}")
-        job, state, reason = fields
-        answer[job] = _listed(state, "" if reason == "None" else reason, dialect)
-    return answer
-
-
-def read_accounting(
-    returncode: int, stdout: str, stderr: str, dialect: Dialect
-) -> dict[str, JobStatus]:
-    """sacct's answer; nothing where the site keeps no accounting."""
-    if "accounting storage is disabled" in stderr:
-        return {}
-    lines = whole_lines(returncode, stdout, stderr)
-    heading = _SACCT_FORMAT.replace(",", "|")
-    if heading not in lines:
-        raise SchedulerUnavailable("sacct's answer lacks its first line")
-    answer = {}
-    for line in lines[lines.index(heading) + 1 :]:
-        fields = line.split("|")
-        if len(fields) != 3 or not re.fullmatch(r"\d+:\d+", fields[2]):
-            raise SchedulerUnavailable(f"sacct's answer is cut off at {line!r}")
-        job, state, code = fields
-        answer[job] = _ended(state, "", code, dialect)
-    return answer
-
-
-def read_jobs(returncode: int, stdout: str, stderr: str, dialect: Dialect) -> dict[str, JobStatus]:
-    """scontrol's answer: one line a job, reason and exit code included."""
-    if returncode != 0 and _GONE.search(stderr + stdout):
-        return {}
-    answer = {}
-    for line in whole_lines(returncode, stdout, stderr):
-        if not line.startswith("JobId="):
-            continue
-        fields = dict(_fields(line))
-        try:
-            status = _ended(fields["JobState"], fields["Reason"], fields["ExitCode"], dialect)
-            restarts = int(fields["Restarts"])
-        except (KeyError, ValueError) as error:
-            raise SchedulerUnavailable(f"scontrol's answer is cut off at {line[:80]!r}") from error
-        task = f"{fields.get('ArrayJobId')}_{fields.get('ArrayTaskId')}"
-        job = task if _ID.fullmatch(task) else fields["JobId"]
-        answer[job] = replace(status, restarts=restarts)
-    return answer
 
 
 def read_control(returncode: int, stdout: str, stderr: str) -> None:
@@ -303,51 +341,6 @@ def read_control(returncode: int, stdout: str, stderr: str) -> None:
         if any(_FORBIDDEN.search(line) for line in grave):
             raise NotPermitted(f"Slurm: {words} (an operator of the cluster may do this)")
         raise SchedulerError(f"Slurm: {words or f'exit status {returncode}'}")
-
-
-def _listed(state: str, reason: str, dialect: Dialect) -> JobStatus:
-    detail = f"{state} ({reason})" if reason else state
-    if state in PHASES:
-        phase = PHASES[state]
-        waits = phase is Phase.QUEUED
-        if waits and reason in HELD_REASONS:
-            phase = Phase.HELD
-        hopeless = waits and (reason in HOPELESS_REASONS or bool(_HOPELESS_LIMIT.fullmatch(reason)))
-        return JobStatus(phase, detail=detail, hopeless=hopeless)
-    if state not in OUTCOMES:
-        return dialect.unknown_state(state)
-    outcome = OUTCOMES[state]
-    if state == "COMPLETED":
-        return JobStatus(Phase.FINISHED, outcome, exit_code=0, detail=detail)
-    if (
-        reason == "JobLaunchFailure"
-    ):  # also what an enforced memory limit looks like without cgroups
-        outcome = Outcome.UNKNOWN
-    return JobStatus(Phase.FINISHED, outcome, detail=detail)
-
-
-def _ended(state: str, reason: str, code: str, dialect: Dialect) -> JobStatus:
-    """A job's end with its exit code ``code:signal``; other states as the queue shows them."""
-    words, _, _by = state.partition(" ")  # "CANCELLED by 1001"
-    if words not in ENDED:
-        return _listed(words, reason, dialect)
-    exit_code, signal = (int(number) for number in code.split(":"))
-    reason = "" if reason == "None" else reason
-    detail = f"{state} ({reason})" if reason else state
-    outcome = ENDED[words]
-    if words == "COMPLETED":
-        return JobStatus(Phase.FINISHED, outcome, exit_code=0, detail=detail)
-    if words == "FAILED":
-        detail += f", exit code {code}"
-        if signal:
-            # 128 and more are flags of the wait status (core dumped).
-            return JobStatus(Phase.FINISHED, Outcome.SIGNALLED, signal=signal & 127, detail=detail)
-        if reason == "JobLaunchFailure":
-            return JobStatus(Phase.FINISHED, Outcome.COULD_NOT_START, detail=detail)
-        if exit_code == 0:  # only COMPLETED may mean success
-            return JobStatus(Phase.FINISHED, Outcome.UNKNOWN, detail=detail)
-        return JobStatus(Phase.FINISHED, outcome, exit_code=exit_code, detail=detail)
-    return JobStatus(Phase.FINISHED, outcome, detail=detail)
 
 
 def _fields(line: str) -> Iterator[tuple[str, str]]:

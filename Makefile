@@ -1,0 +1,22 @@
+# Two commands: `make demo` and `make test`. Each does all of its own set-up.
+
+.PHONY: demo test lint format clean
+
+demo:  ## climate request on real data: local scheduler, no root, no cluster
+	@examples/demo.sh
+
+test:  ## everything; as root on Debian with a real Slurm, Apptainer and image
+	@tests/run.sh
+
+lint:  ## what `make test` checks before it runs anything
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+
+format:
+	ruff format .
+	ruff check --fix .
+
+clean:  ## what the two commands left in this folder
+	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

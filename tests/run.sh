@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# `make test`: set everything up, check the code, run the tests, leave nothing running.
+#
+# As root on Debian: packages, a real Slurm with two nodes, Apptainer, an image (tests/cluster/).
+# Elsewhere: what needs no cluster, in a virtual environment of this folder.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
+    # shellcheck source=tests/cluster/env.sh
+    . tests/cluster/env.sh
+    trap 'tests/cluster/down.sh >/dev/null' EXIT
+    tests/cluster/up.sh
+    python=$PYWPS_HPC_TEST_VENV/bin/python
+    export PYWPS_HPC_CLUSTER=1
+else
+    echo "Not root on Debian: tests on real Slurm and Apptainer are left out."
+    python3 -m venv .venv
+    wanted=$(cat pyproject.toml examples/requirements*.txt | sha256sum)
+    if [ "$(cat .venv/installed-test 2>/dev/null)" != "$wanted" ]; then
+        .venv/bin/pip install --quiet --disable-pip-version-check --editable '.[test]' \
+            -r examples/requirements.txt -r examples/requirements-data.txt
+        echo "$wanted" >.venv/installed-test
+    fi
+    python=.venv/bin/python
+fi
+
+"$python" -m ruff check .
+"$python" -m ruff format --check .
+"$python" -m mypy
+"$(dirname "$python")/lint-imports"
+"$python" -m pytest "$@"
