@@ -46,5 +46,15 @@ export PYWPS_HPC_URL=$url
 service=$!
 trap 'kill "$service" 2>/dev/null; wait "$service" 2>/dev/null || true' EXIT
 
+until "$venv/bin/python" -c 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])))' \
+    "$port" 2>/dev/null; do
+    if ! kill -0 "$service" 2>/dev/null; then
+        echo "demo: the service cannot start; its log:" >&2
+        cat "$out/service.log" >&2
+        exit 1
+    fi
+    sleep 0.2
+done
+
 echo "Service: $url   (its log: demo/service.log)"
 "$venv/bin/python" -m examples.demo --url "$url" --output "$out"

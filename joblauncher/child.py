@@ -10,6 +10,7 @@ import configparser
 import logging
 import os
 import sys
+import uuid
 from typing import Any
 
 from joblauncher import nodatabase, payload, report
@@ -42,6 +43,7 @@ def run(job: JobDir, header: payload.Header, body: bytes, facts: report.Report) 
     _restore_request(wps_request, header.http)
     process.set_workdir(str(job.work))
     response = _response(job, header, facts, process, wps_request)
+    _keep_outputs_together(job)
     os.chdir(job.work)
     _set_grass()
     process._run_process(wps_request, response)
@@ -117,6 +119,24 @@ def _response(
     )
     response.store_status_file = not header.sync
     return response
+
+
+def _keep_outputs_together(job: JobDir) -> None:
+    """PyWPS stores a file that belongs to no output of the process (a MetaFile of a Metalink) in a
+    folder of its own beside the job's; here it goes inside, where the service serves it."""
+    from pywps.inout.storage.file import FileStorage
+
+    store = FileStorage._do_store
+
+    def store_here(self: Any, output: Any) -> Any:
+        before = output.uuid
+        output.uuid = before or f"{job.job_id}/{uuid.uuid4()}"
+        try:
+            return store(self, output)
+        finally:
+            output.uuid = before
+
+    FileStorage._do_store = store_here
 
 
 def _set_grass() -> None:

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 import json
 import os
 import platform
 import stat
+import sys
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 MAGIC = b"pywps-hpc job 1\n"
@@ -69,13 +72,30 @@ def pack(header: Header, content: Any) -> bytes:
     """
     import dill
 
+    body = io.BytesIO()
     try:
         # recurse: of the globals of a function in __main__ only those that it uses travel, not the
         # whole service.
-        body = dill.dumps(content, protocol=4, recurse=True)
+        pickler = dill.Pickler(body, protocol=4, recurse=True)
+        pickler.reducer_override = _by_name
+        pickler.dump(content)
     except Exception as error:  # pickling runs foreign code, which may raise anything
         raise PayloadError(f"the process cannot be sent to the batch system: {error}") from error
-    return MAGIC + json.dumps(asdict(header), sort_keys=True).encode() + b"\n" + bytes(body)
+    return MAGIC + json.dumps(asdict(header), sort_keys=True).encode() + b"\n" + body.getvalue()
+
+
+def _by_name(thing: Any) -> Any:
+    """Send a class or function that its module holds by its name, also where dill would not.
+
+    A package that has a class of a submodule's name (``pywps.app.Process``) hides the submodule from
+    dill, which then sends the class with all its code: sixty times as much, and on the node no
+    longer the class that others are made from.
+    """
+    if isinstance(thing, (type, FunctionType)) and thing.__module__ not in (None, "__main__"):
+        held = getattr(sys.modules.get(thing.__module__), thing.__qualname__, None)
+        if held is thing:
+            return thing.__qualname__
+    return NotImplemented
 
 
 def digest(data: bytes) -> str:

@@ -43,11 +43,16 @@ def serve(application: str, config: Path, bind: str, workers: int, threads: int)
     """Serve an existing PyWPS application: web server and dispatcher in one command."""
     from pywps_hpc.serve import Child, supervise
 
-    _load(config)
+    store = _store(_load(config))
+    begun = time.time()
+
+    def dispatcher_lives() -> bool:
+        return store.heartbeat()[0] < time.time() - begun
+
     web = ["web", application, "--bind", bind, "--workers", str(workers), "--threads", str(threads)]
     where = ["--config", str(config.absolute())]
     dispatch = Child("dispatcher", ["dispatcher", *where])
-    sys.exit(supervise([dispatch, Child("web server", [*web, *where])]))
+    sys.exit(supervise([dispatch, Child("web server", [*web, *where])], dispatcher_lives))
 
 
 @commands.command()

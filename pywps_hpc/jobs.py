@@ -237,7 +237,17 @@ class JobStore:
             .where(_jobs.c.state.in_([s.value for s in ACTIVE]))
             .values(wish=wish.value, changed=time.time())
         )
-        with self._begin() as connection:
+        with self._begin(write=True) as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def grant(self, job: Job) -> bool:
+        """Take a wish off that was carried out; false if somebody wishes something else by now."""
+        statement = (
+            _jobs.update()
+            .where(_jobs.c.id == job.id, _jobs.c.wish == job.wish.value)
+            .values(wish=Wish.NONE.value, changed=time.time())
+        )
+        with self._begin(write=True) as connection:
             return connection.execute(statement).rowcount == 1
 
     def remove(self, job_id: str) -> bool:

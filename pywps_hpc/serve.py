@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 LOGGER = logging.getLogger(__name__)
@@ -69,8 +69,12 @@ class Child:
                 self.process.wait()
 
 
-def supervise(children: Sequence[Child]) -> int:
+def supervise(children: Sequence[Child], ready: Callable[[], bool]) -> int:
     """Keep the children running until SIGTERM or SIGINT.
+
+    Args:
+        children: the others are started once the first is ready.
+        ready: whether it is.
 
     Returns:
         0 after a signal; a child's own exit code if it fails right after its start.
@@ -79,9 +83,13 @@ def supervise(children: Sequence[Child]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     code = 0
-    for child in children:
-        child.start()
-    while not stop.wait(0.2):
+    waiting = list(children)
+    waiting.pop(0).start()
+    while not stop.wait(0.1):
+        if waiting and ready():
+            for child in waiting:
+                child.start()
+            waiting.clear()
         for child in children:
             ended = child.poll()
             if ended is None:

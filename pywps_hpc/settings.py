@@ -1,9 +1,9 @@
 """One typed, frozen object for everything an administrator can set.
 
-Our sections live in the service's own PyWPS configuration file: ``[hpc]``, ``[hpc.container]``,
-``[hpc.resources]`` and, for one process, ``[hpc.process.<identifier>]``, which may hold any key of
-the two sections before it. A wrong file is refused at start, in one line that names file, section
-and key; nothing is guessed.
+Our sections live in the service's own PyWPS configuration file: ``[hpc]``, ``[hpc.ssh]``,
+``[hpc.container]``, ``[hpc.resources]`` and, for one process, ``[hpc.process.<identifier>]``, which
+may hold any key of the two sections before it. A wrong file is refused at start, in one line that
+names file, section and key; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 from pywps_hpc import values
 
 SCHEDULERS = ("local", "slurm", "gridengine", "torque", "drmaa")
+DRMAA_SYSTEMS = ("slurm", "gridengine", "torque")
+CHANNELS = ("local", "ssh")
 RUNTIMES = ("apptainer", "singularity", "none")
 PROCESS_PREFIX = "hpc.process."
 
@@ -93,6 +95,31 @@ class Container:
 
 
 @dataclass(frozen=True)
+class Ssh:
+    """``[hpc.ssh]``: the login host on which the batch system's commands run.
+
+    Attributes:
+        host: its name or address, as ``known_hosts`` has it.
+        port: TCP port of its SSH server.
+        user: account there; the same person as this service on the shared file system.
+        key: private key file without a passphrase, readable by this account only.
+        known_hosts: file with the host's public keys (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT); no
+            other keys count.
+        timeout: seconds until a connection that is not made, or does not react, is given up.
+        path_map: where the cluster finds folders of this host, one ``/here=/there`` a line; all
+            others have the same path there.
+    """
+
+    host: str = _key(values.word, "")
+    port: int = _key(values.port, 22)
+    user: str = _key(values.word, "")
+    key: Path | None = _key(values.private_file, None)
+    known_hosts: Path | None = _key(values.owned_file, None)
+    timeout: float = _key(values.seconds, 15.0)
+    path_map: tuple[tuple[Path, Path], ...] = _key(values.path_map, ())
+
+
+@dataclass(frozen=True)
 class ProcessSettings:
     """What holds for one process: the two sections before, with its own changes.
 
@@ -111,7 +138,10 @@ class Settings:
 
     Attributes:
         spool: folder on the shared file system, at the same path on every node.
-        scheduler: the batch system.
+        scheduler: the batch system, spoken to by its own commands; or ``drmaa``.
+        system: which batch system the DRMAA library speaks to.
+        drmaa_library: absolute path of its ``libdrmaa.so``.
+        channel: where these commands run: ``local`` (this host) or ``ssh`` (see :class:`Ssh`).
         database: SQLAlchemy URL of the job table; empty means SQLite beside the spool.
         templates: folder with the administrator's own job templates; ``None`` means the package's.
         job_prefix: first letter(s) of every job name, to tell services of one account apart.
@@ -127,11 +157,15 @@ class Settings:
         retry_after: seconds that a client turned away as "busy" is told to wait.
         processes: settings of processes that have a section of their own.
         defaults: settings of all others.
+        ssh: the login host, for ``channel = ssh``.
         input_paths: folders of ``file://`` inputs (``[server] allowedinputpaths``), read-only.
     """
 
     spool: Path = _key(values.absolute_path)
     scheduler: str = _key(values.choice(*SCHEDULERS), "local")
+    system: str = _key(values.choice(*DRMAA_SYSTEMS), "")
+    drmaa_library: Path | None = _key(values.absolute_path, None)
+    channel: str = _key(values.choice(*CHANNELS), "local")
     database: str = _key(values.text, "")
     templates: Path | None = _key(values.folder, None)
     job_prefix: str = _key(values.job_prefix, "w")
@@ -147,6 +181,7 @@ class Settings:
     retry_after: int = _key(values.integer(1), 30)
     processes: Mapping[str, ProcessSettings] = field(default_factory=dict)
     defaults: ProcessSettings = ProcessSettings()
+    ssh: Ssh = Ssh()
     input_paths: tuple[Path, ...] = ()
 
     def for_process(self, identifier: str) -> ProcessSettings:
@@ -216,11 +251,11 @@ def build(sections: Sections, name: str, origin: Mapping[str, str] | None = None
     reader = _Reader(sections, name, origin or {})
     for section in sections:
         if section.split(".")[0] == "hpc" and not (
-            section in ("hpc", "hpc.container", "hpc.resources")
+            section in ("hpc", "hpc.ssh", "hpc.container", "hpc.resources")
             or section.startswith(PROCESS_PREFIX)
         ):
-            known = ("hpc", "hpc.container", "hpc.resources", PROCESS_PREFIX + "<identifier>")
-            raise SettingsError(f"{name}: [{section}]: unknown section; known: {', '.join(known)}")
+            ours = ("hpc", "hpc.ssh", "hpc.container", "hpc.resources", "hpc.process.<identifier>")
+            raise SettingsError(f"{name}: [{section}]: unknown section; known: {', '.join(ours)}")
     settings: Settings = reader.read(Settings, "hpc")
     defaults = ProcessSettings(
         resources=reader.read(Resources, "hpc.resources"),
@@ -234,6 +269,7 @@ def build(sections: Sections, name: str, origin: Mapping[str, str] | None = None
     settings = replace(
         settings,
         defaults=defaults,
+        ssh=reader.read(Ssh, "hpc.ssh"),
         processes=MappingProxyType(processes),
         input_paths=reader.paths("server", "allowedinputpaths"),
     )
@@ -305,9 +341,22 @@ class _Reader:
         """What only the whole can tell."""
         if not settings.spool.is_dir():
             raise self.fail("hpc", "spool", f"{settings.spool} is not a folder")
+        if settings.scheduler == "drmaa":
+            for key in ("system", "drmaa_library"):
+                if not getattr(settings, key):
+                    raise self.fail("hpc", key, "is missing (scheduler = drmaa)")
+        if settings.channel == "ssh":
+            if settings.scheduler in ("local", "drmaa"):
+                raise self.fail("hpc", "channel", f"scheduler = {settings.scheduler} knows no ssh")
+            for key in ("host", "user", "key", "known_hosts"):
+                if not getattr(settings.ssh, key):
+                    raise self.fail("hpc.ssh", key, "is missing (channel = ssh)")
         everyone = {"hpc.container": settings.defaults} | {
             PROCESS_PREFIX + identifier: own for identifier, own in settings.processes.items()
         }
         for section, own in everyone.items():
             if own.container.runtime != "none" and own.container.image is None:
                 raise self.fail(section, "image", f"is missing (runtime = {own.container.runtime})")
+            if own.container.runtime == "none" and settings.ssh.path_map:
+                # Only a container can show the cluster's folders under the paths in the request.
+                raise self.fail("hpc.ssh", "path_map", f"needs a container ([{section}])")

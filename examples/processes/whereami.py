@@ -70,6 +70,9 @@ class WhereAmI(Process):
             "beside_working_directory": _told(
                 lambda: sorted(entry.name for entry in workdir.parent.iterdir())
             ),
+            "above_that": _told(
+                lambda: sorted(entry.name for entry in workdir.parent.parent.iterdir())
+            ),
             "mounts": _told(lambda: len(_lines("/proc/self/mounts"))),
             "network_interfaces": _told(lambda: [name for _, name in socket.if_nameindex()]),
             "capabilities": _told(_effective_capabilities),

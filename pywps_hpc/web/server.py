@@ -64,6 +64,9 @@ def serve(options: ServerOptions) -> None:
             self.cfg.set("proc_name", "pywps-hpc web")
             self.cfg.set("errorlog", "-")
             self.cfg.set("graceful_timeout", 10)
+            if "control_socket_disable" in self.cfg.settings:  # gunicorn >= 25
+                # One socket in the account's home would be shared by all services.
+                self.cfg.set("control_socket_disable", True)
 
         def load(self) -> Any:
             return load(options)

@@ -16,11 +16,12 @@ need_root() { [ "$(id -u)" = 0 ] || die "must be run as root"; }
 export PYWPS_HPC_TEST_T0="${PYWPS_HPC_TEST_T0:-$EPOCHREALTIME}"
 elapsed() { awk -v a="$PYWPS_HPC_TEST_T0" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }'; }
 
-# wait_for SECONDS COMMAND...: until the command succeeds.
+# wait_for SECONDS COMMAND...: until the command succeeds. A clock and not a count of tries, since a
+# question to a daemon that is down may itself take long.
 wait_for() {
-  local tries=$(($1 * 20)); shift
+  local end=$((SECONDS + $1)); shift
   while ! "$@" >/dev/null 2>&1; do
-    ((tries-- > 0)) || return 1
+    ((SECONDS < end)) || return 1
     sleep 0.05
   done
 }
@@ -38,8 +39,8 @@ fill() {
 # Every daemon is started in this clean environment. The first variable is also its mark: a process
 # id in a file left by an earlier boot, or by another cluster on this machine, lacks it.
 clean_env() {
-  env -i "PYWPS_HPC_TEST_HOME=$HOME_DIR" "SLURM_CONF=$SLURM_CONF" LANG=C \
-    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+  env -i -C / "PYWPS_HPC_TEST_HOME=$HOME_DIR" "SLURM_CONF=$SLURM_CONF" LANG=C \
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@" 9>&-
 }
 
 # alive PIDFILE NAME: is the recorded process this cluster's NAME? A zombie has no /proc/PID/exe
@@ -89,4 +90,10 @@ command_of() {
     up | down | status) "$1" ;;
     *) echo "usage: ${0##*/} up|down|status" >&2; exit 2 ;;
   esac
+}
+
+# One script at a time changes the cluster. Daemons must not inherit the lock, hence clean_env's 9>&-.
+take_lock() {
+  exec 9> "$HOME_DIR/.lock"
+  flock 9
 }

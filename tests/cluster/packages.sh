@@ -13,6 +13,7 @@ packages=(
   # Building images, and the environment of the service.
   debootstrap mmdebstrap python3-venv python3-pip
 )
+[ $# = 0 ] || packages=("$@") # what another script here needs
 
 missing=()
 for package in "${packages[@]}"; do

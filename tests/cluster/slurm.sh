@@ -60,9 +60,11 @@ add_accounts() {
   local users=$PYWPS_HPC_TEST_USER,$PYWPS_HPC_TEST_OTHER_USER
   [ "$(sacctmgr --noheader --parsable2 show assoc "users=$users" format=user | sort -u | wc -l)" = 2 ] &&
     return
-  sacctmgr --immediate --quiet add cluster pywps-hpc || true
-  sacctmgr --immediate --quiet add account "$PYWPS_HPC_TEST_ACCOUNT" || true
-  sacctmgr --immediate --quiet add user "$users" "account=$PYWPS_HPC_TEST_ACCOUNT" AdminLevel=None
+  {
+    sacctmgr --immediate add cluster pywps-hpc || true
+    sacctmgr --immediate add account "$PYWPS_HPC_TEST_ACCOUNT" || true
+    sacctmgr --immediate add user "$users" "account=$PYWPS_HPC_TEST_ACCOUNT" AdminLevel=None
+  } >/dev/null
 }
 
 # Every node answers, whatever it is doing. A star behind the state means that it does not.

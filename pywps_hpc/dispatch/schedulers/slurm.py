@@ -118,7 +118,8 @@ _CANNOT_ASK = re.compile(
     r"Socket timed out|Unable to contact slurm controller|Zero Bytes were transmitted"
     r"|Unable to establish controller|Communication connection failure"
     r"|Connection (refused|timed out)|Could not establish a configuration source"
-    r"|Protocol authentication error|\bmunge\b|backup controller|slurm_persist_conn|Problem talking to the database",
+    r"|Unable to process configuration file|Unexpected message received|\bmunge\b"
+    r"|Protocol authentication error|slurm_persist_conn|Problem talking to the database",
     re.IGNORECASE,
 )
 _GONE = re.compile(
@@ -126,13 +127,19 @@ _GONE = re.compile(
     r"|Job is no longer pending|Job is pending execution",
     re.IGNORECASE,
 )
-_FORBIDDEN = re.compile(r"(Access/)?permission denied|Job is not suspended", re.IGNORECASE)
+_FORBIDDEN = re.compile(
+    r"permission denied|Invalid user id"
+    r"|Job is not suspended",  # an operator resumes a job that was stopped by a signal
+    re.IGNORECASE,
+)
 # Limits on how many jobs a user may have: over once some of them have ended.
 _TRY_LATER = re.compile(
     r"(QOS|Assoc)(Max|Grp)Submit\w+|MaxSubmitJobsPerAccount|temporarily unable to accept job"
     r"|Resource temporarily unavailable"
 )
 
+# Measured: what stands in the place of the signal if the node could not open the job's log.
+_NO_LOG = 53
 _MARK = "pywps-hpc|"  # tells a row from a banner of the login shell
 _END = "|end"  # tells a whole row from one that is cut off
 _QUEUE_FORMAT = f"{_MARK}%i|%T|%r{_END}"
@@ -305,6 +312,9 @@ class SlurmDialect(Dialect):
             return JobStatus(Phase.FINISHED, outcome, exit_code=0, detail=detail)
         if words == "FAILED":
             detail += f", exit code {code}"
+            if signal == _NO_LOG:
+                detail += ", the log file could not be opened"
+                return JobStatus(Phase.FINISHED, Outcome.COULD_NOT_START, detail=detail)
             if signal:
                 # 128 and more are flags of the wait status (core dumped).
                 return JobStatus(

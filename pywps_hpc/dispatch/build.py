@@ -1,0 +1,53 @@
+"""From settings to the batch system that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pywps_hpc.dispatch.channels import Channel, LocalChannel
+from pywps_hpc.dispatch.schedulers.base import Scheduler
+from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+from pywps_hpc.dispatch.schedulers.local import LocalScheduler
+from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
+from pywps_hpc.settings import Settings, SettingsError
+
+
+def make_scheduler(settings: Settings) -> Scheduler:
+    """The batch system that the settings name.
+
+    Raises:
+        SettingsError: it cannot be used.
+    """
+    if settings.scheduler not in SCHEDULERS:
+        known = ", ".join(SCHEDULERS)
+        raise SettingsError(f"[hpc] scheduler: {settings.scheduler!r} is not one of: {known}")
+    return SCHEDULERS[settings.scheduler](settings)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {"PATH": settings.command_path, **settings.command_environment}
+
+
+def _local(settings: Settings) -> Scheduler:
+    return LocalScheduler(
+        settings.spool / "scheduler",
+        cpus=settings.slots or None,
+        environment=_environment(settings),
+    )
+
+
+def _channel(settings: Settings) -> Channel:
+    if settings.channel == "ssh":
+        from pywps_hpc.dispatch.ssh import SshChannel  # paramiko is optional
+
+        return SshChannel(settings.ssh, _environment(settings))
+    return LocalChannel(_environment(settings))
+
+
+def _slurm(settings: Settings) -> Scheduler:
+    timeout = settings.command_timeout
+    return CommandScheduler(SlurmDialect(), _channel(settings), timeout=timeout)
+
+
+#: Name in the configuration -> what makes it.
+SCHEDULERS: dict[str, Callable[[Settings], Scheduler]] = {"local": _local, "slurm": _slurm}

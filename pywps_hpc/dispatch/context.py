@@ -1,0 +1,110 @@
+"""What the parts of the dispatcher share: where things are, and how a job is brought to its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from joblauncher.documents import DocumentError
+from pywps_hpc.dispatch import evidence
+from pywps_hpc.dispatch.reconcile import Evidence
+from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
+from pywps_hpc.dispatch.script import Scripts
+from pywps_hpc.jobs import Job, JobStore, State
+from pywps_hpc.settings import Settings
+from pywps_hpc.spool import Spool
+
+log = logging.getLogger(__name__)
+
+
+class Deposed(Exception):
+    """Somebody else is the dispatcher now: this one must not do anything more."""
+
+
+@dataclass
+class Context:
+    """The dispatcher's surroundings.
+
+    Attributes:
+        clock: seconds since the epoch.
+        beat: shows a sign of life; raises :class:`Deposed`.
+    """
+
+    settings: Settings
+    store: JobStore
+    spool: Spool
+    scheduler: Scheduler
+    scripts: Scripts
+    clock: Callable[[], float]
+    beat: Callable[[], None]
+    _said: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def guard(self, job: Job) -> Iterator[None]:
+        """A job that cannot be attended to must not stop the others: its error is logged, once.
+
+        What concerns all of them, the batch system or the database, goes through.
+        """
+        try:
+            yield
+        except (SchedulerUnavailable, SQLAlchemyError, Deposed):
+            raise
+        except Exception as error:
+            words = f"{type(error).__name__}: {error}"
+            if self._said.get(job.id) != words:
+                self._said[job.id] = words
+                log.exception("%s: cannot be attended to", job.id)
+
+    def end(
+        self,
+        job: Job,
+        state: State,
+        words: str,
+        *,
+        rewrite: bool,
+        seen: Evidence | None = None,
+    ) -> bool:
+        """Bring a job to its end: document first, then its row, then what it no longer needs.
+
+        In this order a dispatcher that is killed in between does the same again.
+
+        Args:
+            job: as last read.
+            state: SUCCEEDED, FAILED or DISMISSED.
+            words: for the user.
+            rewrite: whether its document has to be replaced by one that says so. Right only when
+                nobody else can write there any more.
+            seen: what its folder said.
+
+        Returns:
+            Whether it is over now, and was not before.
+        """
+        current = self.store.get(job.id)
+        if current is None or current.state is not job.state:
+            return False
+        now = self.clock()
+        if rewrite and not self._rewrite(job, words, now):
+            return False
+        seen = seen or Evidence()
+        times = {"started": job.started or seen.started, "finished": seen.finished or now}
+        if self.store.move(job, state, message=words, missing_since=0.0, **times) is None:
+            return False
+        self.spool.discard_work(job.id)
+        self._said.pop(job.id, None)
+        log.info("%s: %s%s", job.id, state.value, f": {words}" if words else "")
+        return True
+
+    def _rewrite(self, job: Job, words: str, now: float) -> bool:
+        folder = self.spool.open(job.id)
+        if not evidence.exists(folder):
+            log.warning("%s: its folder is gone, there is no document to end", job.id)
+            return True
+        try:
+            return evidence.replace(folder, job.process, words, now)
+        except DocumentError as error:
+            log.warning("%s: its document cannot be ended: %s", job.id, error)
+            return True

@@ -1,0 +1,143 @@
+"""Ask the batch system where the jobs stand, once for all of them, and act on the answer."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+
+from pywps_hpc.dispatch import evidence
+from pywps_hpc.dispatch.context import Context
+from pywps_hpc.dispatch.reconcile import (
+    Action,
+    Do,
+    Evidence,
+    decide,
+    needs_evidence,
+    needs_log,
+)
+from pywps_hpc.dispatch.schedulers.base import (
+    JobStatus,
+    Outcome,
+    SchedulerError,
+    SchedulerUnavailable,
+    merge,
+)
+from pywps_hpc.jobs import Job, State
+
+log = logging.getLogger(__name__)
+
+
+class Follower:
+    """Keeps the job table in step with the batch system.
+
+    Args:
+        context: the dispatcher's surroundings.
+        was_cancelled: whether the batch system was told to end a job.
+    """
+
+    def __init__(self, context: Context, was_cancelled: Callable[[Job], bool]) -> None:
+        self._context = context
+        self._was_cancelled = was_cancelled
+        self._last: dict[str, JobStatus] = {}  # by job id
+        self._exhausted: dict[str, set[str]] = defaultdict(set)  # native ids that led nowhere
+
+    def run(self) -> int:
+        """One turn; how many jobs changed.
+
+        Raises:
+            SchedulerUnavailable: the queue or accounting could not be asked.
+        """
+        context = self._context
+        followed = context.store.in_state({State.QUEUED, State.RUNNING, State.PAUSED})
+        jobs = [job for job in followed if job.native_id]
+        if not jobs:
+            return 0
+        answer = context.scheduler.poll([job.native_id for job in jobs])
+        context.beat()
+        answer, unasked = self._complete(answer, jobs)
+        context.beat()
+        changed = 0
+        last, self._last = self._last, {}
+        for job in jobs:
+            status = answer.get(job.native_id)
+            with context.guard(job):
+                fresh = status is not None and last.get(job.id) != status
+                changed += self._attend(job, status, fresh=fresh, asked=unasked is None)
+                if status is not None:
+                    self._last[job.id] = status
+        if unasked is not None:
+            raise unasked
+        return changed
+
+    def _complete(
+        self, answer: dict[str, JobStatus], jobs: list[Job]
+    ) -> tuple[dict[str, JobStatus], SchedulerUnavailable | None]:
+        """Ask accounting about jobs that left the queue; what it said, or why it could not."""
+        gone = [job.native_id for job in jobs if job.native_id not in answer]
+        if not gone:
+            return answer, None
+        try:
+            return merge(answer, self._context.scheduler.history(gone)), None
+        except SchedulerUnavailable as error:
+            return answer, error
+
+    def _attend(self, job: Job, status: JobStatus | None, *, fresh: bool, asked: bool) -> bool:
+        """Decide on one job and do it; whether it changed."""
+        context = self._context
+        folder = context.spool.open(job.id)
+        seen = Evidence()
+        if needs_evidence(status, changed=fresh):
+            seen = evidence.look(folder)
+        if status is not None and needs_log(status, seen):
+            outcome = context.scheduler.explain(evidence.log_tail(folder))
+            status = replace(status, outcome=outcome or status.outcome)
+        action = decide(
+            job,
+            status,
+            seen,
+            resources=context.settings.for_process(job.process).resources,
+            now=context.clock(),
+            grace=context.settings.grace,
+            asked=asked,
+            cancelled=self._was_cancelled(job),
+        )
+        return self._act(job, status, seen, action)
+
+    def _act(self, job: Job, status: JobStatus | None, seen: Evidence, action: Action) -> bool:
+        context, store = self._context, self._context.store
+        if action.do is Do.MOVE and action.state is not None:
+            changes: dict[str, object] = {"message": action.words, "missing_since": 0.0}
+            if action.state is State.RUNNING and not job.started:
+                changes["started"] = seen.started or context.clock()
+            return store.move(job, action.state, **changes) is not None
+        if action.do is Do.NOTE:
+            return store.note(job, message=action.words, missing_since=0.0) is not None
+        if action.do is Do.WAIT:
+            if job.missing_since:
+                return False
+            return store.note(job, missing_since=context.clock()) is not None
+        if action.do is Do.LOOK_UP and (other := self._other_id(job)):
+            log.info("%s: the batch system has it as %s, too", job.id, other)
+            return store.note(job, native_id=other, missing_since=0.0) is not None
+        if action.do in (Do.END, Do.LOOK_UP) and action.state is not None:
+            if status is not None and status.outcome is Outcome.COULD_NOT_START:
+                self._clear_away(job)
+            self._exhausted.pop(job.id, None)
+            return context.end(job, action.state, action.words, rewrite=action.rewrite, seen=seen)
+        return False
+
+    def _other_id(self, job: Job) -> str:
+        """Another id under which the batch system has this job; empty if there is none."""
+        exhausted = self._exhausted[job.id]
+        exhausted.add(job.native_id)
+        found = self._context.scheduler.find(job.name)
+        return next((other for other in found if other not in exhausted), "")
+
+    def _clear_away(self, job: Job) -> None:
+        """Some batch systems keep a job that could not start in their queue (Grid Engine, Eqw)."""
+        try:
+            self._context.scheduler.cancel([job.native_id])
+        except SchedulerError as error:
+            log.info("%s: cannot be cleared away: %s", job.id, error)

@@ -1,0 +1,276 @@
+"""What to do with a job, given what the batch system says and what the job left in its folder.
+
+Pure: everything is handed in, the clock too. The launcher is believed about the process, the batch
+system about the end of the job; where the launcher only knows that it was cut short, the batch
+system says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from joblauncher.run import NOT_MINE
+from pywps_hpc.dispatch import words
+from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
+from pywps_hpc.jobs import Job, State, Wish
+
+
+class Left(Enum):
+    """What a job left in its folder."""
+
+    OPEN = auto()  # nothing final: accepted, started, or nothing to be seen
+    SUCCESS = auto()  # a document of success
+    FAILURE = auto()  # a document of failure that says all there is to say
+    CUT_SHORT = auto()  # a document of failure whose author knows that it ended, but not why
+
+
+class Seen(Enum):
+    """What the batch system says."""
+
+    ALIVE = auto()  # waits, runs, or stands still
+    CLEAN = auto()  # over, exit code 0
+    ENDED = auto()  # over by itself, as far as the batch system knows
+    CUT = auto()  # over, for a reason that only the batch system knows
+    TWICE = auto()  # over: the launcher refused, since another start of the job has its lease
+    GONE = auto()  # neither queue nor accounting know it
+    UNASKED = auto()  # the queue does not know it, accounting could not be asked
+
+
+class Step(Enum):
+    """What follows from both."""
+
+    FOLLOW = auto()  # take over the batch system's state
+    KEEP = auto()  # change nothing
+    SUCCEED = auto()
+    FAIL = auto()  # with the words of the job's document
+    EXPLAIN = auto()  # fail with the batch system's words, and put them into the document
+    SETTLE = auto()  # as EXPLAIN, once the file system had time to show a later document
+    GRACE = auto()  # as EXPLAIN or FAIL, once the grace has passed
+    LOOK_UP = auto()  # see whether the batch system has the job under another id
+
+
+TABLE: dict[Seen, dict[Left, Step]] = {
+    seen: dict(zip(Left, steps, strict=True))
+    for seen, steps in {
+        # batch system    OPEN          SUCCESS       FAILURE    CUT_SHORT
+        Seen.ALIVE: (Step.FOLLOW, Step.SUCCEED, Step.FAIL, Step.FOLLOW),
+        Seen.CLEAN: (Step.GRACE, Step.SUCCEED, Step.FAIL, Step.FAIL),
+        Seen.ENDED: (Step.SETTLE, Step.SUCCEED, Step.FAIL, Step.FAIL),
+        Seen.CUT: (Step.SETTLE, Step.SUCCEED, Step.FAIL, Step.EXPLAIN),
+        Seen.TWICE: (Step.LOOK_UP, Step.SUCCEED, Step.FAIL, Step.FAIL),
+        Seen.GONE: (Step.GRACE, Step.SUCCEED, Step.FAIL, Step.GRACE),
+        Seen.UNASKED: (Step.KEEP, Step.SUCCEED, Step.FAIL, Step.KEEP),
+    }.items()
+}
+
+#: The batch system's phase -> where the job stands for us.
+STATES = {
+    Phase.QUEUED: State.QUEUED,
+    Phase.HELD: State.PAUSED,
+    Phase.RUNNING: State.RUNNING,
+    Phase.SUSPENDED: State.PAUSED,
+}
+#: Ends of which only the batch system knows the reason.
+CUTS = frozenset(
+    {
+        Outcome.TIME_LIMIT,
+        Outcome.MEMORY_LIMIT,
+        Outcome.NODE_FAILURE,
+        Outcome.PREEMPTED,
+        Outcome.CANCELLED,
+    }
+)
+#: Seconds for a document to become visible when the batch system says that the job is over. Listing
+#: a folder makes an NFS client ask its server anew, so this need not outlast its caches (nfs(5)).
+SETTLE = 5.0
+#: Seconds before the time limit at which a job is asked to stop: Slurm's ``--signal`` is given 60 s
+#: early and comes up to as much earlier (sbatch(1)).
+WARNING = 120.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the job's folder says.
+
+    Attributes:
+        left: the verdict.
+        words: of the document, if it failed.
+        closed: whether the launcher has written its last word.
+        stopped: whether the launcher was asked to stop.
+        elapsed: seconds that the process took; ``None`` if not known.
+        peak_memory: MiB that it used at most; ``None`` if not known.
+        started, finished: seconds since the epoch; 0 means not known.
+    """
+
+    left: Left = Left.OPEN
+    words: str = ""
+    closed: bool = False
+    stopped: bool = False
+    elapsed: float | None = None
+    peak_memory: float | None = None
+    started: float = 0.0
+    finished: float = 0.0
+
+
+class Do(Enum):
+    """What the dispatcher is to do with a job."""
+
+    KEEP = auto()  # nothing
+    NOTE = auto()  # keep the state; it is listed, these are the words
+    MOVE = auto()  # change the state
+    WAIT = auto()  # remember since when its end cannot be judged
+    LOOK_UP = auto()  # look for it under another id; without one: END with these words
+    END = auto()  # it is over
+    ADOPT = auto()  # the batch system has it, under this id
+    RETRY = auto()  # the batch system does not have it: submit it again
+
+
+@dataclass(frozen=True)
+class Action:
+    """A decision.
+
+    Attributes:
+        do: what to do.
+        state: the new state, for MOVE, END and LOOK_UP.
+        words: for the user.
+        rewrite: whether the job's document has to be replaced, too.
+        native_id: for ADOPT.
+    """
+
+    do: Do
+    state: State | None = None
+    words: str = ""
+    rewrite: bool = False
+    native_id: str = ""
+
+
+KEEP = Action(Do.KEEP)
+WAIT = Action(Do.WAIT)
+
+
+def decide(
+    job: Job,
+    status: JobStatus | None,
+    evidence: Evidence,
+    *,
+    resources: Resources,
+    now: float,
+    grace: float,
+    asked: bool = True,
+    cancelled: bool = False,
+) -> Action:
+    """What to do with a job that the batch system has been given.
+
+    Args:
+        job: its row.
+        status: what the queue, or else accounting, says of it; ``None`` if it is not there.
+        evidence: what its folder says; ``Evidence()`` where the folder was not opened, which is
+            right only for a job that is alive.
+        resources: what it had asked for.
+        now: seconds since the epoch.
+        grace: seconds for which it may be missing, or without a document.
+        asked: whether accounting answered, if ``status`` is ``None``.
+        cancelled: whether the batch system was told to end it.
+    """
+    status = _refine(status, evidence, resources)
+    seen, left = _seen(status, asked), evidence.left
+    if seen is Seen.ALIVE and not evidence.closed:
+        left = Left.OPEN  # the launcher is still at work
+    step = TABLE[seen][left]
+    if step is Step.FOLLOW and status is not None:
+        return _follow(job, status)
+    if step is Step.KEEP:
+        return KEEP
+    if step is Step.SUCCEED:
+        return Action(Do.END, State.SUCCEEDED)
+    if step is Step.FAIL and left is Left.FAILURE:
+        return Action(Do.END, State.FAILED, evidence.words)
+    # From here on the job did not come to an end of its own.
+    if job.wish is Wish.DISMISS and (status is not None or cancelled):
+        return Action(Do.END, State.DISMISSED, words.DISMISSED, rewrite=True)
+    if step in (Step.SETTLE, Step.GRACE):
+        patience = grace if step is Step.GRACE else min(SETTLE, grace)
+        if not job.missing_since or now - job.missing_since < patience:
+            return WAIT
+    if step is Step.FAIL or (step is Step.GRACE and left is Left.CUT_SHORT):
+        return Action(Do.END, State.FAILED, evidence.words)
+    reason = words.why(status, resources, evidence.peak_memory) if status else words.LOST
+    do = Do.LOOK_UP if step is Step.LOOK_UP else Do.END
+    return Action(do, State.FAILED, reason, rewrite=True)
+
+
+def decide_submission(job: Job, found: Sequence[str], *, now: float, patience: float) -> Action:
+    """What to do with a job of which it is not certain whether the batch system took it.
+
+    Args:
+        job: its row, in state SUBMITTING.
+        found: ids under which the batch system has a job of its name.
+        now: seconds since the epoch.
+        patience: seconds that a submission may be under way before it shows.
+    """
+    if found:
+        # The first one takes the launcher's lease; a second one would end at once, doing nothing.
+        return Action(Do.ADOPT, State.QUEUED, native_id=found[0])
+    if not job.missing_since or now - job.missing_since < patience:
+        return WAIT
+    return Action(Do.RETRY, State.ACCEPTED)
+
+
+def needs_evidence(status: JobStatus | None, *, changed: bool) -> bool:
+    """Whether the job's folder has to be opened: only if something happened to the job."""
+    return changed or status is None or status.phase is Phase.FINISHED
+
+
+def needs_log(status: JobStatus | None, evidence: Evidence) -> bool:
+    """Whether the batch system's words at the end of the job's log could tell why it ended."""
+    return (
+        status is not None
+        and status.phase is Phase.FINISHED
+        and status.outcome not in CUTS
+        and status.exit_code != 0
+        and evidence.left in (Left.OPEN, Left.CUT_SHORT)
+    )
+
+
+def _seen(status: JobStatus | None, asked: bool) -> Seen:
+    if status is None:
+        return Seen.GONE if asked else Seen.UNASKED
+    if status.phase is not Phase.FINISHED:
+        return Seen.ALIVE
+    if status.outcome in CUTS:
+        return Seen.CUT
+    if status.outcome is Outcome.EXITED and status.exit_code == 0:
+        return Seen.CLEAN
+    if status.outcome is Outcome.EXITED and status.exit_code == NOT_MINE:
+        return Seen.TWICE
+    return Seen.ENDED
+
+
+def _refine(status: JobStatus | None, evidence: Evidence, resources: Resources) -> JobStatus | None:
+    """A job that ends when it is warned of its time limit looks like one that ended by itself."""
+    if (
+        status is not None
+        and status.phase is Phase.FINISHED
+        and status.outcome not in CUTS
+        and evidence.stopped
+        and evidence.elapsed is not None
+        and evidence.elapsed >= resources.walltime - WARNING
+    ):
+        return replace(status, outcome=Outcome.TIME_LIMIT)
+    return status
+
+
+def _follow(job: Job, status: JobStatus) -> Action:
+    state = STATES[status.phase]
+    reason = words.cannot_start(status.detail) if status.hopeless else ""
+    if state is not job.state:
+        return Action(Do.MOVE, state, reason)
+    if reason or job.message.startswith(words.CANNOT_START):
+        message = reason
+    else:
+        message = job.message  # of a wish that could not be granted
+    if job.missing_since or message != job.message:
+        return Action(Do.NOTE, words=message)
+    return KEEP

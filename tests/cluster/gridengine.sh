@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# gridengine.sh up|down|status, or start|stop of one daemon (sge_qmaster, sge_execd) for tests that
+# break something. A cell of its own, with its own ports, beside whatever the machine runs, and
+# beside Slurm. What its users need in their environment stands in $PYWPS_HPC_TEST_HOME/gridengine/env.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need_root
+dir=$HOME_DIR/gridengine
+host=$(hostname -s)
+packages=(gridengine-master gridengine-exec gridengine-client)
+
+export SGE_ROOT=$dir/root SGE_CELL=default SGE_QMASTER_PORT=26844 SGE_EXECD_PORT=26845
+export SGE_SINGLE_LINE=1 # qconf: one setting a line, however long
+cell=$SGE_ROOT/$SGE_CELL/common
+settings=("SGE_ROOT=$SGE_ROOT" "SGE_CELL=$SGE_CELL" "SGE_QMASTER_PORT=$SGE_QMASTER_PORT"
+  "SGE_EXECD_PORT=$SGE_EXECD_PORT")
+
+# Fault tests name a daemon; each has a pid file, which it writes itself.
+pidfile() {
+  case "$1" in
+    sge_qmaster) echo "$dir/spool/qmaster/qmaster.pid" ;;
+    sge_execd) echo "$dir/spool/execd/execd.pid" ;;
+    *) die "no daemon is called $1" ;;
+  esac
+}
+running() { alive "$(pidfile "$1")" "$1"; }
+
+start() {
+  running "$1" && return
+  case "$1" in
+    sge_qmaster)
+      clean_env "${settings[@]}" sge_qmaster >/dev/null
+      wait_for 30 qconf -ss || die "sge_qmaster does not answer (see $dir/spool/qmaster/messages)"
+      ;;
+    sge_execd)
+      clean_env "${settings[@]}" "SGE_EXECD_PIDFILE=$(pidfile sge_execd)" \
+        "$CLUSTER_DIR/fuse.sh" sge_execd
+      ;;
+    *) die "no daemon is called $1" ;;
+  esac
+}
+
+# An empty cell. Debian's own, under /var/lib, stays unused: the same programs, another folder.
+initialize() {
+  [ -e "$dir/spool/.complete" ] && [ "$(<"$cell/act_qmaster")" = "$host" ] && return
+  stop_daemons
+  rm -rf "$dir/spool" "$SGE_ROOT"
+  install -d -o sgeadmin -g sgeadmin "$SGE_ROOT" "$SGE_ROOT/$SGE_CELL" "$cell" \
+    "$dir"/spool/{,database,qmaster,execd}
+  ln -s /var/lib/gridengine/{bin,lib,util,utilbin} "$SGE_ROOT"
+  fill "$CLUSTER_DIR/gridengine/bootstrap.in" "$cell/bootstrap" "DIR=$dir"
+  echo "$host" > "$cell/act_qmaster"
+  # The loopback address resolves to "localhost": the same host, as Grid Engine must be told.
+  echo "$host localhost" > "$cell/host_aliases"
+  local stock=/usr/share/gridengine
+  {
+    # Only from an administrative host may users suspend their own jobs.
+    spooling spoolinit berkeleydb libspoolb "$dir/spool/database" init &&
+      spooling spooldefaults configuration $stock/default-configuration &&
+      spooling spooldefaults complexes $stock/util/resources/centry &&
+      spooling spooldefaults usersets $stock/util/resources/usersets &&
+      spooling spooldefaults managers root &&
+      spooling spooldefaults adminhosts "$host" &&
+      spooling spooldefaults submithosts "$host"
+  } > "$dir/initialize.log" 2>&1 || die "cannot initialize the cell (see $dir/initialize.log)"
+  touch "$dir/spool/.complete"
+}
+spooling() { runuser -u sgeadmin -- /usr/lib/gridengine/"$@"; }
+
+# The running qmaster is told what the templates say.
+configure() {
+  local name changed=no
+  for name in host environment queue settings scheduler; do
+    fill "$CLUSTER_DIR/gridengine/$name.in" "$dir/config/$name" "HOST=$host" "DIR=$dir" && changed=yes
+  done
+  fill "$CLUSTER_DIR/gridengine/starter.sh.in" "$dir/starter.sh" "HOME=$HOME_DIR" || true
+  chmod 755 "$dir/starter.sh"
+  [ $changed = no ] && [ -e "$dir/spool/.configured" ] && return
+  rm -f "$dir/spool/.configured"
+  {
+    add_or_change e "$dir/config/host" &&
+      add_or_change p "$dir/config/environment" &&
+      qconf -sq | overlay queue > "$dir/config/all.q" && add_or_change q "$dir/config/all.q" &&
+      # The file's name is the name of the configuration: that of all hosts.
+      qconf -sconf | overlay settings > "$dir/config/global" && qconf -Mconf "$dir/config/global" &&
+      qconf -ssconf | overlay scheduler > "$dir/config/schedd" && qconf -Msconf "$dir/config/schedd"
+  } > "$dir/configure.log" 2>&1 || die "Grid Engine refuses its settings (see $dir/configure.log)"
+  touch "$dir/spool/.configured"
+}
+add_or_change() { qconf "-A$1" "$2" || qconf "-M$1" "$2"; }
+# Standard input with the template's lines in place of those of the same name.
+overlay() { awk 'NR == FNR { ours[$1] = $0; next } $1 in ours { $0 = ours[$1] } 1' "$dir/config/$1" -; }
+
+up() {
+  "$CLUSTER_DIR/packages.sh" "${packages[@]}"
+  mkdir -p "$dir/config"
+  initialize
+  start sge_qmaster
+  configure
+  start sge_execd
+  wait_for 30 ready || { qstat -f; die "the queue does not come up (see $dir/spool)"; }
+  printf '%s\n' "${settings[@]}" > "$dir/env"
+}
+
+# The last column shows states such as "au": the host has not reported.
+ready() { qstat -f -q all.q | grep -qE "^all\.q@$host .* lx-[a-z0-9]+ *$"; }
+
+down() {
+  if running sge_qmaster && running sge_execd; then
+    # Ended by Grid Engine itself, jobs leave their true end in the accounting.
+    qdel -u '*' >/dev/null || true
+    wait_for 15 no_jobs || true
+  fi
+  stop_daemons
+}
+no_jobs() { [ -z "$(qstat -u '*')" ]; }
+
+stop_daemons() {
+  local daemon
+  for daemon in sge_execd sge_qmaster; do stop "$(pidfile "$daemon")" "$daemon"; done
+}
+
+status() {
+  local daemon rc=0
+  for daemon in sge_qmaster sge_execd; do report "$daemon" "$(pidfile "$daemon")" "$daemon" || rc=1; done
+  return $rc
+}
+
+case "${1:-}" in
+  start) start "${2:?which daemon?}" ;;
+  stop) stop "$(pidfile "${2:?which daemon?}")" "$2" ;;
+  *) command_of "$@" ;;
+esac

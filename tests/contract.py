@@ -1,0 +1,281 @@
+"""What every scheduler has to do, whatever stands behind it: one suite, run for each of them.
+
+A test module subclasses :class:`SchedulerContract`, supplies the fixtures ``scheduler`` and ``logs``
+(a folder in which jobs can write), and says how a script gets its header and how a job is made to
+wait.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pywps_hpc.dispatch.schedulers.base import (
+    BatchJob,
+    JobStatus,
+    Outcome,
+    Phase,
+    Resources,
+    Scheduler,
+    SubmissionRefused,
+)
+
+UNKNOWN_ID = "99999999"
+
+
+class SchedulerContract:
+    """Subclass this; the job bodies are bash."""
+
+    #: Resources that this scheduler refuses at once.
+    impossible: Resources
+    #: Seconds: the walltime of a job that is to exceed it, and the longest time until it is ended.
+    walltime = (2, 20)
+    #: Seconds until a change must be visible.
+    patience = 30
+
+    def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
+        return []
+
+    def submit_waiting(self, scheduler: Scheduler, logs: Path, seconds: int, body: str) -> str:
+        """Submit a job that cannot start before these seconds have passed."""
+        raise NotImplementedError
+
+    def job(self, scheduler: Scheduler, logs: Path, body: str, **resources: Any) -> BatchJob:
+        name = f"t{secrets.token_hex(6)}"
+        need = replace(Resources(memory=100, walltime=60), **resources)
+        job = BatchJob(name, "", str(logs / f"{name}.log"), f"job-{name}", need)
+        script = "\n".join(["#!/bin/bash", *self.header(scheduler, job), body, ""])
+        return replace(job, script=script)
+
+    def submit(self, scheduler: Scheduler, logs: Path, body: str, **resources: Any) -> str:
+        (job,) = scheduler.submit([self.job(scheduler, logs, body, **resources)])
+        return job
+
+    def until(
+        self,
+        scheduler: Scheduler,
+        job: str,
+        wanted: Phase | Callable[[JobStatus], bool],
+        patience: float | None = None,
+    ) -> JobStatus:
+        end = time.monotonic() + (patience or self.patience)
+        status = None
+        while time.monotonic() < end:
+            status = scheduler.poll([job]).get(job)
+            if status is not None and (
+                status.phase is wanted if isinstance(wanted, Phase) else wanted(status)
+            ):
+                return status
+            time.sleep(0.2)
+        raise AssertionError(f"{job} is {status}, not {wanted}")
+
+    # --- the end of a job
+
+    def test_exit_code_zero_is_reported(self, scheduler: Scheduler, logs: Path) -> None:
+        job = self.submit(scheduler, logs, "true")
+        status = self.until(scheduler, job, Phase.FINISHED)
+        assert (status.outcome, status.exit_code) == (Outcome.EXITED, 0)
+
+    def test_exit_code_of_a_failure_is_reported(self, scheduler: Scheduler, logs: Path) -> None:
+        job = self.submit(scheduler, logs, "exit 37")
+        status = self.until(scheduler, job, Phase.FINISHED)
+        assert (status.outcome, status.exit_code) == (Outcome.EXITED, 37)
+
+    def test_signal_that_killed_the_script_is_reported(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        job = self.submit(scheduler, logs, "kill -KILL $$")
+        status = self.until(scheduler, job, Phase.FINISHED)
+        assert (status.outcome, status.signal) == (Outcome.SIGNALLED, 9)
+
+    def test_time_limit_ends_the_job(self, scheduler: Scheduler, logs: Path) -> None:
+        limit, patience = self.walltime
+        job = self.submit(scheduler, logs, "sleep 600", walltime=limit)
+        status = self.until(scheduler, job, Phase.FINISHED, patience)
+        assert status.outcome is Outcome.TIME_LIMIT
+
+    def test_memory_limit_ends_the_job(self, scheduler: Scheduler, logs: Path) -> None:
+        body = "python3 -c 'import time; x = bytearray(400 * 2**20); time.sleep(20)'"
+        job = self.submit(scheduler, logs, body, memory=60)
+        status = self.until(scheduler, job, Phase.FINISHED)
+        assert status.outcome is Outcome.MEMORY_LIMIT
+
+    def test_log_that_cannot_be_written_is_no_success(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        job = self.submit(scheduler, logs / "missing", "true")
+        status = self.until(scheduler, job, Phase.FINISHED)
+        assert status.outcome is Outcome.COULD_NOT_START
+
+    def test_history_remembers_a_finished_job(self, scheduler: Scheduler, logs: Path) -> None:
+        job = self.submit(scheduler, logs, "exit 3")
+        self.until(scheduler, job, Phase.FINISHED)
+        status = scheduler.history([job, UNKNOWN_ID])
+        assert list(status) == [job]
+        assert (status[job].outcome, status[job].exit_code) == (Outcome.EXITED, 3)
+
+    def test_history_says_nothing_of_a_running_job(self, scheduler: Scheduler, logs: Path) -> None:
+        job = self.submit(scheduler, logs, "sleep 60")
+        self.until(scheduler, job, Phase.RUNNING)
+        assert scheduler.history([job]) == {}
+
+    # --- submission and lookup
+
+    def test_ids_come_in_the_order_of_the_jobs(self, scheduler: Scheduler, logs: Path) -> None:
+        jobs = [self.job(scheduler, logs, "true") for _ in range(3)]
+        ids = scheduler.submit(jobs)
+        assert [scheduler.find(job.name) for job in jobs] == [[job] for job in ids]
+
+    def test_unknown_name_is_not_found(self, scheduler: Scheduler) -> None:
+        assert scheduler.find("tnosuchname") == []
+
+    def test_finished_job_is_still_found_by_name(self, scheduler: Scheduler, logs: Path) -> None:
+        job = self.job(scheduler, logs, "true")
+        ids = scheduler.submit([job])
+        self.until(scheduler, ids[0], Phase.FINISHED)
+        assert scheduler.find(job.name) == ids
+
+    def test_unknown_id_is_missing_from_the_answer(self, scheduler: Scheduler, logs: Path) -> None:
+        job = self.submit(scheduler, logs, "sleep 60")
+        assert list(scheduler.poll([UNKNOWN_ID, job])) == [job]
+        assert scheduler.poll([UNKNOWN_ID]) == {}
+        assert scheduler.poll([]) == {}
+
+    def test_impossible_job_is_refused_and_earlier_ones_are_named(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        good = self.job(scheduler, logs, "true")
+        bad = self.job(scheduler, logs, "true", **vars(self.impossible))
+        with pytest.raises(SubmissionRefused) as refusal:
+            scheduler.submit([good, bad])
+        assert refusal.value.accepted == tuple(scheduler.find(good.name))
+        assert not refusal.value.transient
+
+    # --- what the script finds
+
+    def test_script_and_log_pass_every_character(self, scheduler: Scheduler, logs: Path) -> None:
+        text = "späte 'Größe' \"$HOME\" `x` \\n % # ;"
+        job = self.job(scheduler, logs, f"cat <<'EOT'\n{text}\nEOT\necho trouble >&2")
+        Path(job.log).write_text("before\n")
+        Path(job.log).chmod(0o666)
+        (number,) = scheduler.submit([job])
+        self.until(scheduler, number, Phase.FINISHED)
+        assert Path(job.log).read_text() == f"before\n{text}\ntrouble\n"
+
+    def test_environment_of_the_server_does_not_reach_the_job(
+        self, scheduler: Scheduler, logs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DATABASE_PASSWORD", "s3cret")
+        job = self.job(scheduler, logs, "env; pwd")
+        (number,) = scheduler.submit([job])
+        self.until(scheduler, number, Phase.FINISHED)
+        log = Path(job.log).read_text()
+        assert "s3cret" not in log
+        assert "PATH=" in log
+        assert log.endswith("\n/\n")
+
+    # --- cancel
+
+    def test_running_job_is_cancelled_and_gets_a_term_first(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        body = "trap 'echo got TERM; exit 1' TERM; echo ready; while :; do sleep 0.1; done"
+        job = self.job(scheduler, logs, body)
+        (number,) = scheduler.submit([job])
+        log = Path(job.log)
+        self.until(scheduler, number, lambda _: log.exists() and "ready" in log.read_text())
+        scheduler.cancel([number])
+        status = self.until(scheduler, number, Phase.FINISHED)
+        assert status.outcome is Outcome.CANCELLED
+        assert "got TERM" in log.read_text()
+
+    def test_cancelled_job_that_ignores_term_is_killed(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        job = self.submit(scheduler, logs, "trap '' TERM; sleep 600")
+        self.until(scheduler, job, Phase.RUNNING)
+        time.sleep(1)
+        scheduler.cancel([job])
+        assert self.until(scheduler, job, Phase.FINISHED).outcome is Outcome.CANCELLED
+
+    def test_waiting_job_is_cancelled(self, scheduler: Scheduler, logs: Path) -> None:
+        job = self.submit_waiting(scheduler, logs, 30, "true")
+        self.until(scheduler, job, Phase.QUEUED)
+        scheduler.cancel([job])
+        assert self.until(scheduler, job, Phase.FINISHED).outcome is Outcome.CANCELLED
+
+    def test_held_job_is_cancelled(self, scheduler: Scheduler, logs: Path) -> None:
+        job = self.submit_waiting(scheduler, logs, 30, "true")
+        scheduler.pause([job])
+        scheduler.cancel([job])
+        assert self.until(scheduler, job, Phase.FINISHED).outcome is Outcome.CANCELLED
+
+    def test_suspended_job_is_cancelled(self, scheduler: Scheduler, logs: Path) -> None:
+        job = self.submit(scheduler, logs, "sleep 600")
+        self.until(scheduler, job, Phase.RUNNING)
+        scheduler.pause([job])
+        self.until(scheduler, job, Phase.SUSPENDED)
+        scheduler.cancel([job])
+        assert self.until(scheduler, job, Phase.FINISHED).outcome is Outcome.CANCELLED
+
+    def test_cancelling_again_or_what_is_over_or_unknown_is_no_error(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        running = self.submit(scheduler, logs, "sleep 600")
+        over = self.submit(scheduler, logs, "true")
+        self.until(scheduler, over, Phase.FINISHED)
+        scheduler.cancel([over, UNKNOWN_ID, running])
+        scheduler.cancel([over, UNKNOWN_ID, running])
+        assert self.until(scheduler, running, Phase.FINISHED).outcome is Outcome.CANCELLED
+        scheduler.cancel([running])
+        assert scheduler.poll([over])[over].exit_code == 0
+        scheduler.cancel([])
+
+    # --- pause and resume
+
+    def test_waiting_job_is_held_until_it_is_released(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        job = self.submit_waiting(scheduler, logs, 4, "true")
+        scheduler.pause([job])
+        self.until(scheduler, job, Phase.HELD)
+        time.sleep(6)
+        assert scheduler.poll([job])[job].phase is Phase.HELD
+        scheduler.resume([job])
+        assert self.until(scheduler, job, Phase.FINISHED).exit_code == 0
+
+    def test_running_job_stands_still_until_it_is_resumed(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        job = self.job(scheduler, logs, "for i in {1..30}; do echo $i; sleep 0.1; done")
+        (number,) = scheduler.submit([job])
+        log = Path(job.log)
+        self.until(scheduler, number, lambda _: log.exists() and "2\n" in log.read_text())
+        scheduler.pause([number])
+        self.until(scheduler, number, Phase.SUSPENDED)
+        time.sleep(0.5)
+        before = log.read_text()
+        time.sleep(2)
+        assert log.read_text() == before
+        assert scheduler.poll([number])[number].phase is Phase.SUSPENDED
+        scheduler.resume([number])
+        assert self.until(scheduler, number, Phase.FINISHED).exit_code == 0
+        assert log.read_text().endswith("30\n")
+
+    def test_pausing_and_resuming_what_needs_neither_changes_nothing(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        over = self.submit(scheduler, logs, "true")
+        running = self.submit(scheduler, logs, "sleep 60")
+        self.until(scheduler, over, Phase.FINISHED)
+        self.until(scheduler, running, Phase.RUNNING)
+        scheduler.pause([over, UNKNOWN_ID])
+        scheduler.resume([over, running, UNKNOWN_ID])
+        answer = scheduler.poll([over, running])
+        assert (answer[over].exit_code, answer[running].phase) == (0, Phase.RUNNING)

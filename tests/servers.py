@@ -1,0 +1,427 @@
+"""Real servers for tests: ours, PyWPS in its default mode, and a configuration for each.
+
+Everything listens on 127.0.0.1 on a port chosen at run time, every wait has an end, and only
+processes that were started here are ever signalled: all of them carry a mark in their environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import psutil
+import requests
+
+from pywps_hpc import settings
+from pywps_hpc.spool import JobDir, Spool
+
+SERVICES = Path(__file__).resolve().parent / "services"
+MARK = "PYWPS_HPC_TEST_SERVER"
+JOB_MARK = "PYWPS_HPC_LOCAL_JOB"  # the local scheduler's, in the environment of its jobs
+#: What a service's own configuration refers to.
+ODD_WORD = "forty"
+START_LIMIT, STOP_LIMIT = 60.0, 40.0
+#: No proxy of this machine stands between a test and its server.
+HTTP = requests.Session()
+HTTP.trust_env = False
+
+T = TypeVar("T")
+#: Section -> key -> value; a key that is ``None`` is left out.
+Sections = Mapping[str, Mapping[str, object] | None]
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(condition: Callable[[], T], what: str, limit: float = 30.0) -> T:
+    """Ask until the answer is true, and return it.
+
+    Raises:
+        AssertionError: it did not become true within ``limit`` seconds.
+    """
+    deadline = time.monotonic() + limit
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {limit:g} s: {what}"
+        time.sleep(0.05)
+
+
+def write_config(folder: Path, url: str, **sections: Mapping[str, object] | None) -> Path:
+    """A complete ``pywps.cfg`` in ``folder``, with folders for spool, inputs and PyWPS's own mode.
+
+    Args:
+        folder: where to put it.
+        url: the WPS endpoint.
+        sections: further keys, or other values of keys; ``None`` leaves a key or a section out.
+            Those with a dot in their names are given as ``**{"hpc.container": {…}}``.
+    """
+    for name in ("spool", "inputs", "work", "outputs"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    content: dict[str, dict[str, object]] = {
+        "server": {
+            "url": url,
+            "outputurl": url.rpartition("/")[0] + "/outputs/",
+            "outputpath": folder / "outputs",
+            "workdir": folder / "work",
+            "allowedinputpaths": folder / "inputs",
+            "maxsingleinputsize": "20mb",
+            "maxrequestsize": "20mb",
+            "parallelprocesses": 200,
+            "language": "en-US,fr-CA",
+        },
+        "processing": {"mode": "scheduler"},
+        "logging": {"level": "INFO", "database": f"sqlite:///{folder}/requests.sqlite"},
+        "metadata:main": {"identification_title": "Odd processes"},
+        "odd": {"answer": "${ODD_WORD}-two"},
+        "hpc": {
+            "spool": folder / "spool",
+            "scheduler": "local",
+            "poll_interval": 0.2,
+            "poll_backoff": 0.5,
+        },
+        "hpc.container": {"runtime": "none", "python_path": SERVICES},
+        "hpc.resources": {"memory": "512M", "walltime": "00:02:00"},
+    }
+    for section, changed in sections.items():
+        if changed is None:
+            content.pop(section, None)
+        else:
+            content.setdefault(section, {}).update(changed)
+    lines = []
+    for section, keys in content.items():
+        lines.append(f"[{section}]")
+        lines += [f"{key} = {value}" for key, value in keys.items() if value is not None]
+    path = folder / "pywps.cfg"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def processes_marked(name: str, value: str) -> list[psutil.Process]:
+    """Processes whose environment has a variable that begins with this value."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(name, "").startswith(value):
+                found.append(process)
+    return [process for process in found if _lives(process)]
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+@dataclass
+class Server(ABC):
+    """A server in a process of its own.
+
+    Attributes:
+        folder: everything it writes; private to this server.
+        application: ``MODULE:NAME`` of the service.
+        code: folder of the service's modules.
+        python: interpreter to run it with.
+        user: account to run it as, by runuser(1); empty means this one.
+        environment: variables besides this process's own.
+        sections: see :func:`write_config`.
+    """
+
+    folder: Path
+    application: str = "odd:service"
+    code: Path = SERVICES
+    python: str = sys.executable
+    user: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    sections: Sections = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.port = free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.base}/wps"
+        self.mark = secrets.token_hex(8)
+        self.log = self.folder / "server.log"
+        self.started: list[subprocess.Popen[bytes]] = []
+        self.config = write_config(self.folder, self.url, **self.sections)
+        if self.user:
+            subprocess.run(["chown", "-R", f"{self.user}:", str(self.folder)], check=True)
+
+    @abstractmethod
+    def commands(self) -> list[list[str]]:
+        """The command lines that together are this server."""
+
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """Whether it answers and can take jobs."""
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        for command in self.commands():
+            with self.log.open("ab") as log:
+                self.started.append(
+                    subprocess.Popen(
+                        [*self._as_user(), *command],
+                        cwd=self.code,
+                        env=self._environment(),
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                    )
+                )
+        deadline = time.monotonic() + START_LIMIT
+        while not self.is_ready():
+            ended = [process.returncode for process in self.started if process.poll() is not None]
+            if ended or time.monotonic() > deadline:
+                words = f"ended with {ended}" if ended else f"not ready after {START_LIMIT:g} s"
+                log_text = self.read_log()
+                self._kill_rest()
+                raise AssertionError(f"{self.application}: {words}\n{log_text}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Ask it to end, and see that it does, whole.
+
+        Raises:
+            AssertionError: something of it had to be killed.
+        """
+        for root in self._roots():
+            with contextlib.suppress(psutil.Error):
+                root.terminate()
+        try:
+            wait_for(lambda: not self.processes(), "the server ends", STOP_LIMIT)
+        except AssertionError:
+            rest = [" ".join(process.cmdline()) for process in self.processes()]
+            raise AssertionError(f"left running: {rest}\n{self.read_log()}") from None
+        finally:
+            self._kill_rest()
+
+    def restart(self) -> None:
+        """Stop and start it, on the same port."""
+        self.stop()
+        self.start()
+
+    def processes(self) -> list[psutil.Process]:
+        """Every living process of this server; its jobs do not count."""
+        return processes_marked(MARK, self.mark)
+
+    def read_log(self) -> str:
+        """What it printed."""
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+
+    def answers(self) -> bool:
+        """Whether GetCapabilities works."""
+        try:
+            reply = HTTP.get(
+                self.url, params={"service": "WPS", "request": "GetCapabilities"}, timeout=10
+            )
+        except requests.RequestException:
+            return False
+        return reply.status_code == 200 and b"Capabilities" in reply.content
+
+    def _roots(self) -> list[psutil.Process]:
+        """The topmost process of each command that is Python, not runuser."""
+        mine = {process.pid: process for process in self.processes()}
+        return [p for p in mine.values() if p.name() != "runuser" and p.ppid() not in mine] + [
+            p for p in mine.values() if p.ppid() in mine and mine[p.ppid()].name() == "runuser"
+        ]
+
+    def _kill_rest(self) -> None:
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        for child in self.started:
+            child.wait(STOP_LIMIT)
+        self.started.clear()
+
+    def _as_user(self) -> list[str]:
+        return ["runuser", "-u", self.user, "--"] if self.user else []
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {k: v for k, v in os.environ.items() if k not in ("PYWPS_CFG", "PYTHONPATH")}
+        mine = {MARK: self.mark, "ODD_WORD": ODD_WORD, "PYTHONDONTWRITEBYTECODE": "1"}
+        return inherited | mine | dict(self.environment)
+
+    def __enter__(self) -> Any:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+Part = Literal["web", "dispatcher"]
+
+
+@dataclass
+class HpcServer(Server):
+    """``pywps-hpc serve``: web workers and dispatcher.
+
+    Attributes:
+        workers: web worker processes.
+        web: another command line as web server, with which a dispatcher is started beside it.
+    """
+
+    workers: int = 2
+    web: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.settings = settings.load([self.config])
+        self.spool = Spool(self.settings.spool)
+
+    def commands(self) -> list[list[str]]:
+        where = ["--config", str(self.config)]
+        program = [self.python, "-m", "pywps_hpc"]
+        if self.web:
+            return [list(self.web), [*program, "dispatcher", *where]]
+        bind = ["--bind", f"127.0.0.1:{self.port}", "--workers", str(self.workers)]
+        return [[*program, "serve", self.application, *where, *bind]]
+
+    def is_ready(self) -> bool:
+        return self.heartbeat() < 10 and self.answers()
+
+    def stop(self) -> None:
+        try:
+            super().stop()
+        finally:
+            self.end_jobs()
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """``pywps-hpc <command> --config … <arguments>``, as the server's account."""
+        command, *rest = arguments
+        line = [self.python, "-m", "pywps_hpc", command, "--config", str(self.config), *rest]
+        return subprocess.run(
+            [*self._as_user(), *line],
+            cwd=self.code,
+            env=self._environment() | {"COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def job(self, job_id: str) -> JobDir:
+        """The folder of a job."""
+        return self.spool.open(job_id)
+
+    def row(self, job_id: str) -> dict[str, Any] | None:
+        """A job's row in the job table."""
+        found = self._ask("SELECT * FROM hpc_jobs WHERE id = ?", job_id)
+        return found[0] if found else None
+
+    def heartbeat(self) -> float:
+        """Seconds since the dispatcher's last sign of life; infinite if there was none."""
+        rows = self._ask("SELECT beat FROM hpc_dispatcher")
+        return time.time() - rows[0]["beat"] if rows else float("inf")
+
+    def part(self, which: Part) -> psutil.Process:
+        """The topmost process of the web server or of the dispatcher.
+
+        Raises:
+            AssertionError: it does not run.
+        """
+        mine = {process.pid: process for process in self.processes()}
+        for process in mine.values():
+            line = process.cmdline()
+            own = which in line and "pywps_hpc" in line
+            if (own or (which == "web" and line == list(self.web))) and not _is_worker(process):
+                return process
+        raise AssertionError(f"no {which} runs")
+
+    def worker_pids(self) -> set[int]:
+        """The web server's worker processes."""
+        return {child.pid for child in self.part("web").children() if _lives(child)}
+
+    def kill9(self, which: Part) -> None:
+        """What a power failure does to one part: all its processes are gone at once."""
+        top = self.part(which)
+        family = [top, *top.children(recursive=True)]
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(signal.SIGSTOP)
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(family, timeout=STOP_LIMIT)
+
+    def job_processes(self) -> list[psutil.Process]:
+        """What the local scheduler has running for this server."""
+        return processes_marked(JOB_MARK, str(self.folder))
+
+    def end_jobs(self) -> None:
+        """Kill the jobs of the local scheduler that are still running."""
+        for process in self.job_processes():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+    def _ask(self, query: str, *values: object) -> list[dict[str, Any]]:
+        """A question to the job table, read-only: a database in WAL mode belongs to its account."""
+        path = self.settings.database_url.removeprefix("sqlite:///")
+        try:
+            with contextlib.closing(
+                sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+            ) as connection:
+                connection.row_factory = sqlite3.Row
+                return [dict(row) for row in connection.execute(query, values)]
+        except sqlite3.OperationalError:  # not made yet
+            return []
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    """gunicorn's workers show their master's command line."""
+    parent = process.parent()
+    return parent is not None and parent.cmdline() == process.cmdline()
+
+
+@dataclass
+class DefaultServer(Server):
+    """The same service in PyWPS's default mode: processes run in, or beside, the web workers."""
+
+    def __post_init__(self) -> None:
+        none: Sections = {name: None for name in ("hpc", "hpc.container", "hpc.resources")}
+        mode: Sections = {"processing": {"mode": "default"}}
+        self.sections = {**self.sections, **mode, **none}
+        super().__post_init__()
+
+    def commands(self) -> list[list[str]]:
+        bind = ["--bind", f"127.0.0.1:{self.port}", "--workers", "2", "--timeout", "120"]
+        return [[self.python, "-m", "gunicorn", "plain:application", *bind]]
+
+    def is_ready(self) -> bool:
+        return self.answers()
+
+    def _environment(self) -> dict[str, str]:
+        return super()._environment() | {
+            "PYWPS_CFG": str(self.config),
+            "PLAIN_SERVICE": self.application,
+            "HOME": str(self.folder),  # gunicorn puts a socket there
+            "PYTHONPATH": str(SERVICES),
+        }
+
+
+@contextlib.contextmanager
+def running(servers: Iterable[Server]) -> Iterator[None]:
+    """Several servers at once."""
+    with contextlib.ExitStack() as stack:
+        for server in servers:
+            stack.enter_context(server)
+        yield

@@ -1,0 +1,13 @@
+"""A PyWPS service whose processes are hard to send to another computer.
+
+It knows nothing of batch systems; its configuration comes from ``PYWPS_CFG`` as for any service.
+"""
+
+from __future__ import annotations
+
+import odd_data
+import odd_deaths
+import odd_shapes
+from pywps import Service
+
+service = Service([*odd_shapes.PROCESSES, *odd_data.PROCESSES, *odd_deaths.PROCESSES])

@@ -1,0 +1,97 @@
+"""Ways to die in a container on a node: told in words, the web server untouched, the log readable."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import wpsclient as client
+import clustersite as site
+import psutil
+import pytest
+import servers
+
+pytestmark = pytest.mark.cluster
+
+WORDS = {
+    "segfault": "the process was killed by signal 11 (SIGSEGV: segmentation fault)",
+    "os_exit": "the process ended with exit code 3 without reporting a result",
+    "sigkill": "the process was killed by signal 9 (SIGKILL: killed)",
+    "sys_exit": "the process called sys.exit(4)",
+}
+
+
+@pytest.fixture(scope="module")
+def root() -> Path:
+    made = site.folder("deaths")
+    site.code(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def hpc(root: Path) -> Iterator[servers.HpcServer]:
+    with site.slurm_server(root, "odd:service") as server:
+        yield server
+
+
+@pytest.mark.parametrize("process", WORDS)
+def test_a_death_is_told_in_words(hpc: servers.HpcServer, process: str) -> None:
+    workers = hpc.worker_pids()
+    location = client.submit(hpc.url, process)
+    document = client.await_end(location)
+    assert client.state_of(document) == "ProcessFailed"
+    assert client.message_of(document) == WORDS[process]
+    assert hpc.worker_pids() == workers
+    assert hpc.answers()
+    job_id = client.job_id_of(location)
+    assert "about to" in hpc.cli("log", job_id).stdout
+    row = servers.wait_for(
+        lambda: (row := hpc.row(job_id)) and row["state"] == "failed" and row, "the row's end"
+    )
+    line = ["sacct", "-X", "-n", "-P", "-j", row["native_id"], "-o", "State"]
+    state = servers.wait_for(
+        lambda: subprocess.run(line, capture_output=True, text=True).stdout.strip(), "accounting"
+    )
+    assert state == "FAILED"
+
+
+def test_an_image_without_the_module_is_told_in_words(root: Path) -> None:
+    # The service's own modules are neither in the image nor shown from the shared file system.
+    other = site.folder("no-module")
+    site.code(other)
+    sections = {"hpc.container": {"python_path": "/nowhere"}}
+    with site.slurm_server(other, "odd:service", sections=sections) as server:
+        location = client.submit(server.url, "segfault")
+        document = client.await_end(location)
+    assert client.state_of(document) == "ProcessFailed"
+    words = client.message_of(document)
+    assert words.startswith("the compute environment lacks the Python module 'odd")
+
+
+def test_a_launcher_that_is_killed_is_told_in_words(hpc: servers.HpcServer) -> None:
+    location = client.submit(hpc.url, "sleeper", [("seconds", "100")])
+    job_id = client.job_id_of(location)
+
+    def launchers() -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            line = process.info["cmdline"] or []
+            if "joblauncher" in line and any(job_id in part for part in line):
+                found.append(process)
+        return found
+
+    def running() -> bool:
+        return client.state_of(client.get(location).content) == "ProcessStarted"
+
+    servers.wait_for(running, "the process runs", 60)
+    begun = time.monotonic()
+    for process in launchers():  # the launcher, its child and the container around them
+        os.kill(process.pid, signal.SIGKILL)
+    document = client.await_end(location)
+    assert client.state_of(document) == "ProcessFailed"
+    assert "signal 9" in client.message_of(document), client.message_of(document)
+    assert time.monotonic() - begun < 30

@@ -1,0 +1,187 @@
+"""The main job, whole: real clients, gunicorn, real Slurm, real Apptainer, real data, a plain user."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import wpsclient as client
+import pytest
+import servers
+import clustersite as site
+from birdy import WPSClient
+from owslib.wps import ASYNC, ComplexDataInput, WebProcessingService, monitorExecution
+
+pytestmark = pytest.mark.cluster
+NETCDF = "application/x-netcdf"
+
+
+@pytest.fixture(scope="module")
+def root() -> Path:
+    made = site.folder("main-job")
+    site.code(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def hpc(root: Path) -> Iterator[servers.HpcServer]:
+    with site.slurm_server(root, "examples.service:service", inputs=site.sample_data()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def default(root: Path) -> Iterator[servers.DefaultServer]:
+    with site.default_server(
+        root, "examples.service:service", inputs=site.sample_data()
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def dataset() -> str:
+    return (site.sample_data() / "A1B_north_america.nc").as_uri()
+
+
+@pytest.fixture(scope="module")
+def expected(default: servers.DefaultServer, dataset: str) -> dict[str, client.Found]:
+    document = client.execute_async(
+        default.url, "climate_anomaly", [("dataset", client.Reference(dataset, NETCDF))]
+    )
+    return client.outputs_of(document)
+
+
+def test_owslib_gets_the_climate_result_of_default_mode(
+    hpc: servers.HpcServer, dataset: str, expected: dict[str, client.Found], tmp_path: Path
+) -> None:
+    wps = WebProcessingService(hpc.url)
+    assert "climate_anomaly" in [process.identifier for process in wps.processes]
+    description = wps.describeprocess("climate_anomaly")
+    assert {"anomaly", "summary", "plot"} == {out.identifier for out in description.processOutputs}
+
+    execution = wps.execute(
+        "climate_anomaly",
+        [("dataset", ComplexDataInput(dataset, mimeType=NETCDF))],
+        output=[("anomaly", True), ("summary", True), ("plot", True)],
+        mode=ASYNC,
+    )
+    monitorExecution(execution, sleepSecs=1)
+    assert execution.isSucceded(), [error.text for error in execution.errors]
+    assert execution.percentCompleted == 100
+    for output in execution.processOutputs:
+        target = tmp_path / output.identifier
+        target.write_bytes(client.get(output.reference).content)
+    assert (tmp_path / "anomaly").read_bytes() == expected["anomaly"].content
+    assert (tmp_path / "plot").read_bytes() == expected["plot"].content
+    summary = expected["summary"].content
+    assert json.loads((tmp_path / "summary").read_text()) == json.loads(summary)
+
+
+def test_birdy_gets_the_climate_result_of_default_mode(
+    hpc: servers.HpcServer, dataset: str, expected: dict[str, client.Found]
+) -> None:
+    wps = WPSClient(hpc.url, progress=False)
+    execution = wps.climate_anomaly(dataset=dataset)
+    anomaly, summary, plot = execution.get(asobj=False)
+    assert client.get(anomaly).content == expected["anomaly"].content
+    assert client.get(plot).content == expected["plot"].content
+    assert json.loads(_text(summary)) == json.loads(expected["summary"].content)
+
+
+def test_the_queue_shows_the_job_under_its_name(hpc: servers.HpcServer) -> None:
+    location = client.submit(hpc.url, "countdown", [("steps", "40"), ("seconds", "0.2")])
+    job_id = client.job_id_of(location)
+    name = servers.wait_for(lambda: hpc.row(job_id), "a row")["name"]
+
+    def listed() -> str:
+        return site.as_user("squeue", "--noheader", "--me", f"--name={name}", "-o", "%T|%u|%k")
+
+    line = servers.wait_for(lambda: "RUNNING" in listed() and listed(), "the job runs").strip()
+    assert line == f"RUNNING|{site.user()}|{job_id}"
+    assert name == "w" + job_id.replace("-", "")[:14]
+    assert client.state_of(client.await_end(location)) == "ProcessSucceeded"
+
+
+def test_progress_is_the_process_s_own(hpc: servers.HpcServer) -> None:
+    location = client.submit(hpc.url, "countdown", [("steps", "10"), ("seconds", "0.5")])
+    seen: list[int] = []
+
+    def over() -> bool:
+        document = client.get(location).content
+        seen.append(int(_percent(document)))
+        return client.state_of(document) == "ProcessSucceeded"
+
+    servers.wait_for(over, "the end", 60)
+    assert seen == sorted(seen)
+    assert len({percent for percent in seen if 0 < percent < 100}) >= 4, seen
+
+
+def test_a_job_is_shut_in(hpc: servers.HpcServer) -> None:
+    # A running neighbour, whose folder must not be visible.
+    neighbour = client.submit(hpc.url, "countdown", [("steps", "60"), ("seconds", "0.2")])
+    address = f"127.0.0.1:{hpc.port}"
+    document = client.execute_async(hpc.url, "whereami", [("connect", address)])
+    report = json.loads(client.outputs_of(document)["report"].content)
+    job_id = client.job_id_of(etree_location(document))
+
+    uid = int(site.as_user("id", "-u"))
+    assert report["uid"] == uid != 0
+    assert report["host"]
+    assert int(report["capabilities"], 16) == 0
+    assert [name for name in report["network_interfaces"] if name != "lo"] == []
+    assert report["connect"]["connected"] is False
+    assert report["scheduler_commands"] == []
+    assert report["above_that"] == [job_id]
+    assert client.job_id_of(neighbour) != job_id
+    # Nothing of the server's environment, of which the mark is a part.
+    assert servers.MARK not in report["environment"]
+    inside = {"HOME", "LANG", "PATH", "PWD", "TMPDIR", "OMP_NUM_THREADS"}
+    server = {name for process in hpc.processes() for name in process.environ()}
+    assert {name for name in report["environment"] if name in server} <= inside
+    client.await_end(neighbour)
+
+
+def test_an_operator_sees_the_job(hpc: servers.HpcServer) -> None:
+    location = client.submit(hpc.url, "countdown", [("steps", "3"), ("seconds", "0.1")])
+    client.await_end(location)
+    job_id = client.job_id_of(location)
+    shown = servers.wait_for(
+        lambda: "succeeded" in (text := hpc.cli("show", job_id).stdout) and text, "its end"
+    )
+    assert "peak memory mib" in shown
+    assert "joblauncher: succeeded" in hpc.cli("log", job_id).stdout
+
+
+def _percent(document: bytes) -> str:
+    root = client.etree.fromstring(document)
+    status = root.find("wps:Status", client.NS)
+    assert status is not None
+    return str(status[0].get("percentCompleted", "100"))
+
+
+def etree_location(document: bytes) -> str:
+    """The statusLocation of a document."""
+    return str(client.etree.fromstring(document).get("statusLocation"))
+
+
+def _text(output: Any) -> str:
+    """birdy gives inline JSON as text, or as a parsed object."""
+    return output if isinstance(output, str) else json.dumps(output)
+
+
+def test_slurm_and_the_job_table_agree(hpc: servers.HpcServer) -> None:
+    location = client.submit(hpc.url, "countdown", [("steps", "1"), ("seconds", "0.1")])
+    client.await_end(location)
+    job_id = client.job_id_of(location)
+    row = servers.wait_for(
+        lambda: (row := hpc.row(job_id)) and row["state"] == "succeeded" and row, "its end"
+    )
+    line = ["sacct", "-X", "-n", "-P", "-j", row["native_id"], "-o", "State,ExitCode,JobName"]
+
+    def ended() -> str | bool:
+        text = subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()
+        return "COMPLETED" in text and text
+
+    assert servers.wait_for(ended, "accounting knows") == f"COMPLETED|0:0|{row['name']}"

@@ -1,0 +1,213 @@
+"""The scheduler contract over a real Slurm (tests/cluster), and Slurm when it does not answer."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pywps_hpc.dispatch.channels import Completed, LocalChannel
+from pywps_hpc.dispatch.schedulers.base import (
+    BatchJob,
+    Outcome,
+    Phase,
+    Resources,
+    Scheduler,
+    SchedulerUnavailable,
+    SubmissionUncertain,
+)
+from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
+from tests.contract import SchedulerContract
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(os.geteuid() != 0, reason="the cluster's users need root"),
+]
+
+HOME = Path(os.environ.get("PYWPS_HPC_TEST_HOME", "/var/tmp/pywps-hpc"))
+CONF = HOME / "slurm/slurm.conf"
+USER = os.environ.get("PYWPS_HPC_TEST_USER", "wps")
+
+
+class AsUser(LocalChannel):
+    """Runs commands as the test cluster's user."""
+
+    def __init__(self, conf: Path = CONF) -> None:
+        super().__init__({"SLURM_CONF": str(conf), "USER": USER, "LOGNAME": USER})
+
+    def run(self, argv: Sequence[str], *, stdin: str = "", timeout: float) -> Completed:
+        return super().run(["runuser", "-u", USER, "--", *argv], stdin=stdin, timeout=timeout)
+
+
+@pytest.fixture
+def logs() -> Path:
+    folder = HOME / "shared" / f"contract-{secrets.token_hex(4)}"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    return folder
+
+
+@pytest.fixture
+def scheduler() -> Iterator[Scheduler]:
+    if not CONF.exists():
+        pytest.skip("no test cluster: run tests/cluster/up.sh")
+    mine = _Remembering(SlurmDialect(), AsUser())
+    yield mine
+    mine.cancel(mine.submitted)
+
+
+class _Remembering(CommandScheduler):
+    """Notes what a test submitted, to clean up after it."""
+
+    def __init__(self, dialect: SlurmDialect, channel: LocalChannel) -> None:
+        super().__init__(dialect, channel)
+        self.submitted: list[str] = []
+
+    def submit(self, jobs: Sequence[BatchJob]) -> list[str]:
+        ids = super().submit(jobs)
+        self.submitted += ids
+        return ids
+
+
+class TestSlurm(SchedulerContract):
+    impossible = Resources(queue="nowhere")
+    walltime = (60, 150)  # Slurm counts in minutes and looks twice a minute
+
+    def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
+        assert isinstance(scheduler, CommandScheduler)
+        return scheduler.dialect.header(job)
+
+    def submit_waiting(self, scheduler: Scheduler, logs: Path, seconds: int, body: str) -> str:
+        return self.submit(scheduler, logs, body, extra=(f"--begin=now+{seconds}",))
+
+    def test_job_beyond_the_limit_of_its_partition_is_hopeless(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        job = self.submit(scheduler, logs, "true", queue="short", walltime=1800)
+        status = self.until(scheduler, job, lambda status: status.hopeless)
+        assert (status.phase, status.detail) == (Phase.QUEUED, "PENDING (PartitionTimeLimit)")
+
+    def test_job_suspended_by_an_operator_cannot_be_resumed_by_its_owner_and_says_so(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        job = self.submit(scheduler, logs, "sleep 600")
+        self.until(scheduler, job, Phase.RUNNING)
+        control = {**os.environ, "SLURM_CONF": str(CONF)}
+        subprocess.run(["scontrol", "suspend", job], env=control, check=True)
+        self.until(scheduler, job, Phase.SUSPENDED)
+        scheduler.resume([job])
+        assert scheduler.poll([job])[job].detail == "SUSPENDED"
+        subprocess.run(["scontrol", "resume", job], env=control, check=True)
+        self.until(scheduler, job, Phase.RUNNING)
+
+    def test_accounting_alone_knows_how_jobs_ended(self, scheduler: Scheduler, logs: Path) -> None:
+        assert isinstance(scheduler, CommandScheduler)
+        ended = {
+            self.submit(scheduler, logs, "exit 4"): (Outcome.EXITED, 4, None),
+            self.submit(scheduler, logs, "true"): (Outcome.EXITED, 0, None),
+            self.submit(scheduler, logs, "kill -SEGV $$"): (Outcome.SIGNALLED, None, 11),
+        }
+        for job in ended:
+            self.until(scheduler, job, Phase.FINISHED)
+        time.sleep(2)
+        scheduler.dialect.recent = lambda ids: None  # type: ignore[method-assign]
+        answer = scheduler.history(ended)
+        assert {
+            job: (status.outcome, status.exit_code, status.signal)
+            for job, status in answer.items()
+        } == ended
+
+    def test_banner_of_a_login_shell_does_not_matter(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        noisy = CommandScheduler(SlurmDialect(), _Banner())
+        job = self.job(scheduler, logs, "exit 3")
+        (number,) = noisy.submit([job])
+        assert noisy.find(job.name) == [number]
+        assert self.until(noisy, number, Phase.FINISHED).exit_code == 3
+        assert noisy.history([number])[number].exit_code == 3
+
+    def test_answer_cut_off_anywhere_is_no_answer(self, scheduler: Scheduler, logs: Path) -> None:
+        ids = [self.submit(scheduler, logs, "sleep 60") for _ in range(2)]
+        cut = _Cut()
+        for cut.at in range(-40, 0):
+            with pytest.raises(SchedulerUnavailable):
+                CommandScheduler(SlurmDialect(), cut).poll(ids)
+        cut.at = 0  # nothing at all, and success
+        with pytest.raises(SchedulerUnavailable):
+            CommandScheduler(SlurmDialect(), cut).poll(ids)
+
+
+class _Banner(AsUser):
+    def run(self, argv: Sequence[str], *, stdin: str = "", timeout: float) -> Completed:
+        code, out, err = super().run(argv, stdin=stdin, timeout=timeout)
+        return Completed(code, f"*** Welcome ***\n12\n\n{out}", f"Have | fun\n{err}")
+
+
+class _Cut(AsUser):
+    at = -1
+
+    def run(self, argv: Sequence[str], *, stdin: str = "", timeout: float) -> Completed:
+        code, out, err = super().run(argv, stdin=stdin, timeout=timeout)
+        return Completed(code, out[: self.at], err)
+
+
+class TestSlurmDoesNotAnswer:
+    """No daemon of the cluster is touched: the commands are pointed at other ports."""
+
+    @pytest.fixture(params=["down", "hung"])
+    def silent(self, request: pytest.FixtureRequest, logs: Path) -> Iterator[CommandScheduler]:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+            if request.param == "hung":
+                listener.listen(64)
+                threading.Thread(target=_accept, args=(listener,), daemon=True).start()
+            conf = logs / "slurm.conf"
+            text = re.sub(r"(?m)^(SlurmctldPort|AccountingStoragePort)=.*", "", CONF.read_text())
+            conf.write_text(f"{text}\nSlurmctldPort={port}\nAccountingStoragePort={port}\n")
+            yield CommandScheduler(SlurmDialect(), AsUser(conf), timeout=3)
+
+    def test_no_question_is_answered_and_nothing_changes(
+        self, scheduler: Scheduler, silent: CommandScheduler, logs: Path
+    ) -> None:
+        contract = TestSlurm()
+        job = contract.submit(scheduler, logs, "sleep 60")
+        contract.until(scheduler, job, Phase.RUNNING)
+        for ask in (silent.poll, silent.history, silent.cancel, silent.pause, silent.resume):
+            start = time.monotonic()
+            with pytest.raises(SchedulerUnavailable) as trouble:
+                ask([job])
+            assert time.monotonic() - start < 8
+            assert trouble.value.transient
+            assert trouble.value.command
+        with pytest.raises(SchedulerUnavailable):
+            silent.find("tanything")
+        assert scheduler.poll([job])[job].phase is Phase.RUNNING
+
+    def test_submission_is_uncertain_rather_than_refused(
+        self, scheduler: Scheduler, silent: CommandScheduler, logs: Path
+    ) -> None:
+        job = TestSlurm().job(scheduler, logs, "true")
+        with pytest.raises(SubmissionUncertain):
+            silent.submit([job])
+        assert scheduler.find(job.name) == []
+
+
+def _accept(listener: socket.socket) -> None:
+    """Take every call and never say a word."""
+    calls = []
+    while True:
+        try:
+            calls.append(listener.accept())
+        except OSError:
+            return
