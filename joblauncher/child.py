@@ -68,6 +68,9 @@ def _configure(job: JobDir, sections: dict[str, dict[str, str]]) -> None:
         }
     )
     configuration.CONFIG = config
+    # A service may load its files when its modules are imported, which they are by the dump; what
+    # they say here has been merged already.
+    configuration.load_configuration = lambda cfgfiles=None: None
     level = logging.getLevelName(config.get("logging", "level", fallback="INFO"))
     LOGGER.setLevel(level if isinstance(level, int) else logging.INFO)
     LOGGER.propagate = False
@@ -149,9 +152,16 @@ def _set_grass() -> None:
 
 def _answer(job: JobDir, facts: report.Report, response: Any) -> None:
     """Let PyWPS render what a client that waits on its connection is to get."""
+    from pywps.exceptions import NoApplicableCode
     from werkzeug.wrappers import Response
 
-    answer = Response.from_app(response, response.wps_request.http_request.environ)
+    environ = response.wps_request.http_request.environ
+    try:
+        answer = Response.from_app(response, environ)
+    except Exception:  # e.g. raw output was asked for an output that there is not
+        LOGGER.exception("the answer cannot be written")
+        words = "The process succeeded, but the answer that was asked for cannot be written."
+        answer = NoApplicableCode(words, code=500).get_response(environ)
     atomic_write(job.response, answer.get_data())
     facts.response = {"status": answer.status_code, "headers": list(answer.headers)}
     facts.write(job)

@@ -44,6 +44,11 @@ def utc(seconds: float | None = None) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+def writable(text: str) -> str:
+    """The text with a replacement character for each one that no XML document can hold."""
+    return _FORBIDDEN.sub("\ufffd", text)
+
+
 def parse(document: bytes) -> Status:
     """Read the state of a status document.
 
@@ -72,7 +77,7 @@ def replace(document: bytes, status: Status) -> bytes:
     for child in list(element):
         element.remove(child)
     element.set("creationTime", utc())
-    message = _FORBIDDEN.sub("\ufffd", status.message)
+    message = writable(status.message)
     child = etree.SubElement(element, f"{{{WPS}}}Process{status.state.capitalize()}")
     if status.state == "failed":
         report = etree.SubElement(child, f"{{{WPS}}}ExceptionReport")

@@ -87,14 +87,14 @@ def pack(header: Header, content: Any) -> bytes:
 def _by_name(thing: Any) -> Any:
     """Send a class or function that its module holds by its name, also where dill would not.
 
-    A package that has a class of a submodule's name (``pywps.app.Process``) hides the submodule from
-    dill, which then sends the class with all its code: sixty times as much, and on the node no
-    longer the class that others are made from.
+    A package that has a class of a submodule's name (``pywps.app.Process``) hides the submodule
+    from dill, which then sends the class with all its code: sixty times as much, and on the node
+    no longer the class that others are made from.
     """
     if isinstance(thing, (type, FunctionType)) and thing.__module__ not in (None, "__main__"):
-        held = getattr(sys.modules.get(thing.__module__), thing.__qualname__, None)
-        if held is thing:
-            return thing.__qualname__
+        name: str = thing.__qualname__
+        if getattr(sys.modules.get(thing.__module__), name, None) is thing:
+            return name
     return NotImplemented
 
 

@@ -22,6 +22,8 @@ from pywps.translations import get_translation
 from joblauncher import documents
 
 _CDATA = re.compile(r"\A<!\[CDATA\[(.*)\]\]>\Z", re.DOTALL)
+#: Formats that PyWPS parses before it inserts them (pywps/inout/outputs.py, _json_data).
+_XML = ("application/xml", "application/gml+xml", "text/xml")
 #: What of an output is worth keeping beside the document.
 _OUTPUT_FACTS = (
     *("identifier", "title", "type", "mimetype", "encoding", "schema", "href"),
@@ -70,6 +72,7 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         self.status_url = status_url
         self.publish = publish
         self.facts: dict[str, Any] = {}
+        self.plain_outputs: list[dict[str, Any]] = []
 
     @property
     def json(self) -> dict[str, Any]:
@@ -81,6 +84,10 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
             self.store_status_file = stored
         if stored:
             facts["status_location"] = self.status_url
+        self.plain_outputs = facts.get("outputs", [])
+        for kind in ("outputs", "input_definitions"):
+            if kind in facts:
+                facts[kind] = [_shielded(element) for element in facts[kind]]
         self.facts = facts
         return facts
 
@@ -98,7 +105,7 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         """The outputs of a success as plain data."""
         outputs = [
             {key: output[key] for key in _OUTPUT_FACTS if output.get(key) not in (None, "")}
-            for output in self.facts.get("outputs", ())
+            for output in self.plain_outputs
         ]
         for output in outputs:
             if isinstance(output.get("data"), str):
@@ -110,8 +117,12 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         """The status document in XML, whatever form the client's answer has."""
         if self.content_type and "json" in self.content_type:
             template = self.template_env.get_template(f"{self.version}/execute/main.xml")
-            return str(template.render(**self.facts)).encode()
+            return documents.writable(template.render(**self.facts)).encode()
         return str(self.doc).encode()
+
+    def _construct_doc(self) -> tuple[str, str]:
+        document, mimetype = super()._construct_doc()
+        return documents.writable(document), mimetype
 
     def _process_accepted(self) -> dict[str, Any]:
         # PyWPS labels local time as UTC.
@@ -128,6 +139,18 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         self._update_status_doc()
         if self.publish is not None:
             self.publish(self.render(), self)
+
+
+def _shielded(element: dict[str, Any]) -> dict[str, Any]:
+    """An input or output whose data stays data: PyWPS's template inserts complex data as it is."""
+    if element.get("type") != "complex" or element.get("mimetype") in _XML:
+        return element
+    text = str(element.get("data", ""))
+    section = _CDATA.match(text)
+    content = section[1] if section else text
+    if "]]>" not in content and (section or not re.search("[<&]", content)):
+        return element
+    return element | {"data": f"<![CDATA[{content.replace(']]>', ']]]]><![CDATA[>')}]]>"}
 
 
 class _Plain(ArrayEncoder):  # type: ignore[misc]

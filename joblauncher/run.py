@@ -205,7 +205,8 @@ def _run_child(
         reason = "the process ran out of memory"
     except BaseException as error:
         traceback.print_exc()
-        reason = f"the process failed: {type(error).__name__}"
+        # PyWPS's own exceptions have a description, which is written for the client.
+        reason = f"the process failed: {getattr(error, 'description', '') or type(error).__name__}"
     with contextlib.suppress(OSError):
         os.write(writer, reason.encode()[:60_000])
     for stream in (sys.stdout, sys.stderr):

@@ -101,7 +101,9 @@ def jobs(config: Path, everything: bool, limit: int) -> None:
     table = Table("job", "process", "state", "in the queue", "age", box=None, pad_edge=False)
     for row in rows:
         queue = f"{row.native_id} ({row.name})" if row.native_id else row.name
-        state = row.state.value + (f" ({row.wish.value} asked)" if row.wish is not Wish.NONE else "")
+        state = row.state.value + (
+            f" ({row.wish.value} asked)" if row.wish is not Wish.NONE else ""
+        )
         table.add_row(row.id, row.process, state, queue, _age(row.created))
     Console().print(table)
 
@@ -171,17 +173,47 @@ def image() -> None:
 
 @image.command("build")
 @click.argument("output", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("-r", "--requirement", "requirements", multiple=True, metavar="REQ",
-              help="What the processes need, as pip takes it; may be given several times.")
-@click.option("--no-deps", "no_deps", multiple=True, metavar="REQ",
-              help="The same, without what it depends on itself.")
+@click.option(
+    "-r",
+    "--requirement",
+    "requirements",
+    multiple=True,
+    metavar="REQ",
+    help="What the processes need, as pip takes it; may be given several times.",
+)
+@click.option(
+    "--no-deps",
+    "no_deps",
+    multiple=True,
+    metavar="REQ",
+    help="The same, without what it depends on itself.",
+)
 @click.option("--recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--mirror", help="Debian mirror (default: this machine's own).")
 @click.option("--suite", help="Debian suite (default: this machine's own).")
-def image_build(output: Path, requirements: tuple[str, ...], no_deps: tuple[str, ...],
-                recipe: Path | None, mirror: str | None, suite: str | None) -> None:
+def image_build(
+    output: Path,
+    requirements: tuple[str, ...],
+    no_deps: tuple[str, ...],
+    recipe: Path | None,
+    mirror: str | None,
+    suite: str | None,
+) -> None:
     """Build an image with this version of pywps-hpc and what the processes need."""
-    raise NotImplementedError
+    from pywps_hpc import images
+
+    try:
+        images.build(
+            output,
+            requirements=[images.own_requirement(), *requirements],
+            no_deps=no_deps,
+            recipe=recipe,
+            mirror=mirror,
+            suite=suite,
+        )
+    except images.ImageError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"built {output}")
 
 
 def _load(config: Path) -> settings.Settings:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,8 +24,9 @@ from pywps_hpc import __version__
 
 LOGGER = logging.getLogger(__name__)
 
-#: Packs several times faster than mksquashfs's default, for a few percent in size.
-SQUASHFS = "-comp zstd -Xcompression-level 3"
+#: Packs several times faster than mksquashfs's default, for a few percent in size. All is root's:
+#: Apptainer cannot unpack other owners when such an image is the base of another.
+SQUASHFS = "-comp zstd -Xcompression-level 3 -all-root"
 #: Lines of a failed command's output that an error shows.
 TAIL = 30
 
@@ -63,6 +65,7 @@ def build(
     suite: str | None = None,
     python: str = sys.executable,
     apptainer: str = "apptainer",
+    sandbox: bool = False,
     test: bool = True,
 ) -> Path:
     """Build an image and put it in place in one step, so that running jobs keep the old one.
@@ -70,17 +73,19 @@ def build(
     Works for root and for a plain user with subordinate ids (subuid(5)).
 
     Args:
-        output: the SIF file to write.
+        output: the SIF file to write, or replace.
         requirements: what the image shall have, as pip takes it; the name of a ``.txt`` file stands
             for the list in it. Include :func:`own_requirement`.
         no_deps: the same, without what these depend on themselves.
         constraints: pip's constraints file, to agree in versions with another environment.
         recipe: the definition file; default: the one that comes with pywps-hpc.
-        base: an image to lay the packages over, instead of a new Debian.
+        base: an image or sandbox to lay the packages over, instead of a new Debian.
         mirror: Debian mirror; default: this machine's own.
         suite: Debian suite; default: this machine's own, whose Python the service has.
         python: the service's interpreter, whose pip and version are used.
         apptainer: the command.
+        sandbox: make a folder instead of a file: the quickest base for further images. It must not
+            exist yet.
         test: run the recipe's ``%test``.
 
     Returns:
@@ -107,11 +112,13 @@ def build(
         fresh = output.with_name(f".{output.name}.{os.getpid()}")
         try:
             _run(
-                build_command(apptainer, fresh, recipe, arguments, test=test),
+                build_command(apptainer, fresh, recipe, arguments, sandbox=sandbox, test=test),
                 own_namespace=_root_lacks_capabilities(),
             )
             fresh.replace(output)
         finally:
+            if fresh.is_dir():
+                shutil.rmtree(fresh, ignore_errors=True)
             fresh.unlink(missing_ok=True)
     return output
 
@@ -137,10 +144,18 @@ def wheel_command(
 
 
 def build_command(
-    apptainer: str, output: Path, recipe: Path, arguments: Mapping[str, str], *, test: bool = True
+    apptainer: str,
+    output: Path,
+    recipe: Path,
+    arguments: Mapping[str, str],
+    *,
+    sandbox: bool = False,
+    test: bool = True,
 ) -> list[str]:
     """The command that builds a recipe (``apptainer help build``; build arguments since 1.2)."""
     command = [apptainer, "build", "--force", "--mksquashfs-args", SQUASHFS]
+    if sandbox:
+        command.append("--sandbox")
     if not test:
         command.append("--notest")
     for name, value in arguments.items():

@@ -294,6 +294,11 @@ class JobStore:
         with self._begin(write=True) as connection:
             connection.execute(_dispatcher.delete().where(_dispatcher.c.holder == holder))
 
+    def leader(self) -> str:
+        """Who holds the dispatcher's office; empty if nobody does."""
+        with self._begin() as connection:
+            return connection.execute(sa.select(_dispatcher.c.holder)).scalar() or ""
+
     def heartbeat(self) -> tuple[float, str]:
         """Seconds since the dispatcher's last sign of life (infinite if none), and its message."""
         with self._begin() as connection:

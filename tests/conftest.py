@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from servers import DefaultServer, HpcServer, running
+
+from servers import DefaultServer, HpcServer
 
 #: Says that the test cluster is up: ``make test`` sets it after starting one.
 CLUSTER = "PYWPS_HPC_CLUSTER"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "cluster: needs the test cluster (root on Debian, make test)")
+    config.addinivalue_line(
+        "markers", "cluster: needs the test cluster (root on Debian, make test)"
+    )
 
 
 @pytest.hookimpl(trylast=True)
@@ -37,21 +41,31 @@ def pytest_terminal_summary(
     count = config.stash.get(_LEFT_OUT, 0)
     if count:
         terminalreporter.write_line(
-            f"{count} tests on real Slurm and Apptainer left out ({CLUSTER} is not 1; see make test)."
+            f"{count} tests on real Slurm and Apptainer left out: {CLUSTER} is not 1, see make test"
         )
 
 
+def _wanted(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What a test module sets for its servers: ``SECTIONS`` and ``ENVIRONMENT``."""
+    return {
+        "sections": getattr(request.module, "SECTIONS", {}),
+        "environment": getattr(request.module, "ENVIRONMENT", {}),
+    }
+
+
 @pytest.fixture(scope="module")
-def hpc_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HpcServer]:
+def hpc_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[HpcServer]:
     """The odd processes as batch jobs of the local scheduler, without a container."""
-    server = HpcServer(tmp_path_factory.mktemp("hpc"))
-    with running([server]):
+    with HpcServer(tmp_path_factory.mktemp("hpc"), **_wanted(request)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def default_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DefaultServer]:
+def default_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DefaultServer]:
     """The odd processes as PyWPS runs them by itself."""
-    server = DefaultServer(tmp_path_factory.mktemp("default"))
-    with running([server]):
+    with DefaultServer(tmp_path_factory.mktemp("default"), **_wanted(request)) as server:
         yield server

@@ -1,8 +1,8 @@
 """What every scheduler has to do, whatever stands behind it: one suite, run for each of them.
 
-A test module subclasses :class:`SchedulerContract`, supplies the fixtures ``scheduler`` and ``logs``
-(a folder in which jobs can write), and says how a script gets its header and how a job is made to
-wait.
+A test module subclasses :class:`SchedulerContract`, supplies the fixtures ``scheduler`` and
+``logs`` (a folder in which jobs can write), and says how a script gets its header and how a job is
+made to wait.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class SchedulerContract:
     def job(self, scheduler: Scheduler, logs: Path, body: str, **resources: Any) -> BatchJob:
         name = f"t{secrets.token_hex(6)}"
         need = replace(Resources(memory=100, walltime=60), **resources)
-        job = BatchJob(name, "", str(logs / f"{name}.log"), f"job-{name}", need)
+        log = str(logs / f"{name}.log")
+        job = BatchJob(name, "", log, comment=f"job-{name}", resources=need)
         script = "\n".join(["#!/bin/bash", *self.header(scheduler, job), body, ""])
         return replace(job, script=script)
 

@@ -29,10 +29,9 @@ from pywps_hpc.spool import JobDir, Spool
 
 SERVICES = Path(__file__).resolve().parent / "services"
 MARK = "PYWPS_HPC_TEST_SERVER"
-JOB_MARK = "PYWPS_HPC_LOCAL_JOB"  # the local scheduler's, in the environment of its jobs
 #: What a service's own configuration refers to.
 ODD_WORD = "forty"
-START_LIMIT, STOP_LIMIT = 60.0, 40.0
+START_LIMIT, STOP_LIMIT = 120.0, 60.0
 #: No proxy of this machine stands between a test and its server.
 HTTP = requests.Session()
 HTTP.trust_env = False
@@ -50,7 +49,7 @@ def free_port() -> int:
         return port
 
 
-def wait_for(condition: Callable[[], T], what: str, limit: float = 30.0) -> T:
+def wait_for(condition: Callable[[], T], what: str, limit: float = 60.0) -> T:
     """Ask until the answer is true, and return it.
 
     Raises:
@@ -175,6 +174,7 @@ class Server(ABC):
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
+        self.started = [child for child in self.started if child.poll() is None]
         for command in self.commands():
             with self.log.open("ab") as log:
                 self.started.append(
@@ -204,6 +204,7 @@ class Server(ABC):
         Raises:
             AssertionError: something of it had to be killed.
         """
+        HTTP.close()  # gunicorn waits for idle connections
         for root in self._roots():
             with contextlib.suppress(psutil.Error):
                 root.terminate()
@@ -278,11 +279,14 @@ class HpcServer(Server):
 
     Attributes:
         workers: web worker processes.
-        web: another command line as web server, with which a dispatcher is started beside it.
+        web: another command line as web server, beside which a dispatcher is started; ``{port}``
+            and ``{config}`` are filled in.
+        dispatcher: whether there is one; if not, the test itself is it.
     """
 
     workers: int = 2
     web: Sequence[str] = ()
+    dispatcher: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -292,13 +296,15 @@ class HpcServer(Server):
     def commands(self) -> list[list[str]]:
         where = ["--config", str(self.config)]
         program = [self.python, "-m", "pywps_hpc"]
-        if self.web:
-            return [list(self.web), [*program, "dispatcher", *where]]
         bind = ["--bind", f"127.0.0.1:{self.port}", "--workers", str(self.workers)]
-        return [[*program, "serve", self.application, *where, *bind]]
+        if self.web:
+            web = [part.format(port=self.port, config=self.config) for part in self.web]
+            return [web, [*program, "dispatcher", *where]]
+        kind = "serve" if self.dispatcher else "web"
+        return [[*program, kind, self.application, *where, *bind]]
 
     def is_ready(self) -> bool:
-        return self.heartbeat() < 10 and self.answers()
+        return self.answers() and (not self.dispatcher or self.heartbeat() < 10)
 
     def stop(self) -> None:
         try:
@@ -328,6 +334,10 @@ class HpcServer(Server):
         found = self._ask("SELECT * FROM hpc_jobs WHERE id = ?", job_id)
         return found[0] if found else None
 
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows of the job table."""
+        return self._ask("SELECT * FROM hpc_jobs")
+
     def heartbeat(self) -> float:
         """Seconds since the dispatcher's last sign of life; infinite if there was none."""
         rows = self._ask("SELECT beat FROM hpc_dispatcher")
@@ -339,12 +349,11 @@ class HpcServer(Server):
         Raises:
             AssertionError: it does not run.
         """
-        mine = {process.pid: process for process in self.processes()}
-        for process in mine.values():
-            line = process.cmdline()
-            own = which in line and "pywps_hpc" in line
-            if (own or (which == "web" and line == list(self.web))) and not _is_worker(process):
-                return process
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                line = process.cmdline()
+                if which in line and "pywps_hpc" in line and not _is_worker(process):
+                    return process
         raise AssertionError(f"no {which} runs")
 
     def worker_pids(self) -> set[int]:
@@ -363,12 +372,32 @@ class HpcServer(Server):
                 process.kill()
         psutil.wait_procs(family, timeout=STOP_LIMIT)
 
+    def kill9_all(self) -> None:
+        """What a power failure does to the host: supervisor, web server and dispatcher are gone."""
+        family = self.processes()
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(signal.SIGSTOP)
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(family, timeout=STOP_LIMIT)
+        self._kill_rest()
+
     def job_processes(self) -> list[psutil.Process]:
-        """What the local scheduler has running for this server."""
-        return processes_marked(JOB_MARK, str(self.folder))
+        """What runs on this host as, or below, a job of this server."""
+        servers = {process.pid for process in self.processes()}
+        found: dict[int, psutil.Process] = {}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                line = " ".join(process.cmdline())
+                if str(self.spool.root) in line and process.pid not in servers:
+                    for one in (process, *process.children(recursive=True)):
+                        found[one.pid] = one
+        return [process for process in found.values() if _lives(process)]
 
     def end_jobs(self) -> None:
-        """Kill the jobs of the local scheduler that are still running."""
+        """Kill the jobs that are still running on this host."""
         for process in self.job_processes():
             with contextlib.suppress(psutil.Error):
                 process.kill()
@@ -397,7 +426,7 @@ class DefaultServer(Server):
     """The same service in PyWPS's default mode: processes run in, or beside, the web workers."""
 
     def __post_init__(self) -> None:
-        none: Sections = {name: None for name in ("hpc", "hpc.container", "hpc.resources")}
+        none: Sections = dict.fromkeys(("hpc", "hpc.container", "hpc.resources"))
         mode: Sections = {"processing": {"mode": "default"}}
         self.sections = {**self.sections, **mode, **none}
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Ways to die in a container on a node: told in words, the web server untouched, the log readable."""
+"""Ways to die in a container on a node: told in words, the web untouched, the log readable."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import wpsclient as client
-import clustersite as site
 import psutil
 import pytest
+
+import clustersite as site
 import servers
+import wpsclient as client
 
 pytestmark = pytest.mark.cluster
 
@@ -63,7 +64,7 @@ def test_an_image_without_the_module_is_told_in_words(root: Path) -> None:
     # The service's own modules are neither in the image nor shown from the shared file system.
     other = site.folder("no-module")
     site.code(other)
-    sections = {"hpc.container": {"python_path": "/nowhere"}}
+    sections = {"hpc.container": {"python_path": other / "code" / "examples"}}
     with site.slurm_server(other, "odd:service", sections=sections) as server:
         location = client.submit(server.url, "segfault")
         document = client.await_end(location)

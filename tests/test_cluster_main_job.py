@@ -1,4 +1,4 @@
-"""The main job, whole: real clients, gunicorn, real Slurm, real Apptainer, real data, a plain user."""
+"""The main job, whole: real clients, real Slurm, real Apptainer, real data, a plain user."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import wpsclient as client
 import pytest
-import servers
-import clustersite as site
 from birdy import WPSClient
 from owslib.wps import ASYNC, ComplexDataInput, WebProcessingService, monitorExecution
+
+import clustersite as site
+import servers
+import wpsclient as client
 
 pytestmark = pytest.mark.cluster
 NETCDF = "application/x-netcdf"
@@ -34,9 +34,7 @@ def hpc(root: Path) -> Iterator[servers.HpcServer]:
 
 @pytest.fixture(scope="module")
 def default(root: Path) -> Iterator[servers.DefaultServer]:
-    with site.default_server(
-        root, "examples.service:service", inputs=site.sample_data()
-    ) as server:
+    with site.default_server(root, "examples.service:service", inputs=site.sample_data()) as server:
         yield server
 
 
@@ -48,7 +46,10 @@ def dataset() -> str:
 @pytest.fixture(scope="module")
 def expected(default: servers.DefaultServer, dataset: str) -> dict[str, client.Found]:
     document = client.execute_async(
-        default.url, "climate_anomaly", [("dataset", client.Reference(dataset, NETCDF))]
+        default.url,
+        "climate_anomaly",
+        [("dataset", client.Reference(dataset, NETCDF))],
+        tolerant=True,  # default mode shows cut documents now and then
     )
     return client.outputs_of(document)
 
@@ -83,11 +84,12 @@ def test_birdy_gets_the_climate_result_of_default_mode(
     hpc: servers.HpcServer, dataset: str, expected: dict[str, client.Found]
 ) -> None:
     wps = WPSClient(hpc.url, progress=False)
-    execution = wps.climate_anomaly(dataset=dataset)
+    # birdy takes a bounding box's CRS for its default value and then stumbles over it.
+    execution = wps.climate_anomaly(dataset=dataset, bbox=None)
     anomaly, summary, plot = execution.get(asobj=False)
     assert client.get(anomaly).content == expected["anomaly"].content
     assert client.get(plot).content == expected["plot"].content
-    assert json.loads(_text(summary)) == json.loads(expected["summary"].content)
+    assert json.loads(client.get(summary).content) == json.loads(expected["summary"].content)
 
 
 def test_the_queue_shows_the_job_under_its_name(hpc: servers.HpcServer) -> None:
@@ -166,11 +168,6 @@ def etree_location(document: bytes) -> str:
     return str(client.etree.fromstring(document).get("statusLocation"))
 
 
-def _text(output: Any) -> str:
-    """birdy gives inline JSON as text, or as a parsed object."""
-    return output if isinstance(output, str) else json.dumps(output)
-
-
 def test_slurm_and_the_job_table_agree(hpc: servers.HpcServer) -> None:
     location = client.submit(hpc.url, "countdown", [("steps", "1"), ("seconds", "0.1")])
     client.await_end(location)
@@ -180,8 +177,7 @@ def test_slurm_and_the_job_table_agree(hpc: servers.HpcServer) -> None:
     )
     line = ["sacct", "-X", "-n", "-P", "-j", row["native_id"], "-o", "State,ExitCode,JobName"]
 
-    def ended() -> str | bool:
-        text = subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()
-        return "COMPLETED" in text and text
+    def told() -> str:
+        return subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()
 
-    assert servers.wait_for(ended, "accounting knows") == f"COMPLETED|0:0|{row['name']}"
+    servers.wait_for(lambda: told() == f"COMPLETED|0:0|{row['name']}", "accounting says the same")

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from contract import SchedulerContract
 from pywps_hpc.dispatch.schedulers.base import (
     Phase,
     Resources,
     Scheduler,
     SchedulerUnavailable,
+    SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
-from tests.contract import SchedulerContract
 
 
 class TestLocal(SchedulerContract):
@@ -42,7 +43,7 @@ class TestLocal(SchedulerContract):
         for ask in (scheduler.poll, scheduler.history, scheduler.cancel, scheduler.pause):
             with pytest.raises(SchedulerUnavailable):
                 ask([job])
-        with pytest.raises(SchedulerUnavailable):
+        with pytest.raises(SubmissionUncertain):
             scheduler.submit([self.job(scheduler, logs, "true")])
         with pytest.raises(SchedulerUnavailable):
             scheduler.find("anything")

@@ -16,12 +16,13 @@ from urllib.parse import quote
 
 import requests
 from lxml import etree
+
 from servers import HTTP
 
 WPS, OWS = "http://www.opengis.net/wps/1.0.0", "http://www.opengis.net/ows/1.1"
 XLINK = "http://www.w3.org/1999/xlink"
 NS = {"wps": WPS, "ows": OWS, "xlink": XLINK}
-LIMIT = 90.0
+LIMIT = 120.0
 
 
 @dataclass(frozen=True)
@@ -142,12 +143,14 @@ def execute_query(
     lineage: bool = False,
     language: str = "",
 ) -> str:
-    """An Execute request as a GET query (OGC 05-007r7, clause 10.2.2, table 50)."""
+    """An Execute request as a GET query (OGC 05-007r7, clause 10.2.2)."""
     flag = str(asynchronous).lower()
+    # PyWPS reads attributes of an output only after "identifier=".
     named = [
         output.identifier
+        + ("=" if output.mimetype or output.as_reference else "")
         + (f"@mimetype={output.mimetype}" if output.mimetype else "")
-        + (f"@asReference={str(output.as_reference).lower()}" if not raw else "")
+        + ("@asReference=true" if output.as_reference else "")
         for output in outputs
     ]
     query = {
@@ -253,16 +256,18 @@ def await_end(location: str, *, limit: float = LIMIT, tolerant: bool = False) ->
         AssertionError: it did not end in time, or a document was not whole.
     """
     deadline = time.monotonic() + limit
+    last: object = None
     while True:
-        answer = get(location)
         try:
-            assert answer.status == 200, (answer.status, answer.content)
+            answer = get(location)
+            last = answer.content
+            assert answer.status == 200, (answer.status, last)
             if state_of(answer.content) in ("ProcessSucceeded", "ProcessFailed"):
                 return answer.content
-        except (etree.XMLSyntaxError, AssertionError):
+        except (etree.XMLSyntaxError, AssertionError, requests.RequestException):
             if not tolerant:
                 raise
-        assert time.monotonic() < deadline, f"no end after {limit:g} s: {answer.content!r}"
+        assert time.monotonic() < deadline, f"no end after {limit:g} s: {last!r}"
         time.sleep(0.1)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from joblauncher.documents import DocumentError
 from pywps_hpc.dispatch import evidence
+from pywps_hpc.dispatch.lead import Deposed
 from pywps_hpc.dispatch.reconcile import Evidence
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
 from pywps_hpc.dispatch.script import Scripts
@@ -21,17 +22,13 @@ from pywps_hpc.spool import Spool
 log = logging.getLogger(__name__)
 
 
-class Deposed(Exception):
-    """Somebody else is the dispatcher now: this one must not do anything more."""
-
-
 @dataclass
 class Context:
     """The dispatcher's surroundings.
 
     Attributes:
         clock: seconds since the epoch.
-        beat: shows a sign of life; raises :class:`Deposed`.
+        beat: shows a sign of life; raises :class:`~pywps_hpc.dispatch.lead.Deposed`.
     """
 
     settings: Settings
@@ -68,7 +65,7 @@ class Context:
         rewrite: bool,
         seen: Evidence | None = None,
     ) -> bool:
-        """Bring a job to its end: document first, then its row, then what it no longer needs.
+        """Bring a job to its end: its document first, its row last.
 
         In this order a dispatcher that is killed in between does the same again.
 
@@ -89,11 +86,11 @@ class Context:
         now = self.clock()
         if rewrite and not self._rewrite(job, words, now):
             return False
+        self.spool.discard_work(job.id)
         seen = seen or Evidence()
         times = {"started": job.started or seen.started, "finished": seen.finished or now}
         if self.store.move(job, state, message=words, missing_since=0.0, **times) is None:
             return False
-        self.spool.discard_work(job.id)
         self._said.pop(job.id, None)
         log.info("%s: %s%s", job.id, state.value, f": {words}" if words else "")
         return True

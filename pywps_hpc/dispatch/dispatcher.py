@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable
 
-from pywps_hpc.dispatch.context import Context, Deposed
+from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.follow import Follower
+from pywps_hpc.dispatch.lead import BEAT, Deposed, Lead
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.script import Scripts
@@ -25,9 +23,7 @@ from pywps_hpc.spool import Spool
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the table for new jobs and wishes.
-NOTICE = 0.5
-#: Seconds between two signs of life, and between two attempts of a standby to take over.
-BEAT = 2.0
+NOTICE = 0.25
 #: Factor by which the pause between two questions grows while nothing changes.
 BACKOFF = 1.5
 
@@ -60,33 +56,32 @@ class Dispatcher:
         holder: str = "",
     ) -> None:
         self.settings, self.store, self.scheduler = settings, store, scheduler
-        self.holder = holder or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        # Longer than the few commands that may have to be waited for between two signs of life.
+        self._lead = Lead(store, 4 * settings.command_timeout, holder)
         scripts = _scripts(settings, scheduler)
         scripts.check()
-        context = Context(settings, store, spool, scheduler, scripts, clock, self._beat)
+        context = Context(settings, store, spool, scheduler, scripts, clock, self._lead.beat)
         self._wishes = Wishes(context)
         self._submitter = Submitter(context)
         self._follower = Follower(context, self._wishes.was_cancelled)
         self._sweeper = Sweeper(context)
-        self._message = ""
-        self._last_beat = float("-inf")
         self._waited_upon: set[tuple[str, Wish]] = set()
         self._due = 0.0
         self._pause = settings.poll_interval
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set. Jobs that were submitted go on without the dispatcher."""
-        log.info("dispatcher %s: %s", self.holder, self.scheduler.system)
+        log.info("dispatcher %s: %s", self._lead.holder, self.scheduler.system)
         leading = False
         try:
             while not stop.is_set():
                 try:
                     leading = self._turn(stop, leading)
                 except Deposed:
-                    log.warning("dispatcher %s: another one took over", self.holder)
+                    log.warning("dispatcher %s: another one took over", self._lead.holder)
                     leading = False
                 except Exception:
-                    log.exception("dispatcher %s: this turn failed", self.holder)
+                    log.exception("dispatcher %s: this turn failed", self._lead.holder)
                     stop.wait(self.settings.poll_interval)
         finally:
             self._resign()
@@ -103,7 +98,7 @@ class Dispatcher:
         Raises:
             Deposed: another dispatcher leads.
         """
-        self._beat()
+        self._lead.beat()
         self._waited_upon = self._waiting()
         changed, trouble = 0, ""
         for part in (self._wishes, self._submitter, *((self._follower,) if poll else ())):
@@ -111,23 +106,24 @@ class Dispatcher:
                 changed += part.run()
             except SchedulerUnavailable as error:
                 trouble = str(error)
-        self._tell(trouble)
+        if poll or trouble:  # what was not asked has not begun to answer
+            self._tell(trouble)
         self._sweeper.run()
         return changed
 
     def _turn(self, stop: threading.Event, leading: bool) -> bool:
         """One cycle and the pause after it; whether this dispatcher leads."""
-        if not self.lead():
+        if not self._lead.take():
             stop.wait(BEAT)
             return False
         if not leading:
-            log.info("dispatcher %s: leads", self.holder)
+            log.info("dispatcher %s: leads", self._lead.holder)
             self._due = 0.0
         poll = time.monotonic() >= self._due
         self._plan(self.cycle(poll=poll), polled=poll)
         while not (stop.is_set() or self._submitter.more or time.monotonic() >= self._due):
             stop.wait(min(NOTICE, max(0.0, self._due - time.monotonic())))
-            self._beat()
+            self._lead.beat()
             if self._waiting() - self._waited_upon:
                 break
         return True
@@ -135,7 +131,7 @@ class Dispatcher:
     def _plan(self, changed: int, *, polled: bool) -> None:
         """When to ask next: soon after a change, less and less often while nothing happens."""
         settings, now = self.settings, time.monotonic()
-        if changed:
+        if changed or self._follower.unsettled:
             self._pause = settings.poll_interval
         elif polled:
             self._pause = min(self._pause * BACKOFF, self._longest_pause)
@@ -147,32 +143,16 @@ class Dispatcher:
         cheap = self.scheduler.system == "local"
         return self.settings.poll_interval if cheap else self.settings.poll_backoff
 
-    @property
-    def lease(self) -> float:
-        """Seconds of silence after which this dispatcher may be taken for dead: longer than the few
-        commands that it may have to wait for between two signs of life."""
-        return 4 * self.settings.command_timeout
-
-    def lead(self) -> bool:
-        """Take or keep the lead, and show a sign of life."""
-        self._last_beat = time.monotonic()
-        return self.store.lead(self.holder, self.lease, self._message)
-
-    def _beat(self) -> None:
-        if time.monotonic() - self._last_beat >= BEAT and not self.lead():
-            raise Deposed
-
     def _tell(self, trouble: str) -> None:
-        """Say what keeps the dispatcher from its work, where others see it; log it when it changes."""
-        if trouble == self._message:
+        """Show in the table what keeps the dispatcher from its work; log it when it changes."""
+        if trouble == self._lead.message:
             return
         if trouble:
-            log.warning("dispatcher %s: %s", self.holder, trouble)
+            log.warning("dispatcher %s: %s", self._lead.holder, trouble)
         else:
-            log.info("dispatcher %s: the batch system answers again", self.holder)
-        self._message = trouble
-        if not self.lead():
-            raise Deposed
+            log.info("dispatcher %s: the batch system answers again", self._lead.holder)
+        self._lead.message = trouble
+        self._lead.insist()
 
     def _waiting(self) -> set[tuple[str, Wish]]:
         """Who waits for the dispatcher rather than for the batch system."""
@@ -181,9 +161,9 @@ class Dispatcher:
 
     def _resign(self) -> None:
         try:
-            self.store.resign(self.holder)
+            self._lead.resign()
         except Exception:
-            log.exception("dispatcher %s: could not resign", self.holder)
+            log.exception("dispatcher %s: could not resign", self._lead.holder)
 
 
 def _scripts(settings: Settings, scheduler: Scheduler) -> Scripts:

@@ -18,7 +18,9 @@ from pywps_hpc.dispatch.reconcile import Evidence, Left
 
 #: Bytes at the end of a log in which the batch system's own words are looked for.
 TAIL = 8192
-_CUT_SHORT = ("stopped", "launcher")
+#: Causes of a failure that may have a better reason. Our own words count among them: a dispatcher
+#: that was killed after it had left them decides anew.
+_CUT_SHORT = ("stopped", "launcher", "dispatcher")
 
 
 def exists(folder: JobDir) -> bool:

@@ -35,11 +35,15 @@ class Follower:
     Args:
         context: the dispatcher's surroundings.
         was_cancelled: whether the batch system was told to end a job.
+
+    Attributes:
+        unsettled: whether some job's end is to be judged soon.
     """
 
     def __init__(self, context: Context, was_cancelled: Callable[[Job], bool]) -> None:
         self._context = context
         self._was_cancelled = was_cancelled
+        self.unsettled = False
         self._last: dict[str, JobStatus] = {}  # by job id
         self._exhausted: dict[str, set[str]] = defaultdict(set)  # native ids that led nowhere
 
@@ -50,6 +54,7 @@ class Follower:
             SchedulerUnavailable: the queue or accounting could not be asked.
         """
         context = self._context
+        self.unsettled = False
         followed = context.store.in_state({State.QUEUED, State.RUNNING, State.PAUSED})
         jobs = [job for job in followed if job.native_id]
         if not jobs:
@@ -115,6 +120,7 @@ class Follower:
         if action.do is Do.NOTE:
             return store.note(job, message=action.words, missing_since=0.0) is not None
         if action.do is Do.WAIT:
+            self.unsettled = True
             if job.missing_since:
                 return False
             return store.note(job, missing_since=context.clock()) is not None

@@ -267,10 +267,9 @@ def _follow(job: Job, status: JobStatus) -> Action:
     reason = words.cannot_start(status.detail) if status.hopeless else ""
     if state is not job.state:
         return Action(Do.MOVE, state, reason)
-    if reason or job.message.startswith(words.CANNOT_START):
-        message = reason
-    else:
-        message = job.message  # of a wish that could not be granted
+    # Other words tell of a wish that could not be granted: they stay.
+    outdated = reason or job.message.startswith(words.CANNOT_START)
+    message = reason if outdated else job.message
     if job.missing_since or message != job.message:
         return Action(Do.NOTE, words=message)
     return KEEP

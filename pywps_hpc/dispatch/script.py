@@ -1,8 +1,8 @@
 """From a job to its batch script.
 
 The templates see the job's id, name, digest and folder, and the administrator's settings: nothing
-that a client sent. Whatever a template prints passes :func:`quote`, whether its author thought of it
-or not.
+that a client sent. Whatever a template prints passes :func:`quote`, whether its author thought of
+it or not.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ class Scripts:
             name=job.name,
             script="",
             log=str(self._on_node(folder.log)),
+            path=str(self._on_node(folder.script)),
             comment=job.id,
             resources=process.resources,
         )

@@ -39,7 +39,10 @@ def known_keys(own: Ssh) -> list[paramiko.PKey]:
     file = values.owned_file(str(own.known_hosts))
     name = own.host if own.port == 22 else f"[{own.host}]:{own.port}"
     keys = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, text in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        line = " ".join(text.split())
+        if not line or line.startswith("#"):
+            continue
         if line.startswith("@"):
             raise ValueError(f"{file}, line {number}: markers are not supported")
         try:

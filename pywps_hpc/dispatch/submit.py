@@ -1,8 +1,8 @@
 """Hand accepted jobs to the batch system, each of them once.
 
-The row says SUBMITTING before the batch system is asked. Whoever finds a row in that state (after an
-unclear answer, or after a dispatcher was killed) looks for the job's name in the queue first, and tries
-again only when a submission that may still be under way would have shown by then.
+The row says SUBMITTING before the batch system is asked. Whoever finds a row in that state (after
+an unclear answer, or after a dispatcher was killed) looks for the job's name in the queue first,
+and tries again only when a submission that may still be under way would have shown by then.
 """
 
 from __future__ import annotations

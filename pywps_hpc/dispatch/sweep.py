@@ -1,4 +1,4 @@
-"""Remove job folders that a web server left behind when it was killed before the job was recorded."""
+"""Remove job folders that a web server left when it was killed before it recorded the job."""
 
 from __future__ import annotations
 

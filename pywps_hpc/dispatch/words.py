@@ -86,5 +86,5 @@ def clock(seconds: int) -> str:
 def amount(mebibytes: float) -> str:
     """An amount of memory, as the settings write it: ``2 GB``, ``512 MB``."""
     if mebibytes >= 1024:
-        return f"{mebibytes / 1024:.3g} GB"
-    return f"{mebibytes:.3g} MB"
+        return f"{round(mebibytes / 1024, 1):g} GB"
+    return f"{mebibytes:.0f} MB"

@@ -4,7 +4,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_root
 [ -d "$HOME_DIR" ] || exit 0
-take_lock
+take_lock cluster
 
 "$CLUSTER_DIR/slurm.sh" down
 "$CLUSTER_DIR/mariadb.sh" down

@@ -29,9 +29,10 @@ start() {
   case "$1" in
     sge_qmaster)
       clean_env "${settings[@]}" sge_qmaster >/dev/null
-      wait_for 30 qconf -ss || die "sge_qmaster does not answer (see $dir/spool/qmaster/messages)"
+      wait_for 30 qconf -sh || die "sge_qmaster does not answer (see $dir/spool/qmaster/messages)"
       ;;
     sge_execd)
+      running sge_qmaster || die "sge_execd needs sge_qmaster"
       clean_env "${settings[@]}" "SGE_EXECD_PIDFILE=$(pidfile sge_execd)" \
         "$CLUSTER_DIR/fuse.sh" sge_execd
       ;;
@@ -51,6 +52,7 @@ initialize() {
   echo "$host" > "$cell/act_qmaster"
   # The loopback address resolves to "localhost": the same host, as Grid Engine must be told.
   echo "$host localhost" > "$cell/host_aliases"
+  chown sgeadmin "$cell/act_qmaster" # which the qmaster writes anew
   local stock=/usr/share/gridengine
   {
     # Only from an administrative host may users suspend their own jobs.
@@ -58,9 +60,8 @@ initialize() {
       spooling spooldefaults configuration $stock/default-configuration &&
       spooling spooldefaults complexes $stock/util/resources/centry &&
       spooling spooldefaults usersets $stock/util/resources/usersets &&
-      spooling spooldefaults managers root &&
-      spooling spooldefaults adminhosts "$host" &&
-      spooling spooldefaults submithosts "$host"
+      spooling spooldefaults managers root sgeadmin &&
+      spooling spooldefaults adminhosts "$host"
   } > "$dir/initialize.log" 2>&1 || die "cannot initialize the cell (see $dir/initialize.log)"
   touch "$dir/spool/.complete"
 }
@@ -77,7 +78,7 @@ configure() {
   [ $changed = no ] && [ -e "$dir/spool/.configured" ] && return
   rm -f "$dir/spool/.configured"
   {
-    add_or_change e "$dir/config/host" &&
+    { qconf -ss || qconf -as "$host"; } && add_or_change e "$dir/config/host" &&
       add_or_change p "$dir/config/environment" &&
       qconf -sq | overlay queue > "$dir/config/all.q" && add_or_change q "$dir/config/all.q" &&
       # The file's name is the name of the configuration: that of all hosts.
@@ -116,7 +117,9 @@ no_jobs() { [ -z "$(qstat -u '*')" ]; }
 
 stop_daemons() {
   local daemon
-  for daemon in sge_execd sge_qmaster; do stop "$(pidfile "$daemon")" "$daemon"; done
+  for daemon in sge_execd sge_qmaster; do
+    stop "$(pidfile "$daemon")" "$daemon"
+  done
 }
 
 status() {

@@ -6,7 +6,11 @@ set -euo pipefail
 CLUSTER_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=env.sh
 . "$CLUSTER_DIR/env.sh"
+# shellcheck disable=SC2034  # the scripts that source this use it
+CHECKOUT=$(cd "$CLUSTER_DIR/../.." && pwd)
 HOME_DIR=$PYWPS_HPC_TEST_HOME
+# What root makes here is for plain users to read.
+umask 022
 
 say() { printf '[%5.1f s] %s\n' "$(elapsed)" "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
@@ -36,6 +40,11 @@ fill() {
   printf '%s\n' "$text" > "$target"
 }
 
+# digest FILE...: one hash of the contents and names of these files, and of those in these folders.
+digest() {
+  find "$@" -type f ! -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16
+}
+
 # Every daemon is started in this clean environment. The first variable is also its mark: a process
 # id in a file left by an earlier boot, or by another cluster on this machine, lacks it.
 clean_env() {
@@ -43,26 +52,32 @@ clean_env() {
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@" 9>&-
 }
 
-# alive PIDFILE NAME: is the recorded process this cluster's NAME? A zombie has no /proc/PID/exe
-# (nobody may reap here), a recycled id has another one, and Debian adds -wlm to Slurm's programs.
+# alive PIDFILE NAME: is the recorded process this cluster's NAME?
 alive() {
-  local pid exe
-  pid=$(cat "$1" 2>/dev/null) && [[ $pid =~ ^[0-9]+$ ]] || return 1
-  exe=$(readlink "/proc/$pid/exe" 2>/dev/null) || return 1
-  exe=${exe% (deleted)}
-  case "${exe##*/}" in "$2" | "$2-wlm") ;; *) return 1 ;; esac
-  grep -qzxF "PYWPS_HPC_TEST_HOME=$HOME_DIR" "/proc/$pid/environ" 2>/dev/null
+  local pid
+  pid=$(cat "$1" 2>/dev/null) && ours "$pid" "$2"
 }
 
-# stop PIDFILE NAME: asks, waits ten seconds, then insists. A stranger's process is never touched.
+# ours PID NAME: a zombie has no /proc/PID/exe (nobody may reap here), a recycled id has another one,
+# and Debian adds -wlm to the names of Slurm's programs.
+ours() {
+  local exe
+  [[ $1 =~ ^[0-9]+$ ]] && exe=$(readlink "/proc/$1/exe" 2>/dev/null) || return 1
+  exe=${exe% (deleted)}
+  case "${exe##*/}" in "$2" | "$2-wlm") ;; *) return 1 ;; esac
+  grep -qzxF "PYWPS_HPC_TEST_HOME=$HOME_DIR" "/proc/$1/environ" 2>/dev/null
+}
+
+# stop PIDFILE NAME: asks, waits ten seconds, then insists. A stranger's process is never touched. A
+# daemon removes its file before it has ended, and may hang between the two: the process counts.
 stop() {
-  alive "$1" "$2" || { rm -f "$1"; return 0; }
-  local pid; pid=$(<"$1")
+  local pid
+  pid=$(cat "$1" 2>/dev/null) && ours "$pid" "$2" || { rm -f "$1"; return 0; }
   kill "$pid"
-  wait_for 10 gone "$1" "$2" || { kill -KILL "$pid"; wait_for 5 gone "$1" "$2"; }
+  wait_for 10 gone "$pid" "$2" || { kill -KILL "$pid"; wait_for 5 gone "$pid" "$2"; }
   rm -f "$1"
 }
-gone() { ! alive "$1" "$2"; }
+gone() { ! ours "$@"; }
 
 # The Debian mirror this machine itself uses, asked of apt, which reads both formats of its sources.
 # The codename is known only after an update, the release always, but it may be written "stable".
@@ -92,8 +107,9 @@ command_of() {
   esac
 }
 
-# One script at a time changes the cluster. Daemons must not inherit the lock, hence clean_env's 9>&-.
+# take_lock NAME: one script at a time changes a thing. Daemons must not inherit the lock, hence the
+# 9>&- of clean_env.
 take_lock() {
-  exec 9> "$HOME_DIR/.lock"
+  exec 9> "$HOME_DIR/.$1.lock"
   flock 9
 }

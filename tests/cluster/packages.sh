@@ -5,7 +5,7 @@
 need_root
 
 packages=(
-  slurm-wlm slurmdbd munge
+  slurm-wlm slurmdbd munge iproute2
   # The server's core only: the full package would set up and run a database of its own.
   mariadb-server-core mariadb-client-core
   # Apptainer: image files, user namespaces, user-space mounts.

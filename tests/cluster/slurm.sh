@@ -90,19 +90,35 @@ stop_daemons() {
   done
 }
 
-# Steps outlive their slurmd. The kernel has recorded their processes in the cgroups of our nodes.
+# Steps outlive their slurmd, and while slurmctld is dead nobody else ends them. Each step listens on a
+# socket in its node's folder, from which the kernel knows its process and that one's job.
 end_stragglers() {
-  local node controller
+  local node
   for node in "${nodes[@]}"; do
-    cgroup_pids "$node" | xargs -r kill -KILL || true
-    wait_for 5 no_cgroup_pids "$node"
-    for controller in /sys/fs/cgroup/*; do
-      [ ! -d "$controller/slurm_$node" ] || find "$controller/slurm_$node" -depth -type d -exec rmdir {} +
-    done
+    stragglers "$node" | xargs -r kill -KILL || true
+    wait_for 5 no_stragglers "$node" || true
+    # Emptied, the cgroups are of no use to anyone; one that another Slurm still uses refuses to go.
+    find /sys/fs/cgroup/*/"slurm_$node" -depth -type d -exec rmdir {} + 2>/dev/null || true
   done
 }
-cgroup_pids() { find "/sys/fs/cgroup/freezer/slurm_$1" -name cgroup.procs -exec cat {} + 2>/dev/null; }
-no_cgroup_pids() { [ -z "$(cgroup_pids "$1")" ]; }
+stragglers() {
+  local step group
+  for step in $(ss --no-header --listening --processes --unix | grep -F " $dir/spool.$1/" |
+    grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u); do
+    group=$(sed -n 's/.*:freezer:.*\(\/slurm_.*\/job_[0-9]*\).*/\1/p' "/proc/$step/cgroup")
+    if [ -n "$group" ]; then
+      find "/sys/fs/cgroup/freezer$group" -name cgroup.procs -exec cat {} +
+    else
+      descendants "$step"
+    fi
+  done
+}
+descendants() {
+  local child
+  echo "$1"
+  for child in $(pgrep --parent "$1"); do descendants "$child"; done
+}
+no_stragglers() { [ -z "$(stragglers "$1")" ]; }
 
 status() {
   local rc=0

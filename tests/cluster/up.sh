@@ -5,7 +5,7 @@
 need_root
 mkdir -p "$HOME_DIR"
 chmod 755 "$HOME_DIR"
-take_lock
+take_lock cluster
 
 "$CLUSTER_DIR/packages.sh"
 "$CLUSTER_DIR/users.sh"

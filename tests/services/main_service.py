@@ -1,6 +1,6 @@
 """A service that is a script: its process is defined in ``__main__``, which no node can import.
 
-    python main_service.py PORT
+python main_service.py PORT
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@ It knows nothing of batch systems; its configuration comes from ``PYWPS_CFG`` as
 
 from __future__ import annotations
 
+from pywps import Service
+
 import odd_data
 import odd_deaths
 import odd_shapes
-from pywps import Service
 
 service = Service([*odd_shapes.PROCESSES, *odd_data.PROCESSES, *odd_deaths.PROCESSES])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import datetime
+import inspect
 import json
 import time
 from pathlib import Path
 from typing import Any
 
-from odd_kit import OPEN, TEXT, document, number, result, text, value, whole, word
 from pywps import (
     FORMATS,
     UOM,
@@ -24,6 +24,8 @@ from pywps import (
 )
 from pywps.inout.literaltypes import AllowedValue
 from pywps.inout.outputs import MetaFile, MetaLink4
+
+from odd_kit import OPEN, TEXT, document, number, result, text, value, whole, word
 
 CSV, JSON, XML = Format("text/csv"), FORMATS.JSON, Format("application/xml", extension=".xml")
 PNG = Format("image/png", extension=".png", encoding="base64")
@@ -119,7 +121,7 @@ def read_files(request: Any, response: Any) -> None:
     found = []
     for item in request.inputs["file"]:
         content = Path(item.file).read_bytes()
-        found.append(f"{len(content)}:{content[:40].decode('utf-8', 'replace')}")
+        found.append(f"{len(content)} {content[:40]!r}")
     response.outputs["result"].data = "|".join(found)
 
 
@@ -164,6 +166,11 @@ def make_collection(request: Any, response: Any) -> None:
         file.file = str(path)
         link.append(file)
     response.outputs["collection"].data = link.xml
+
+
+def measure_stack(_request: Any, response: Any) -> None:
+    """How deep below the program's first function the handler runs."""
+    response.outputs["result"].data = len(inspect.stack(0))
 
 
 def doze(request: Any, response: Any) -> None:
@@ -221,5 +228,6 @@ PROCESSES = [
         [whole("files")],
         [ComplexOutput("collection", "Collection", supported_formats=[FORMATS.META4])],
     ),
+    open_process(measure_stack, "stack", [], [result("result", "integer")]),
     open_process(doze, "sleeper", [number("seconds")], [result()]),
 ]

@@ -1,4 +1,4 @@
-"""Processes that end in every way but the proper one, and one that ends well but leaves a child."""
+"""Processes that end in every way but the proper one, and some that are ended from outside."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
-from odd_kit import OPEN, number, result, value
 from pywps import Process
 from pywps.app.exceptions import ProcessError
+
+from odd_kit import OPEN, number, result, value, whole
 
 
 def crash(_request: Any, _response: Any) -> None:
@@ -60,6 +62,21 @@ def leave_child(request: Any, response: Any) -> None:
     response.outputs["result"].data = seconds
 
 
+def leave_and_wait(request: Any, response: Any) -> None:
+    """Wait, with a child that waits in a session of its own."""
+    seconds = value(request, "seconds")
+    with subprocess.Popen(["sleep", str(seconds)], start_new_session=True):
+        print("waits with a child", flush=True)
+    response.outputs["result"].data = "waited"
+
+
+def eat_memory(request: Any, response: Any) -> None:
+    """Take as much memory as asked and hold it for a while."""
+    taken = bytearray(b"x") * (value(request, "mebibytes") * 2**20)
+    time.sleep(60)
+    response.outputs["result"].data = str(len(taken))
+
+
 DEATHS = {
     "segfault": crash,
     "os_exit": leave_at_once,
@@ -74,12 +91,19 @@ PROCESSES = [
         Process(handler, identifier=identifier, title=identifier, outputs=[result()], **OPEN)
         for identifier, handler in DEATHS.items()
     ),
-    Process(
-        leave_child,
-        identifier="leaves_child",
-        title="leaves_child",
-        inputs=[number("seconds")],
-        outputs=[result()],
-        **OPEN,
+    *(
+        Process(
+            handler,
+            identifier=identifier,
+            title=identifier,
+            inputs=[given],
+            outputs=[result()],
+            **OPEN,
+        )
+        for handler, identifier, given in (
+            (leave_child, "leaves_child", number("seconds")),
+            (leave_and_wait, "leaves_and_waits", number("seconds")),
+            (eat_memory, "hungry", whole("mebibytes")),
+        )
     ),
 ]

@@ -9,8 +9,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from odd_kit import OPEN, number, result, value, word
 from pywps import Process
+
+from odd_kit import OPEN, number, result, value, word
 
 
 class Scaled(Process):
@@ -125,6 +126,22 @@ class ThroughSelf(Process):
         self.outputs[1].data = f"{value(request)} and {value(request, 'unused')}"
 
 
+class Closed(Process):
+    """Offers neither stored responses nor status updates."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            self._handler,
+            identifier="closed",
+            title="No asynchronous execution",
+            inputs=[word()],
+            outputs=[result()],
+        )
+
+    def _handler(self, request: Any, response: Any) -> None:
+        response.outputs["result"].data = value(request)
+
+
 class Unsendable(Process):
     """Holds what can be copied inside one process but not written down: a generator in a box."""
 
@@ -138,7 +155,11 @@ class Unsendable(Process):
     def __init__(self) -> None:
         self.box = self.Box()
         super().__init__(
-            self._handler, identifier="unsendable", title="Cannot travel", outputs=[result()], **OPEN
+            self._handler,
+            identifier="unsendable",
+            title="Cannot travel",
+            outputs=[result()],
+            **OPEN,
         )
 
     def _handler(self, _request: Any, response: Any) -> None:
@@ -169,5 +190,6 @@ PROCESSES = [
         **OPEN,
     ),
     ThroughSelf(),
+    Closed(),
     Unsendable(),
 ]

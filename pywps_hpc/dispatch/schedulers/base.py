@@ -1,9 +1,9 @@
 """What every batch system can be asked, in neutral words.
 
-The rest of the dispatcher knows only this module. A scheduler answers with :class:`JobStatus`, which
-says where a job stands (:class:`Phase`) and, once it is over, why (:class:`Outcome`). Two things are
-deliberately *not* states: "the scheduler does not list this job" (the id is missing from the answer)
-and "the scheduler could not be asked" (:class:`SchedulerUnavailable`).
+The rest of the dispatcher knows only this module. A scheduler answers with :class:`JobStatus`,
+which says where a job stands (:class:`Phase`) and, once it is over, why (:class:`Outcome`). Two
+things are deliberately *not* states: "the scheduler does not list this job" (the id is missing from
+the answer) and "the scheduler could not be asked" (:class:`SchedulerUnavailable`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = [
     "Scheduler",
     "SchedulerError",
     "SchedulerUnavailable",
+    "SubmissionPostponed",
     "SubmissionRefused",
     "SubmissionUncertain",
     "merge",
@@ -62,7 +63,7 @@ class JobStatus:
     Attributes:
         phase: where the job stands.
         outcome: why it ended; ``None`` unless ``phase`` is ``FINISHED``.
-        exit_code: the job script's exit code, 0–255; ``None`` where not known.
+        exit_code: the job script's exit code, 0 to 255; ``None`` where not known.
         signal: number of the signal that ended it; ``None`` where none did.
         detail: the scheduler's own words (state, reason), for the user and the log.
         hopeless: a waiting job that can never start as it stands (e.g. ``PartitionTimeLimit``).
@@ -87,6 +88,8 @@ class BatchJob:
             all batch systems accept. It is the job's identity: :meth:`Scheduler.find` looks for it.
         comment: the full job id, shown where the batch system has a place for a comment.
         script: the complete shell script, header lines included.
+        path: absolute path, on the execution host, of the script's copy in the job's folder, for
+            the ways of submission that take no text (DRMAA).
         log: absolute path, on the execution host, that receives standard output and error.
         resources: the same resources that the script's header states, for paths that cannot use
             the header (DRMAA's native specification).
@@ -95,6 +98,7 @@ class BatchJob:
     name: str
     script: str
     log: str
+    path: str = ""
     comment: str = ""
     resources: Resources = field(default_factory=Resources)
 
@@ -143,7 +147,7 @@ class SubmissionPostponed(SchedulerUnavailable):
 
 
 class SubmissionRefused(SchedulerError):
-    """The batch system said no (unknown partition, over a limit); the same request stays refused."""
+    """The batch system said no (unknown partition, over a limit) and would say so again."""
 
 
 class NotPermitted(SchedulerError):
@@ -181,7 +185,7 @@ class Scheduler(ABC):
         """The status of these jobs by one question; jobs it does not know are missing."""
 
     def history(self, ids: Collection[str]) -> dict[str, JobStatus]:
-        """What accounting remembers of jobs that left the queue; jobs it does not know are missing."""
+        """How jobs that left the queue ended, by accounting; jobs it does not know are missing."""
         return {}
 
     @abstractmethod

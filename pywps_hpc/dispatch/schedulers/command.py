@@ -176,16 +176,16 @@ class CommandScheduler(Scheduler):
         return answer
 
     def _steer(self, actions: dict[Phase, Action], ids: Collection[str]) -> None:
-        todo: dict[Action, list[str]] = {}
+        todo: dict[tuple[Action, str], list[str]] = {}
         for job, status in self._poll(ids).items():
             if status.phase in actions:
-                todo.setdefault(actions[status.phase], []).append(job)
-        for action, jobs in todo.items():
-            self._control(action, jobs)
+                todo.setdefault((actions[status.phase], status.detail), []).append(job)
+        for (action, detail), jobs in todo.items():
+            self._control(action, jobs, detail)
 
-    def _control(self, action: Action, ids: Collection[str]) -> None:
+    def _control(self, action: Action, ids: Collection[str], detail: str = "") -> None:
         for chunk in _chunks(sorted(set(ids)), self.dialect.control_chunk):
-            ways = self.dialect.control(action, chunk)
+            ways = self.dialect.control(action, chunk, detail)
             for way in ways:
                 try:
                     self._ask(way)

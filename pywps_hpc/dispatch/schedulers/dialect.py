@@ -107,11 +107,18 @@ class Dialect(ABC):
         return None
 
     @abstractmethod
-    def control(self, action: Action, ids: Sequence[str]) -> Sequence[Question[None]]:
+    def control(
+        self, action: Action, ids: Sequence[str], detail: str = ""
+    ) -> Sequence[Question[None]]:
         """Ways to do this, best first; the next one is for those who may not use the former.
 
-        A job that is unknown, over, or already in that state is no error.
+        A job that is unknown, over, or already in that state is no error. ``detail`` is what the
+        last poll said of all these jobs (:attr:`~.base.JobStatus.detail`), where one was made.
         """
+
+    def native_specification(self, job: BatchJob) -> str:
+        """The same as the header, in the words of this system's DRMAA library."""
+        raise NotImplementedError(f"{self.system} is not used through DRMAA")
 
     def explain(self, log_tail: str) -> Outcome | None:
         """What the batch system's own lines at the end of a job's log say about its end."""

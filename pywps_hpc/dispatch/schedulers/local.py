@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import logging
 import os
 import shutil
 import time
@@ -34,11 +33,13 @@ from pywps_hpc.dispatch.schedulers.base import (
     Scheduler,
     SchedulerUnavailable,
     SubmissionRefused,
+    SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.dialect import job_name
 from pywps_hpc.dispatch.schedulers.local_job import LocalJob
 
-log = logging.getLogger(__name__)
+#: Seconds between two looks for ended jobs to forget.
+_PURGE = 60.0
 
 
 class LocalScheduler(Scheduler):
@@ -74,21 +75,25 @@ class LocalScheduler(Scheduler):
         self._grace = grace
         self._remember = remember
         self._environment = clean_environment(environment)
+        self._next_purge = 0.0
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self._queue, self._ended):
             folder.mkdir(exist_ok=True)
 
     def submit(self, jobs: Sequence[BatchJob]) -> list[str]:
         ids: list[str] = []
-        with self._alone():
-            for job in jobs:
-                try:
+        try:
+            with self._alone():
+                for job in jobs:
                     self._check(job)
-                except SubmissionRefused as error:
-                    error.accepted = tuple(ids)
-                    raise
-                ids.append(self._record(job))
-            self._advance()
+                    ids.append(self._record(job))
+                self._advance()
+        except SubmissionRefused as error:
+            error.accepted = tuple(ids)
+            raise
+        except SchedulerUnavailable as error:
+            # The disk may have failed after the job was written down.
+            raise SubmissionUncertain(str(error), command=error.command) from error
         return ids
 
     def find(self, name: str) -> list[str]:
@@ -182,10 +187,7 @@ class LocalScheduler(Scheduler):
     def _next(self) -> int:
         """A number never given before, whatever has been purged."""
         last = self._directory / "last"
-        given = [job.number for job in (*_jobs(self._queue), *_jobs(self._ended))]
-        if last.exists():
-            given.append(int(last.read_text()))
-        number = max(given, default=0) + 1
+        number = int(last.read_text()) + 1 if last.exists() else 1
         local_runner.write(last, str(number))
         return number
 
@@ -224,6 +226,9 @@ class LocalScheduler(Scheduler):
         self._purge()
 
     def _purge(self) -> None:
+        if time.monotonic() < self._next_purge:
+            return
+        self._next_purge = time.monotonic() + min(_PURGE, self._remember)
         limit = time.time() - self._remember
         for job in _jobs(self._ended):
             if (job.folder / "end.json").stat().st_mtime < limit:

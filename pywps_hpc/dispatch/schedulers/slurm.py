@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from pywps_hpc.dispatch.schedulers import slurm_states
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
     NotPermitted,
     Outcome,
-    Phase,
     SchedulerError,
     SchedulerUnavailable,
     SubmissionPostponed,
@@ -32,121 +32,45 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     whole_lines,
 )
 
-# squeue(1), JOB STATE CODES: states of jobs that are not over.
-PHASES = {
-    "PENDING": Phase.QUEUED,
-    "CONFIGURING": Phase.QUEUED,
-    "REQUEUED": Phase.QUEUED,
-    "REQUEUE_FED": Phase.QUEUED,
-    "PREEMPTED": Phase.QUEUED,  # while listed it may be started anew; accounting knows the end
-    "REQUEUE_HOLD": Phase.HELD,
-    "RESV_DEL_HOLD": Phase.HELD,
-    "SPECIAL_EXIT": Phase.HELD,
-    "RUNNING": Phase.RUNNING,
-    "COMPLETING": Phase.RUNNING,  # processes or the epilog are still at work
-    "SIGNALING": Phase.RUNNING,
-    "STAGE_OUT": Phase.RUNNING,
-    "RESIZING": Phase.RUNNING,
-    "SUSPENDED": Phase.SUSPENDED,  # by an operator: the processors are free
-    "STOPPED": Phase.SUSPENDED,  # by SIGSTOP: the processors stay allocated
-}
-
-# squeue(1) and sacct(1), JOB STATE CODES: states of jobs that are over.
-OUTCOMES = {
-    "COMPLETED": Outcome.EXITED,  # the only one that means exit code 0
-    "FAILED": Outcome.EXITED,  # exit code, signal and reason tell more
-    "CANCELLED": Outcome.CANCELLED,
-    "TIMEOUT": Outcome.TIME_LIMIT,
-    "DEADLINE": Outcome.TIME_LIMIT,
-    "OUT_OF_MEMORY": Outcome.MEMORY_LIMIT,
-    "NODE_FAIL": Outcome.NODE_FAILURE,
-    "BOOT_FAIL": Outcome.NODE_FAILURE,
-    "LAUNCH_FAILED": Outcome.COULD_NOT_START,
-    "RECONFIG_FAIL": Outcome.COULD_NOT_START,
-}
-# Where only accounting is asked, a preempted job is over.
-ENDED = OUTCOMES | {"PREEMPTED": Outcome.PREEMPTED}
-
-# squeue(1), JOB REASON CODES: reasons of a pending job that waits for somebody to release it.
-HELD_REASONS = {
-    "JobHeldUser",
-    "JobHeldAdmin",
-    "JobHoldMaxRequeue",
-    "launch failed requeued held",
-    "job requeued in held state",
-}
-
-# squeue(1), JOB REASON CODES, and job_reason_codes.html: the job as it stands can never start.
-HOPELESS_REASONS = {
-    "AccountNotAllowed",
-    "BadConstraints",
-    "DependencyNeverSatisfied",
-    "InvalidAccount",
-    "InvalidQOS",
-    "JobHoldMaxRequeue",
-    "MaxCPUsPerNode",
-    "MaxMemPerLimit",
-    "PartitionNodeLimit",
-    "PartitionTimeLimit",
-    "QOSNotAllowed",
-    "QOSTimeLimit",
-    "launch failed requeued held",
-}
-# AssocMaxWallDurationPerJobLimit, QOSMaxCpuPerJobLimit, QOSMaxMemoryPerNode, QOSMinGRES, …
-_HOPELESS_LIMIT = re.compile(r"(Assoc|QOS)(Max\w+Per(Job|Node)(Limit)?|Min\w+)")
-
-# Slurm's words for a job step's end, in the log of the job (slurmstepd, slurmd).
-LOG_WORDS = {
-    "Exceeded job memory limit": Outcome.MEMORY_LIMIT,
-    "oom-kill event": Outcome.MEMORY_LIMIT,
-    "oom_kill event": Outcome.MEMORY_LIMIT,
-    "DUE TO TIME LIMIT": Outcome.TIME_LIMIT,
-    "DUE TO NODE FAILURE": Outcome.NODE_FAILURE,
-    "DUE TO PREEMPTION": Outcome.PREEMPTED,
-}
-
 COMMANDS = {
     Action.CANCEL: (("scancel",),),
     Action.HOLD: (("scontrol", "hold"),),
     Action.RELEASE: (("scontrol", "release"),),
     # scontrol(1): only operators suspend; an owner can stop his processes by a signal (scancel(1)).
     Action.SUSPEND: (("scontrol", "suspend"), ("scancel", "--signal=STOP", "--full")),
-    Action.RESUME: (("scontrol", "resume"), ("scancel", "--signal=CONT", "--full")),
+    Action.RESUME: (("scontrol", "resume"),),
 }
+# The way back differs; measured: a signal sent to a job that an operator suspended hangs.
+CONTINUE_STOPPED = (("scancel", "--signal=CONT", "--full"),)
 
 _CANNOT_ASK = re.compile(
     r"Socket timed out|Unable to contact slurm controller|Zero Bytes were transmitted"
     r"|Unable to establish controller|Communication connection failure"
     r"|Connection (refused|timed out)|Could not establish a configuration source"
-    r"|Unable to process configuration file|Unexpected message received|\bmunge\b"
+    r"|Unable to process configuration file|Unexpected message received|\bmunged?\b"
     r"|Protocol authentication error|slurm_persist_conn|Problem talking to the database",
     re.IGNORECASE,
 )
 _GONE = re.compile(
     r"Invalid job id|already completing or completed|Job has already finished"
-    r"|Job is no longer pending|Job is pending execution",
+    r"|Job is no longer pending|Job is pending execution|Job is not suspended",
     re.IGNORECASE,
 )
-_FORBIDDEN = re.compile(
-    r"permission denied|Invalid user id"
-    r"|Job is not suspended",  # an operator resumes a job that was stopped by a signal
-    re.IGNORECASE,
-)
+_FORBIDDEN = re.compile(r"permission denied|Invalid user id", re.IGNORECASE)
 # Limits on how many jobs a user may have: over once some of them have ended.
 _TRY_LATER = re.compile(
     r"(QOS|Assoc)(Max|Grp)Submit\w+|MaxSubmitJobsPerAccount|temporarily unable to accept job"
     r"|Resource temporarily unavailable"
 )
 
-# Measured: what stands in the place of the signal if the node could not open the job's log.
-_NO_LOG = 53
 _MARK = "pywps-hpc|"  # tells a row from a banner of the login shell
 _END = "|end"  # tells a whole row from one that is cut off
 _QUEUE_FORMAT = f"{_MARK}%i|%T|%r{_END}"
-_SACCT_FORMAT = "JobID,State,ExitCode"
+_SACCT_FORMAT = "JobID,State,ExitCode,ElapsedRaw,TimelimitRaw"
 # --all: also jobs in partitions that are hidden from this user, or they would seem to be gone.
 _SQUEUE = ("squeue", "--all", "--me", "--states=all", f"--format={_QUEUE_FORMAT}")
 _SACCT = ("sacct", "--allocations", "--parsable2", f"--format={_SACCT_FORMAT}")
+_EXIT = re.compile(r"\d+:\d+")
 _ID = re.compile(r"\d+(_\d+)?")
 _SUBMITTED = re.compile(r"(\d+)(;[\w.-]+)?")
 _SAFE = re.compile(r"[\w@%+=:,./-]*", re.ASCII)
@@ -160,9 +84,7 @@ class SlurmDialect(Dialect):
 
     def header(self, job: BatchJob) -> list[str]:
         need = job.resources
-        # The warning must not come while the job has hardly begun: Slurm rounds limits up to whole
-        # minutes and gives the signal up to a minute early (sbatch(1), --signal).
-        warning = max(1, min(60, need.walltime // 10))
+        warning = slurm_states.warning(need.walltime)
         options = [
             ("job-name", job_name(job.name)),
             ("comment", job.comment),
@@ -178,7 +100,7 @@ class SlurmDialect(Dialect):
             ("partition", need.queue),
             ("account", need.account),
             ("export", "NONE"),
-            ("signal", f"B:TERM@{warning}"),
+            ("signal", f"B:TERM@{warning}" if warning else ""),
         ]
         lines = [f"--{name}={_quoted(value, name)}" for name, value in options if value]
         lines += ["--no-requeue", *(plain(extra, "extra option") for extra in need.extra)]
@@ -205,23 +127,38 @@ class SlurmDialect(Dialect):
     def history(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
         return Question((*_SACCT, f"--jobs={','.join(ids)}"), self.read_accounting)
 
-    def control(self, action: Action, ids: Sequence[str]) -> Sequence[Question[None]]:
+    def control(
+        self, action: Action, ids: Sequence[str], detail: str = ""
+    ) -> Sequence[Question[None]]:
+        stopped = action is Action.RESUME and detail.startswith("STOPPED")
+        ways = CONTINUE_STOPPED if stopped else COMMANDS[action]
         return [
-            Question(
-                (*command, *(ids if command[0] == "scancel" else [",".join(ids)])), read_control
-            )
-            for command in COMMANDS[action]
+            Question((*way, *(ids if way[0] == "scancel" else [",".join(ids)])), read_control)
+            for way in ways
         ]
 
-    def explain(self, log_tail: str) -> Outcome | None:
-        steps = [
-            line for line in log_tail.splitlines() if line.startswith(("slurmstepd:", "slurmd"))
+    def native_specification(self, job: BatchJob) -> str:
+        # slurm-drmaa reads a subset of sbatch's options and no quotes.
+        need = job.resources
+        options = [
+            "-N 1 -n 1",
+            f"-c {need.cpus:d}",
+            f"--mem={need.memory:d}",
+            f"--time={_clock(need.walltime)}",
+            f"--gres=gpu:{need.gpus:d}" if need.gpus else "",
+            f"-p {need.queue}" if need.queue else "",
+            f"-A {need.account}" if need.account else "",
+            f"--comment={job.comment}" if job.comment else "",
+            "--no-requeue",
+            *need.extra,
         ]
-        for line in reversed(steps):
-            for words, outcome in LOG_WORDS.items():
-                if words in line:
-                    return outcome
-        return None
+        for value in (need.queue, need.account, job.comment):
+            if not _SAFE.fullmatch(value):
+                raise ValueError(f"slurm-drmaa cannot take this value: {value!r}")
+        return plain(" ".join(filter(None, options)), "native specification")
+
+    def explain(self, log_tail: str) -> Outcome | None:
+        return slurm_states.explain(log_tail)
 
     def read_queue(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
         """squeue's answer; it holds jobs that ended within MinJobAge, without their exit codes."""
@@ -238,7 +175,9 @@ class SlurmDialect(Dialect):
             if not row.endswith(_END) or len(fields) != 3:
                 raise SchedulerUnavailable(f"squeue's answer is cut off at {row!r}")
             job, state, reason = fields
-            answer[job] = self._listed(state, "" if reason == "None" else reason)
+            answer[job] = self._known(
+                slurm_states.listed(state, "" if reason == "None" else reason), state
+            )
         return answer
 
     def read_accounting(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
@@ -252,10 +191,13 @@ class SlurmDialect(Dialect):
         answer = {}
         for line in lines[lines.index(heading) + 1 :]:
             fields = line.split("|")
-            if len(fields) != 3 or not re.fullmatch(r"\d+:\d+", fields[2]):
+            if len(fields) != 5 or not _EXIT.fullmatch(fields[2]) or not fields[3].isdigit():
                 raise SchedulerUnavailable(f"sacct's answer is cut off at {line!r}")
-            job, state, code = fields
-            answer[job] = self._ended(state, "", code)
+            job, state, code, elapsed, limit = fields
+            # Measured: sacct shows exit codes from 128 on less 128; scontrol shows them in full.
+            minutes = int(limit) if limit.isdigit() else 0
+            status = slurm_states.ended(state, "", code, int(elapsed), 60 * minutes)
+            answer[job] = self._known(status, state)
         return answer
 
     def read_jobs(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
@@ -268,64 +210,25 @@ class SlurmDialect(Dialect):
                 continue
             fields = dict(_fields(line))
             try:
-                status = self._ended(fields["JobState"], fields["Reason"], fields["ExitCode"])
                 restarts = int(fields["Restarts"])
+                status = slurm_states.ended(
+                    fields["JobState"],
+                    fields["Reason"],
+                    fields["ExitCode"],
+                    slurm_states.seconds(fields["RunTime"]),
+                    slurm_states.seconds(fields["TimeLimit"]),
+                )
             except (KeyError, ValueError) as error:
                 raise SchedulerUnavailable(
                     f"scontrol's answer is cut off at {line[:80]!r}"
                 ) from error
             task = f"{fields.get('ArrayJobId')}_{fields.get('ArrayTaskId')}"
             job = task if _ID.fullmatch(task) else fields["JobId"]
-            answer[job] = replace(status, restarts=restarts)
+            answer[job] = replace(self._known(status, fields["JobState"]), restarts=restarts)
         return answer
 
-    def _listed(self, state: str, reason: str) -> JobStatus:
-        detail = f"{state} ({reason})" if reason else state
-        if state in PHASES:
-            phase = PHASES[state]
-            waits = phase is Phase.QUEUED
-            if waits and reason in HELD_REASONS:
-                phase = Phase.HELD
-            hopeless = waits and (
-                reason in HOPELESS_REASONS or bool(_HOPELESS_LIMIT.fullmatch(reason))
-            )
-            return JobStatus(phase, detail=detail, hopeless=hopeless)
-        if state not in OUTCOMES:
-            return self.unknown_state(state)
-        outcome = OUTCOMES[state]
-        if state == "COMPLETED":
-            return JobStatus(Phase.FINISHED, outcome, exit_code=0, detail=detail)
-        if reason == "JobLaunchFailure":  # or a memory limit enforced without cgroups
-            outcome = Outcome.UNKNOWN
-        return JobStatus(Phase.FINISHED, outcome, detail=detail)
-
-    def _ended(self, state: str, reason: str, code: str) -> JobStatus:
-        """A job's end with its exit code ``code:signal``; other states as the queue shows them."""
-        words, _, _by = state.partition(" ")  # "CANCELLED by 1001"
-        if words not in ENDED:
-            return self._listed(words, reason)
-        exit_code, signal = (int(number) for number in code.split(":"))
-        reason = "" if reason == "None" else reason
-        detail = f"{state} ({reason})" if reason else state
-        outcome = ENDED[words]
-        if words == "COMPLETED":
-            return JobStatus(Phase.FINISHED, outcome, exit_code=0, detail=detail)
-        if words == "FAILED":
-            detail += f", exit code {code}"
-            if signal == _NO_LOG:
-                detail += ", the log file could not be opened"
-                return JobStatus(Phase.FINISHED, Outcome.COULD_NOT_START, detail=detail)
-            if signal:
-                # 128 and more are flags of the wait status (core dumped).
-                return JobStatus(
-                    Phase.FINISHED, Outcome.SIGNALLED, signal=signal & 127, detail=detail
-                )
-            if reason == "JobLaunchFailure":
-                return JobStatus(Phase.FINISHED, Outcome.COULD_NOT_START, detail=detail)
-            if exit_code == 0:  # only COMPLETED may mean success
-                return JobStatus(Phase.FINISHED, Outcome.UNKNOWN, detail=detail)
-            return JobStatus(Phase.FINISHED, outcome, exit_code=exit_code, detail=detail)
-        return JobStatus(Phase.FINISHED, outcome, detail=detail)
+    def _known(self, status: JobStatus | None, state: str) -> JobStatus:
+        return self.unknown_state(state) if status is None else status
 
 
 def read_submitted(returncode: int, stdout: str, stderr: str) -> str:
@@ -333,7 +236,10 @@ def read_submitted(returncode: int, stdout: str, stderr: str) -> str:
     if returncode != 0:
         if later := _TRY_LATER.search(stdout + stderr):
             raise SubmissionPostponed(f"Slurm takes no further job for now ({later.group()})")
-        raise SubmissionRefused(f"Slurm refused the job: {_reason(stderr or stdout)}")
+        words = _reason(stderr or stdout)
+        if not words:
+            raise SchedulerUnavailable(f"sbatch ended with {returncode} and said nothing")
+        raise SubmissionRefused(f"Slurm refused the job: {words}")
     last = stdout.rstrip("\n").rpartition("\n")[2].strip()
     if match := _SUBMITTED.fullmatch(last):
         return match.group(1)

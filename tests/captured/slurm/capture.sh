@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes what real Slurm commands answer into this folder: <case>.stdout, .stderr, .rc.
-# Run as root on the test cluster (tests/cluster/up.sh); takes about four minutes.
+# Run as root on the test cluster (tests/cluster/up.sh); takes about seven minutes.
 set -u
 cd "$(dirname "$0")"
 . ../../cluster/env.sh
@@ -14,10 +14,10 @@ keep() { # case command...: stdin is passed on
 script() { printf '#!/bin/bash\n#SBATCH --chdir=/ --export=NONE --no-requeue --output=%s/%%j.log --time=5\n%s\n' "$out" "$1"; }
 submit() { local body=$1; shift; script "$body" | as sbatch --parsable "$@"; }
 queue() { keep "$1" as squeue --all --me --states=all '--format=pywps-hpc|%i|%T|%r|end' "${@:2}"; }
-account() { keep "$1" as sacct --allocations --parsable2 --format=JobID,State,ExitCode "${@:2}"; }
+account() { keep "$1" as sacct --allocations --parsable2 --format=JobID,State,ExitCode,ElapsedRaw,TimelimitRaw "${@:2}"; }
 show() { keep "$1" as scontrol --oneliner show job "$2"; }
 state() { squeue --noheader --states=all --format=%T --jobs="$1" 2>/dev/null; }
-until_state() { for _ in $(seq 600); do [[ $(state "$1") =~ ^($2)$ ]] && return; sleep 0.2; done; echo "$1 never $2" >&2; }
+until_state() { for _ in $(seq 1800); do [[ $(state "$1") =~ ^($2)$ ]] && return; sleep 0.2; done; echo "$1 never $2" >&2; }
 
 # Submission
 script 'true' | keep sbatch_accepted as sbatch --parsable
@@ -44,6 +44,8 @@ memory=$(submit 'x=$(head -c 400M /dev/zero | tr "\0" x); sleep 5' --mem=50M)
 limit=$(submit 'sleep 300' --partition=short --time=1)
 cancelled=$(submit 'sleep 300')
 cannot=$(script 'true' | sed 's,/export=NONE,,' | as sbatch --parsable --output=/nowhere/at/all.log)
+warned=$(submit 'sleep 600' --signal=B:TERM@30)
+obeyed=$(submit 'trap "exit 143" TERM; sleep 600 & wait' --signal=B:TERM@30)
 for job in $running $stopped $suspended $cancelled; do until_state $job RUNNING; done
 keep scontrol_suspend_owner as scontrol suspend $suspended
 keep scontrol_suspend_operator scontrol suspend $suspended
@@ -60,18 +62,19 @@ keep scontrol_release as scontrol release $running $pending
 keep scontrol_hold_again as scontrol hold $pending
 until_state $limit TIMEOUT
 queue squeue_states_timeout
+until_state $warned FAILED; until_state $obeyed FAILED
 sleep 3
-ended=$fails,$good,$signalled,$memory,$limit,$cancelled,$cannot,$running,$pending
+ended=$warned,$obeyed,$fails,$good,$signalled,$memory,$limit,$cancelled,$cannot,$running,$pending
 account sacct_states --jobs=$ended
 account sacct_by_name --starttime=now-30days --name=sbatch
 account sacct_unknown --jobs=99999999
-for case in fails good signalled memory limit cancelled cannot running pending stopped suspended; do
+for case in warned obeyed fails good signalled memory limit cancelled cannot running pending stopped suspended; do
   show scontrol_$case "${!case}"
 done
 show scontrol_unknown 99999999
 echo "pending=$pending running=$running stopped=$stopped suspended=$suspended hopeless=$hopeless \
 fails=$fails good=$good signalled=$signalled memory=$memory limit=$limit cancelled=$cancelled \
-cannot=$cannot" | tr ' ' '\n' > jobs.txt
+cannot=$cannot warned=$warned obeyed=$obeyed" | tr ' ' '\n' > jobs.txt
 
 # Control
 keep scancel_unknown as scancel 99999999

@@ -1,0 +1,107 @@
+"""One dispatcher leads, others stand by: who it is, and when it may be replaced."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import time
+from pathlib import Path
+
+import psutil
+
+from pywps_hpc.jobs import JobStore
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two signs of life, and between two attempts of a standby to take over.
+BEAT = 2.0
+
+
+class Deposed(Exception):
+    """Somebody else is the dispatcher now: this one must not do anything more."""
+
+
+class Lead:
+    """This dispatcher's claim to lead.
+
+    Args:
+        store: the job table, where the leader's signs of life stand.
+        lease: seconds of silence after which a leader may be taken for dead.
+        holder: name of this dispatcher, unique to it; by default one that tells its process.
+
+    Attributes:
+        message: what the dispatcher has to say to whoever looks at its signs of life.
+    """
+
+    def __init__(self, store: JobStore, lease: float, holder: str = "") -> None:
+        self._store = store
+        self._lease = lease
+        self.holder = holder or name_of(os.getpid())
+        self.message = ""
+        self._last = float("-inf")
+
+    def take(self) -> bool:
+        """Take or keep the lead, and show a sign of life; whether this dispatcher leads now."""
+        self._last = time.monotonic()
+        if self._store.lead(self.holder, self._lease, self.message):
+            return True
+        leader = self._store.leader()
+        if not is_dead(leader):
+            return False
+        log.info("dispatcher %s: %s is dead", self.holder, leader)
+        self._store.resign(leader)
+        return self._store.lead(self.holder, self._lease, self.message)
+
+    def beat(self) -> None:
+        """Show a sign of life, if it is time for one.
+
+        Raises:
+            Deposed: somebody else leads.
+        """
+        if time.monotonic() - self._last >= BEAT:
+            self.insist()
+
+    def insist(self) -> None:
+        """Show a sign of life now.
+
+        Raises:
+            Deposed: somebody else leads.
+        """
+        self._last = time.monotonic()
+        if not self._store.lead(self.holder, self._lease, self.message):
+            raise Deposed
+
+    def resign(self) -> None:
+        """Let a standby take over at once."""
+        self._store.resign(self.holder)
+
+
+def name_of(pid: int) -> str:
+    """A name for a process that no other process on any host has."""
+    started = psutil.Process(pid).create_time()
+    return f"{socket.gethostname()[:40]}:{_place()}:{pid}:{started:.2f}:{secrets.token_hex(2)}"
+
+
+def is_dead(name: str) -> bool:
+    """Whether the process of this name is certainly gone; false if that cannot be told here."""
+    parts = name.split(":")
+    if len(parts) != 5 or parts[1] != _place():
+        return False
+    _, _, pid, started, _ = parts
+    try:
+        process = psutil.Process(int(pid))
+        same = f"{process.create_time():.2f}" == started
+        return not same or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _place() -> str:
+    """What a process id refers to: this boot of this kernel, and this namespace (proc(5))."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot[:13]}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return "unknown-" + secrets.token_hex(4)

@@ -1,0 +1,243 @@
+"""Grid Engine's dialect: qsub, qstat, qacct, qdel, qhold, qrls, qmod. Measured on 8.1.9.
+
+The queue is asked as XML, whose closing tag proves that the answer arrived whole. It forgets a job
+the moment it ends; accounting (qacct) follows up to 15 s later and is the only one to know how.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from xml.etree import ElementTree
+
+from pywps_hpc.dispatch.schedulers import gridengine_accounting as accounting
+from pywps_hpc.dispatch.schedulers.base import (
+    BatchJob,
+    JobStatus,
+    NotPermitted,
+    Outcome,
+    Phase,
+    SchedulerError,
+    SchedulerUnavailable,
+    SubmissionPostponed,
+    SubmissionRefused,
+)
+from pywps_hpc.dispatch.schedulers.dialect import (
+    Action,
+    Dialect,
+    Question,
+    first_line,
+    job_name,
+    plain,
+)
+
+# sge_status(5), Job state: letters are combined ("hRwq", "dr"); the first one here that occurs
+# decides.
+LETTERS = {
+    "z": Phase.FINISHED,  # over; only accounting knows how
+    "E": Phase.FINISHED,  # could not be started; stays so until somebody clears the error
+    "s": Phase.SUSPENDED,  # by qmod -sj
+    "S": Phase.SUSPENDED,  # its queue is suspended
+    "T": Phase.SUSPENDED,  # its queue is overloaded
+    "r": Phase.RUNNING,
+    "t": Phase.RUNNING,  # on its way to the host
+    "h": Phase.HELD,  # on a running job a hold has no effect
+    "q": Phase.QUEUED,
+    "w": Phase.QUEUED,
+}
+# Letters that do not change where the job stands.
+RESTARTED = "R"
+BEING_DELETED = "d"
+
+COMMANDS = {
+    Action.CANCEL: ("qdel",),
+    Action.HOLD: ("qhold",),
+    Action.RELEASE: ("qrls",),
+    Action.SUSPEND: ("qmod", "-sj"),
+    Action.RESUME: ("qmod", "-usj"),
+}
+
+_CANNOT_ASK = re.compile(
+    r"commlib error|unable to (send message to|contact) qmaster|got (select|send|read) error"
+    r"|unable to read qmaster name|(SGE_ROOT|cell) directory \S+ doesn't exist|gdi request"
+    r"|set the environment variable SGE_ROOT|Connection (refused|timed out)",
+    re.IGNORECASE,
+)
+_GONE = re.compile(r"does not exist|invalid queue or job")
+_DONE = re.compile(
+    r"modified hold of job|has (deleted|registered the) job|is already|suspended job"
+    r"|in pending/hold state"
+)
+_FORBIDDEN = re.compile(
+    r"must be at least owner|not have the necessary privileges|no permission to modify"
+    r"|no(t an?)? (admin|administrative|submit) host"
+)
+# Over once other jobs have ended, or once the administrator has registered this host.
+_TRY_LATER = re.compile(r"only \d+ jobs are allowed|not a submit host")
+
+# $user is Grid Engine's own word for whoever asks (qstat(1)); named, since a site's sge_qstat file
+# may say otherwise.
+_QSTAT = ("qstat", "-xml", "-u", "$user", "-s")
+_SUBMITTED = re.compile(r"(\d+)(\.\d+-\d+:\d+)?")
+# Measured: in "#$" lines quotes, commas, "#" and "$" are not passed on as they stand.
+_SAFE = re.compile(r"[\w@%+=:./~-]*")
+
+
+class GridEngineDialect(Dialect):
+    """Grid Engine through its own commands.
+
+    The parallel environment for jobs of several processors is called ``smp``, unless the
+    administrator's extra options name another one (``-pe NAME``, without a number).
+    """
+
+    system = "gridengine"
+    cannot_ask = _CANNOT_ASK
+    history_chunk = 1  # qacct -j takes one job
+
+    def header(self, job: BatchJob) -> list[str]:
+        # The colon keeps one in the path from ending a host name (qsub(1), -o).
+        lines = [f"-N {job_name(job.name)}", f"-o :{_safe(job.log, 'log')}", "-j y", "-wd /"]
+        return [f"#$ {line}" for line in [*lines, *self._options(job)]]
+
+    def submit(self, job: BatchJob) -> Question[str]:
+        return Question(("qsub", "-terse"), read_submitted, stdin=job.script)
+
+    def find(self, name: str) -> Sequence[Question[dict[str, JobStatus]]]:
+        job_name(name)
+        # "z": the qmaster remembers the latest jobs that ended, while accounting still lags.
+        return (
+            Question((*_QSTAT, "prsz"), partial(self._read_named, name)),
+            Question(("qacct", "-j", name), accounting.read),
+        )
+
+    def poll(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
+        return Question((*_QSTAT, "prs"), self.read_queue)
+
+    def history(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
+        (job,) = ids
+        return Question(("qacct", "-j", job), accounting.read)
+
+    def control(
+        self, action: Action, ids: Sequence[str], detail: str = ""
+    ) -> Sequence[Question[None]]:
+        state = detail.partition(" ")[0]
+        if action is Action.RESUME and state and "s" not in state:
+            # qmod -usj would report success and change nothing.
+            raise NotPermitted(
+                f"Grid Engine: the job stands still with its queue (state {state}), which only an "
+                "operator can resume (qmod -usq)"
+            )
+        return (Question((*COMMANDS[action], *ids), read_control),)
+
+    def native_specification(self, job: BatchJob) -> str:
+        return " ".join(("-b y", *self._options(job)))
+
+    def read_queue(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
+        """qstat's answer; all jobs of this user."""
+        return {job: self._listed(state) for job, _, state in _rows(returncode, stdout, stderr)}
+
+    def _read_named(
+        self, name: str, returncode: int, stdout: str, stderr: str
+    ) -> dict[str, JobStatus]:
+        rows = _rows(returncode, stdout, stderr)
+        return {job: self._listed(state) for job, called, state in rows if called == name}
+
+    def _listed(self, state: str) -> JobStatus:
+        known = {*LETTERS, RESTARTED, BEING_DELETED}
+        letter = next((letter for letter in LETTERS if letter in state), "")
+        if not letter or not known.issuperset(state):
+            return self.unknown_state(state)
+        status = JobStatus(LETTERS[letter], detail=state, restarts=int(RESTARTED in state))
+        if letter == "z":
+            return replace(status, outcome=Outcome.UNKNOWN)
+        if letter == "E":
+            detail = f"{state}: Grid Engine could not start it, qstat -j shows why"
+            return replace(status, outcome=Outcome.COULD_NOT_START, detail=detail, hopeless=True)
+        return status
+
+    def _options(self, job: BatchJob) -> Iterator[str]:
+        need = job.resources
+        environment, extra = "smp", []
+        for option in need.extra:
+            words = plain(option, "extra option").split()
+            if len(words) == 2 and words[0] == "-pe":
+                environment = words[1]
+            else:
+                extra.append(option)
+        yield "-S /bin/bash"
+        yield "-r n"
+        # Without it a kill comes without a warning (qsub(1), -notify).
+        yield "-notify"
+        yield "-m n"
+        # Limits count for each slot (queue_conf(5), RESOURCE LIMITS).
+        yield f"-l h_rt={need.walltime:d},h_vmem={-(-need.memory // need.cpus):d}M"
+        if need.cpus > 1:
+            yield f"-pe {_safe(environment, 'parallel environment')} {need.cpus:d}"
+        if need.gpus:
+            yield f"-l gpu={need.gpus:d}"
+        if need.queue:
+            yield f"-q {_safe(need.queue, 'queue')}"
+        if need.account:
+            yield f"-A {_safe(need.account, 'account')}"
+        if job.comment:
+            yield f"-ac comment={_safe(job.comment, 'comment')}"
+        yield from extra
+
+
+def read_submitted(returncode: int, stdout: str, stderr: str) -> str:
+    """The id that qsub -terse printed last; warnings stand before it, on standard output."""
+    if returncode != 0:
+        if later := _TRY_LATER.search(stdout + stderr):
+            raise SubmissionPostponed(f"Grid Engine takes no job for now ({later.group()})")
+        words = first_line(stderr).removeprefix("Unable to run job: ")
+        if not words:
+            raise SchedulerUnavailable(f"qsub ended with {returncode} and said nothing")
+        raise SubmissionRefused(f"Grid Engine refused the job: {words}")
+    last = stdout.rstrip("\n").rpartition("\n")[2].strip()
+    if match := _SUBMITTED.fullmatch(last):
+        return match.group(1)
+    raise SchedulerUnavailable("qsub reported success but no job id")
+
+
+def read_control(returncode: int, stdout: str, stderr: str) -> None:
+    """The answer of qdel and its like, a line for each job: "it is over" is no error."""
+    if returncode == 0:
+        return
+    lines = [line.strip() for line in f"{stdout}\n{stderr}".splitlines() if line.strip()]
+    grave = [line for line in lines if not _GONE.search(line) and not _DONE.search(line)]
+    if any(_FORBIDDEN.search(line) for line in grave):
+        raise NotPermitted(
+            f"Grid Engine: {'; '.join(grave)} (the owner may on an administrative host, "
+            "an operator everywhere)"
+        )
+    if grave or not lines:
+        raise SchedulerError(f"Grid Engine: {'; '.join(grave) or f'exit status {returncode}'}")
+
+
+def _rows(returncode: int, stdout: str, stderr: str) -> Iterator[tuple[str, str, str]]:
+    """Id, name and state of each job; a login shell's banner may stand around the XML."""
+    if returncode != 0:
+        raise SchedulerUnavailable(f"qstat failed: {first_line(stderr) or returncode}")
+    _, found, rest = stdout.partition("<?xml")
+    document, end, _ = rest.rpartition("</job_info>")
+    if not found or not end:
+        raise SchedulerUnavailable("qstat's answer is cut off")
+    try:
+        root = ElementTree.fromstring(f"{found}{document}{end}")
+    except ElementTree.ParseError as error:
+        raise SchedulerUnavailable(f"qstat's answer is no XML: {error}") from error
+    for job in root.iter("job_list"):
+        number, name, state = (job.findtext(tag) for tag in ("JB_job_number", "JB_name", "state"))
+        if not number or not name or not state:
+            raise SchedulerUnavailable("qstat's answer has a job without number, name or state")
+        task = job.findtext("tasks")
+        yield (f"{number}.{task}" if task else number), name, state
+
+
+def _safe(value: str, what: str) -> str:
+    """A value as qsub reads it in a script's ``#$`` line."""
+    if not _SAFE.fullmatch(plain(value, what)):
+        raise ValueError(f"Grid Engine cannot take this {what}: {value!r}")
+    return value

@@ -1,0 +1,153 @@
+"""What Grid Engine's accounting (qacct -j) says of jobs that ended; measured on 8.1.9."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from pywps_hpc.dispatch.schedulers.base import (
+    JobStatus,
+    Outcome,
+    Phase,
+    SchedulerUnavailable,
+)
+from pywps_hpc.dispatch.schedulers.dialect import first_line
+
+# sge_status(5), "failed" values. Others: the job ran, and something went wrong around it.
+FAILED = {
+    0: Outcome.EXITED,
+    1: Outcome.COULD_NOT_START,  # before the job, in execd
+    3: Outcome.COULD_NOT_START,  # before execd had a folder for it
+    4: Outcome.COULD_NOT_START,  # before the shepherd's process id was written
+    6: Outcome.COULD_NOT_START,  # processor set
+    7: Outcome.COULD_NOT_START,  # before the prolog
+    8: Outcome.COULD_NOT_START,  # in the prolog
+    9: Outcome.COULD_NOT_START,  # before the parallel environment's start
+    10: Outcome.COULD_NOT_START,  # in the parallel environment's start
+    11: Outcome.COULD_NOT_START,  # before the job, in the shepherd
+    17: Outcome.CANCELLED,  # through a signal
+    18: Outcome.NODE_FAILURE,  # the shepherd died
+    19: Outcome.NODE_FAILURE,  # before the exit status was written: a crash
+    21: Outcome.NODE_FAILURE,  # the host no longer knew the job
+    26: Outcome.COULD_NOT_START,  # opening the output file
+    27: Outcome.COULD_NOT_START,  # no such shell
+    28: Outcome.COULD_NOT_START,  # changing to the working directory
+    29: Outcome.COULD_NOT_START,  # AFS
+    30: Outcome.EXITED,  # with exit code 100, which Grid Engine takes for an error
+    36: Outcome.COULD_NOT_START,  # configured daemons
+    37: Outcome.TIME_LIMIT,  # or the memory limit, which the use of memory tells
+    38: Outcome.COULD_NOT_START,  # supplementary group
+    100: Outcome.SIGNALLED,  # its own signal, or one of Grid Engine's
+}
+# The job was started again: this record is not its end.
+RESTARTED = {
+    24,  # migrating
+    25,  # rescheduling: the host failed, or the job exited with 99
+}
+
+#: How sharply use of memory has to meet the limit: it is sampled once a second.
+NEAR = 0.95
+
+_NOT_KNOWN = re.compile(r"(job id|job name) .* not found|no jobs running since startup")
+_NEEDED = {"jobnumber", "taskid", "failed", "exit_status", "ru_wallclock", "maxvmem"}
+_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+
+
+def read(returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
+    """qacct's answer; nothing where this host cannot see the accounting file.
+
+    Of several records of one id the last counts: those before it are earlier starts of the job, or
+    another job, since ids are used again.
+    """
+    if returncode != 0:
+        if _NOT_KNOWN.search(stdout + stderr):
+            return {}
+        raise SchedulerUnavailable(f"qacct failed: {first_line(stderr) or returncode}")
+    answer: dict[str, JobStatus] = {}
+    restarts: dict[str, int] = {}
+    for record in _records(stdout):
+        task = record["taskid"]
+        job = f"{record['jobnumber']}.{task}" if task.isdigit() else record["jobnumber"]
+        if int(_number(record["failed"])) in RESTARTED:
+            restarts[job] = restarts.get(job, 0) + 1
+            answer.pop(job, None)
+        else:
+            answer[job] = replace(_ended(record), restarts=restarts.pop(job, 0))
+    return answer
+
+
+def _records(stdout: str) -> Iterator[dict[str, str]]:
+    if not stdout.endswith("\n"):
+        raise SchedulerUnavailable("qacct's answer is cut off")
+    _, *records = re.split(r"^=+\n", stdout, flags=re.MULTILINE)
+    if not records:
+        raise SchedulerUnavailable("qacct's answer has no record")
+    for text in records:
+        pairs = (line.partition(" ") for line in text.splitlines())
+        record = {key: value.strip() for key, _, value in pairs}
+        if not _NEEDED.issubset(record):
+            raise SchedulerUnavailable("qacct's answer is cut off")
+        yield record
+
+
+def _ended(record: Mapping[str, str]) -> JobStatus:
+    failed, code = int(_number(record["failed"])), int(_number(record["exit_status"]))
+    outcome = FAILED.get(failed, Outcome.UNKNOWN)
+    killer = code - 128 if failed and 128 < code <= 128 + signal.SIGRTMAX else None
+    detail = " ".join(f"failed {record['failed']}".split()) if failed else ""
+    if killer:
+        detail += f", signal {killer}"
+    status = JobStatus(Phase.FINISHED, outcome, detail=detail)
+    if outcome is Outcome.EXITED:
+        if code == 0 and _is_unused(record):
+            detail = "deleted by force"
+            return replace(status, outcome=Outcome.CANCELLED, detail=detail)
+        return replace(status, exit_code=code)
+    if failed not in (17, 37, 100):
+        return status
+    limits = dict(re.findall(r"\b(h_rt|h_vmem)=([^,\s]+)", record.get("category", "")))
+    memory = _amount(limits.get("h_vmem", "")) * int(record.get("slots") or 1)
+    if memory and _amount(record["maxvmem"]) >= NEAR * memory:
+        return replace(status, outcome=Outcome.MEMORY_LIMIT)
+    walltime = _seconds(limits.get("h_rt", ""))
+    if failed == 37 or (walltime and _number(record["ru_wallclock"]) >= walltime):
+        return replace(status, outcome=Outcome.TIME_LIMIT)
+    if killer == signal.SIGUSR2:  # the notice before a kill (qsub(1), -notify)
+        return replace(status, outcome=Outcome.CANCELLED)
+    if failed == 100:
+        return replace(
+            status, outcome=Outcome.SIGNALLED if killer else Outcome.UNKNOWN, signal=killer
+        )
+    return status
+
+
+def _is_unused(record: Mapping[str, str]) -> bool:
+    """Whether no process of it was seen to end, as with qdel -f: measured, all usage is then 0, the
+    exit status too, though every process that really ran has had page faults."""
+    return not _number(record["ru_wallclock"]) and record.get("ru_minflt") == "0"
+
+
+def _number(text: str) -> float:
+    match = re.match(r"\d+(\.\d+)?", text)
+    if match is None:
+        raise SchedulerUnavailable(f"qacct's answer has {text!r} where a number belongs")
+    return float(match.group())
+
+
+def _amount(text: str) -> float:
+    """Bytes: ``470.988MB``, ``2G`` (sge_types(5), memory_specifier)."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", text, re.IGNORECASE)
+    return float(match.group(1)) * _UNITS[match.group(2).upper()] if match else 0.0
+
+
+def _seconds(text: str) -> float:
+    """``3600``, ``1:0:0`` (sge_types(5), time_specifier); 0 means no limit."""
+    parts = text.split(":")
+    if not all(part.isdigit() for part in parts if part):
+        return 0.0
+    total = 0
+    for part in parts:
+        total = 60 * total + int(part or 0)
+    return float(total)

@@ -1,0 +1,217 @@
+"""TORQUE's dialect: qsub, qstat, qdel, qhold, qrls, qsig. Measured on TORQUE's master branch.
+
+The queue is asked about jobs by their full ids (``123.server``), for then qstat names those that it
+does not know: an empty answer cannot be mistaken for an empty queue. A job that ended is listed for
+``keep_completed`` seconds (qmgr(8)), after which nobody but its own document knows how; users have
+no history.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from pywps_hpc.dispatch.schedulers import torque_states
+from pywps_hpc.dispatch.schedulers.base import (
+    BatchJob,
+    JobStatus,
+    NotPermitted,
+    Outcome,
+    SchedulerError,
+    SchedulerUnavailable,
+    SubmissionPostponed,
+    SubmissionRefused,
+)
+from pywps_hpc.dispatch.schedulers.dialect import (
+    Action,
+    Dialect,
+    Question,
+    first_line,
+    job_name,
+    plain,
+)
+
+COMMANDS = {
+    Action.CANCEL: ("qdel",),
+    Action.HOLD: ("qhold",),
+    Action.RELEASE: ("qrls",),
+    # qsig(1): only operators; a STOP by the owner would leave the job listed as running for ever.
+    Action.SUSPEND: ("qsig", "-s", "suspend"),
+    Action.RESUME: ("qsig", "-s", "resume"),
+}
+
+# pbs_error.h: exit codes are the error's number modulo 256.
+UNKNOWN_JOB = 153  # PBSE_UNKJOBID 15001
+UNAUTHORIZED = 159  # PBSE_PERM 15007
+WRONG_STATE = 170  # PBSE_BADSTATE 15018
+
+_CANNOT_ASK = re.compile(
+    r"cannot connect to (specified )?server|Connection (refused|timed out)|Can not resolve name"
+    r"|No free connections|Server shutting down|Batch protocol error|Time out|End of File"
+    r"|PBS server internal error|(reading|writing) data (from|to) socket|Communication failure"
+    r"|trqauthd|pbs_iff|munge executable",
+    re.IGNORECASE,
+)
+# Over once other jobs have ended, or once the administrator has opened the queue again.
+_TRY_LATER = re.compile(
+    r"Maximum number of jobs already in queue|Queue is (not enabled|currently not available)"
+    r"|Resource temporarily unavailable"
+)
+_GONE = re.compile(
+    r"nonexistent job id|Unknown Job Id|Unknown Array ID|invalid state for job|Request invalid for "
+    r"state|already in exit state|Job not found|unknown job id after clean init",
+    re.IGNORECASE,
+)
+_FORBIDDEN = re.compile(r"Unauthorized Request|additional permissions required", re.IGNORECASE)
+
+_ID = re.compile(r"\d+(\[\d*\])?(\.[\w.-]+)+")
+_UNKNOWN = re.compile(r"^qstat: Unknown (?:Job Id|Array ID)(?: Error)? (\S+)", re.MULTILINE)
+_SAFE = re.compile(r"[\w@%+=:./~-]*")
+
+
+class TorqueDialect(Dialect):
+    """TORQUE through its own commands."""
+
+    system = "torque"
+    cannot_ask = _CANNOT_ASK
+    poll_chunk = recent_chunk = 500
+
+    def header(self, job: BatchJob) -> list[str]:
+        # qsub(1B), -o: a colon would end a host name. Without one the path is on the submitting
+        # host, where MOM copies the log at the job's end, over what is there: the same file where
+        # its folder is shared (mom_priv/config: $usecp; $spool_as_final_name to write it live).
+        if ":" in job.log:
+            raise ValueError(f"TORQUE cannot take a colon in the path of a log: {job.log!r}")
+        lines = [f"-N {job_name(job.name)}", f"-o {_safe(job.log, 'log')}", "-j oe", "-d /"]
+        return [f"#PBS {line}" for line in [*lines, *_options(job)]]
+
+    def submit(self, job: BatchJob) -> Question[str]:
+        return Question(("qsub",), read_submitted, stdin=job.script)
+
+    def find(self, name: str) -> Sequence[Question[dict[str, JobStatus]]]:
+        return (Question(("qstat", "-f", "-1"), partial(self._read_named, job_name(name))),)
+
+    def poll(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
+        return Question(("qstat", "-f", "-1", *ids), partial(self.read_queue, ids))
+
+    def recent(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
+        return self.poll(ids)  # while keep_completed lasts
+
+    def control(
+        self, action: Action, ids: Sequence[str], detail: str = ""
+    ) -> Sequence[Question[None]]:
+        held_by = torque_states.HOLD.search(detail)
+        if action is Action.RELEASE and held_by and "u" not in held_by.group(1):
+            # qrls would report success and take away nothing but the owner's own hold.
+            raise NotPermitted(
+                f"TORQUE: the job is held by its administration ({held_by.group()}), which only an "
+                "operator of the server can undo"
+            )
+        return (Question((*COMMANDS[action], *ids), read_control),)
+
+    def native_specification(self, job: BatchJob) -> str:
+        # pbs-drmaa reads a subset of qsub's options.
+        return " ".join(_options(job))
+
+    def read_queue(
+        self, ids: Sequence[str], returncode: int, stdout: str, stderr: str
+    ) -> dict[str, JobStatus]:
+        """qstat's answer about these jobs.
+
+        Raises:
+            SchedulerUnavailable: some of them are neither described nor said to be unknown.
+        """
+        answer = {job: self._status(record) for job, record in _records(returncode, stdout, stderr)}
+        # Without its server's name an id is completed with another spelling of that name.
+        answered = {_number(job) for job in (*answer, *_UNKNOWN.findall(stderr))}
+        for job in ids:
+            if _number(job) not in answered:
+                raise SchedulerUnavailable(f"qstat's answer lacks {job}")
+        return answer
+
+    def _read_named(
+        self, name: str, returncode: int, stdout: str, stderr: str
+    ) -> dict[str, JobStatus]:
+        return {
+            job: self._status(record)
+            for job, record in _records(returncode, stdout, stderr)
+            if record.get("Job_Name") == name
+        }
+
+    def _status(self, record: dict[str, str]) -> JobStatus:
+        return torque_states.status(record) or self.unknown_state(record["job_state"])
+
+    def explain(self, log_tail: str) -> Outcome | None:
+        return torque_states.explain(log_tail)
+
+
+def read_submitted(returncode: int, stdout: str, stderr: str) -> str:
+    """The id that qsub printed last; banners and the site's submit filter may speak before."""
+    if returncode != 0:
+        if later := _TRY_LATER.search(stdout + stderr):
+            raise SubmissionPostponed(f"TORQUE takes no job for now ({later.group()})")
+        words = re.search(r"qsub: (?:submit error )?\(?(.+?)\)?$", stderr, re.MULTILINE)
+        if not words:
+            raise SchedulerUnavailable(f"qsub ended with {returncode}: {first_line(stderr)}")
+        raise SubmissionRefused(f"TORQUE refused the job: {words.group(1)}")
+    last = stdout.rstrip("\n").rpartition("\n")[2].strip()
+    if not _ID.fullmatch(last):
+        raise SchedulerUnavailable("qsub reported success but no job id")
+    return last
+
+
+def read_control(returncode: int, stdout: str, stderr: str) -> None:
+    """The answer of qdel and its like, a line for each failure: "it is over" is none."""
+    grave = [line for line in stderr.splitlines() if line.strip() and not _GONE.search(line)]
+    if returncode == 0 or (returncode in (UNKNOWN_JOB, WRONG_STATE) and not grave):
+        return
+    words = "; ".join(grave) or f"exit status {returncode}"
+    if returncode == UNAUTHORIZED or _FORBIDDEN.search(words):
+        raise NotPermitted(f"TORQUE: {words} (an operator of the server may do this)")
+    raise SchedulerError(f"TORQUE: {words}")
+
+
+def _records(returncode: int, stdout: str, stderr: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Id and attributes of each job; an unknown one among them does not spoil the rest."""
+    if returncode not in (0, UNKNOWN_JOB):
+        raise SchedulerUnavailable(f"qstat failed: {first_line(stderr) or returncode}")
+    _, *records = re.split(r"^Job Id: ", stdout, flags=re.MULTILINE)
+    for text in records:
+        job, *lines = text.split("\n")
+        record: dict[str, str] = {}
+        for line in lines:
+            key, found, value = line.strip().partition(" = ")
+            if found:
+                record.setdefault(key, value)
+        if not text.endswith("\n\n") or "job_state" not in record:
+            raise SchedulerUnavailable(f"qstat's answer is cut off at {job}")
+        yield job.strip(), record
+
+
+def _options(job: BatchJob) -> Iterator[str]:
+    need = job.resources
+    yield "-S /bin/bash"
+    yield "-r n"
+    yield "-m n"
+    gpus = f":gpus={need.gpus:d}" if need.gpus else ""
+    minutes, seconds = divmod(need.walltime, 60)
+    walltime = f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+    yield f"-l nodes=1:ppn={need.cpus:d}{gpus},mem={need.memory:d}mb,walltime={walltime}"
+    if need.queue:
+        yield f"-q {_safe(need.queue, 'queue')}"
+    if need.account:
+        yield f"-A {_safe(need.account, 'account')}"
+    yield from (plain(extra, "extra option") for extra in need.extra)
+
+
+def _number(job: str) -> str:
+    """The id without its server."""
+    return job.partition(".")[0]
+
+
+def _safe(value: str, what: str) -> str:
+    """A value as qsub reads it in a script's ``#PBS`` line."""
+    if not _SAFE.fullmatch(plain(value, what)):
+        raise ValueError(f"TORQUE cannot take this {what}: {value!r}")
+    return value

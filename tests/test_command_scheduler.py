@@ -1,0 +1,390 @@
+"""The engine keeps apart "no", "cannot ask" and "cannot know", whatever the batch system."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from pywps_hpc.dispatch.channels import (
+    Channel,
+    ChannelError,
+    ChannelTimeout,
+    ChannelUnavailable,
+    Completed,
+)
+from pywps_hpc.dispatch.schedulers.base import (
+    BatchJob,
+    NotPermitted,
+    Outcome,
+    Phase,
+    SchedulerError,
+    SchedulerUnavailable,
+    SubmissionPostponed,
+    SubmissionRefused,
+    SubmissionUncertain,
+)
+from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
+
+JOB = BatchJob("t1", "#!/bin/sh\ntrue\n", "/logs/t1.log")
+DOWN = Completed(
+    1, "", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
+)
+NO_ACCOUNTING = Completed(1, "", "Slurm accounting storage is disabled\n")
+UNKNOWN = Completed(1, "", "slurm_load_jobs error: Invalid job id specified\n")
+DENIED = Completed(1, "", "Access/permission denied for job 7\n")
+OK = Completed(0, "", "")
+
+Reply = Completed | Exception
+Rule = Reply | Callable[[Sequence[str]], Reply]
+
+
+class FakeChannel(Channel):
+    """Answers by the command's first words; records what was asked."""
+
+    def __init__(self, **rules: Rule) -> None:
+        self.rules = {name.replace("_", " "): rule for name, rule in rules.items()}
+        self.asked: list[list[str]] = []
+        self.stdin: list[str] = []
+        self.timeouts: set[float] = set()
+
+    def run(self, argv: Sequence[str], *, stdin: str = "", timeout: float) -> Completed:
+        self.asked.append(list(argv))
+        self.stdin.append(stdin)
+        self.timeouts.add(timeout)
+        words = " ".join(word for word in argv if not word.startswith("--"))
+        rule = next(rule for start, rule in self.rules.items() if words.startswith(start))
+        reply = rule(argv) if callable(rule) else rule
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+
+def queue(**jobs: str) -> Completed:
+    """squeue's answer: ``j7="RUNNING|None"``."""
+    rows = ["JOBID|STATE|REASON", *(f"{name[1:]}|{text}" for name, text in jobs.items())]
+    return Completed(0, "".join(f"pywps-hpc|{row}|end\n" for row in rows), "")
+
+
+def accounting(*rows: str) -> Completed:
+    lines = ["JobID|State|ExitCode|ElapsedRaw|TimelimitRaw", *(f"{row}|5|60" for row in rows)]
+    return Completed(0, "".join(f"{line}\n" for line in lines), "")
+
+
+def shown(job: str, state: str, code: str, reason: str = "None") -> Completed:
+    return Completed(
+        0,
+        f"JobId={job} JobName=x JobState={state} Reason={reason} Restarts=2 ExitCode={code} "
+        "RunTime=00:00:05 TimeLimit=01:00:00\n",
+        "",
+    )
+
+
+def slurm(**rules: Rule) -> tuple[CommandScheduler, FakeChannel]:
+    channel = FakeChannel(**rules)
+    return CommandScheduler(SlurmDialect(), channel, timeout=7), channel
+
+
+# --- submit
+
+
+def test_script_travels_on_standard_input_under_a_time_limit() -> None:
+    scheduler, channel = slurm(sbatch=Completed(0, "7\n", ""))
+    assert scheduler.submit([JOB]) == ["7"]
+    assert channel.asked == [["sbatch", "--parsable"]]
+    assert channel.stdin == [JOB.script]
+    assert channel.timeouts == {7}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        ChannelTimeout("no answer within 7 s"),
+        ChannelError("connection lost"),
+        Completed(1, "", "sbatch: error: Batch job submission failed: Socket timed out on …\n"),
+        Completed(-11, "", ""),
+        Completed(0, "", ""),
+        Completed(0, "Submitted\n", ""),
+        Completed(1, "", ""),
+    ],
+)
+def test_doubtful_answer_to_a_submission_is_neither_yes_nor_no(reply: Reply) -> None:
+    scheduler, channel = slurm(sbatch=reply)
+    with pytest.raises(SubmissionUncertain) as doubt:
+        scheduler.submit([JOB])
+    assert len(channel.asked) == 1  # never tried again blindly
+    assert doubt.value.transient
+    assert doubt.value.command == "sbatch --parsable"
+
+
+def test_command_that_never_started_leaves_no_doubt() -> None:
+    scheduler, _ = slurm(sbatch=ChannelUnavailable("command not found: sbatch"))
+    with pytest.raises(SubmissionPostponed, match="command not found: sbatch"):
+        scheduler.submit([JOB])
+
+
+def test_full_queue_postpones_a_submission() -> None:
+    words = "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job"
+    scheduler, _ = slurm(sbatch=Completed(1, "", words))
+    with pytest.raises(SubmissionPostponed, match="AssocMaxSubmitJobLimit"):
+        scheduler.submit([JOB])
+
+
+def test_refusal_carries_a_sentence_and_the_evidence() -> None:
+    words = "sbatch: error: Batch job submission failed: Invalid partition name specified\n"
+    scheduler, _ = slurm(sbatch=Completed(1, "", words))
+    with pytest.raises(SubmissionRefused) as refusal:
+        scheduler.submit([JOB])
+    error = refusal.value
+    assert str(error) == "Slurm refused the job: Invalid partition name specified"
+    assert (error.command, error.returncode, error.output) == (
+        "sbatch --parsable",
+        1,
+        words.strip(),
+    )
+    assert not error.transient
+
+
+def test_jobs_accepted_before_a_failure_are_named() -> None:
+    replies = iter([Completed(0, "7\n", ""), Completed(0, "8\n", ""), ChannelTimeout("slow")])
+    scheduler, channel = slurm(sbatch=lambda _: next(replies))
+    with pytest.raises(SubmissionUncertain) as doubt:
+        scheduler.submit([JOB, JOB, JOB, JOB])
+    assert doubt.value.accepted == ("7", "8")
+    assert len(channel.asked) == 3
+
+
+# --- poll
+
+
+def test_poll_is_one_question_and_answers_only_for_the_jobs_asked_about() -> None:
+    scheduler, channel = slurm(squeue=queue(j7="RUNNING|None", j8="PENDING|Priority"))
+    assert set(scheduler.poll(["7", "9"])) == {"7"}
+    assert len(channel.asked) == 1
+
+
+def test_poll_of_nothing_asks_nothing() -> None:
+    scheduler, channel = slurm()
+    assert scheduler.poll([]) == {}
+    assert channel.asked == []
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        DOWN,
+        ChannelTimeout("slow"),
+        ChannelUnavailable("no connection"),
+        Completed(-9, queue(j7="RUNNING|None").stdout, ""),
+        Completed(0, "", ""),
+        Completed(0, "Welcome to the cluster\n", ""),
+        Completed(0, queue(j7="RUNNING|None").stdout[:-5], ""),
+        Completed(2, "", "squeue: unrecognized option '--me'\n"),
+    ],
+)
+def test_query_that_failed_is_not_an_empty_queue(reply: Reply) -> None:
+    scheduler, _ = slurm(squeue=reply)
+    with pytest.raises(SchedulerUnavailable) as trouble:
+        scheduler.poll(["7"])
+    assert trouble.value.command.startswith("squeue --all --me")
+
+
+def test_unknown_state_is_alive_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    scheduler, _ = slurm(squeue=queue(j7="LEVITATING|None"))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert scheduler.poll(["7"])["7"].phase is Phase.RUNNING
+    assert caplog.text.count("LEVITATING") == 1
+
+
+def test_end_without_exit_code_is_looked_up_where_there_is_no_delay() -> None:
+    scheduler, channel = slurm(
+        squeue=queue(j7="FAILED|NonZeroExitCode", j8="COMPLETED|None", j9="TIMEOUT|TimeLimit"),
+        scontrol=shown("7", "FAILED", "3:0", "NonZeroExitCode"),
+    )
+    answer = scheduler.poll(["7", "8", "9"])
+    assert (answer["7"].exit_code, answer["7"].restarts) == (3, 2)
+    assert answer["8"].exit_code == 0
+    assert answer["9"].outcome is Outcome.TIME_LIMIT
+    assert len(channel.asked) == 2  # nothing more to learn about 8 and 9
+
+
+def test_end_without_exit_code_is_looked_up_in_accounting_next() -> None:
+    scheduler, _ = slurm(
+        squeue=queue(j7="FAILED|NonZeroExitCode"),
+        scontrol=UNKNOWN,
+        sacct=accounting("7|FAILED|4:0"),
+    )
+    assert scheduler.poll(["7"])["7"].exit_code == 4
+
+
+def test_poll_stands_when_details_cannot_be_had() -> None:
+    scheduler, _ = slurm(
+        squeue=queue(j7="FAILED|NonZeroExitCode"), scontrol=DOWN, sacct=ChannelTimeout("slow")
+    )
+    status = scheduler.poll(["7"])["7"]
+    assert (status.phase, status.outcome, status.exit_code) == (
+        Phase.FINISHED,
+        Outcome.EXITED,
+        None,
+    )
+
+
+def test_lagging_accounting_does_not_revive_a_job_that_ended() -> None:
+    scheduler, _ = slurm(
+        squeue=queue(j7="FAILED|NonZeroExitCode"),
+        scontrol=UNKNOWN,
+        sacct=accounting("7|RUNNING|0:0"),
+    )
+    assert scheduler.poll(["7"])["7"].phase is Phase.FINISHED
+
+
+# --- history
+
+
+def test_history_asks_in_chunks_and_only_once_for_each_job() -> None:
+    def answer(argv: Sequence[str]) -> Completed:
+        ids = argv[-1].removeprefix("--jobs=").split(",")
+        return accounting(*(f"{job}|COMPLETED|0:0" for job in ids))
+
+    scheduler, channel = slurm(sacct=answer)
+    ids = [str(number) for number in range(250)]
+    assert scheduler.history(ids).keys() == set(ids)
+    assert [argv[-1].count(",") + 1 for argv in channel.asked] == [100, 100, 50]
+
+
+def test_server_is_asked_where_a_site_keeps_no_accounting() -> None:
+    scheduler, _ = slurm(sacct=NO_ACCOUNTING, scontrol=shown("7", "FAILED", "3:0"))
+    assert scheduler.history(["7"])["7"].exit_code == 3
+
+
+def test_accounting_that_is_not_installed_is_no_accounting(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scheduler, _ = slurm(sacct=ChannelUnavailable("command not found: sacct"), scontrol=UNKNOWN)
+    assert scheduler.history(["7"]) == {}
+    assert scheduler.history(["7"]) == {}
+    assert caplog.text.count("command not found: sacct") == 1
+
+
+def test_accounting_that_cannot_be_asked_does_not_mean_that_a_job_is_unknown() -> None:
+    scheduler, _ = slurm(sacct=ChannelTimeout("slow"), scontrol=UNKNOWN)
+    with pytest.raises(SchedulerUnavailable):
+        scheduler.history(["7"])
+
+
+def test_server_may_answer_for_a_database_that_is_down() -> None:
+    scheduler, _ = slurm(sacct=ChannelTimeout("slow"), scontrol=shown("7", "FAILED", "3:0"))
+    assert scheduler.history(["7"])["7"].exit_code == 3
+
+
+def test_job_that_accounting_shows_as_running_has_no_history_yet() -> None:
+    scheduler, _ = slurm(sacct=accounting("7|RUNNING|0:0"), scontrol=UNKNOWN)
+    assert scheduler.history(["7"]) == {}
+
+
+# --- find
+
+
+def test_find_looks_in_the_queue_first() -> None:
+    scheduler, channel = slurm(squeue=queue(j7="RUNNING|None"))
+    assert scheduler.find("t1") == ["7"]
+    assert len(channel.asked) == 1
+
+
+def test_find_looks_in_accounting_next() -> None:
+    scheduler, _ = slurm(squeue=queue(), sacct=accounting("7|COMPLETED|0:0"))
+    assert scheduler.find("t1") == ["7"]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"squeue": DOWN, "sacct": accounting()},
+        {"squeue": queue(), "sacct": ChannelTimeout("slow")},
+    ],
+)
+def test_not_found_is_only_said_when_every_place_was_asked(rules: dict[str, Any]) -> None:
+    scheduler, _ = slurm(**rules)
+    with pytest.raises(SchedulerUnavailable):
+        scheduler.find("t1")
+
+
+def test_site_without_accounting_can_say_not_found() -> None:
+    scheduler, _ = slurm(squeue=queue(), sacct=NO_ACCOUNTING)
+    assert scheduler.find("t1") == []
+
+
+def test_name_that_no_job_of_ours_carries_is_not_asked_for() -> None:
+    scheduler, channel = slurm()
+    with pytest.raises(ValueError, match="not a job name"):
+        scheduler.find("t1 --user=root")
+    assert channel.asked == []
+
+
+# --- cancel, pause, resume
+
+
+def test_cancel_goes_out_in_chunks() -> None:
+    scheduler, channel = slurm(scancel=OK)
+    scheduler.cancel([str(number) for number in range(150)])
+    assert [len(argv) - 1 for argv in channel.asked] == [100, 50]
+
+
+def test_pause_holds_what_waits_and_suspends_what_runs_and_leaves_the_rest() -> None:
+    scheduler, channel = slurm(
+        squeue=queue(
+            j1="PENDING|Priority",
+            j2="RUNNING|None",
+            j3="PENDING|JobHeldUser",
+            j4="COMPLETED|None",
+            j5="RUNNING|None",
+        ),
+        scontrol=OK,
+    )
+    scheduler.pause(["1", "2", "3", "4", "5", "6"])
+    assert channel.asked[1:] == [["scontrol", "hold", "1"], ["scontrol", "suspend", "2,5"]]
+
+
+def test_owner_who_may_not_suspend_stops_by_signal(caplog: pytest.LogCaptureFixture) -> None:
+    scheduler, channel = slurm(squeue=queue(j7="RUNNING|None"), scontrol=DENIED, scancel=OK)
+    scheduler.pause(["7"])
+    assert channel.asked[2] == ["scancel", "--signal=STOP", "--full", "7"]
+    assert "an operator of the cluster may do this" in caplog.text
+
+
+def test_resume_goes_the_way_the_job_was_stopped() -> None:
+    scheduler, channel = slurm(
+        squeue=queue(j1="PENDING|JobHeldAdmin", j2="STOPPED|None", j3="SUSPENDED|None"),
+        scontrol=OK,
+        scancel=OK,
+    )
+    scheduler.resume(["1", "2", "3"])
+    assert channel.asked[1:] == [
+        ["scontrol", "release", "1"],
+        ["scancel", "--signal=CONT", "--full", "2"],
+        ["scontrol", "resume", "3"],
+    ]
+
+
+def test_last_way_not_permitted_is_an_error_that_says_who_may() -> None:
+    scheduler, _ = slurm(squeue=queue(j7="SUSPENDED|None"), scontrol=DENIED)
+    with pytest.raises(NotPermitted, match="an operator of the cluster may do this"):
+        scheduler.resume(["7"])
+
+
+def test_nothing_is_steered_when_the_queue_cannot_be_read() -> None:
+    scheduler, channel = slurm(squeue=DOWN)
+    with pytest.raises(SchedulerUnavailable):
+        scheduler.pause(["7"])
+    assert len(channel.asked) == 1
+
+
+def test_failure_without_a_known_reason_carries_the_output() -> None:
+    scheduler, _ = slurm(scancel=Completed(1, "", "scancel: error: the moon is full\n"))
+    with pytest.raises(SchedulerError, match="the moon is full") as trouble:
+        scheduler.cancel(["7"])
+    assert trouble.value.command == "scancel 7"

@@ -1,0 +1,363 @@
+"""The scheduler contract over a real Grid Engine (tests/cluster/gridengine.sh)."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from contract import SchedulerContract
+from pywps_hpc.dispatch.channels import Completed, LocalChannel
+from pywps_hpc.dispatch.schedulers.base import (
+    BatchJob,
+    JobStatus,
+    NotPermitted,
+    Outcome,
+    Phase,
+    Resources,
+    Scheduler,
+    SchedulerUnavailable,
+    SubmissionUncertain,
+    merge,
+)
+from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
+
+pytestmark = pytest.mark.cluster
+
+HOME = Path(os.environ.get("PYWPS_HPC_TEST_HOME", "/var/tmp/pywps-hpc"))
+USER = os.environ.get("PYWPS_HPC_TEST_USER", "wps")
+CLUSTER = Path(__file__).parent / "cluster/gridengine.sh"
+#: Seconds between the notice of a suspension or a kill and the deed (cluster/gridengine/queue.in).
+NOTIFY = 1
+
+
+@pytest.fixture(autouse=True, scope="module")
+def grid_engine() -> Iterator[None]:
+    """Up for these tests; left as it was found."""
+    if subprocess.run([CLUSTER, "status"], capture_output=True, check=False).returncode == 0:
+        yield
+        return
+    subprocess.run([CLUSTER, "up"], check=True)
+    yield
+    subprocess.run([CLUSTER, "down"], check=True)
+
+
+def environment() -> dict[str, str]:
+    """What Grid Engine's commands need."""
+    lines = (HOME / "gridengine/env").read_text().split()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def administrator(*command: str) -> None:
+    subprocess.run(command, env={**os.environ, **environment()}, check=True, capture_output=True)
+
+
+class AsUser(LocalChannel):
+    """Runs commands as the test cluster's user."""
+
+    def __init__(self, **changes: str) -> None:
+        super().__init__(environment() | {"USER": USER, "LOGNAME": USER} | changes)
+
+    def run(self, argv: Sequence[str], *, stdin: str = "", timeout: float) -> Completed:
+        return super().run(["runuser", "-u", USER, "--", *argv], stdin=stdin, timeout=timeout)
+
+
+class _AsFollowed(CommandScheduler):
+    """As the dispatcher asks: accounting about jobs that left the queue, which forgets them at
+    once. Notes what a test submitted, to clean up after it."""
+
+    def __init__(self, channel: LocalChannel) -> None:
+        super().__init__(GridEngineDialect(), channel)
+        self.submitted: list[str] = []
+
+    def submit(self, jobs: Sequence[BatchJob]) -> list[str]:
+        ids = super().submit(jobs)
+        self.submitted += ids
+        return ids
+
+    def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:
+        answer = super().poll(ids)
+        return merge(answer, self.history(set(ids) - answer.keys()))
+
+
+@pytest.fixture
+def logs() -> Path:
+    folder = HOME / "shared" / f"contract-{secrets.token_hex(4)}"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    return folder
+
+
+@pytest.fixture
+def scheduler() -> Iterator[Scheduler]:
+    mine = _AsFollowed(AsUser())
+    yield mine
+    mine.cancel(mine.submitted)
+
+
+class TestGridEngine(SchedulerContract):
+    impossible = Resources(queue="nowhere.q")
+    walltime = (2, 30)
+
+    def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
+        assert isinstance(scheduler, CommandScheduler)
+        return [*scheduler.dialect.header(job), "trap '' USR1"]  # as in gridengine.sh.j2
+
+    def submit_waiting(self, scheduler: Scheduler, logs: Path, seconds: int, body: str) -> str:
+        start = time.strftime("%Y%m%d%H%M.%S", time.localtime(time.time() + seconds))
+        return self.submit(scheduler, logs, body, extra=(f"-a {start}",))
+
+    def until_gone(self, scheduler: Scheduler, job: str) -> None:
+        end = time.monotonic() + self.patience
+        while scheduler.poll([job]):
+            assert time.monotonic() < end, f"{job} is still there"
+            time.sleep(0.2)
+
+    def until(
+        self,
+        scheduler: Scheduler,
+        job: str,
+        wanted: Phase | Callable[[JobStatus], bool],
+        patience: float | None = None,
+    ) -> JobStatus:
+        status = super().until(scheduler, job, wanted, patience)
+        if wanted is Phase.SUSPENDED:
+            time.sleep(NOTIFY + 2)  # it is listed so from the moment of the notice
+        return status
+
+    # --- where Grid Engine differs
+
+    def test_memory_limit_ends_the_job(self, scheduler: Scheduler, logs: Path) -> None:
+        # One process alone is refused the memory (setrlimit) and may end as it likes.
+        one = "python3 -c 'import time; x = bytearray(60 * 2**20); time.sleep(20)'"
+        job = self.submit(scheduler, logs, f"for i in 1 2 3; do {one} & done; wait", memory=100)
+        assert self.until(scheduler, job, Phase.FINISHED).outcome is Outcome.MEMORY_LIMIT
+
+    def test_running_job_is_cancelled_and_gets_a_term_first(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        """The warning is a USR2, and a job that heeds it looks like one that ended by itself."""
+        body = "trap 'echo got USR2; exit 3' USR2; echo ready; while :; do sleep 0.1; done"
+        job = self.job(scheduler, logs, body)
+        (number,) = scheduler.submit([job])
+        log = Path(job.log)
+        self.until(scheduler, number, lambda _: log.exists() and "ready" in log.read_text())
+        scheduler.cancel([number])
+        status = self.until(scheduler, number, Phase.FINISHED)
+        assert (status.outcome, status.exit_code) == (Outcome.EXITED, 3)
+        assert "got USR2" in log.read_text()
+
+    def test_waiting_job_is_cancelled(self, scheduler: Scheduler, logs: Path) -> None:
+        """Accounting has records of jobs that were started only."""
+        job = self.submit_waiting(scheduler, logs, 30, "true")
+        self.until(scheduler, job, Phase.QUEUED)
+        scheduler.cancel([job])
+        self.until_gone(scheduler, job)
+
+    def test_held_job_is_cancelled(self, scheduler: Scheduler, logs: Path) -> None:
+        job = self.submit_waiting(scheduler, logs, 30, "true")
+        scheduler.pause([job])
+        self.until(scheduler, job, Phase.HELD)
+        scheduler.cancel([job])
+        self.until_gone(scheduler, job)
+
+    def test_suspended_job_is_cancelled(self, scheduler: Scheduler, logs: Path) -> None:
+        """It cannot act on the notice, and its KILL looks like one of its own."""
+        job = self.submit(scheduler, logs, "sleep 600")
+        self.until(scheduler, job, Phase.RUNNING)
+        scheduler.pause([job])
+        self.until(scheduler, job, Phase.SUSPENDED)
+        scheduler.cancel([job])
+        status = self.until(scheduler, job, Phase.FINISHED)
+        assert (status.outcome, status.signal) == (Outcome.SIGNALLED, 9)
+
+    def test_running_job_stands_still_until_it_is_resumed(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        """It may go on for a while after the notice."""
+        job = self.job(scheduler, logs, "for i in {1..80}; do echo $i; sleep 0.1; done")
+        (number,) = scheduler.submit([job])
+        log = Path(job.log)
+        self.until(scheduler, number, lambda _: log.exists() and "2\n" in log.read_text())
+        scheduler.pause([number])
+        self.until(scheduler, number, Phase.SUSPENDED)
+        before = log.read_text()
+        time.sleep(2)
+        assert log.read_text() == before
+        assert scheduler.poll([number])[number].phase is Phase.SUSPENDED
+        scheduler.resume([number])
+        assert self.until(scheduler, number, Phase.FINISHED).exit_code == 0
+        assert log.read_text().endswith("80\n")
+
+    # --- Grid Engine's own cases
+
+    def test_job_in_error_state_is_over_and_can_be_cleared_away(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        job = self.submit(scheduler, logs / "missing", "true")
+        status = self.until(scheduler, job, Phase.FINISHED)
+        assert (status.outcome, status.hopeless) == (Outcome.COULD_NOT_START, True)
+        assert status.detail.startswith("Eqw")
+        scheduler.cancel([job])
+        status = self.until(scheduler, job, lambda status: not status.hopeless)
+        assert status.outcome is Outcome.COULD_NOT_START
+        assert "opening input/output file" in status.detail
+
+    def test_job_that_stands_still_with_its_queue_cannot_be_resumed_by_its_owner_and_says_so(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        job = self.submit(scheduler, logs, "sleep 600")
+        self.until(scheduler, job, Phase.RUNNING)
+        administrator("qmod", "-sq", "all.q")
+        try:
+            self.until(scheduler, job, Phase.SUSPENDED)
+            with pytest.raises(NotPermitted, match="only an operator"):
+                scheduler.resume([job])
+        finally:
+            administrator("qmod", "-usq", "all.q")
+        self.until(scheduler, job, Phase.RUNNING)
+
+    def test_job_of_somebody_else_is_left_alone_and_says_so(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        job = self.submit(scheduler, logs, "sleep 600")
+        self.until(scheduler, job, Phase.RUNNING)
+        stranger = CommandScheduler(GridEngineDialect(), _Stranger())
+        with pytest.raises(NotPermitted):
+            stranger.cancel([job])
+        assert stranger.poll([job]) == {}
+        assert scheduler.poll([job])[job].phase is Phase.RUNNING
+
+    def test_job_deleted_by_force_is_no_success(self, scheduler: Scheduler, logs: Path) -> None:
+        job = self.submit(scheduler, logs, "sleep 600")
+        self.until(scheduler, job, lambda status: status.detail == "r")
+        administrator("qdel", "-f", job)
+        status = self.until(scheduler, job, Phase.FINISHED)
+        assert (status.outcome, status.detail) == (Outcome.CANCELLED, "deleted by force")
+
+    def test_job_that_grid_engine_starts_again_counts_its_restarts(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        body = f"[ -e {logs}/once ] || {{ touch {logs}/once; sleep 600; }}; echo $RESTARTED; exit 4"
+        job = self.submit(scheduler, logs, body, extra=("-r y",))
+        self.until(scheduler, job, Phase.RUNNING)
+        while not (logs / "once").exists():
+            time.sleep(0.1)
+        administrator("qmod", "-rj", job)
+        status = self.until(scheduler, job, Phase.FINISHED, 60)
+        assert (status.exit_code, status.restarts) == (4, 1)
+
+    def test_several_processors_share_the_memory_that_was_asked_for(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        job = self.job(scheduler, logs, "echo $NSLOTS; ulimit -v", cpus=3, memory=301)
+        (number,) = scheduler.submit([job])
+        self.until(scheduler, number, Phase.FINISHED)
+        assert Path(job.log).read_text().split() == ["3", str(3 * 101 * 1024)]
+
+    def test_ended_job_is_found_by_name_before_accounting_knows_it(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        assert isinstance(scheduler, CommandScheduler)
+        job = self.job(scheduler, logs, "true")
+        ids = scheduler.submit([job])
+        self.until(scheduler, ids[0], Phase.FINISHED)
+        queue, _accounting = scheduler.dialect.find(job.name)
+        scheduler.dialect.find = lambda name: (queue,)  # type: ignore[method-assign]
+        assert scheduler.find(job.name) == ids
+
+    def test_banner_of_a_login_shell_does_not_matter(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        noisy = _AsFollowed(_Banner())
+        job = self.job(scheduler, logs, "sleep 2; exit 3")
+        (number,) = noisy.submit([job])
+        assert noisy.find(job.name) == [number]
+        assert self.until(noisy, number, Phase.FINISHED).exit_code == 3
+
+    def test_answer_cut_off_anywhere_is_no_answer(self, scheduler: Scheduler, logs: Path) -> None:
+        ids = [self.submit(scheduler, logs, "sleep 60") for _ in range(2)]
+        cut = _Cut()
+        for cut.at in (*range(-40, -1), -300, 0):
+            with pytest.raises(SchedulerUnavailable):
+                CommandScheduler(GridEngineDialect(), cut).poll(ids)
+
+
+class _Stranger(AsUser):
+    def run(self, argv: Sequence[str], *, stdin: str = "", timeout: float) -> Completed:
+        other = os.environ.get("PYWPS_HPC_TEST_OTHER_USER", "wps-other")
+        return LocalChannel.run(
+            self, ["runuser", "-u", other, "--", *argv], stdin=stdin, timeout=timeout
+        )
+
+
+class _Banner(AsUser):
+    def run(self, argv: Sequence[str], *, stdin: str = "", timeout: float) -> Completed:
+        code, out, err = super().run(argv, stdin=stdin, timeout=timeout)
+        return Completed(code, f"*** Welcome ***\n12\n\n{out}", f"Have | fun\n{err}")
+
+
+class _Cut(AsUser):
+    at = -1
+
+    def run(self, argv: Sequence[str], *, stdin: str = "", timeout: float) -> Completed:
+        code, out, err = super().run(argv, stdin=stdin, timeout=timeout)
+        return Completed(code, out[: self.at], err)
+
+
+class TestGridEngineDoesNotAnswer:
+    """No daemon of the cluster is touched: the commands are pointed at another port."""
+
+    @pytest.fixture(params=["down", "hung"])
+    def silent(self, request: pytest.FixtureRequest) -> Iterator[CommandScheduler]:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+            if request.param == "hung":
+                listener.listen(64)
+                threading.Thread(target=_accept, args=(listener,), daemon=True).start()
+            channel = AsUser(SGE_QMASTER_PORT=str(port))
+            yield CommandScheduler(GridEngineDialect(), channel, timeout=3)
+
+    def test_no_question_is_answered_and_nothing_changes(
+        self, scheduler: Scheduler, silent: CommandScheduler, logs: Path
+    ) -> None:
+        contract = TestGridEngine()
+        job = contract.submit(scheduler, logs, "sleep 60")
+        contract.until(scheduler, job, Phase.RUNNING)
+        for ask in (silent.poll, silent.cancel, silent.pause, silent.resume):
+            start = time.monotonic()
+            with pytest.raises(SchedulerUnavailable) as trouble:
+                ask([job])
+            assert time.monotonic() - start < 8
+            assert trouble.value.transient
+            assert trouble.value.command
+        with pytest.raises(SchedulerUnavailable):
+            silent.find("tanything")
+        assert scheduler.poll([job])[job].phase is Phase.RUNNING
+
+    def test_submission_is_uncertain_rather_than_refused(
+        self, scheduler: Scheduler, silent: CommandScheduler, logs: Path
+    ) -> None:
+        job = TestGridEngine().job(scheduler, logs, "true")
+        with pytest.raises(SubmissionUncertain):
+            silent.submit([job])
+        assert scheduler.find(job.name) == []
+
+
+def _accept(listener: socket.socket) -> None:
+    """Take every call and never say a word."""
+    calls = []
+    while True:
+        try:
+            calls.append(listener.accept())
+        except OSError:
+            return

@@ -1,0 +1,182 @@
+"""The scheduler contract over a stand-in for TORQUE that really runs the jobs (torque_standin)."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract import UNKNOWN_ID, SchedulerContract
+from pywps_hpc.dispatch.channels import LocalChannel
+from pywps_hpc.dispatch.schedulers.base import (
+    BatchJob,
+    NotPermitted,
+    Outcome,
+    Phase,
+    Resources,
+    Scheduler,
+    SchedulerUnavailable,
+    SubmissionPostponed,
+    SubmissionRefused,
+    SubmissionUncertain,
+)
+from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+from pywps_hpc.dispatch.schedulers.torque import TorqueDialect
+
+STANDIN = Path(__file__).parent / "torque_standin"
+
+
+def configure(state: Path, **changes: Any) -> None:
+    """Change the server's configuration, of which ``torque_standin/server.py`` tells."""
+    file = state / "config"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    (state / "config.new").write_text(json.dumps(known | changes))
+    (state / "config.new").rename(file)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    folder = tmp_path / "torque"
+    folder.mkdir()
+    configure(folder, operators=[getpass.getuser()])
+    return folder
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def scheduler(state: Path) -> Iterator[Scheduler]:
+    path = f"{STANDIN}{os.pathsep}{os.environ['PATH']}"
+    mine = CommandScheduler(
+        TorqueDialect(), LocalChannel({"PATH": path, "TORQUE_STANDIN": str(state)})
+    )
+    yield mine
+    configure(state, down=False, keep_completed=300)
+    left = [f"{job.name}.vm" for job in state.glob("jobs/*")]
+    mine.cancel(left)
+    end = time.monotonic() + 20
+    while any(status.phase is not Phase.FINISHED for status in mine.poll(left).values()):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+class TestTorque(SchedulerContract):
+    impossible = Resources(queue="nowhere")
+
+    def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
+        assert isinstance(scheduler, CommandScheduler)
+        return scheduler.dialect.header(job)
+
+    def submit_waiting(self, scheduler: Scheduler, logs: Path, seconds: int, body: str) -> str:
+        start = time.strftime("%Y%m%d%H%M.%S", time.localtime(time.time() + seconds))
+        return self.submit(scheduler, logs, body, extra=(f"-a {start}",))
+
+    # --- TORQUE's own cases
+
+    def test_owner_who_is_no_operator_cannot_suspend_and_is_told_who_can(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        configure(state, operators=[])
+        job = self.submit(scheduler, logs, "sleep 600")
+        self.until(scheduler, job, Phase.RUNNING)
+        with pytest.raises(NotPermitted, match="an operator of the server may"):
+            scheduler.pause([job])
+        assert scheduler.poll([job])[job].phase is Phase.RUNNING
+
+    def test_job_that_the_server_has_forgotten_is_missing_everywhere(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        job = self.job(scheduler, logs, "true")
+        (number,) = scheduler.submit([job])
+        self.until(scheduler, number, Phase.FINISHED)
+        configure(state, keep_completed=0)
+        assert scheduler.poll([number]) == {}
+        assert scheduler.history([number]) == {}
+        assert scheduler.find(job.name) == []
+        scheduler.cancel([number, UNKNOWN_ID])
+
+    def test_job_waits_for_free_processors_and_says_so(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        first = self.submit(scheduler, logs, "sleep 600", cpus=6)
+        self.until(scheduler, first, Phase.RUNNING)
+        second = self.submit(scheduler, logs, "true", cpus=6)
+        status = self.until(scheduler, second, lambda status: "(" in status.detail)
+        assert status.phase is Phase.QUEUED
+        assert "Not enough of the right type of nodes" in status.detail
+        scheduler.cancel([first])
+        assert self.until(scheduler, second, Phase.FINISHED).exit_code == 0
+
+    def test_job_that_no_node_can_hold_is_refused(self, scheduler: Scheduler, logs: Path) -> None:
+        with pytest.raises(SubmissionRefused, match="cannot locate feasible nodes"):
+            scheduler.submit([self.job(scheduler, logs, "true", cpus=64)])
+
+    def test_limit_on_the_number_of_jobs_postpones(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        configure(state, max_user_queuable=1)
+        jobs = [self.job(scheduler, logs, "sleep 600") for _ in range(2)]
+        with pytest.raises(SubmissionPostponed) as refusal:
+            scheduler.submit(jobs)
+        assert len(refusal.value.accepted) == 1
+        assert scheduler.find(jobs[1].name) == []
+
+    def test_log_is_copied_at_the_end_where_mom_does_not_write_it_live(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        configure(state, spool_as_final_name=False)
+        job = self.job(scheduler, logs, "echo started; sleep 2; exit 3")
+        (number,) = scheduler.submit([job])
+        self.until(scheduler, number, Phase.RUNNING)
+        assert not Path(job.log).exists()
+        assert self.until(scheduler, number, Phase.FINISHED).exit_code == 3
+        assert Path(job.log).read_text() == "started\n"
+
+    def test_mom_tells_the_reason_in_the_log(self, scheduler: Scheduler, logs: Path) -> None:
+        job = self.job(scheduler, logs, "sleep 600", walltime=1)
+        (number,) = scheduler.submit([job])
+        self.until(scheduler, number, Phase.FINISHED)
+        assert scheduler.explain(Path(job.log).read_text()) is Outcome.TIME_LIMIT
+
+
+class TestTorqueDoesNotAnswer:
+    def test_no_question_is_answered_and_nothing_changes(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        contract = TestTorque()
+        job = contract.submit(scheduler, logs, "sleep 600")
+        contract.until(scheduler, job, Phase.RUNNING)
+        configure(state, down=True)
+        for ask in (scheduler.poll, scheduler.history, scheduler.cancel, scheduler.pause):
+            with pytest.raises(SchedulerUnavailable) as trouble:
+                ask([job])
+            assert trouble.value.transient
+            assert trouble.value.returncode == 111
+        with pytest.raises(SchedulerUnavailable):
+            scheduler.find("tanything")
+        configure(state, down=False)
+        assert scheduler.poll([job])[job].phase is Phase.RUNNING
+
+    def test_submission_is_uncertain_rather_than_refused(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        job = TestTorque().job(scheduler, logs, "true")
+        configure(state, down=True)
+        with pytest.raises(SubmissionUncertain):
+            scheduler.submit([job])
+        configure(state, down=False)
+        assert scheduler.find(job.name) == []
+
+    def test_commands_that_are_not_installed_postpone(self, logs: Path) -> None:
+        lost = CommandScheduler(TorqueDialect(), LocalChannel({"PATH": "/nonexistent"}))
+        with pytest.raises(SubmissionPostponed, match="command not found: qsub"):
+            lost.submit([TestTorque().job(lost, logs, "true")])

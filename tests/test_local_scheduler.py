@@ -1,0 +1,358 @@
+"""The embedded scheduler loses nothing, doubles nothing and lets nothing escape."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pywps_hpc.dispatch.schedulers import local_job
+from pywps_hpc.dispatch.schedulers.base import (
+    BatchJob,
+    JobStatus,
+    Outcome,
+    Phase,
+    Resources,
+    SubmissionRefused,
+    SubmissionUncertain,
+)
+from pywps_hpc.dispatch.schedulers.local import LocalScheduler
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "state"
+    scheduler = LocalScheduler(tmp_path / "state", grace=0.2)
+    scheduler.cancel([folder.name for folder in (tmp_path / "state/queue").iterdir()])
+
+
+@pytest.fixture
+def scheduler(state: Path) -> LocalScheduler:
+    return LocalScheduler(state, cpus=4, grace=1)
+
+
+def job(folder: Path, body: str, name: str = "t1", **resources: Any) -> BatchJob:
+    need = Resources(**{"memory": 200, **resources})
+    return BatchJob(name, f"#!/bin/bash\n{body}\n", str(folder / "log"), resources=need)
+
+
+def wait(condition: Callable[[], Any], patience: float = 15) -> Any:
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError("waited in vain")
+
+
+def finished(scheduler: LocalScheduler, number: str) -> JobStatus:
+    def ended() -> JobStatus | None:
+        status = scheduler.poll([number])[number]
+        return status if status.phase is Phase.FINISHED else None
+
+    status: JobStatus = wait(ended)
+    return status
+
+
+def phases(scheduler: LocalScheduler, ids: list[str]) -> list[Phase]:
+    answer = scheduler.poll(ids)
+    return [answer[number].phase for number in ids]
+
+
+def supervisor(state: Path, number: str) -> int:
+    return int((state / "queue" / number / "started").read_text())
+
+
+def processes(text: str) -> list[int]:
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        if process.info["status"] != psutil.STATUS_ZOMBIE and text in (
+            process.info["cmdline"] or []
+        ):
+            found.append(process.pid)
+    return found
+
+
+# --- the queue
+
+
+def test_jobs_beyond_the_processors_wait_in_order_and_nobody_overtakes(
+    scheduler: LocalScheduler, tmp_path: Path
+) -> None:
+    first = job(tmp_path, "sleep 1", cpus=3)
+    large = job(tmp_path, "sleep 1", cpus=4)
+    small = job(tmp_path, "true", cpus=1)
+    ids = scheduler.submit([first, large, small])
+    assert phases(scheduler, ids) == [Phase.RUNNING, Phase.QUEUED, Phase.QUEUED]
+    finished(scheduler, ids[0])
+    assert phases(scheduler, ids[1:]) == [Phase.RUNNING, Phase.QUEUED]
+    finished(scheduler, ids[2])
+
+
+def test_held_job_lets_others_pass(scheduler: LocalScheduler, tmp_path: Path) -> None:
+    blocker, held, other = scheduler.submit(
+        [job(tmp_path, "sleep 1", cpus=4), job(tmp_path, "true"), job(tmp_path, "true")]
+    )
+    scheduler.pause([held])
+    finished(scheduler, blocker)
+    finished(scheduler, other)
+    assert phases(scheduler, [held]) == [Phase.HELD]
+
+
+def test_graphics_processors_are_counted_too(state: Path, tmp_path: Path) -> None:
+    scheduler = LocalScheduler(state, cpus=4, gpus=1)
+    ids = scheduler.submit([job(tmp_path, "sleep 60", gpus=1), job(tmp_path, "true", gpus=1)])
+    assert phases(scheduler, ids) == [Phase.RUNNING, Phase.QUEUED]
+    with pytest.raises(SubmissionRefused, match="2 graphics processors, this host has 1"):
+        scheduler.submit([job(tmp_path, "true", gpus=2)])
+
+
+def test_callers_at_the_same_time_get_different_ids_and_share_the_processors(
+    state: Path, tmp_path: Path
+) -> None:
+    ids: list[str] = []
+
+    def submit() -> None:
+        mine = LocalScheduler(state, cpus=2)
+        for _ in range(5):
+            ids.extend(mine.submit([job(tmp_path, "sleep 60")]))
+
+    threads = [threading.Thread(target=submit) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(ids)) == 20
+    assert phases(LocalScheduler(state, cpus=2), ids).count(Phase.RUNNING) == 2
+
+
+# --- nothing is lost, nothing runs twice
+
+
+def test_new_instance_finds_everything_after_a_kill(state: Path, tmp_path: Path) -> None:
+    code = f"""
+import os, signal
+from pathlib import Path
+from pywps_hpc.dispatch.schedulers.base import BatchJob, Resources
+from pywps_hpc.dispatch.schedulers.local import LocalScheduler
+scheduler = LocalScheduler(Path({str(state)!r}), cpus=2)
+def job(name, body):
+    return BatchJob(name, body, {str(tmp_path / "log")!r}, resources=Resources(cpus=2))
+scheduler.submit([job("ran", "exit 3"), job("runs", "sleep 2; exit 4"), job("waits", "exit 5")])
+while scheduler.poll(["1"])["1"].exit_code != 3: pass
+scheduler.submit([job("held", "true")])
+scheduler.pause(["4"])
+os.kill(0, signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", code], start_new_session=True)
+    assert killed.returncode == -signal.SIGKILL
+    scheduler = LocalScheduler(state, cpus=2)
+    assert [scheduler.find(name) for name in ("ran", "runs", "waits", "held")] == [
+        ["1"],
+        ["2"],
+        ["3"],
+        ["4"],
+    ]
+    assert phases(scheduler, ["1", "2", "3", "4"]) == [
+        Phase.FINISHED,
+        Phase.RUNNING,
+        Phase.QUEUED,
+        Phase.HELD,
+    ]
+    assert finished(scheduler, "3").exit_code == 5
+    assert scheduler.history(["1", "2"])["2"].exit_code == 4
+
+
+def test_job_recorded_but_not_started_is_started_by_the_next_caller(
+    scheduler: LocalScheduler, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local_job.LocalJob, "start", crash)
+        with pytest.raises(KeyboardInterrupt):
+            scheduler.submit([job(tmp_path, "echo ran")])
+    again = LocalScheduler(state, cpus=4)
+    assert again.find("t1") == ["1"]
+    assert finished(again, "1").exit_code == 0
+    assert (tmp_path / "log").read_text() == "ran\n"
+
+
+def test_disk_that_fails_after_the_job_was_written_down_leaves_a_doubt(
+    scheduler: LocalScheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local_job.LocalJob, "start", fail)
+        with pytest.raises(SubmissionUncertain, match="no space left"):
+            scheduler.submit([job(tmp_path, "true")])
+    assert scheduler.find("t1") == ["1"]
+    assert finished(scheduler, "1").exit_code == 0
+
+
+def test_submission_that_was_cut_off_is_no_job(
+    scheduler: LocalScheduler, state: Path, tmp_path: Path
+) -> None:
+    (state / ".new-1").mkdir()
+    (state / ".new-1/job.json").write_text('{"name": "t')
+    assert scheduler.find("t1") == []
+    (number,) = scheduler.submit([job(tmp_path, "true")])
+    assert finished(scheduler, number).exit_code == 0
+
+
+def test_two_supervisors_for_one_job_run_it_once(
+    scheduler: LocalScheduler, state: Path, tmp_path: Path
+) -> None:
+    _, number = scheduler.submit(
+        [job(tmp_path, "sleep 60", cpus=4), job(tmp_path, "echo ran; sleep 1", cpus=4)]
+    )
+    waiting = local_job.LocalJob(state / "queue" / number)
+    runners = [waiting.start() for _ in range(4)]
+    for runner in runners:
+        assert runner is not None
+        runner.wait(20)
+    assert finished(scheduler, number).exit_code == 0
+    late = local_job.LocalJob(state / "ended" / number)
+    runner = late.start()
+    assert runner is not None
+    runner.wait(20)
+    time.sleep(0.5)
+    assert (tmp_path / "log").read_text() == "ran\n"
+
+
+def test_process_id_given_to_somebody_else_is_not_mistaken_for_the_job(
+    scheduler: LocalScheduler, state: Path, tmp_path: Path
+) -> None:
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        (number,) = scheduler.submit([job(tmp_path, "sleep 60")])
+        dead = supervisor(state, number)
+        os.kill(dead, signal.SIGKILL)
+        wait(lambda: not psutil.pid_exists(dead))
+        (state / "queue" / number / "started").write_text(str(stranger.pid))
+        scheduler.cancel([number])
+        scheduler.pause([number])
+        assert finished(scheduler, number).outcome is Outcome.UNKNOWN
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_supervisor_that_cannot_start_fails_the_job_in_words(
+    scheduler: LocalScheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_job.local_runner, "__file__", str(tmp_path / "missing.py"))
+    (number,) = scheduler.submit([job(tmp_path, "true")])
+    status = finished(scheduler, number)
+    assert status.outcome is Outcome.COULD_NOT_START
+    assert "missing.py" in status.detail
+
+
+def test_numbers_are_never_given_again(state: Path, tmp_path: Path) -> None:
+    scheduler = LocalScheduler(state, remember=0)
+    (number,) = scheduler.submit([job(tmp_path, "true")])
+    wait(lambda: not scheduler.poll([number]))
+    assert scheduler.find("t1") == []
+    assert scheduler.submit([job(tmp_path, "true")]) == [str(int(number) + 1)]
+
+
+# --- nothing escapes
+
+
+def test_what_a_script_leaves_behind_ends_with_it(
+    scheduler: LocalScheduler, tmp_path: Path
+) -> None:
+    (number,) = scheduler.submit([job(tmp_path, "env -i setsid sleep 4001 & sleep 0.3")])
+    finished(scheduler, number)
+    assert processes("4001") == []
+
+
+def test_cancel_reaches_processes_that_hide(scheduler: LocalScheduler, tmp_path: Path) -> None:
+    body = """
+(env -i setsid bash -c 'trap "" TERM; sleep 4002; sleep 4002' &) &
+trap '' TERM
+sleep 4002
+sleep 4002"""
+    (number,) = scheduler.submit([job(tmp_path, body)])
+    wait(lambda: len(processes("4002")) == 2)
+    scheduler.cancel([number])
+    assert finished(scheduler, number).outcome is Outcome.CANCELLED
+    assert processes("4002") == []
+
+
+def test_job_whose_supervisor_was_killed_does_not_run_on(
+    scheduler: LocalScheduler, state: Path, tmp_path: Path
+) -> None:
+    (number,) = scheduler.submit([job(tmp_path, "sleep 4003 & sleep 4003")])
+    wait(lambda: len(processes("4003")) == 2)
+    os.kill(supervisor(state, number), signal.SIGKILL)
+    status = finished(scheduler, number)
+    assert (status.outcome, status.exit_code) == (Outcome.UNKNOWN, None)
+    assert "supervisor was killed" in status.detail
+    assert processes("4003") == []
+
+
+def test_script_cannot_kill_its_supervisor_by_accident(
+    scheduler: LocalScheduler, tmp_path: Path
+) -> None:
+    (number,) = scheduler.submit([job(tmp_path, "kill -KILL 0")])
+    status = finished(scheduler, number)
+    assert (status.outcome, status.signal) == (Outcome.SIGNALLED, 9)
+
+
+def test_supervisor_ignores_signals_meant_for_others(
+    scheduler: LocalScheduler, state: Path, tmp_path: Path
+) -> None:
+    (number,) = scheduler.submit([job(tmp_path, "sleep 1; exit 3")])
+    for name in ("TERM", "USR1"):
+        os.kill(supervisor(state, number), getattr(signal, f"SIG{name}"))
+    assert finished(scheduler, number).exit_code == 3
+
+
+# --- limits
+
+
+def test_clock_stands_still_while_a_job_is_suspended(
+    scheduler: LocalScheduler, tmp_path: Path
+) -> None:
+    (number,) = scheduler.submit([job(tmp_path, "sleep 1; exit 3", walltime=3)])
+    scheduler.pause([number])
+    time.sleep(4)
+    assert phases(scheduler, [number]) == [Phase.SUSPENDED]
+    scheduler.resume([number])
+    assert finished(scheduler, number).exit_code == 3
+
+
+def test_time_limit_holds_without_anybody_asking(scheduler: LocalScheduler, tmp_path: Path) -> None:
+    body = "trap 'echo warned; exit 0' TERM; sleep 4004 & wait"
+    (number,) = scheduler.submit([job(tmp_path, body, walltime=1)])
+    wait(lambda: not processes("4004"))
+    status = finished(scheduler, number)
+    assert (status.outcome, status.exit_code) == (Outcome.TIME_LIMIT, None)
+    assert status.detail == "time limit of 1 s reached"
+    assert (tmp_path / "log").read_text() == "warned\n"
+
+
+def test_memory_of_all_processes_counts_together(scheduler: LocalScheduler, tmp_path: Path) -> None:
+    hog = "python3 -c 'import time; x = bytearray(60 * 2**20); time.sleep(60)'"
+    (number,) = scheduler.submit([job(tmp_path, f"{hog} & {hog} & {hog} & wait", memory=150)])
+    status = finished(scheduler, number)
+    assert status.outcome is Outcome.MEMORY_LIMIT
+    assert status.detail.endswith("limit 150 MiB")
+
+
+def test_environment_of_the_administrator_reaches_the_job(state: Path, tmp_path: Path) -> None:
+    scheduler = LocalScheduler(state, environment={"SCRATCH": "/a b"})
+    (number,) = scheduler.submit([job(tmp_path, 'echo "$SCRATCH"')])
+    finished(scheduler, number)
+    assert (tmp_path / "log").read_text() == "/a b\n"

@@ -1,0 +1,389 @@
+"""The decision table, whole: every pair of what the batch system says and what the job left."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from joblauncher.run import NOT_MINE
+from pywps_hpc.dispatch import words
+from pywps_hpc.dispatch.reconcile import (
+    CUTS,
+    SETTLE,
+    STATES,
+    TABLE,
+    Action,
+    Do,
+    Evidence,
+    Left,
+    Seen,
+    decide,
+    decide_submission,
+    needs_evidence,
+    needs_log,
+)
+from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
+from pywps_hpc.jobs import TERMINAL, TRANSITIONS, Job, State, Wish
+
+NOW, GRACE = 1_000_000.0, 60.0
+RESOURCES = Resources(memory=2048, walltime=600)
+OWN = "the words of the job's document"
+LIVING = [JobStatus(phase) for phase in Phase if phase is not Phase.FINISHED]
+
+
+def job(state: State = State.RUNNING, *, missing: float | None = None, **changes: object) -> Job:
+    """A job, ``missing`` seconds after its end could first not be judged."""
+    since = 0.0 if missing is None else NOW - missing
+    facts = {"native_id": "7", "missing_since": since} | changes
+    return Job("id", "w1", "hello", "d", state=state, **facts)  # type: ignore[arg-type]
+
+
+def over(outcome: Outcome, **facts: object) -> JobStatus:
+    return JobStatus(Phase.FINISHED, outcome, **facts)  # type: ignore[arg-type]
+
+
+def left(what: Left, **facts: object) -> Evidence:
+    given = {"closed": what is not Left.OPEN, "words": OWN if what is not Left.OPEN else ""}
+    return Evidence(what, **(given | facts))  # type: ignore[arg-type]
+
+
+def judge(row: Job, status: JobStatus | None, evidence: Evidence, **more: object) -> Action:
+    facts = {"resources": RESOURCES, "now": NOW, "grace": GRACE} | more
+    return decide(row, status, evidence, **facts)  # type: ignore[arg-type]
+
+
+CLEAN = over(Outcome.EXITED, exit_code=0)
+ENDED = [
+    over(Outcome.EXITED, exit_code=1),
+    over(Outcome.EXITED),
+    over(Outcome.SIGNALLED, signal=9),
+    over(Outcome.COULD_NOT_START),
+    over(Outcome.UNKNOWN),
+]
+CUT = [over(outcome) for outcome in CUTS]
+TWICE = over(Outcome.EXITED, exit_code=NOT_MINE)
+#: Every status there is, by what it means.
+STATUSES: list[tuple[Seen, JobStatus | None, bool]] = [
+    *((Seen.ALIVE, status, True) for status in LIVING),
+    (Seen.CLEAN, CLEAN, True),
+    *((Seen.ENDED, status, True) for status in ENDED),
+    *((Seen.CUT, status, True) for status in CUT),
+    (Seen.TWICE, TWICE, True),
+    (Seen.GONE, None, True),
+    (Seen.UNASKED, None, False),
+]
+FAIL_OWN = Action(Do.END, State.FAILED, OWN)
+WAIT, KEEP = Action(Do.WAIT), Action(Do.KEEP)
+SUCCEED = Action(Do.END, State.SUCCEEDED)
+
+
+def explain(reason: str, do: Do = Do.END) -> Action:
+    return Action(do, State.FAILED, reason, rewrite=True)
+
+
+def test_the_table_has_an_answer_to_everything() -> None:
+    assert set(TABLE) == set(Seen)
+    assert all(set(row) == set(Left) for row in TABLE.values())
+    assert {status.outcome for _, status, _ in STATUSES if status} == {None, *Outcome}
+
+
+@pytest.mark.parametrize(("seen", "status", "asked"), STATUSES)
+def test_a_closed_success_is_a_success_whatever_the_batch_system_says(
+    seen: Seen, status: JobStatus | None, asked: bool
+) -> None:
+    assert judge(job(), status, left(Left.SUCCESS), asked=asked) == SUCCEED
+
+
+@pytest.mark.parametrize(("seen", "status", "asked"), STATUSES)
+def test_a_failure_of_the_process_keeps_its_words_whatever_the_batch_system_says(
+    seen: Seen, status: JobStatus | None, asked: bool
+) -> None:
+    assert judge(job(), status, left(Left.FAILURE), asked=asked) == FAIL_OWN
+
+
+@pytest.mark.parametrize("what", [Left.SUCCESS, Left.FAILURE, Left.CUT_SHORT])
+@pytest.mark.parametrize("status", LIVING)
+def test_while_the_launcher_is_at_work_its_document_decides_nothing(
+    status: JobStatus, what: Left
+) -> None:
+    action = judge(job(State.ACCEPTED), status, left(what, closed=False))
+    assert action == Action(Do.MOVE, STATES[status.phase])
+
+
+@pytest.mark.parametrize("status", LIVING)
+def test_the_reason_why_a_job_was_cut_short_is_awaited(status: JobStatus) -> None:
+    assert judge(job(STATES[status.phase]), status, left(Left.CUT_SHORT)) == KEEP
+
+
+@pytest.mark.parametrize("status", CUT)
+def test_the_batch_system_s_reason_replaces_the_launcher_s(status: JobStatus) -> None:
+    action = judge(job(), status, left(Left.CUT_SHORT))
+    assert action == explain(words.why(status, RESOURCES))
+
+
+@pytest.mark.parametrize("status", [CLEAN, *ENDED, TWICE])
+def test_where_the_batch_system_knows_no_more_the_launcher_s_words_stay(status: JobStatus) -> None:
+    assert judge(job(), status, left(Left.CUT_SHORT)) == FAIL_OWN
+
+
+@pytest.mark.parametrize("status", [*ENDED, *CUT])
+def test_a_job_that_left_nothing_is_explained_once_the_file_system_has_settled(
+    status: JobStatus,
+) -> None:
+    assert judge(job(), status, Evidence()) == WAIT
+    assert judge(job(missing=SETTLE - 0.1), status, Evidence()) == WAIT
+    assert judge(job(missing=SETTLE), status, Evidence()) == explain(words.why(status, RESOURCES))
+
+
+def test_settling_takes_no_longer_than_the_grace() -> None:
+    assert judge(job(missing=1.0), CUT[0], Evidence(), grace=1.0).do is Do.END
+
+
+def test_exit_code_0_without_a_result_fails_after_the_grace() -> None:
+    assert judge(job(), CLEAN, Evidence()) == WAIT
+    assert judge(job(missing=GRACE - 0.1), CLEAN, Evidence()) == WAIT
+    assert judge(job(missing=GRACE), CLEAN, Evidence()) == explain(words.NO_RESULT)
+
+
+def test_an_absent_job_fails_after_the_grace() -> None:
+    assert judge(job(), None, Evidence()) == WAIT
+    assert judge(job(missing=GRACE - 0.1), None, Evidence()) == WAIT
+    assert judge(job(missing=GRACE), None, Evidence()) == explain(words.LOST)
+
+
+def test_an_absent_job_that_was_cut_short_keeps_its_words_if_nobody_tells_better() -> None:
+    evidence = left(Left.CUT_SHORT)
+    assert judge(job(), None, evidence) == WAIT
+    assert judge(job(missing=GRACE), None, evidence) == FAIL_OWN
+
+
+@pytest.mark.parametrize("what", [Left.OPEN, Left.CUT_SHORT])
+@pytest.mark.parametrize("missing", [None, 0.0, 10 * GRACE])
+def test_as_long_as_accounting_cannot_be_asked_nothing_changes(
+    what: Left, missing: float | None
+) -> None:
+    assert judge(job(missing=missing), None, left(what), asked=False) == KEEP
+
+
+def test_a_refused_start_is_looked_up_under_another_id() -> None:
+    assert judge(job(), TWICE, Evidence()) == explain(words.TWICE, Do.LOOK_UP)
+
+
+# Following a living job
+
+
+@pytest.mark.parametrize("status", LIVING)
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.PAUSED])
+def test_a_living_job_stands_where_the_batch_system_says(state: State, status: JobStatus) -> None:
+    expected = STATES[status.phase]
+    action = judge(job(state), status, Evidence())
+    assert action == (KEEP if expected is state else Action(Do.MOVE, expected))
+
+
+def test_a_job_that_is_back_is_no_longer_missing() -> None:
+    assert judge(job(missing=3), JobStatus(Phase.RUNNING), Evidence()) == Action(Do.NOTE)
+
+
+def test_a_hopeless_job_is_explained_to_its_user_once() -> None:
+    status = JobStatus(Phase.QUEUED, detail="BadConstraints", hopeless=True)
+    reason = words.cannot_start("BadConstraints")
+    assert judge(job(State.QUEUED), status, Evidence()) == Action(Do.NOTE, words=reason)
+    assert judge(job(State.QUEUED, message=reason), status, Evidence()) == KEEP
+    usual = JobStatus(Phase.QUEUED)
+    assert judge(job(State.QUEUED, message=reason), usual, Evidence()) == Action(Do.NOTE)
+
+
+def test_words_about_a_refused_wish_stay_while_the_job_goes_on() -> None:
+    row = job(message="cannot pause: not permitted")
+    assert judge(row, JobStatus(Phase.RUNNING), Evidence()) == KEEP
+
+
+# Dismissal
+
+
+@pytest.mark.parametrize("what", [Left.OPEN, Left.CUT_SHORT])
+@pytest.mark.parametrize("status", [CLEAN, *ENDED, *CUT, TWICE])
+def test_a_dismissed_job_that_is_over_was_dismissed(status: JobStatus, what: Left) -> None:
+    action = judge(job(wish=Wish.DISMISS), status, left(what))
+    assert action == Action(Do.END, State.DISMISSED, words.DISMISSED, rewrite=True)
+
+
+@pytest.mark.parametrize("what", [Left.OPEN, Left.CUT_SHORT])
+@pytest.mark.parametrize("status", LIVING)
+def test_a_dismissed_job_that_lives_is_not_over(status: JobStatus, what: Left) -> None:
+    assert judge(job(wish=Wish.DISMISS), status, left(what)).do in (Do.KEEP, Do.MOVE)
+
+
+def test_a_dismissed_job_that_vanished_was_dismissed_if_it_was_cancelled() -> None:
+    row = job(wish=Wish.DISMISS)
+    assert judge(row, None, Evidence(), cancelled=True).state is State.DISMISSED
+    assert judge(row, None, Evidence(), cancelled=False) == WAIT
+    assert judge(row, None, Evidence(), cancelled=True, asked=False) == KEEP
+
+
+# The warning before the time limit
+
+
+@pytest.mark.parametrize("status", [*ENDED, CLEAN, TWICE])
+def test_a_stop_close_to_the_time_limit_is_the_time_limit(status: JobStatus) -> None:
+    evidence = left(Left.CUT_SHORT, stopped=True, elapsed=545.0)
+    assert judge(job(), status, evidence).words == "killed: time limit 00:10:00 reached"
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"stopped": True, "elapsed": 100.0},  # long before
+        {"stopped": False, "elapsed": 599.0},  # crashed by itself
+        {"stopped": True, "elapsed": None},
+    ],
+)
+def test_other_ends_are_not_taken_for_the_time_limit(facts: dict[str, object]) -> None:
+    evidence = left(Left.CUT_SHORT, **facts)
+    assert judge(job(), over(Outcome.EXITED, exit_code=1), evidence) == FAIL_OWN
+
+
+def test_a_cancellation_close_to_the_time_limit_is_a_cancellation() -> None:
+    evidence = left(Left.CUT_SHORT, stopped=True, elapsed=545.0)
+    assert "administrator" in judge(job(), over(Outcome.CANCELLED), evidence).words
+
+
+# What holds for every input
+
+
+@given(
+    st.sampled_from(STATUSES),
+    st.sampled_from(Left),
+    st.booleans(),
+    st.sampled_from([State.QUEUED, State.RUNNING, State.PAUSED]),
+    st.sampled_from(Wish),
+    st.one_of(st.none(), st.floats(0, 1000)),
+    st.booleans(),
+)
+def test_every_decision_can_be_carried_out(
+    answer: tuple[Seen, JobStatus | None, bool],
+    what: Left,
+    closed: bool,
+    state: State,
+    wish: Wish,
+    missing: float | None,
+    cancelled: bool,
+) -> None:
+    seen, status, asked = answer
+    row = job(state, wish=wish, missing=missing)
+    action = judge(row, status, left(what, closed=closed), asked=asked, cancelled=cancelled)
+    if action.do is Do.MOVE:
+        assert action.state in TRANSITIONS[state] - TERMINAL
+    if action.do in (Do.END, Do.LOOK_UP):
+        assert action.state in TERMINAL
+        assert action.words or action.state is State.SUCCEEDED
+    if action.rewrite:
+        assert seen is not Seen.ALIVE, "the launcher may still write"
+        assert seen is not Seen.UNASKED
+        assert what is not Left.SUCCESS
+
+
+# Submissions in doubt
+
+
+def test_a_job_that_the_batch_system_has_is_adopted() -> None:
+    row = job(State.SUBMITTING, missing=10 * GRACE)
+    action = decide_submission(row, ["12", "13"], now=NOW, patience=GRACE)
+    assert action == Action(Do.ADOPT, State.QUEUED, native_id="12")
+
+
+def test_a_job_that_the_batch_system_does_not_have_is_retried_after_the_patience() -> None:
+    def after(missing: float | None) -> Do:
+        row = job(State.SUBMITTING, missing=missing)
+        return decide_submission(row, [], now=NOW, patience=GRACE).do
+
+    assert [after(None), after(GRACE - 0.1), after(GRACE)] == [Do.WAIT, Do.WAIT, Do.RETRY]
+
+
+# What has to be read
+
+
+@pytest.mark.parametrize(
+    ("status", "changed", "expected"),
+    [
+        (JobStatus(Phase.RUNNING), False, False),
+        (JobStatus(Phase.RUNNING), True, True),
+        (CLEAN, False, True),
+        (None, False, True),
+    ],
+)
+def test_a_folder_is_opened_only_if_something_happened(
+    status: JobStatus | None, changed: bool, expected: bool
+) -> None:
+    assert needs_evidence(status, changed=changed) is expected
+
+
+def test_the_log_is_read_only_where_it_could_tell_more() -> None:
+    found = {
+        (seen, what)
+        for (seen, status, _), what in itertools.product(STATUSES, Left)
+        if needs_log(status, left(what))
+    }
+    ends = (Seen.ENDED, Seen.TWICE)
+    assert found == set(itertools.product(ends, (Left.OPEN, Left.CUT_SHORT)))
+
+
+# The words
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (over(Outcome.TIME_LIMIT), "killed: time limit 00:10:00 reached"),
+        (over(Outcome.MEMORY_LIMIT), "killed: used more than the 2 GB asked for"),
+        (over(Outcome.NODE_FAILURE, detail="NODE_FAIL"), "the compute node failed (NODE_FAIL)"),
+        (
+            over(Outcome.PREEMPTED, detail="PREEMPTED"),
+            "stopped: the cluster needed its resources for other jobs (PREEMPTED)",
+        ),
+        (
+            over(Outcome.CANCELLED, detail="CANCELLED by 0"),
+            "cancelled by an administrator of the cluster (CANCELLED by 0)",
+        ),
+        (over(Outcome.COULD_NOT_START, detail="Eqw"), "could not start (Eqw)"),
+        (over(Outcome.SIGNALLED, signal=11), "killed by signal 11 (SIGSEGV: segmentation fault)"),
+        (
+            over(Outcome.EXITED, exit_code=3),
+            "the job ended with exit code 3 without leaving a result",
+        ),
+        (over(Outcome.EXITED, exit_code=137), "killed by signal 9 (SIGKILL: killed)"),
+        (CLEAN, "the job ended without leaving a result"),
+        (over(Outcome.UNKNOWN), "ended for a reason that the batch system does not tell"),
+        (over(Outcome.SIGNALLED), "ended for a reason that the batch system does not tell"),
+    ],
+)
+def test_each_way_to_die_has_its_sentence(status: JobStatus, sentence: str) -> None:
+    assert words.why(status, RESOURCES) == sentence
+
+
+@pytest.mark.parametrize("code", [72, 126, 127, 255])
+def test_a_job_that_never_reached_its_launcher_says_so(code: int) -> None:
+    assert words.exit_code(code).startswith("could not start: ")
+
+
+def test_the_memory_that_was_used_is_told_where_it_is_known() -> None:
+    sentence = words.why(over(Outcome.MEMORY_LIMIT), Resources(memory=512), 700.0)
+    assert sentence == "killed: used more than the 512 MB asked for (it used 700 MB)"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(59, "00:00:59"), (3600, "01:00:00"), (90061, "1-01:01:01")]
+)
+def test_times_read_as_in_the_settings(seconds: int, text: str) -> None:
+    assert words.clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("mebibytes", "text"),
+    [(1.6, "2 MB"), (512, "512 MB"), (1000, "1000 MB"), (1536, "1.5 GB"), (1026048, "1002 GB")],
+)
+def test_amounts_read_as_in_the_settings(mebibytes: float, text: str) -> None:
+    assert words.amount(mebibytes) == text

@@ -1,0 +1,361 @@
+"""The batch script: readable, whole, and the same whatever a client sent."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jinja2 import UndefinedError
+
+from joblauncher.jobdir import JobDir
+from pywps_hpc import resources
+from pywps_hpc.dispatch.schedulers.base import BatchJob
+from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
+from pywps_hpc.dispatch.script import Scripts, environment, quote
+from pywps_hpc.jobs import Job, State, Wish
+from pywps_hpc.settings import (
+    Container,
+    ProcessSettings,
+    Resources,
+    Settings,
+    SettingsError,
+    Ssh,
+)
+
+ID = "11111111-2222-4333-8444-555555555555"
+JOB = Job(ID, "w11111111222243", "hello", "ab" * 32)
+APPTAINER = ProcessSettings(
+    Resources(memory=1024, walltime=600, queue="batch"),
+    Container(
+        image=Path("/images/service.sif"),
+        python_path=(Path("/shared/our service"),),
+        environment={"PLACES": "0,1 $(id)"},
+    ),
+)
+BARE = ProcessSettings(
+    Resources(cpus=2, gpus=1), Container(runtime="none", python=Path("/opt/v/bin/python"))
+)
+
+
+def settings(process: ProcessSettings = APPTAINER, **more: object) -> Settings:
+    facts = {"spool": Path("/shared/spool"), "defaults": process} | more
+    return Settings(**facts)  # type: ignore[arg-type]
+
+
+def scripts(own: Settings, system: str = "slurm") -> Scripts:
+    return (
+        Scripts(own, "slurm", SlurmDialect().header) if system == "slurm" else Scripts(own, system)
+    )
+
+
+def render(own: Settings, system: str = "slurm", job: Job = JOB) -> BatchJob:
+    return scripts(own, system).batch_job(job, JobDir(own.spool / job.id))
+
+
+SLURM = f"""\
+#!/bin/sh
+#SBATCH --job-name=w11111111222243
+#
+# One job of a PyWPS service, written by pywps-hpc. The batch system runs its own copy; the one in
+# the job's folder is for people.
+
+job_dir=/shared/spool/{ID}
+# Only the dump with this SHA-256 will run.
+digest={"ab" * 32}
+# Counts up when Slurm starts the job again (sbatch(1), SLURM_RESTART_COUNT).
+attempt=${{SLURM_RESTART_COUNT:-0}}
+
+umask 077
+# sbatch was told --export=NONE, which srun would take for itself (srun(1), SLURM_EXPORT_ENV).
+export SLURM_EXPORT_ENV=ALL
+export APPTAINERENV_LANG=C.UTF-8
+export APPTAINERENV_OMP_NUM_THREADS=1
+export APPTAINERENV_PLACES='0,1 $(id)'
+export APPTAINER_NO_EVAL=1
+
+cd /shared/spool/{ID} || exit 72  # the shared file system is missing on this node
+exec apptainer exec \\
+  --containall --cleanenv --no-home --no-privs \\
+  --net --network none \\
+  --bind '/shared/our service:/shared/our service:ro' \\
+  --bind /shared/spool/{ID}:/shared/spool/{ID}:rw \\
+  --bind /shared/spool/{ID}/job.dump:/shared/spool/{ID}/job.dump:ro \\
+  --home /shared/spool/{ID}/tmp \\
+  --pwd /shared/spool/{ID} \\
+  /images/service.sif \\
+  python3 -I -m joblauncher \\
+  --path '/shared/our service' \\
+  --digest "$digest" --attempt "$attempt" "$job_dir"
+"""
+
+LOCAL = f"""\
+#!/bin/sh
+# Runs on the service's own host, under pywps-hpc's embedded scheduler.
+#
+# One job of a PyWPS service, written by pywps-hpc. The batch system runs its own copy; the one in
+# the job's folder is for people.
+
+job_dir=/shared/spool/{ID}
+# Only the dump with this SHA-256 will run.
+digest={"ab" * 32}
+# The batch system starts this job once.
+attempt=0
+
+umask 077
+
+cd /shared/spool/{ID} || exit 72  # the shared file system is missing on this node
+exec env -i \\
+  ${{CUDA_VISIBLE_DEVICES+"CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES"}} \\
+  PATH=/usr/local/bin:/usr/bin:/bin \\
+  HOME=/shared/spool/{ID}/tmp \\
+  LANG=C.UTF-8 \\
+  OMP_NUM_THREADS=2 \\
+  /opt/v/bin/python -I -m joblauncher \\
+  --digest "$digest" --attempt "$attempt" "$job_dir"
+"""
+
+
+def test_a_slurm_script_reads_like_one_that_a_person_wrote() -> None:
+    own = settings()
+    name_only = Scripts(own, "slurm", lambda job: [f"#SBATCH --job-name={job.name}"])
+    assert name_only.batch_job(JOB, JobDir(own.spool / ID)).script == SLURM
+
+
+def test_a_local_script_reads_like_one_that_a_person_wrote() -> None:
+    assert render(settings(BARE), "local").script == LOCAL
+
+
+def test_the_batch_system_learns_what_the_job_needs() -> None:
+    batch = render(settings())
+    assert batch.resources == APPTAINER.resources
+    assert batch.script.splitlines()[1 : 1 + len(SlurmDialect().header(batch))] == list(
+        SlurmDialect().header(batch)
+    )
+    assert "#SBATCH --mem=1024M" in batch.script
+    assert "#SBATCH --partition=batch" in batch.script
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+@pytest.mark.parametrize("system", ["slurm", "local"])
+@pytest.mark.parametrize("process", [APPTAINER, BARE])
+def test_shells_can_read_every_script(
+    tmp_path: Path, shell: str, system: str, process: ProcessSettings
+) -> None:
+    for gpus in (0, 2):
+        needs = dataclasses.replace(process.resources, gpus=gpus)
+        own = settings(dataclasses.replace(process, resources=needs))
+        script = tmp_path / "job.sh"
+        script.write_text(render(own, system).script)
+        subprocess.run([shell, "-n", str(script)], check=True)
+
+
+def test_the_script_runs_the_command_with_every_value_whole(tmp_path: Path) -> None:
+    """Run for real, with a program in place of Apptainer that tells what it was given."""
+    odd = tmp_path / "a place with 'quotes' $HOME; *"
+    spool = odd / "spool"
+    (spool / ID).mkdir(parents=True)
+    tool = tmp_path / "bin" / "apptainer"
+    tool.parent.mkdir()
+    shown = '"$APPTAINERENV_WORDS" "$APPTAINERENV_CUDA_VISIBLE_DEVICES" "$@"'
+    tool.write_text(f"#!/bin/sh\numask\npwd\nprintf '%s\\n' {shown}\n")
+    tool.chmod(0o755)
+    words = "a 'b' \"c\" $(id) `id` \\ ; é 0,1"
+    process = ProcessSettings(
+        Resources(gpus=1),
+        Container(image=odd / "image.sif", environment={"WORDS": words}),
+    )
+    script = tmp_path / "job.sh"
+    script.write_text(render(settings(process, spool=spool), "slurm").script)
+    path = f"{tool.parent}:/usr/bin:/bin"
+    given = {"PATH": path, "SLURM_RESTART_COUNT": "3", "CUDA_VISIBLE_DEVICES": "1,2"}
+    answer = subprocess.run(
+        ["sh", str(script)], env=given, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert answer[:4] == ["0077", str(spool / ID), words, "1,2"]
+    argv = answer[4:]
+    assert argv[0] == "exec"
+    assert str(odd / "image.sif") in argv
+    assert f"{spool / ID}:{spool / ID}:rw" in argv
+    assert argv[-6:] == [
+        "joblauncher", "--digest", "ab" * 32, "--attempt", "3", str(spool / ID),
+    ]  # fmt: skip
+
+
+def test_without_a_container_nothing_of_the_node_s_environment_reaches_the_job(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ID).mkdir()
+    tool = tmp_path / "python"
+    tool.write_text("#!/bin/sh\nenv\n")
+    tool.chmod(0o755)
+    container = Container(runtime="none", python=tool, environment={"WORDS": "two words"})
+    script = tmp_path / "job.sh"
+    script.write_text(
+        render(settings(ProcessSettings(container=container), spool=tmp_path), "slurm").script
+    )
+    given = {"PATH": "/usr/bin:/bin", "SECRET": "x", "CUDA_VISIBLE_DEVICES": "1"}
+    answer = subprocess.run(
+        ["sh", str(script)], env=given, capture_output=True, text=True, check=True
+    ).stdout
+    found = dict(line.split("=", 1) for line in answer.splitlines())
+    assert found.keys() <= {
+        "PATH", "HOME", "LANG", "OMP_NUM_THREADS", "WORDS", "PWD", "SHLVL", "_",
+    }  # fmt: skip
+    assert found["WORDS"] == "two words"
+    assert found["HOME"] == str(tmp_path / ID / "tmp")
+
+
+def test_a_node_without_the_shared_folder_says_so_by_its_exit_code(tmp_path: Path) -> None:
+    script = tmp_path / "job.sh"
+    script.write_text(render(settings(BARE, spool=tmp_path / "missing"), "local").script)
+    assert subprocess.run(["sh", str(script)], stderr=subprocess.DEVNULL).returncode == 72
+
+
+def test_the_node_enters_the_job_s_folder_where_the_node_has_it() -> None:
+    ssh = Ssh(path_map=((Path("/shared"), Path("/lustre")),))
+    batch = render(settings(ssh=ssh))
+    assert f"\ncd /lustre/spool/{ID} ||" in batch.script
+    assert f"\njob_dir=/shared/spool/{ID}\n" in batch.script
+    assert batch.log == f"/lustre/spool/{ID}/job.log"
+    assert batch.path == f"/lustre/spool/{ID}/job.sh"
+
+
+anything = st.text(max_size=50)
+
+
+@given(
+    st.builds(
+        Job,
+        id=st.just(JOB.id),
+        name=st.just(JOB.name),
+        digest=st.just(JOB.digest),
+        process=anything,
+        owner=anything,
+        message=anything,
+        native_id=anything,
+        sync=st.booleans(),
+        state=st.sampled_from(State),
+        wish=st.sampled_from(Wish),
+        created=st.floats(allow_nan=False),
+        submitted=st.floats(allow_nan=False),
+    ),
+    st.sampled_from([("slurm", APPTAINER), ("local", BARE)]),
+)
+def test_nothing_that_a_client_sent_reaches_the_script(
+    job: Job, where: tuple[str, ProcessSettings]
+) -> None:
+    system, process = where
+    own = settings(process)
+    assert render(own, system, job) == render(own, system)
+
+
+def test_a_process_with_settings_of_its_own_gets_them() -> None:
+    own = settings(processes={"hello": BARE})
+    assert render(own).resources == BARE.resources
+    assert render(own, job=dataclasses.replace(JOB, process="other")).resources == (
+        APPTAINER.resources
+    )
+
+
+# Quoting
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["C", "Z"]) | st.just(" "), min_size=1))
+def test_any_value_comes_out_as_one_word(text: str) -> None:
+    assert shlex.split(quote(text)) == [text]
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\rb", "a\0b", "a\x1bb", "a\u2028b", "a\x85b", "\ud800"])
+def test_control_characters_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="control characters"):
+        quote(text)
+
+
+@pytest.mark.parametrize("value", [None, True, ["a"], {"a": "b"}, object()])
+def test_what_is_no_word_is_refused(value: object) -> None:
+    with pytest.raises(TypeError):
+        quote(value)
+
+
+def test_no_template_can_forget_to_quote(tmp_path: Path) -> None:
+    (tmp_path / "x.sh.j2").write_text(
+        "{% macro twice(v) %}{{ v }}+{{ v }}{% endmacro %}"
+        "{% set block %}<{{ value }}>{% endset %}"
+        "{{ value }} {{ value | upper }} {{ value ~ 'x' }} {{ twice(value) }} {{ block }}"
+    )
+    made = environment(tmp_path).get_template("x.sh.j2").render(value="a b")
+    assert made == "'a b' 'A B' 'a bx' 'a b'+'a b' <'a b'>"
+
+
+def test_a_value_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "x.sh.j2").write_text("{{ client_input }}")
+    with pytest.raises(UndefinedError, match="client_input"):
+        environment(tmp_path).get_template("x.sh.j2").render()
+
+
+@pytest.mark.parametrize("line", ["echo hello", "#SBATCH --x\nrm -rf /", "#a\u2028b", ""])
+def test_a_header_line_cannot_become_a_command(line: str) -> None:
+    own = settings()
+    with pytest.raises(ValueError, match="header line"):
+        Scripts(own, "slurm", lambda job: [line]).batch_job(JOB, JobDir(own.spool / ID))
+
+
+# The administrator's own templates
+
+
+def test_an_own_template_wins_and_may_build_on_ours(tmp_path: Path) -> None:
+    (tmp_path / "slurm.sh.j2").write_text(
+        '{% extends "default/slurm.sh.j2" %}\n'
+        "{% block environment %}\nmodule load apptainer\n{{ super() }}{% endblock %}\n"
+    )
+    script = render(settings(templates=tmp_path)).script
+    assert "\nmodule load apptainer\n# sbatch was told" in script
+    assert script.replace("module load apptainer\n", "") == render(settings()).script
+
+
+def test_an_own_base_serves_our_scheduler_templates_too(tmp_path: Path) -> None:
+    (tmp_path / "base.sh.j2").write_text("#!/bin/sh\n{% block header %}{% endblock %}\ntrue\n")
+    script = render(settings(templates=tmp_path)).script
+    assert script.startswith("#!/bin/sh\n#SBATCH --job-name=")
+    assert script.endswith("\ntrue\n")
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{ nothing }}", "'nothing' is undefined"),
+        ("{% block %}", "slurm.sh.j2: TemplateSyntaxError"),
+        ("{{ resources }}", "no word of a shell command"),
+    ],
+)
+def test_a_mistake_in_a_template_shows_at_start(tmp_path: Path, template: str, words: str) -> None:
+    (tmp_path / "slurm.sh.j2").write_text(template)
+    with pytest.raises(SettingsError, match=words):
+        scripts(settings(templates=tmp_path)).check()
+
+
+def test_a_mistake_in_one_process_s_section_is_told_by_its_name() -> None:
+    odd = ProcessSettings(container=Container(image=Path("/i"), environment={"A": "b\nc"}))
+    with pytest.raises(SettingsError, match=r"^\[hpc\.process\.hello\]: control characters"):
+        scripts(settings(processes={"hello": odd})).check()
+
+
+# Where the files are
+
+
+def test_the_package_s_own_files_are_found_in_a_checkout() -> None:
+    assert (resources.templates_folder() / "base.sh.j2").is_file()
+    assert resources.recipes_folder().is_dir()
+
+
+def test_files_in_an_installed_package_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "pywps_hpc"
+    (package / "job_templates").mkdir(parents=True)
+    monkeypatch.setattr(resources, "_PACKAGE", package)
+    assert resources.templates_folder() == package / "job_templates"
+    assert resources.recipes_folder() == tmp_path / "containers"

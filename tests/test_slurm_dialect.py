@@ -1,0 +1,489 @@
+"""Slurm's dialect against what real Slurm commands answered (captured/slurm, by capture.sh)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pywps_hpc.dispatch.schedulers import slurm_states
+from pywps_hpc.dispatch.schedulers.base import (
+    BatchJob,
+    JobStatus,
+    NotPermitted,
+    Outcome,
+    Phase,
+    Resources,
+    SchedulerUnavailable,
+    SubmissionRefused,
+)
+from pywps_hpc.dispatch.schedulers.dialect import Action
+from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect, read_control, read_submitted
+
+CAPTURED = Path(__file__).parent / "captured/slurm"
+JOBS = dict(line.split("=") for line in (CAPTURED / "jobs.txt").read_text().split())
+SLURM = SlurmDialect()
+TABLES = {"squeue": SLURM.read_queue, "sacct": SLURM.read_accounting, "scontrol": SLURM.read_jobs}
+
+
+def captured(case: str) -> tuple[int, str, str]:
+    code, out, err = (
+        (CAPTURED / f"{case}.{part}").read_text() for part in ("rc", "stdout", "stderr")
+    )
+    return int(code), out, err
+
+
+def answer(case: str) -> dict[str, JobStatus]:
+    """The statuses in a captured answer, by what the jobs were made to do."""
+    read = TABLES[case.partition("_")[0]]
+    found = read(*captured(case))
+    return {name: found[number] for name, number in JOBS.items() if number in found}
+
+
+# --- header
+
+
+def header(**values: Any) -> list[str]:
+    resources = Resources(**values.pop("resources", {}))
+    job = BatchJob(**{"name": "a1", "script": "", "log": "/d/log", **values}, resources=resources)
+    return SLURM.header(job)
+
+
+def test_header_states_every_resource() -> None:
+    lines = header(
+        comment="2f1c",
+        resources={
+            "cpus": 4,
+            "memory": 8000,
+            "walltime": 90061,
+            "gpus": 2,
+            "queue": "long",
+            "account": "climate",
+            "extra": ("--constraint=ib", "--qos=high"),
+        },
+    )
+    assert lines == [
+        "#SBATCH --job-name=a1",
+        "#SBATCH --comment=2f1c",
+        "#SBATCH --output=/d/log",
+        "#SBATCH --open-mode=append",
+        "#SBATCH --chdir=/",
+        "#SBATCH --nodes=1",
+        "#SBATCH --ntasks=1",
+        "#SBATCH --cpus-per-task=4",
+        "#SBATCH --mem=8000M",
+        "#SBATCH --time=25:01:01",
+        "#SBATCH --gres=gpu:2",
+        "#SBATCH --partition=long",
+        "#SBATCH --account=climate",
+        "#SBATCH --export=NONE",
+        "#SBATCH --signal=B:TERM@60",
+        "#SBATCH --no-requeue",
+        "#SBATCH --constraint=ib",
+        "#SBATCH --qos=high",
+    ]
+
+
+def test_header_leaves_out_what_the_site_decides() -> None:
+    text = "\n".join(header())
+    for option in ("--partition", "--account", "--gres", "--comment"):
+        assert option not in text
+
+
+@pytest.mark.parametrize(
+    ("walltime", "option"),
+    [(86400, "B:TERM@60"), (600, "B:TERM@60"), (300, "B:TERM@30"), (299, None), (10, None)],
+)
+def test_short_job_does_not_lose_its_time_to_a_warning(walltime: int, option: str | None) -> None:
+    found = [line for line in header(resources={"walltime": walltime}) if "--signal" in line]
+    assert found == ([f"#SBATCH --signal={option}"] if option else [])
+
+
+def test_percent_in_the_log_is_no_pattern() -> None:
+    assert "#SBATCH --output=/d/100%%j/log" in header(log="/d/100%j/log")
+
+
+def test_value_with_spaces_or_a_hash_is_quoted() -> None:
+    assert '#SBATCH --output="/d/a b/#1"' in header(log="/d/a b/#1")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"log": "/d/log\n#SBATCH --uid=0"},
+        {"log": "/d/log\u2028x"},
+        {"log": '/d/"; x'},
+        {"log": "/d/\\"},
+        {"comment": "a\rb"},
+        {"name": "a b"},
+        {"name": "1a"},
+        {"name": "a" * 16},
+        {"resources": {"queue": "short\n"}},
+        {"resources": {"extra": ("--qos=high\n#SBATCH --uid=0",)}},
+    ],
+)
+def test_value_that_would_leave_its_line_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"control characters|not a job name|may not contain"):
+        header(**values)
+
+
+@given(st.text())
+def test_any_text_stays_one_option_or_is_refused(text: str) -> None:
+    try:
+        lines = header(comment=text)
+    except ValueError:
+        return
+    assert all(line.startswith("#SBATCH --") for line in lines)
+    assert "\n".join(lines).splitlines() == lines
+
+
+def test_native_specification_has_no_quotes_and_says_the_same() -> None:
+    need = Resources(cpus=2, memory=100, queue="long")
+    job = BatchJob("a1", "", "/d/log", comment="2f1c", resources=need)
+    assert SLURM.native_specification(job) == (
+        "-N 1 -n 1 -c 2 --mem=100 --time=01:00:00 -p long --comment=2f1c --no-requeue"
+    )
+    with pytest.raises(ValueError, match="slurm-drmaa"):
+        SLURM.native_specification(BatchJob("a1", "", "/d/log", comment="a b"))
+
+
+# --- submission
+
+
+@pytest.mark.parametrize(
+    ("stdout", "job"),
+    [
+        (captured("sbatch_accepted")[1], captured("sbatch_accepted")[1].strip()),
+        (captured("sbatch_with_warning")[1], captured("sbatch_with_warning")[1].strip()),
+        ("7;cluster-2\n", "7"),
+        ("Welcome!\n\n2024\nsbatch: lua: fine\n7\n", "7"),
+    ],
+)
+def test_id_is_the_last_line(stdout: str, job: str) -> None:
+    assert read_submitted(0, stdout, "") == job
+
+
+@pytest.mark.parametrize("stdout", ["", "\n", "7 jobs\n", "Submitted batch job\n", "-7\n", "7;\n"])
+def test_success_without_an_id_is_none(stdout: str) -> None:
+    with pytest.raises(SchedulerUnavailable, match="no job id"):
+        read_submitted(0, stdout, "")
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("bad_partition", "invalid partition specified: nowhere; Invalid partition name specified"),
+        ("bad_account", "Invalid account or account/partition combination specified"),
+        ("bad_gres", "Invalid generic resource (gres) specification"),
+        (
+            "too_much_memory",
+            "Memory specification can not be satisfied; "
+            "Requested node configuration is not available",
+        ),
+        ("bad_option", "sbatch: unrecognized option '--frobnicate'"),
+    ],
+)
+def test_refusal_is_a_sentence(case: str, words: str) -> None:
+    reply = captured(f"sbatch_{case}")
+    assert not SLURM.cannot_ask.search(reply[2])
+    with pytest.raises(SubmissionRefused) as refusal:
+        read_submitted(*reply)
+    assert str(refusal.value) == f"Slurm refused the job: {words}"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "sbatch_server_down",
+        "sbatch_not_configured",
+        "squeue_server_down",
+        "squeue_not_configured",
+        "scontrol_server_down",
+        "scontrol_hold_server_down",
+        "scancel_server_down",
+        "sacct_database_down",
+    ],
+)
+def test_server_that_cannot_be_asked_is_recognised(case: str) -> None:
+    code, out, err = captured(case)
+    assert code != 0
+    assert SLURM.cannot_ask.search(out + err)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
+        "slurm_load_jobs error: Zero Bytes were transmitted or received",
+        "sbatch: error: If munged is up, restart with --num-threads=10",
+        "sacct: error: Problem talking to the database: Connection refused",
+    ],
+)
+def test_further_words_of_a_server_that_cannot_be_asked(words: str) -> None:
+    assert SLURM.cannot_ask.search(words)
+
+
+# --- the queue
+
+
+def test_every_captured_state_of_the_queue() -> None:
+    found = answer("squeue_states")
+    assert {name: status.phase for name, status in found.items()} == {
+        "pending": Phase.HELD,
+        "running": Phase.RUNNING,  # "held" while it runs: without effect
+        "stopped": Phase.SUSPENDED,
+        "suspended": Phase.SUSPENDED,
+        "hopeless": Phase.QUEUED,
+        "fails": Phase.FINISHED,
+        "good": Phase.FINISHED,
+        "signalled": Phase.FINISHED,
+        "memory": Phase.FINISHED,
+        "limit": Phase.RUNNING,
+        "cancelled": Phase.FINISHED,
+        "cannot": Phase.FINISHED,
+    }
+    assert found["hopeless"].hopeless
+    assert found["hopeless"].detail == "PENDING (PartitionTimeLimit)"
+    assert found["good"].exit_code == 0
+    assert found["fails"].exit_code is None  # squeue does not say
+    assert found["memory"].outcome is Outcome.MEMORY_LIMIT
+    assert found["cancelled"].outcome is Outcome.CANCELLED
+    assert answer("squeue_states_timeout")["limit"].outcome is Outcome.TIME_LIMIT
+
+
+def test_empty_queue_is_an_answer() -> None:
+    assert SLURM.read_queue(*captured("squeue_none")) == {}
+
+
+@pytest.mark.parametrize("case", ["squeue_states", "sacct_states", "scontrol_fails"])
+def test_answer_cut_off_within_a_line_is_none(case: str) -> None:
+    read = TABLES[case.partition("_")[0]]
+    code, out, err = captured(case)
+    whole = read(code, out, err)
+    for end in range(len(out)):
+        try:
+            part = read(code, out[:end], err)
+        except SchedulerUnavailable:
+            continue
+        # Cut between two lines: what is there is right.
+        assert out[:end].endswith("\n") or not out[:end]
+        assert part.items() <= whole.items()
+
+
+def test_no_output_at_all_is_no_answer() -> None:
+    for read in (SLURM.read_queue, SLURM.read_accounting):
+        with pytest.raises(SchedulerUnavailable):
+            read(0, "", "")
+
+
+def listed(state: str, reason: str = "") -> JobStatus:
+    status = slurm_states.listed(state, reason)
+    assert status is not None
+    return status
+
+
+@pytest.mark.parametrize(
+    ("state", "phase"),
+    [
+        ("PENDING", Phase.QUEUED),
+        ("CONFIGURING", Phase.QUEUED),
+        ("REQUEUED", Phase.QUEUED),
+        ("PREEMPTED", Phase.QUEUED),
+        ("COMPLETING", Phase.RUNNING),
+        ("STAGE_OUT", Phase.RUNNING),
+        ("SPECIAL_EXIT", Phase.HELD),
+    ],
+)
+def test_states_on_the_way(state: str, phase: Phase) -> None:
+    assert listed(state).phase is phase
+    assert listed(state).outcome is None
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "PartitionTimeLimit",
+        "BadConstraints",
+        "InvalidQOS",
+        "AssocMaxWallDurationPerJobLimit",
+        "QOSMaxCpuPerJobLimit",
+        "QOSMaxMemoryPerNode",
+        "QOSMinGRES",
+        "MaxMemPerLimit",
+    ],
+)
+def test_pending_for_a_reason_that_does_not_pass_is_hopeless(reason: str) -> None:
+    assert listed("PENDING", reason).hopeless
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["Resources", "Priority", "QOSMaxJobsPerUserLimit", "AssocGrpCpuLimit", "ReqNodeNotAvail", ""],
+)
+def test_pending_for_a_reason_that_passes_is_not_hopeless(reason: str) -> None:
+    assert not listed("PENDING", reason).hopeless
+
+
+def test_running_job_is_never_hopeless_or_held() -> None:
+    assert listed("RUNNING", "JobHeldUser").phase is Phase.RUNNING
+    assert not listed("RUNNING", "PartitionTimeLimit").hopeless
+
+
+# --- the end
+
+
+ENDS = {
+    "fails": (Outcome.EXITED, 3, None),
+    "good": (Outcome.EXITED, 0, None),
+    "signalled": (Outcome.SIGNALLED, None, 9),
+    "memory": (Outcome.MEMORY_LIMIT, None, None),
+    "limit": (Outcome.TIME_LIMIT, None, None),
+    "cancelled": (Outcome.CANCELLED, None, None),
+    "cannot": (Outcome.COULD_NOT_START, None, None),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_accounting_and_server_agree_on_how_a_job_ended(name: str) -> None:
+    for case in ("sacct_states", f"scontrol_{name}"):
+        status = answer(case)[name]
+        assert (status.outcome, status.exit_code, status.signal) == ENDS[name]
+
+
+def test_accounting_says_who_cancelled() -> None:
+    assert answer("sacct_states")["cancelled"].detail == "CANCELLED by 1001"
+
+
+def test_job_that_goes_on_has_no_outcome_in_accounting() -> None:
+    for name in ("pending", "running"):
+        for case in ("sacct_states", f"scontrol_{name}"):
+            assert answer(case)[name].outcome is None
+
+
+def test_job_that_nobody_knows_is_missing() -> None:
+    assert SLURM.read_accounting(*captured("sacct_unknown")) == {}
+    assert SLURM.read_jobs(*captured("scontrol_unknown")) == {}
+
+
+def test_site_without_accounting_answers_with_nothing() -> None:
+    assert SLURM.read_accounting(*captured("sacct_disabled")) == {}
+
+
+def ended(
+    state: str, code: str, reason: str = "", elapsed: int = 5, limit: int = 3600
+) -> JobStatus:
+    status = slurm_states.ended(state, reason, code, elapsed, limit)
+    assert status is not None
+    return status
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [
+        ("NODE_FAIL", Outcome.NODE_FAILURE),
+        ("BOOT_FAIL", Outcome.NODE_FAILURE),
+        ("PREEMPTED", Outcome.PREEMPTED),
+        ("DEADLINE", Outcome.TIME_LIMIT),
+        ("OUT_OF_MEMORY", Outcome.MEMORY_LIMIT),
+        ("FAILED", Outcome.UNKNOWN),
+    ],
+)
+def test_only_completed_means_exit_code_zero(state: str, outcome: Outcome) -> None:
+    status = ended(state, "0:0")
+    assert (status.outcome, status.exit_code) == (outcome, None)
+
+
+def test_core_dump_flag_is_no_part_of_the_signal() -> None:
+    assert ended("FAILED", "0:139").signal == 11
+
+
+@pytest.mark.parametrize("code", ["0:15", "143:0", "15:0"])
+def test_job_that_obeyed_the_warning_ended_by_its_time_limit(code: str) -> None:
+    assert ended("FAILED", code, elapsed=3510).outcome is Outcome.TIME_LIMIT
+    assert ended("FAILED", code, elapsed=240, limit=300).outcome is Outcome.TIME_LIMIT
+    assert ended("FAILED", code, elapsed=25, limit=60).outcome is not Outcome.TIME_LIMIT
+    assert ended("FAILED", code, elapsed=600).outcome is not Outcome.TIME_LIMIT
+    assert ended("FAILED", code, elapsed=9999, limit=0).outcome is not Outcome.TIME_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("slurmstepd: error: Exceeded job memory limit\n", Outcome.MEMORY_LIMIT),
+        (
+            "slurmstepd-c1: error: Detected 1 oom-kill event(s) in StepId=44.batch. Some …\n",
+            Outcome.MEMORY_LIMIT,
+        ),
+        (
+            "slurmstepd: error: *** JOB 5 ON c1 CANCELLED AT 2024-01-01 DUE TO TIME LIMIT ***",
+            Outcome.TIME_LIMIT,
+        ),
+        ("slurmstepd: error: *** JOB 5 ON c1 CANCELLED AT 2024-01-01T00:00:00 ***\n", None),
+        ("my script says: DUE TO TIME LIMIT\n", None),
+        ("", None),
+    ],
+)
+def test_log_explains_what_the_answers_do_not(text: str, outcome: Outcome | None) -> None:
+    assert SLURM.explain(text) is outcome
+
+
+def test_elapsed_time_is_read_in_seconds() -> None:
+    assert slurm_states.seconds("1-02:03:04") == 93784
+    assert slurm_states.seconds("00:01:29") == 89
+    assert slurm_states.seconds("UNLIMITED") == 0
+
+
+# --- control
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "scancel_running",
+        "scancel_unknown",
+        "scancel_ended",
+        "scancel_stop",
+        "scontrol_hold_running",
+        "scontrol_hold_again",
+        "scontrol_hold_unknown",
+        "scontrol_hold_ended",
+        "scontrol_release",
+        "scontrol_release_ended",
+        "scontrol_suspend_operator",
+        "scontrol_suspend_pending_operator",
+        "scontrol_resume_running",
+        "scontrol_resume_stopped_operator",
+    ],
+)
+def test_job_already_there_or_gone_is_no_error(case: str) -> None:
+    read_control(*captured(case))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "scontrol_suspend_owner",
+        "scontrol_resume_stopped_owner",
+        "scontrol_hold_theirs",
+        "scancel_theirs",
+        "scancel_mixed",
+    ],
+)
+def test_what_this_account_may_not_do_says_who_may(case: str) -> None:
+    with pytest.raises(NotPermitted, match="an operator of the cluster may do this"):
+        read_control(*captured(case))
+
+
+def test_commands_take_ids_in_their_own_way() -> None:
+    def argv(action: Action, detail: str = "") -> list[str]:
+        return [" ".join(way.argv) for way in SLURM.control(action, ["7", "8"], detail)]
+
+    assert argv(Action.CANCEL) == ["scancel 7 8"]
+    assert argv(Action.HOLD) == ["scontrol hold 7,8"]
+    assert argv(Action.RELEASE) == ["scontrol release 7,8"]
+    assert argv(Action.SUSPEND) == ["scontrol suspend 7,8", "scancel --signal=STOP --full 7 8"]
+    assert argv(Action.RESUME, "SUSPENDED") == ["scontrol resume 7,8"]
+    assert argv(Action.RESUME, "STOPPED") == ["scancel --signal=CONT --full 7 8"]

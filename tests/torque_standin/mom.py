@@ -1,0 +1,197 @@
+"""Waits for one job's turn and runs it, as TORQUE's pbs_mom does: ``mom.py NUMBER``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import IO
+
+import server
+
+UNITS = {"kb": 1024, "mb": 1024**2, "gb": 1024**3}
+# resmom.h
+STDOUT_FAILED, OVER_MEMORY, OVER_WALLTIME = -9, -10, -11
+
+
+def main(number: str) -> None:
+    while not start(number):
+        time.sleep(0.05)
+    with server.jobs() as known:
+        job = dict(known[number])
+    spool = Path(tempfile.mkdtemp(dir=server.STATE))
+    live = server.config()["spool_as_final_name"]
+    target = Path(job["_log"])
+    try:
+        with open(target if live else spool / "OU", "ab", buffering=0) as log:
+            exit_status = run(number, job, spool, log)
+    except OSError:
+        exit_status = STDOUT_FAILED
+    with server.jobs() as known:
+        known[number]["job_state"] = "E"
+    if not live:
+        deliver(spool / "OU", target)
+    shutil.rmtree(spool)
+    with server.jobs() as known:
+        server.end(known[number], exit_status)
+
+
+def start(number: str) -> bool:
+    """Whether the job runs now; ends this process if it was deleted."""
+    with server.jobs() as known:
+        job = known.get(number)
+        if job is None or job["job_state"] == "C":
+            sys.exit()
+        if job["job_state"] == "W" and job["_begin"] <= time.time():
+            job["job_state"] = "Q"
+        if job["job_state"] != "Q":
+            return False
+        if server.free(known) < job["_processors"]:
+            job["comment"] = "Not Running: Not enough of the right type of nodes are available"
+            return False
+        job["job_state"] = "R"
+        job["exec_host"] = f"{server.SERVER}/0"
+        job["comment"] = time.strftime("Job started on %a %b %d at %H:%M")
+        job["start_time"] = job["mtime"] = time.asctime()
+        job["start_count"] = 1
+        return True
+
+
+def run(number: str, job: server.Job, spool: Path, log: IO[bytes]) -> int:
+    script = spool / f"{job['_id']}.SC"
+    script.write_text(job["_script"])
+    script.chmod(0o700)
+    # A shell that reads the script's path: it is the one that dies of MOM's signals, while a signal
+    # that the script gives itself becomes that shell's exit code.
+    shell = subprocess.Popen(
+        [job["_shell"]],
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        cwd=job["init_work_dir"],
+        env=environment(job),
+        start_new_session=True,
+    )
+    assert shell.stdin is not None
+    shell.stdin.write(f"{script}\n".encode())
+    shell.stdin.close()
+    began = time.time()
+    limits = (
+        seconds(job.get("Resource_List.walltime", "0")),
+        amount(job.get("Resource_List.mem", "0kb")),
+    )
+    verdict, stopped, kill_at = None, False, 0.0
+    while shell.poll() is None or (kill_at and members(shell.pid)):
+        with server.jobs() as known:
+            now = known[number]
+            now["session_id"] = shell.pid
+            wish, delete = now["_stopped"], now["_delete"]
+            used = memory(shell.pid)
+            elapsed = int(time.time() - began)
+            now["resources_used.mem"] = f"{used // 1024}kb"
+            now["resources_used.walltime"] = time.strftime("%H:%M:%S", time.gmtime(elapsed))
+        if wish is not stopped:
+            tell(shell.pid, signal.SIGSTOP if wish else signal.SIGCONT)
+            stopped = wish
+        if not kill_at and verdict is None:
+            verdict = exceeded(log, elapsed, used, *limits)
+        if not kill_at and (delete or verdict is not None):
+            tell(shell.pid, signal.SIGTERM)
+            kill_at = time.time() + server.config()["kill_delay"]
+        elif kill_at and time.time() >= kill_at:
+            tell(shell.pid, signal.SIGKILL)
+        time.sleep(0.05)
+    code = shell.returncode
+    tell(shell.pid, signal.SIGKILL)
+    if verdict is not None:
+        return verdict
+    return 256 - code if code < 0 else code
+
+
+def exceeded(log: IO[bytes], elapsed: int, used: int, walltime: int, most: int) -> int | None:
+    """The exit status of a job that is beyond a limit, which its log tells, too."""
+    if walltime and elapsed > walltime:
+        words, verdict = f"walltime {elapsed} exceeded limit {walltime}", OVER_WALLTIME
+    elif most and used > most:
+        words = f"mem job total {used // 1024} kb exceeded limit {most // 1024} kb"
+        verdict = OVER_MEMORY
+    else:
+        return None
+    log.write(f"=>> PBS: job killed: {words}\n".encode())
+    return verdict
+
+
+def deliver(spooled: Path, target: Path) -> None:
+    """Copy the log over what is there; the administrator keeps one that cannot be delivered."""
+    try:
+        shutil.copyfile(spooled, target)
+    except OSError:
+        (server.STATE / "undelivered").mkdir(exist_ok=True)
+        shutil.copyfile(spooled, server.STATE / "undelivered" / target.name)
+
+
+def environment(job: server.Job) -> dict[str, str]:
+    user = job["euser"]
+    return {
+        "HOME": os.path.expanduser("~"),
+        "USER": user,
+        "LOGNAME": user,
+        "SHELL": "/bin/bash",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PBS_ENVIRONMENT": "PBS_BATCH",
+        "PBS_JOBID": job["_id"],
+        "PBS_JOBNAME": job["Job_Name"],
+        "PBS_QUEUE": job["queue"],
+        "PBS_O_WORKDIR": "/",
+    }
+
+
+def members(session: int) -> list[int]:
+    """The processes of a session, which none of them can leave unnoticed by MOM."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                fields = (process / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(process.name))
+    return found
+
+
+def tell(session: int, number: int) -> None:
+    for process in members(session):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
+def memory(session: int) -> int:
+    pages = 0
+    for process in members(session):
+        try:
+            pages += int(Path(f"/proc/{process}/statm").read_text().split()[1])
+        except (OSError, IndexError):
+            continue
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def amount(text: str) -> int:
+    return int(text[:-2]) * UNITS[text[-2:]]
+
+
+def seconds(text: str) -> int:
+    total = 0
+    for part in text.split(":"):
+        total = 60 * total + int(part)
+    return total
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
