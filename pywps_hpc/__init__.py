@@ -30,8 +30,8 @@ def hpc(service: Any, config: Sequence[str | Path] = ()) -> Service:
         config: the configuration files that the service was given, named in error messages only.
 
     Returns:
-        The service as a WSGI application. Where ``[processing] mode`` is not ``scheduler`` and there
-        is no ``[hpc]`` section, that is ``service`` itself.
+        The service as a WSGI application. Where ``[processing] mode`` is not ``scheduler`` and
+        there is no ``[hpc]`` section, that is ``service`` itself.
 
     Raises:
         SettingsError: the configuration cannot be used; one line says where and why.

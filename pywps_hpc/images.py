@@ -208,10 +208,8 @@ def machine_mirror(suite: str) -> str:
     """
     # apt reads both formats of its sources (sources.list(5)) and all their options; a parser of
     # our own would not.
-    listing = _run(
-        ["apt-get", "indextargets", "--format", APT_FORMAT, "Created-By: Packages", "Component: main"]
-    )
-    found = mirror_in(listing, suite)
+    filters = ["Created-By: Packages", "Component: main"]
+    found = mirror_in(_run(["apt-get", "indextargets", "--format", APT_FORMAT, *filters]), suite)
     if found is None:
         raise ImageError("apt on this machine names no Debian mirror: name one")
     return found

@@ -100,7 +100,7 @@ def new_id() -> str:
 
 
 def job_name(prefix: str, job_id: str) -> str:
-    """The name in the queue: a letter and 14 more of ``[a-z0-9]`` (TORQUE takes no more than 15)."""
+    """The name in the queue: at most 15 of ``[a-z0-9]``, a letter first, as TORQUE takes it."""
     return prefix + job_id.replace("-", "")[: 15 - len(prefix)]
 
 

@@ -49,7 +49,7 @@ def sample_data() -> Path:
 
 
 def code(root: Path) -> Path:
-    """A copy of the test services and examples where the service's account and nodes can read it."""
+    """A copy of the test services and examples that the service's account and nodes can read."""
     target = root / "code"
     shutil.copytree(SERVICES, target, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(EXAMPLES, target / "examples", ignore=shutil.ignore_patterns("__pycache__"))

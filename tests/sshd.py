@@ -72,10 +72,10 @@ class Sshd:
             user=pwd.getpwuid(os.geteuid()).pw_name,
             key=self.key,
             known_hosts=self.known_hosts,
-            timeout=10.0,
+            timeout=20.0,
         )
 
-    def hasty(self, seconds: float = 1.0) -> Ssh:
+    def hasty(self, seconds: float = 3.0) -> Ssh:
         """The same, with little patience."""
         return replace(self.ssh, timeout=seconds)
 
@@ -102,7 +102,7 @@ class Sshd:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_for(lambda: self.log().count(listening) > before, f"sshd ({self.folder}/log)", 10)
+        wait_for(lambda: self.log().count(listening) > before, f"sshd ({self.folder}/log)", 30)
 
     def stop(self) -> None:
         """End the server and all connections."""

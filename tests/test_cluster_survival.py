@@ -58,7 +58,8 @@ def _agree(server: servers.HpcServer, locations: list[str], root_state: str = "s
     servers.wait_for(recorded, "the table knows all ends", 60)
     servers.wait_for(lambda: len(_accounted(server)) == len(ids), "accounting knows all", 60)
     assert set(_accounted(server).values()) == {1}
-    assert not site.as_user("squeue", "--noheader", "--me").strip()
+    queue = site.as_user("squeue", "--noheader", "--me", "-o", "%j").split()
+    assert not set(queue) & {row["name"] for row in server.rows()}
     for job in ids:
         folder = server.job(job)
         assert [lease.name for lease in folder.path.glob("lease.*")] == ["lease.0"]

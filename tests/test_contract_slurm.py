@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import threading
@@ -47,11 +48,12 @@ class AsUser(LocalChannel):
 
 
 @pytest.fixture
-def logs() -> Path:
+def logs() -> Iterator[Path]:
     folder = HOME / "shared" / f"contract-{secrets.token_hex(4)}"
-    folder.mkdir(mode=0o777)
+    folder.mkdir()
     folder.chmod(0o777)
-    return folder
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -5,6 +5,9 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +58,8 @@ def logs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def scheduler(state: Path) -> Iterator[Scheduler]:
-    path = f"{STANDIN}{os.pathsep}{os.environ['PATH']}"
+    # This interpreter first: the stand-in's scripts start with "env python3".
+    path = os.pathsep.join((str(STANDIN), str(Path(sys.executable).parent), os.environ["PATH"]))
     mine = CommandScheduler(
         TorqueDialect(), LocalChannel({"PATH": path, "TORQUE_STANDIN": str(state)})
     )
@@ -180,3 +184,62 @@ class TestTorqueDoesNotAnswer:
         lost = CommandScheduler(TorqueDialect(), LocalChannel({"PATH": "/nonexistent"}))
         with pytest.raises(SubmissionPostponed, match="command not found: qsub"):
             lost.submit([TestTorque().job(lost, logs, "true")])
+
+
+class TestStandIn:
+    """It says what real TORQUE said (captured/torque)."""
+
+    def run(self, state: Path, *command: str, stdin: str = "") -> tuple[int, str]:
+        done = subprocess.run(
+            [STANDIN / command[0], *command[1:]],
+            input=stdin,
+            env={**os.environ, "TORQUE_STANDIN": str(state)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    def captured(self, case: str, job: str) -> tuple[int, str]:
+        folder = STANDIN.parent / "captured/torque"
+        code, words = ((folder / f"{case}.{part}").read_text() for part in ("rc", "stderr"))
+        return int(code), re.sub(r"1687\.vm|1689\.vm", job, words)
+
+    def test_refusals_and_unknown_jobs(self, scheduler: Scheduler, logs: Path, state: Path) -> None:
+        configure(state, operators=[])
+        contract = TestTorque()
+        running = contract.submit(scheduler, logs, "sleep 600")
+        over = contract.submit(scheduler, logs, "true")
+        contract.until(scheduler, running, Phase.RUNNING)
+        contract.until(scheduler, over, Phase.FINISHED)
+        for case, job, command in (
+            ("qdel_unknown", "", "qdel 999999"),
+            ("qdel_completed", over, f"qdel {over}"),
+            ("qstat_unknown", "", "qstat -f -1 999999"),
+            ("qstat_mixed_known_unknown", "", f"qstat -f -1 {over} 999999.vm"),
+            ("qsig_suspend", running, f"qsig -s suspend {running}"),
+            ("qsig_resume", running, f"qsig -s resume {running}"),
+            ("qhold_queued", running, f"qhold {running}"),
+            ("qrls_queued", running, f"qrls {running}"),
+        ):
+            assert self.run(state, *command.split()) == self.captured(case, job), case
+
+    @pytest.mark.parametrize(
+        ("case", "options"),
+        [
+            ("unknown_queue", "-q nowhere"),
+            ("bad_resource", "-l nosuchres=1"),
+            ("too_many_nodes", "-l nodes=1:ppn=64"),
+        ],
+    )
+    def test_refused_submissions(self, state: Path, case: str, options: str) -> None:
+        assert self.run(state, "qsub", stdin=f"#PBS {options}\ntrue\n") == self.captured(
+            f"qsub_{case}", ""
+        )
+
+    @pytest.mark.parametrize("command", ["qsub", "qstat -f -1", "qdel 1"])
+    def test_server_down(self, state: Path, command: str) -> None:
+        configure(state, down=True)
+        assert self.run(state, *command.split()) == self.captured(
+            f"{command.split()[0]}_server_down", ""
+        )

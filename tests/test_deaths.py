@@ -157,12 +157,12 @@ def job_parts(server: HpcServer, job_id: str) -> dict[str, list[psutil.Process]]
     return {
         "launcher": launcher,
         "supervisor": supervisor,
-        "everything": list({*supervisor, *own, *below}),
+        "everything": [*supervisor, *own, *below],
     }
 
 
 @pytest.mark.usefixtures("untouched")
-@pytest.mark.parametrize("victim", ["launcher", "supervisor", "everything"])
+@pytest.mark.parametrize("victim", ["launcher", "everything", "supervisor"])
 def test_job_that_is_killed_from_outside_is_told_as_failed_and_gone(
     hpc_server: HpcServer, victim: str
 ) -> None:
@@ -186,6 +186,23 @@ def test_job_that_is_killed_from_outside_is_told_as_failed_and_gone(
         assert client.message_of(document).startswith(words)
     await_row(hpc_server, job_id, "failed")
     assert "waits with a child" in hpc_server.cli("log", job_id).stdout
+
+
+@pytest.mark.usefixtures("untouched")
+def test_text_that_xml_cannot_hold_does_not_break_the_document(hpc_server: HpcServer) -> None:
+    document = client.execute_async(hpc_server.url, "bell")
+    assert client.state_of(document) == "ProcessSucceeded"
+    assert client.outputs_of(document)["result"].content == "a\ufffdb"
+
+
+@pytest.mark.usefixtures("untouched")
+def test_raw_output_that_does_not_exist_is_refused_in_words(hpc_server: HpcServer) -> None:
+    answer = client.execute_raw(
+        hpc_server.url, "repeat_2", [("text", "a")], client.Output("nothing")
+    )
+    assert answer.status == 500
+    words = "The process succeeded, but the answer that was asked for cannot be written."
+    assert words in client.exception_of(answer.content)
 
 
 @pytest.mark.usefixtures("untouched")

@@ -302,6 +302,28 @@ def test_job_whose_supervisor_was_killed_does_not_run_on(
     assert processes("4003") == []
 
 
+def test_job_whose_supervisor_fails_does_not_run_on(
+    scheduler: LocalScheduler, state: Path, tmp_path: Path
+) -> None:
+    _, number = scheduler.submit([job(tmp_path, "sleep 1", cpus=4), job(tmp_path, "sleep 4005")])
+    facts = state / "queue" / number / "job.json"
+    facts.write_text(facts.read_text().replace('"walltime": 3600', '"walltime": "soon"'))
+    status = finished(scheduler, number)
+    assert status.outcome is Outcome.UNKNOWN
+    assert "supervisor failed: TypeError" in status.detail
+    assert processes("4005") == []
+
+
+def test_last_word_waits_for_a_directory_that_is_away(
+    scheduler: LocalScheduler, state: Path, tmp_path: Path
+) -> None:
+    (number,) = scheduler.submit([job(tmp_path, "sleep 1; exit 3")])
+    state.rename(tmp_path / "away")
+    time.sleep(2)
+    (tmp_path / "away").rename(state)
+    assert finished(scheduler, number).exit_code == 3
+
+
 def test_script_cannot_kill_its_supervisor_by_accident(
     scheduler: LocalScheduler, tmp_path: Path
 ) -> None:

@@ -244,6 +244,8 @@ def test_every_captured_state_of_the_queue() -> None:
         "limit": Phase.RUNNING,
         "cancelled": Phase.FINISHED,
         "cannot": Phase.FINISHED,
+        "warned": Phase.RUNNING,
+        "obeyed": Phase.RUNNING,
     }
     assert found["hopeless"].hopeless
     assert found["hopeless"].detail == "PENDING (PartitionTimeLimit)"
@@ -343,6 +345,8 @@ ENDS = {
     "limit": (Outcome.TIME_LIMIT, None, None),
     "cancelled": (Outcome.CANCELLED, None, None),
     "cannot": (Outcome.COULD_NOT_START, None, None),
+    "warned": (Outcome.TIME_LIMIT, None, None),  # died of --signal's TERM
+    "obeyed": (Outcome.TIME_LIMIT, None, None),  # exited with 143 at --signal's TERM
 }
 
 

@@ -19,6 +19,13 @@ import pytest
 
 from pywps_hpc.dispatch import ssh
 from pywps_hpc.dispatch.channels import ChannelError, ChannelTimeout, ChannelUnavailable
+from pywps_hpc.dispatch.schedulers.base import (
+    BatchJob,
+    SchedulerUnavailable,
+    SubmissionPostponed,
+)
+from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
 from pywps_hpc.dispatch.ssh import SshChannel
 from pywps_hpc.settings import Ssh
 from servers import wait_for
@@ -49,7 +56,7 @@ def channel(server: Sshd) -> Iterator[SshChannel]:
 def refusal(own: Ssh) -> str:
     """Why no command can be sent with these settings; one line."""
     with pytest.raises(ChannelUnavailable) as caught:
-        SshChannel(own, PATH).run(["true"], timeout=10)
+        SshChannel(own, PATH).run(["true"], timeout=30)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -62,7 +69,7 @@ def shell(script: str) -> list[str]:
 
 
 def test_exit_status_and_both_outputs_come_back_apart(channel: SshChannel) -> None:
-    answer = channel.run(shell("echo out; echo err >&2; exit 7"), timeout=10)
+    answer = channel.run(shell("echo out; echo err >&2; exit 7"), timeout=30)
     assert answer == (7, "out\n", "err\n")
 
 
@@ -72,7 +79,7 @@ def test_standard_input_arrives_whole_while_output_flows_back(channel: SshChanne
 
 
 def test_without_standard_input_a_command_reads_the_end_of_file(channel: SshChannel) -> None:
-    assert channel.run(["cat"], timeout=10) == (0, "", "")
+    assert channel.run(["cat"], timeout=30) == (0, "", "")
 
 
 def test_a_command_that_leaves_its_input_unread_has_answered(channel: SshChannel) -> None:
@@ -99,14 +106,14 @@ def test_arguments_arrive_letter_by_letter(channel: SshChannel) -> None:
     ]
     nasty += ["!x", "%s", "a=b", "|", "&", ">/nowhere", "#", "{a,b}", "\t"]
     program = "import json, sys; print(json.dumps(sys.argv[1:]))"
-    answer = channel.run(["python3", "-c", program, *nasty], timeout=10)
+    answer = channel.run(["python3", "-c", program, *nasty], timeout=30)
     assert json.loads(answer.stdout) == nasty
 
 
 def test_nothing_but_the_declared_environment_reaches_a_command(server: Sshd) -> None:
     declared = {**PATH, "SLURM_CONF": "/a 'b' $(c)/slurm.conf"}
     channel = SshChannel(server.ssh, declared)
-    answer = channel.run(["env", "-0"], timeout=10)
+    answer = channel.run(["env", "-0"], timeout=30)
     channel.close()
     found = dict(item.split("=", 1) for item in answer.stdout.split("\0") if item)
     who = {name: found.pop(name) for name in ("HOME", "USER", "LOGNAME")}
@@ -130,13 +137,13 @@ def test_output_without_end_is_given_up(
     with pytest.raises(ChannelError, match="answered more than 1000000 bytes") as caught:
         channel.run(shell(f"yes >&{stream}"), timeout=30)
     assert type(caught.value) is ChannelError
-    assert channel.run(["true"], timeout=10).returncode == 0
+    assert channel.run(["true"], timeout=30).returncode == 0
 
 
 def test_commands_share_one_connection(server: Sshd, channel: SshChannel) -> None:
     before = server.logins()
     for number in range(3):
-        assert channel.run(["echo", str(number)], timeout=10).stdout == f"{number}\n"
+        assert channel.run(["echo", str(number)], timeout=30).stdout == f"{number}\n"
     assert server.logins() == before + 1
 
 
@@ -161,17 +168,17 @@ def test_commands_of_several_threads_run_one_after_the_other(
 
 def test_a_command_that_is_not_there_was_not_started(channel: SshChannel) -> None:
     with pytest.raises(ChannelUnavailable, match=r"does not run sbatch-nowhere: .*No such file"):
-        channel.run(["sbatch-nowhere"], timeout=10)
+        channel.run(["sbatch-nowhere"], timeout=30)
 
 
 def test_a_nul_character_cannot_be_sent(channel: SshChannel) -> None:
     with pytest.raises(ChannelUnavailable, match="NUL"):
-        channel.run(["echo", "a\0b"], timeout=10)
+        channel.run(["echo", "a\0b"], timeout=30)
 
 
 def test_a_command_killed_by_a_signal_gave_no_answer(channel: SshChannel) -> None:
     with pytest.raises(ChannelError, match="no whole answer") as caught:
-        channel.run(shell("kill -KILL $$"), timeout=10)
+        channel.run(shell("kill -KILL $$"), timeout=30)
     assert type(caught.value) is ChannelError
 
 
@@ -182,15 +189,15 @@ def test_a_command_that_hangs_is_given_up_and_ended_on_the_login_host(
     started = time.monotonic()
     with pytest.raises(ChannelTimeout, match=r"did not answer within 1 s"):
         channel.run(shell(f"echo $$ >{pidfile}; sleep 300; :"), timeout=1)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
     pid = int(pidfile.read_text())
-    wait_for(lambda: not psutil.pid_exists(pid), "the command to end", 6)
+    wait_for(lambda: not psutil.pid_exists(pid), "the command to end", 20)
 
 
 def test_a_command_goes_on_after_one_that_hung(channel: SshChannel) -> None:
     with pytest.raises(ChannelTimeout):
         channel.run(["sleep", "5"], timeout=0.5)
-    assert channel.run(["echo", "on"], timeout=10).stdout == "on\n"
+    assert channel.run(["echo", "on"], timeout=30).stdout == "on\n"
 
 
 def test_a_connection_cut_in_the_middle_leaves_the_effect_open(
@@ -202,32 +209,32 @@ def test_a_connection_cut_in_the_middle_leaves_the_effect_open(
     ).start()
     started = time.monotonic()
     with pytest.raises(ChannelError, match=r"connection .* broke") as caught:
-        channel.run(shell(f"touch {mark}; sleep 20"), timeout=30)
+        channel.run(shell(f"touch {mark}; sleep 60"), timeout=90)
     assert type(caught.value) is ChannelError  # neither "certainly not started" nor "hung"
-    assert time.monotonic() - started < 10
-    assert channel.run(["echo", "again"], timeout=10).stdout == "again\n"
+    assert time.monotonic() - started < 30
+    assert channel.run(["echo", "again"], timeout=30).stdout == "again\n"
 
 
 def test_a_connection_that_broke_meanwhile_is_made_anew(server: Sshd, channel: SshChannel) -> None:
-    assert channel.run(["true"], timeout=10).returncode == 0
+    assert channel.run(["true"], timeout=30).returncode == 0
     server.stop()
     server.start()
-    assert channel.run(["echo", "new"], timeout=10).stdout == "new\n"
+    assert channel.run(["echo", "new"], timeout=30).stdout == "new\n"
 
 
 def test_a_kept_connection_that_hangs_is_replaced(server: Sshd) -> None:
     channel = SshChannel(server.hasty(), PATH)
-    assert channel.run(["true"], timeout=10).returncode == 0
+    assert channel.run(["true"], timeout=30).returncode == 0
     with server.frozen(listener=False):
         started = time.monotonic()
-        assert channel.run(["echo", "new"], timeout=10).stdout == "new\n"
-        assert time.monotonic() - started < 4
+        assert channel.run(["echo", "new"], timeout=30).stdout == "new\n"
+        assert time.monotonic() - started < 12
     channel.close()
 
 
 def test_a_host_that_hangs_during_a_command_is_given_up(server: Sshd, tmp_path: Path) -> None:
     channel = SshChannel(server.ssh, PATH)
-    assert channel.run(["true"], timeout=10).returncode == 0
+    assert channel.run(["true"], timeout=30).returncode == 0
     mark = tmp_path / "started"
     failures: list[BaseException] = []
 
@@ -241,38 +248,53 @@ def test_a_host_that_hangs_during_a_command_is_given_up(server: Sshd, tmp_path: 
     thread.start()
     wait_for(mark.exists, "the command")
     with server.frozen():
-        thread.join(10)
+        thread.join(15)
         assert not thread.is_alive()
     assert type(failures[0]) is ChannelTimeout
 
 
 def test_a_host_that_hangs_costs_bounded_time_and_says_so(server: Sshd) -> None:
     channel = SshChannel(server.hasty(), PATH)
-    assert channel.run(["true"], timeout=10).returncode == 0
+    assert channel.run(["true"], timeout=30).returncode == 0
     with server.frozen():
         started = time.monotonic()
-        with pytest.raises(ChannelUnavailable, match="does not react within 1 s"):
-            channel.run(["true"], timeout=10)
-        assert time.monotonic() - started < 5
-    assert channel.run(["echo", "awake"], timeout=10).stdout == "awake\n"
+        with pytest.raises(ChannelUnavailable, match="does not react within 3 s"):
+            channel.run(["true"], timeout=30)
+        assert time.monotonic() - started < 15
+    assert channel.run(["echo", "awake"], timeout=30).stdout == "awake\n"
     channel.close()
 
 
 def test_a_port_that_never_greets_costs_bounded_time(server: Sshd) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         started = time.monotonic()
-        assert "does not react within 1 s" in refusal(
+        assert "does not react within 3 s" in refusal(
             replace(server.hasty(), port=mute.getsockname()[1])
         )
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 10
 
 
 def test_a_server_that_is_down_was_not_asked(server: Sshd, channel: SshChannel) -> None:
     server.stop()
     with pytest.raises(ChannelUnavailable, match=r"cannot connect to .*Connection refused"):
-        channel.run(["true"], timeout=10)
+        channel.run(["true"], timeout=30)
     server.start()
-    assert channel.run(["echo", "back"], timeout=10).stdout == "back\n"
+    assert channel.run(["echo", "back"], timeout=30).stdout == "back\n"
+
+
+def test_a_job_that_cannot_be_looked_up_is_not_taken_for_absent(
+    server: Sshd, channel: SshChannel
+) -> None:
+    scheduler = CommandScheduler(SlurmDialect(), channel)
+    server.stop()
+    try:
+        with pytest.raises(SubmissionPostponed):
+            scheduler.submit([BatchJob("w0", "#!/bin/sh\n", "/w0.log")])
+        for ask in (scheduler.find, lambda job: scheduler.history([job])):
+            with pytest.raises(SchedulerUnavailable):  # "nowhere" would have it submitted again
+                ask("w0")
+    finally:
+        server.start()
 
 
 # Who is there
@@ -284,7 +306,7 @@ def test_an_unknown_host_is_refused_before_anything_is_shown_to_it(tmp_path: Pat
     server.start()
     try:
         words = refusal(replace(server.ssh, known_hosts=tmp_path / "empty"))
-        wait_for(lambda: "Connection closed" in server.log(), "the end of the connection")
+        wait_for(lambda: not server.sessions(), "the end of the connection")
     finally:
         server.stop()
     fingerprint = subprocess.run(
@@ -296,6 +318,7 @@ def test_an_unknown_host_is_refused_before_anything_is_shown_to_it(tmp_path: Pat
     assert "its key is unknown" in words
     assert fingerprint.rstrip("=") in words
     assert f"ssh-keyscan -p {server.port} 127.0.0.1 >> {tmp_path / 'empty'}" in words
+    assert "Connection from 127.0.0.1" in server.log()
     assert not re.search("publickey|user", server.log())
 
 
@@ -330,7 +353,7 @@ def test_a_known_host_is_recognised(server: Sshd, tmp_path: Path, form: str) -> 
         own = known.read_text()
         known.write_text(f"# two hosts\n[127.0.0.1]:{server.port} {' '.join(twin)}\n\n{own}")
     channel = SshChannel(replace(server.ssh, known_hosts=known), PATH)
-    assert channel.run(["echo", "hello"], timeout=10).stdout == "hello\n"
+    assert channel.run(["echo", "hello"], timeout=30).stdout == "hello\n"
     channel.close()
 
 
@@ -388,9 +411,9 @@ def test_keys_are_read_anew_for_every_connection(server: Sshd, tmp_path: Path) -
     key = make_key(tmp_path / "id")
     channel = SshChannel(replace(server.ssh, key=key), PATH)
     with pytest.raises(ChannelUnavailable):
-        channel.run(["true"], timeout=10)
+        channel.run(["true"], timeout=30)
     key.write_bytes(server.key.read_bytes())
-    assert channel.run(["echo", "in"], timeout=10).stdout == "in\n"
+    assert channel.run(["echo", "in"], timeout=30).stdout == "in\n"
     channel.close()
 
 

@@ -611,6 +611,30 @@ def test_fault_24_accepting_leaves_no_file_open(alone: HpcServer) -> None:
     assert after - before < 20
 
 
+def test_fault_27_text_of_a_client_stays_text_in_the_document(
+    alone: HpcServer, instant: Hand
+) -> None:
+    text = "a ]]><script xmlns='http://www.w3.org/1999/xhtml'/><![CDATA[ b ]]> c"
+    location = client.submit(alone.url, "texts", [("text", Complex(text))], lineage=True)
+    instant.finish()
+    root = etree.fromstring(client.get(location).content)
+    assert root.findall(".//{*}script") == []
+    shown = root.findtext("wps:DataInputs/wps:Input/wps:Data/wps:ComplexData", namespaces=client.NS)
+    assert shown == text
+
+
+def test_fault_27_markup_in_json_stays_text_in_the_document(
+    alone: HpcServer, instant: Hand
+) -> None:
+    markup = "<script xmlns='http://www.w3.org/1999/xhtml'/>&"
+    wanted = [Output("table", "application/json")]
+    location = client.submit(alone.url, "table", [("kind", markup)], wanted)
+    instant.finish()
+    document = client.get(location).content
+    assert etree.fromstring(document).findall(".//{*}script") == []
+    assert "<script" in str(client.outputs_of(document)["table"].content)
+
+
 def test_fault_28_process_that_crashes_under_a_waiting_client_takes_no_worker_with_it(
     hpc_server: HpcServer,
 ) -> None:

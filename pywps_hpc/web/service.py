@@ -168,7 +168,7 @@ def _set_urls(service: HpcService) -> None:
 
 
 def _spare_request_log() -> None:
-    """PyWPS logs each request to a database, by default one in memory that nobody can read and that
+    """PyWPS logs each request to a database, by default one in memory that nobody can read and
     threads cannot share; only a real one is worth it."""
     if ":memory:" in str(configuration.get_config_value("logging", "database")):
         pywps.response.basic.store_status = lambda *_args, **_kwargs: None

@@ -72,7 +72,8 @@ ours() {
 # daemon removes its file before it has ended, and may hang between the two: the process counts.
 stop() {
   local pid
-  pid=$(cat "$1" 2>/dev/null) && ours "$pid" "$2" || { rm -f "$1"; return 0; }
+  pid=$(cat "$1" 2>/dev/null) || return 0
+  ours "$pid" "$2" || { rm -f "$1"; return 0; }
   kill "$pid"
   wait_for 10 gone "$pid" "$2" || { kill -KILL "$pid"; wait_for 5 gone "$pid" "$2"; }
   rm -f "$1"

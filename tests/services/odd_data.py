@@ -173,6 +173,12 @@ def measure_stack(_request: Any, response: Any) -> None:
     response.outputs["result"].data = len(inspect.stack(0))
 
 
+def ring(_request: Any, response: Any) -> None:
+    """Use characters that no XML document can hold, as a program's coloured output does."""
+    response.update_status("\x1b[1mbell\x07\x1b[0m", 50)
+    response.outputs["result"].data = "a\x00b"
+
+
 def doze(request: Any, response: Any) -> None:
     """Sleep in ten steps and tell of each."""
     for step in range(10):
@@ -229,5 +235,6 @@ PROCESSES = [
         [ComplexOutput("collection", "Collection", supported_formats=[FORMATS.META4])],
     ),
     open_process(measure_stack, "stack", [], [result("result", "integer")]),
+    open_process(ring, "bell", [], [result()]),
     open_process(doze, "sleeper", [number("seconds")], [result()]),
 ]

@@ -22,7 +22,7 @@ STDOUT_FAILED, OVER_MEMORY, OVER_WALLTIME = -9, -10, -11
 
 def main(number: str) -> None:
     while not start(number):
-        time.sleep(0.05)
+        time.sleep(0.1)
     with server.jobs() as known:
         job = dict(known[number])
     spool = Path(tempfile.mkdtemp(dir=server.STATE))
@@ -106,7 +106,7 @@ def run(number: str, job: server.Job, spool: Path, log: IO[bytes]) -> int:
             kill_at = time.time() + server.config()["kill_delay"]
         elif kill_at and time.time() >= kill_at:
             tell(shell.pid, signal.SIGKILL)
-        time.sleep(0.05)
+        time.sleep(0.1)
     code = shell.returncode
     tell(shell.pid, signal.SIGKILL)
     if verdict is not None:

@@ -115,9 +115,13 @@ def free(known: dict[str, Job]) -> int:
 
 def describe(job: Job) -> str:
     """As ``qstat -f -1`` prints it."""
-    names = sorted((name for name in job if not name.startswith("_")), key=ORDER.index)
+    names = sorted((name for name in job if not name.startswith("_")), key=_place)
     lines = [f"    {name} = {job[name]}" for name in names]
     return "\n".join([f"Job Id: {job['_id']}", *lines, "", ""])
+
+
+def _place(name: str) -> int:
+    return ORDER.index(name if name in ORDER else f"{name.partition('.')[0]}.walltime")
 
 
 def end(job: Job, exit_status: int | None = None) -> None:

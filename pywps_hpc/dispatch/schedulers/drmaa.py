@@ -1,12 +1,13 @@
 """A batch system through its DRMAA library, for sites where that is the way in.
 
-DRMAA submits, holds, suspends, resumes and terminates; it can neither look a job up by its name nor be
-trusted about how one ended (see ``docs/schedulers.md``). For those two the batch system's own commands
-are asked, through the same dialect as elsewhere.
+DRMAA submits, holds, suspends, resumes and terminates; it can neither look a job up by its name nor
+be trusted about how one ended. For those two the batch system's own commands are asked, through the
+same dialect as elsewhere.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -72,8 +73,8 @@ REMEDIES = (
     ("act_qmaster", "set SGE_ROOT and SGE_CELL in [hpc] command_environment"),
     ("cell", "set SGE_ROOT and SGE_CELL in [hpc] command_environment"),
     ("qmaster", "is sge_qmaster running, and can this host reach it?"),
-    ("slurm", "is slurmctld running, and does SLURM_CONF in [hpc] command_environment name its file?"),
-    ("pbs", "is pbs_server running, and does PBS_DEFAULT in [hpc] command_environment name its host?"),
+    ("slurm", "is slurmctld running, and is SLURM_CONF in [hpc] command_environment right?"),
+    ("pbs", "is pbs_server running, and is PBS_DEFAULT in [hpc] command_environment right?"),
 )
 
 
@@ -131,7 +132,8 @@ class Helper:
         """
         if self.pid is None:
             self._start()
-        assert self._process is not None and self._process.stdin is not None
+        assert self._process is not None
+        assert self._process.stdin is not None
         line = json.dumps({"do": do, **request}).encode() + b"\n"
         try:
             self._process.stdin.write(line)
@@ -147,10 +149,8 @@ class Helper:
         if process is None:
             return
         if process.stdin is not None:
-            try:
+            with contextlib.suppress(OSError):
                 process.stdin.close()
-            except OSError:
-                pass
         try:
             process.wait(2)
         except subprocess.TimeoutExpired:
@@ -177,10 +177,13 @@ class Helper:
 
     def _read(self, *, asked: bool) -> dict[str, Any]:
         process = self._process
-        assert process is not None and process.stdout is not None
+        assert process is not None
+        assert process.stdout is not None
         deadline = time.monotonic() + self._timeout
         while b"\n" not in self._buffer:
-            ready, _, _ = select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))
+            ready, _, _ = select.select(
+                [process.stdout], [], [], max(0, deadline - time.monotonic())
+            )
             if not ready:
                 process.kill()
                 self.close()

@@ -1,9 +1,9 @@
 """The process that holds the DRMAA session: ``python -m …drmaa_helper``.
 
 DRMAA libraries crash, hang, and lose their session when the server goes away; two of the four known
-ones take the calling process with them. So the session lives here, in a process that may die: it reads
-one JSON object a line on standard input, does one call, and answers with one line. The dispatcher's
-side is :class:`~.drmaa.Helper`.
+ones take the calling process with them. So the session lives here, in a process that may die: it
+reads one JSON object a line on standard input, does one call, and answers with one line. The
+dispatcher's side is :class:`~.drmaa.Helper`.
 
 The functions are those of DRMAA 1.0 (GFD-R-P.022, GFD.133), through the python-drmaa binding.
 """

@@ -60,7 +60,7 @@ def main(folder: Path) -> None:
         end = Supervisor(folder, json.loads((folder / "job.json").read_text())).run()
     except Exception as error:
         end = {"outcome": "could not start", "detail": f"{type(error).__name__}: {error}"}
-    write(folder / "end.json", json.dumps(end | {"time": time.time()}))
+    leave(folder / "end.json", json.dumps(end | {"time": time.time()}))
 
 
 class Supervisor:
@@ -80,19 +80,26 @@ class Supervisor:
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         child = self._spawn()
+        try:
+            status = self._watch(child)
+        except Exception as error:
+            detail = f"its supervisor failed: {type(error).__name__}: {error}"
+            return {"outcome": "unknown", "detail": detail}
+        finally:
+            self._kill(signal.SIGKILL)
+        return self._verdict or _how(status)
+
+    def _watch(self, child: int) -> int:
+        """Wait for the script's end; returns its wait status."""
         before = time.monotonic()
-        while True:
-            status = _reap(child)
-            if status is not None:
-                break
+        while (status := _reap(child)) is None:
             signal.sigtimedwait(_WAKE, TICK)
             now = time.monotonic()
             if not self._suspended:
                 self._run_time += now - before
             before = now
             self._look(now)
-        self._kill(signal.SIGKILL)
-        return self._verdict or _how(status)
+        return status
 
     def _spawn(self) -> int:
         log = os.open(self._job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -176,6 +183,16 @@ def write(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def leave(path: Path, text: str) -> None:
+    """Write the last word, even if the disk is full or away for a moment."""
+    for _ in range(60):
+        try:
+            return write(path, text)
+        except OSError:
+            time.sleep(1)
+    write(path, text)
 
 
 def _lock(path: Path) -> bool:

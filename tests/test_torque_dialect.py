@@ -1,0 +1,449 @@
+"""TORQUE's dialect against what real commands answered (captured/torque)."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pywps_hpc.dispatch.schedulers.base import (
+    BatchJob,
+    JobStatus,
+    NotPermitted,
+    Outcome,
+    Phase,
+    Resources,
+    SchedulerError,
+    SchedulerUnavailable,
+    SubmissionPostponed,
+    SubmissionRefused,
+)
+from pywps_hpc.dispatch.schedulers.dialect import Action
+from pywps_hpc.dispatch.schedulers.torque import TorqueDialect, read_control, read_submitted
+
+CAPTURED = Path(__file__).parent / "captured/torque"
+
+
+def captured(case: str) -> tuple[int, str, str]:
+    code, out, err = (
+        (CAPTURED / f"{case}.{part}").read_text() for part in ("rc", "stdout", "stderr")
+    )
+    return int(code), out, err
+
+
+def queue(case: str, *ids: str) -> dict[str, JobStatus]:
+    return TorqueDialect().read_queue(ids, *captured(case))
+
+
+def with_attributes(case: str, job: str, **changes: str | None) -> JobStatus:
+    """A captured job with other values of some attributes, or without them."""
+    code, out, err = captured(case)
+    before, mark, after = out.partition(f"Job Id: {job}\n")
+    record, end, rest = after.partition("\n\n")
+    for name, value in changes.items():
+        key = name.replace("__", ".")
+        record = re.sub(rf"(?m)^    {re.escape(key)} = .*\n?", "", record)
+        if value is not None:
+            record += f"\n    {key} = {value}"
+    answer = TorqueDialect().read_queue([], code, before + mark + record + end + rest, err)
+    return answer[job]
+
+
+# --- header
+
+
+def header(**values: Any) -> list[str]:
+    resources = Resources(**values.pop("resources", {}))
+    job = BatchJob(**{"name": "a1", "script": "", "log": "/d/log", **values}, resources=resources)
+    return TorqueDialect().header(job)
+
+
+def test_header_states_every_resource() -> None:
+    lines = header(
+        comment="2f1c",
+        resources={
+            "cpus": 4,
+            "memory": 8000,
+            "walltime": 90061,
+            "gpus": 2,
+            "queue": "long",
+            "account": "climate",
+            "extra": ("-l feature=ib", "-W group_list=models"),
+        },
+    )
+    assert lines == [
+        "#PBS -N a1",
+        "#PBS -o /d/log",
+        "#PBS -j oe",
+        "#PBS -d /",
+        "#PBS -S /bin/bash",
+        "#PBS -r n",
+        "#PBS -m n",
+        "#PBS -l nodes=1:ppn=4:gpus=2,mem=8000mb,walltime=25:01:01",
+        "#PBS -q long",
+        "#PBS -A climate",
+        "#PBS -l feature=ib",
+        "#PBS -W group_list=models",
+    ]
+
+
+def test_header_leaves_out_what_the_site_decides() -> None:
+    text = "\n".join(header())
+    for option in ("-q", "-A", "gpus", "-V"):
+        assert option not in text
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"log": "/d/log\n#PBS -q x"},
+        {"log": "/d/log\u2028x"},
+        {"log": "/d/a b"},
+        {"log": "/d/a,b"},
+        {"log": "node7:/d/log"},
+        {"log": "/d/'x'"},
+        {"name": "a b"},
+        {"name": "1a"},
+        {"resources": {"queue": "short\n"}},
+        {"resources": {"account": "a b"}},
+        {"resources": {"extra": ("-q x\n#PBS -q y",)}},
+    ],
+)
+def test_value_that_qsub_would_read_otherwise_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"control characters|not a job name|cannot take"):
+        header(**values)
+
+
+@given(st.text())
+def test_any_text_stays_one_option_or_is_refused(text: str) -> None:
+    try:
+        lines = header(log=f"/d/{text}")
+    except ValueError:
+        return
+    assert len(lines[1].split()) == 3
+    assert "\n".join(lines).splitlines() == lines
+
+
+def test_native_specification_says_the_same_without_name_and_log() -> None:
+    need = Resources(cpus=2, memory=100, walltime=60, queue="long")
+    job = BatchJob("a1", "", "/d/log", comment="2f1c", resources=need)
+    assert TorqueDialect().native_specification(job) == (
+        "-S /bin/bash -r n -m n -l nodes=1:ppn=2,mem=100mb,walltime=00:01:00 -q long"
+    )
+
+
+# --- submission
+
+
+def test_script_travels_on_standard_input() -> None:
+    question = TorqueDialect().submit(BatchJob("a1", "#!/bin/bash\n", "/d/log"))
+    assert (question.argv, question.stdin) == (("qsub",), "#!/bin/bash\n")
+
+
+@pytest.mark.parametrize(("case", "job"), [("ok", "1687.vm"), ("array", "1701[].vm")])
+def test_id_is_whole(case: str, job: str) -> None:
+    assert read_submitted(*captured(f"qsub_{case}")) == job
+
+
+def test_id_is_the_last_line_of_the_answer() -> None:
+    banner = "*** Welcome ***\n12.banner is not it\n"
+    assert read_submitted(0, f"{banner}1687.vm\n", "") == "1687.vm"
+    assert read_submitted(0, "7.pbs-1.cluster.example\n", "") == "7.pbs-1.cluster.example"
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("unknown_queue", "Unknown queue MSG=requested queue not found"),
+        ("bad_resource", "Unknown resource type  Resource_List.nosuchres"),
+        ("too_many_nodes", "cannot locate feasible nodes"),
+    ],
+)
+def test_refusal_carries_torques_words(case: str, words: str) -> None:
+    with pytest.raises(SubmissionRefused, match=words) as refusal:
+        read_submitted(*captured(f"qsub_{case}"))
+    assert str(refusal.value).startswith("TORQUE refused the job: ")
+    assert "submit error" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Maximum number of jobs already in queue for user MSG=total number of current user's jobs",
+        "Queue is not enabled MSG=queue is disabled",
+    ],
+)
+def test_limit_that_will_pass_postpones(words: str) -> None:
+    with pytest.raises(SubmissionPostponed):
+        read_submitted(228, "", f"qsub: submit error ({words})\n")
+
+
+@pytest.mark.parametrize(
+    "answer", [(0, "", ""), (0, "1687\n", ""), (0, "qsub: waiting\n", ""), (1, "", "")]
+)
+def test_answer_without_an_id_or_a_reason_is_none(answer: tuple[int, str, str]) -> None:
+    with pytest.raises(SchedulerUnavailable):
+        read_submitted(*answer)
+
+
+# --- the queue
+
+
+def test_states_of_the_queue() -> None:
+    answer = queue("qstat_f1_states")
+    assert {job: (answer[job].phase, answer[job].detail) for job in ("1689.vm", "1690.vm")} == {
+        "1689.vm": (Phase.RUNNING, "R"),
+        "1690.vm": (Phase.HELD, "H (Hold_Types = u)"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("job", "outcome", "exit_code", "signal"),
+    [
+        ("1687.vm", Outcome.EXITED, 0, None),
+        ("1688.vm", Outcome.EXITED, 3, None),
+        ("1649.vm", Outcome.TIME_LIMIT, None, None),
+        ("1693.vm", Outcome.CANCELLED, None, None),
+        ("1650.vm", Outcome.CANCELLED, None, None),  # before it was started
+        ("1694.vm", Outcome.SIGNALLED, None, 9),
+        ("1695.vm", Outcome.SIGNALLED, None, 15),
+    ],
+)
+def test_how_jobs_ended(
+    job: str, outcome: Outcome, exit_code: int | None, signal: int | None
+) -> None:
+    status = queue("qstat_f1_states")[job]
+    assert (status.phase, status.outcome) == (Phase.FINISHED, outcome)
+    assert (status.exit_code, status.signal) == (exit_code, signal)
+
+
+@pytest.mark.parametrize(
+    ("state", "phase"),
+    [
+        *((state, Phase.QUEUED) for state in "QWT"),
+        *((state, Phase.RUNNING) for state in "RE"),
+        ("H", Phase.HELD),
+        ("S", Phase.SUSPENDED),
+        ("C", Phase.FINISHED),
+    ],
+)
+def test_every_state_of_the_manual_is_known(state: str, phase: Phase) -> None:
+    assert with_attributes("qstat_f1_suspended", "1689.vm", job_state=state).phase is phase
+
+
+def test_unknown_state_counts_as_running_and_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    code, out, err = captured("qstat_f1_suspended")
+    dialect = TorqueDialect()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            answer = dialect.read_queue([], code, out.replace("_state = R", "_state = X"), err)
+            assert answer["1689.vm"].phase is Phase.RUNNING
+    assert caplog.text.count("'X'") == 1
+
+
+def test_reason_for_waiting_is_told() -> None:
+    words = "Not Running: Not enough of the right type of nodes are available"
+    status = with_attributes("qstat_f1_states", "1691.vm", job_state="Q")
+    assert status.detail == f"Q ({words})"
+
+
+@pytest.mark.parametrize(
+    ("exit_status", "outcome"),
+    [
+        *((code, Outcome.COULD_NOT_START) for code in (-1, -2, -7, -8, -9, -13, -14)),
+        *((code, Outcome.NODE_FAILURE) for code in (-3, -4, -5, -6)),
+        (-10, Outcome.MEMORY_LIMIT),
+        *((code, Outcome.TIME_LIMIT) for code in (-11, -12)),
+        *((code, Outcome.CANCELLED) for code in (271, 265)),
+        (-99, Outcome.UNKNOWN),
+    ],
+)
+def test_exit_statuses_of_the_manual(exit_status: int, outcome: Outcome) -> None:
+    status = with_attributes("qstat_completed_one", "1687.vm", exit_status=str(exit_status))
+    assert (status.outcome, status.exit_code, status.signal) == (outcome, None, None)
+    assert status.detail == f"C, exit_status {exit_status}"
+
+
+@pytest.mark.parametrize(("exit_status", "signal"), [(256 + 11, 11), (128 + 11, 11)])
+def test_other_signals_are_the_jobs_own(exit_status: int, signal: int) -> None:
+    status = with_attributes("qstat_completed_one", "1687.vm", exit_status=str(exit_status))
+    assert (status.outcome, status.signal) == (Outcome.SIGNALLED, signal)
+
+
+def test_exit_code_that_is_no_signal_is_a_code() -> None:
+    status = with_attributes("qstat_completed_one", "1687.vm", exit_status="255")
+    assert (status.outcome, status.exit_code) == (Outcome.EXITED, 255)
+
+
+@pytest.mark.parametrize("exit_status", ["271", "265"])
+def test_limit_that_mom_enforced_without_saying_so(exit_status: str) -> None:
+    ended = {"case": "qstat_completed_one", "job": "1687.vm", "exit_status": exit_status}
+    late = with_attributes(**ended, resources_used__walltime="00:05:03")
+    assert late.outcome is Outcome.TIME_LIMIT
+    big = with_attributes(**ended, resources_used__mem="2100000kb", Resource_List__mem="2gb")
+    assert big.outcome is Outcome.MEMORY_LIMIT
+
+
+def test_restarts_are_counted() -> None:
+    assert with_attributes("qstat_f1_suspended", "1689.vm", start_count="3").restarts == 2
+    assert with_attributes("qstat_f1_suspended", "1689.vm", start_count=None).restarts == 0
+
+
+def test_tasks_of_an_array_are_jobs_of_their_own() -> None:
+    answer = queue("qstat_f1_array", "1701[2].vm")
+    assert {"1701[1].vm", "1701[2].vm", "1701[3].vm"} <= answer.keys()
+    assert answer["1701[2].vm"].exit_code == 0
+
+
+def test_unknown_job_is_missing_and_spoils_nothing() -> None:
+    answer = queue("qstat_mixed_known_unknown", "1687.vm", "999999.vm")
+    assert list(answer) == ["1687.vm"]
+    assert queue("qstat_unknown", "999999.vm") == {}
+
+
+def test_job_that_is_neither_described_nor_unknown_makes_the_answer_none() -> None:
+    with pytest.raises(SchedulerUnavailable, match=r"lacks 1700\.vm"):
+        queue("qstat_mixed_known_unknown", "1687.vm", "999999.vm", "1700.vm")
+    with pytest.raises(SchedulerUnavailable, match=r"lacks 1687\.vm"):
+        TorqueDialect().read_queue(["1687.vm"], 0, "", "")
+
+
+def test_jobs_are_asked_about_by_their_ids() -> None:
+    question = TorqueDialect().poll(["1687.vm", "1701[2].vm"])
+    assert question.argv == ("qstat", "-f", "-1", "1687.vm", "1701[2].vm")
+
+
+ONE = captured("qstat_completed_one")[1]
+
+
+@given(st.integers(min_value=0, max_value=len(ONE) - 1))
+def test_answer_cut_off_anywhere_is_no_answer(length: int) -> None:
+    with pytest.raises(SchedulerUnavailable):
+        TorqueDialect().read_queue(["1687.vm"], 0, ONE[:length], "")
+
+
+def test_exit_status_that_is_no_number_is_no_answer() -> None:
+    with pytest.raises(SchedulerUnavailable, match="exit status"):
+        with_attributes("qstat_completed_one", "1687.vm", exit_status="2x")
+
+
+def test_banner_before_the_answer_does_not_matter() -> None:
+    code, out, err = captured("qstat_mixed_known_unknown")
+    ids = ["1687.vm", "999999.vm"]
+    noisy = TorqueDialect().read_queue(ids, code, f"*** Welcome ***\n12\n\n{out}", f"Have\n{err}")
+    assert noisy == TorqueDialect().read_queue(ids, code, out, err)
+
+
+# --- lookup by name
+
+
+def test_name_is_looked_up_among_all_jobs_that_the_server_lists() -> None:
+    (question,) = TorqueDialect().find("wexit3")
+    assert question.argv == ("qstat", "-f", "-1")
+    assert list(question.read(*captured("qstat_f1_states"))) == ["1645.vm", "1688.vm"]
+
+
+def test_name_that_nobody_has_is_not_found() -> None:
+    (question,) = TorqueDialect().find("wexit")
+    assert question.read(*captured("qstat_f1_states")) == {}
+    assert question.read(0, "", "") == {}
+
+
+# --- control
+
+
+@pytest.mark.parametrize(
+    ("action", "command"),
+    [
+        (Action.CANCEL, "qdel 1.vm 2.vm"),
+        (Action.HOLD, "qhold 1.vm 2.vm"),
+        (Action.RELEASE, "qrls 1.vm 2.vm"),
+        (Action.SUSPEND, "qsig -s suspend 1.vm 2.vm"),
+        (Action.RESUME, "qsig -s resume 1.vm 2.vm"),
+    ],
+)
+def test_commands(action: Action, command: str) -> None:
+    (question,) = TorqueDialect().control(action, ["1.vm", "2.vm"])
+    assert " ".join(question.argv) == command
+
+
+@pytest.mark.parametrize(
+    "case", ["qdel_running", "qdel_completed", "qdel_unknown", "qhold_queued", "qrls_queued"]
+)
+def test_what_is_done_over_or_unknown_is_no_error(case: str) -> None:
+    read_control(*captured(case))
+
+
+@pytest.mark.parametrize("case", ["qsig_suspend", "qsig_resume", "qrerun_owner"])
+def test_what_this_account_may_not_do_says_who_may(case: str) -> None:
+    with pytest.raises(NotPermitted, match=r"1689\.vm \(an operator of the server may"):
+        read_control(*captured(case))
+
+
+def test_one_refusal_among_jobs_that_are_over_is_not_overlooked() -> None:
+    refused, unknown = captured("qsig_suspend")[2], captured("qdel_unknown")[2]
+    with pytest.raises(NotPermitted) as refusal:
+        read_control(153, "", refused + unknown)
+    assert "999999" not in str(refusal.value)
+
+
+def test_any_other_failure_is_an_error() -> None:
+    with pytest.raises(SchedulerError, match="Unknown/illegal signal name"):
+        read_control(166, "", "qsig: Unknown/illegal signal name 1689.vm\n")
+    with pytest.raises(SchedulerError, match="exit status 1"):
+        read_control(1, "", "")
+
+
+@pytest.mark.parametrize(("hold", "released"), [("u", True), ("us", True), ("s", False)])
+def test_hold_of_the_administration_is_not_said_to_be_released(hold: str, released: bool) -> None:
+    status = with_attributes("qstat_f1_states", "1690.vm", Hold_Types=hold)
+    if released:
+        assert TorqueDialect().control(Action.RELEASE, ["1690.vm"], status.detail)
+    else:
+        with pytest.raises(NotPermitted, match="only an operator"):
+            TorqueDialect().control(Action.RELEASE, ["1690.vm"], status.detail)
+
+
+# --- MOM's words in the log
+
+
+@pytest.mark.parametrize(
+    ("words", "outcome"),
+    [
+        ("walltime 73 exceeded limit 60", Outcome.TIME_LIMIT),
+        ("mem job total 417000 kb exceeded limit 61440 kb", Outcome.MEMORY_LIMIT),
+        ("vmem job total 417000 kb exceeded limit 61440 kb", Outcome.MEMORY_LIMIT),
+    ],
+)
+def test_reason_in_the_log(words: str, outcome: Outcome) -> None:
+    assert TorqueDialect().explain(f"step 3\n=>> PBS: job killed: {words}\n") is outcome
+
+
+def test_log_without_a_word_of_mom_explains_nothing() -> None:
+    assert TorqueDialect().explain("the walltime 73 exceeded limit 60\n") is None
+
+
+# --- nobody answers
+
+
+@pytest.mark.parametrize("command", ["qstat", "qsub", "qdel"])
+def test_server_that_is_down_is_recognized(command: str) -> None:
+    code, out, err = captured(f"{command}_server_down")
+    assert code == 111
+    assert TorqueDialect.cannot_ask.search(f"{out}\n{err}")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [p.stem for p in sorted(CAPTURED.glob("*.rc")) if not p.stem.endswith("_server_down")],
+)
+def test_answer_of_a_server_that_is_up_is_not_taken_for_silence(case: str) -> None:
+    code, out, err = captured(case)
+    assert code == 0 or not TorqueDialect.cannot_ask.search(f"{out}\n{err}")
