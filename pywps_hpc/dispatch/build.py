@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from pywps_hpc.dispatch.channels import Channel, LocalChannel
 from pywps_hpc.dispatch.schedulers.base import Scheduler
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+from pywps_hpc.dispatch.schedulers.dialect import Dialect
+from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
 from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
+from pywps_hpc.dispatch.schedulers.torque import TorqueDialect
 from pywps_hpc.settings import Settings, SettingsError
 
 
@@ -44,10 +48,31 @@ def _channel(settings: Settings) -> Channel:
     return LocalChannel(_environment(settings))
 
 
-def _slurm(settings: Settings) -> Scheduler:
-    timeout = settings.command_timeout
-    return CommandScheduler(SlurmDialect(), _channel(settings), timeout=timeout)
+def _commands(settings: Settings, system: str) -> CommandScheduler:
+    return CommandScheduler(
+        DIALECTS[system](), _channel(settings), timeout=settings.command_timeout
+    )
 
 
+def _drmaa(settings: Settings) -> Scheduler:
+    from pywps_hpc.dispatch.schedulers.drmaa import DrmaaScheduler, Helper
+
+    assert settings.drmaa_library is not None  # Settings sees to that
+    helper = Helper(
+        settings.drmaa_library, _environment(settings), timeout=settings.command_timeout
+    )
+    return DrmaaScheduler(helper, _commands(settings, settings.system))
+
+
+#: Batch systems with commands of their own: a new one is a file with its dialect and a line here.
+DIALECTS: dict[str, Callable[[], Dialect]] = {
+    "slurm": SlurmDialect,
+    "gridengine": GridEngineDialect,
+    "torque": TorqueDialect,
+}
 #: Name in the configuration -> what makes it.
-SCHEDULERS: dict[str, Callable[[Settings], Scheduler]] = {"local": _local, "slurm": _slurm}
+SCHEDULERS: dict[str, Callable[[Settings], Scheduler]] = {
+    "local": _local,
+    "drmaa": _drmaa,
+    **{system: partial(_commands, system=system) for system in DIALECTS},
+}

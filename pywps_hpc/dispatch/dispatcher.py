@@ -11,7 +11,6 @@ from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.follow import Follower
 from pywps_hpc.dispatch.lead import BEAT, Deposed, Lead
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
-from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.script import Scripts
 from pywps_hpc.dispatch.submit import Submitter
 from pywps_hpc.dispatch.sweep import Sweeper
@@ -58,7 +57,7 @@ class Dispatcher:
         self.settings, self.store, self.scheduler = settings, store, scheduler
         # Longer than the few commands that may have to be waited for between two signs of life.
         self._lead = Lead(store, 4 * settings.command_timeout, holder)
-        scripts = _scripts(settings, scheduler)
+        scripts = Scripts(settings, scheduler.system, scheduler.header)
         scripts.check()
         context = Context(settings, store, spool, scheduler, scripts, clock, self._lead.beat)
         self._wishes = Wishes(context)
@@ -164,9 +163,3 @@ class Dispatcher:
             self._lead.resign()
         except Exception:
             log.exception("dispatcher %s: could not resign", self._lead.holder)
-
-
-def _scripts(settings: Settings, scheduler: Scheduler) -> Scripts:
-    if isinstance(scheduler, CommandScheduler):
-        return Scripts(settings, scheduler.system, scheduler.dialect.header)
-    return Scripts(settings, scheduler.system)

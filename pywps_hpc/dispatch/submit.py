@@ -100,7 +100,8 @@ class Submitter:
         except (ValueError, TypeError, TemplateError) as error:
             log.error("%s: its script cannot be written: %s", job.id, error)
             return None
-        atomic_write(folder.script, batch.script.encode())
+        # DRMAA runs this copy; the other ways take the text.
+        atomic_write(folder.script, batch.script.encode(), mode=0o700)
         return batch
 
     def _hand_over(self, job: Job, batch: BatchJob) -> bool:

@@ -156,7 +156,7 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
 
 
 def _set_urls(service: HpcService) -> None:
-    """Where documents and outputs are shown: beside the WPS endpoint unless configured otherwise."""
+    """Where documents and outputs are shown: beside the endpoint unless configured otherwise."""
     # url is the endpoint, http://host/wps: its last segment gives way to ours.
     service.status_base = urljoin(configuration.get_config_value("server", "url"), "status/")
     outputs = configuration.get_config_value("server", "outputurl")

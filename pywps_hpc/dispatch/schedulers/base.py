@@ -164,6 +164,10 @@ class Scheduler(ABC):
     #: Name of the batch system, as in the configuration (``slurm``).
     system: str = ""
 
+    def header(self, job: BatchJob) -> Sequence[str]:
+        """The lines of the job's script that tell the batch system what it needs."""
+        return ()
+
     @abstractmethod
     def submit(self, jobs: Sequence[BatchJob]) -> list[str]:
         """Hand over jobs; returns their native ids in the same order.

@@ -52,6 +52,9 @@ class CommandScheduler(Scheduler):
         self._timeout = timeout
         self._said: set[str] = set()
 
+    def header(self, job: BatchJob) -> Sequence[str]:
+        return self.dialect.header(job)
+
     def submit(self, jobs: Sequence[BatchJob]) -> list[str]:
         ids: list[str] = []
         for job in jobs:

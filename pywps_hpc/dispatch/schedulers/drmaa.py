@@ -223,6 +223,9 @@ class DrmaaScheduler(Scheduler):
         self.helper = helper
         self.commands = commands
 
+    def header(self, job: BatchJob) -> Sequence[str]:
+        return self.commands.header(job)
+
     def submit(self, jobs: Sequence[BatchJob]) -> list[str]:
         ids: list[str] = []
         for job in jobs:
