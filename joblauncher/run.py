@@ -33,10 +33,11 @@ STOP_SIGNALS = (
     signal.SIGTERM,
     signal.SIGINT,
     signal.SIGHUP,
-    signal.SIGUSR1,
     signal.SIGUSR2,
     signal.SIGXCPU,
 )
+#: Exit codes that make Grid Engine start a job again, or keep it as faulty (sge_conf(5)).
+RESCHEDULING = (99, 100)
 #: Seconds between the polite and the final signal to a child that must stop.
 GRACE = 10.0
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
@@ -131,6 +132,8 @@ def _take_lease(job: JobDir, attempt: int) -> bool:
 
 def _supervise(job: JobDir, header: payload.Header, body: bytes, facts: report.Report) -> Ending:
     """Start the child, pass on the batch system's wish that it end, wait for it."""
+    # Grid Engine announces a suspension by it (queue_conf(5), notify); nothing is to be done then.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     libc = ctypes.CDLL(None, use_errno=True)
     # Orphans of the process come to us, so that the wait at the end leaves nothing running.
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -261,7 +264,7 @@ def _conclude(job: JobDir, facts: report.Report, ending: Ending) -> int:
         return OK
     if ending.signal is not None:
         return 128 + ending.signal
-    return ending.code or FAILED
+    return FAILED if ending.code in (0, None, *RESCHEDULING) else ending.code
 
 
 def _fail(job: JobDir, facts: report.Report, words: str, cause: str = "launcher") -> None:

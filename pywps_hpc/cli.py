@@ -87,7 +87,11 @@ def dispatcher(config: Path) -> None:
         signal.signal(number, lambda *_: stop.set())
     store = JobStore(own.database_url)
     store.create()
-    Dispatcher(own, store, Spool(own.spool), make_scheduler(own)).run(stop)
+    try:
+        at_work = Dispatcher(own, store, Spool(own.spool), make_scheduler(own))
+    except settings.SettingsError as error:
+        raise click.ClickException(f"{config}: {error}") from None
+    at_work.run(stop)
 
 
 @commands.command()
@@ -134,6 +138,8 @@ def show(config: Path, job_id: str) -> None:
     if latest:
         facts["process says"] = f"{latest.state}, {latest.percent} %: {latest.message}"
         facts["ran on"] = latest.host
+        facts["exit code"] = "-" if latest.exit_code is None else latest.exit_code
+        facts["signal"] = latest.signal or "-"
         facts |= {name.replace("_", " "): value for name, value in latest.usage.items()}
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in facts.items():
@@ -159,11 +165,23 @@ def log(config: Path, job_id: str) -> None:
 @click.argument("job_ids", nargs=-1, required=True)
 def cancel(config: Path, job_ids: tuple[str, ...]) -> None:
     """Dismiss jobs; the dispatcher ends them in the batch system."""
-    store = _store(_load(config))
-    for job_id in job_ids:
-        row = _job(store, job_id)
-        asked = store.wish(row.id, Wish.DISMISS)
-        click.echo(f"{row.id}: {'will be dismissed' if asked else 'is over already'}")
+    _wish(config, job_ids, Wish.DISMISS, "will be dismissed")
+
+
+@commands.command()
+@CONFIG
+@click.argument("job_ids", nargs=-1, required=True)
+def pause(config: Path, job_ids: tuple[str, ...]) -> None:
+    """Hold jobs that wait, suspend jobs that run."""
+    _wish(config, job_ids, Wish.PAUSE, "will be paused")
+
+
+@commands.command()
+@CONFIG
+@click.argument("job_ids", nargs=-1, required=True)
+def resume(config: Path, job_ids: tuple[str, ...]) -> None:
+    """Let paused jobs go on."""
+    _wish(config, job_ids, Wish.RESUME, "will go on")
 
 
 @commands.group()
@@ -234,6 +252,16 @@ def _job(store: JobStore, job_id: str) -> Job:
     if row is None:
         raise click.ClickException(f"there is no job {job_id}")
     return row
+
+
+def _wish(config: Path, job_ids: tuple[str, ...], wish: Wish, words: str) -> None:
+    store = _store(_load(config))
+    for job_id in job_ids:
+        row = _job(store, job_id)
+        if store.wish(row.id, wish):
+            click.echo(f"{row.id}: {words}")
+        else:
+            click.echo(f"{row.id}: is over, or being dismissed")
 
 
 def _clock(seconds: float) -> str:

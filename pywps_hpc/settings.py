@@ -189,6 +189,12 @@ class Settings:
         return self.processes.get(identifier, self.defaults)
 
     @property
+    def dispatcher_lease(self) -> float:
+        """Seconds of silence after which a dispatcher counts as dead: longer than the few commands
+        that it may have to wait for between two signs of life."""
+        return 4 * self.command_timeout
+
+    @property
     def database_url(self) -> str:
         """The job table's SQLAlchemy URL, the default filled in."""
         return self.database or f"sqlite:///{self.spool / 'jobs.sqlite'}"

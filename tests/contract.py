@@ -76,6 +76,16 @@ class SchedulerContract:
             time.sleep(0.2)
         raise AssertionError(f"{job} is {status}, not {wanted}")
 
+    def suspend(self, scheduler: Scheduler, job: str) -> None:
+        """Suspend a running job; one that is just starting may miss the first order."""
+
+        def suspended(status: JobStatus) -> bool:
+            if status.phase is Phase.RUNNING:
+                scheduler.pause([job])
+            return status.phase is Phase.SUSPENDED
+
+        self.until(scheduler, job, suspended)
+
     # --- the end of a job
 
     def test_exit_code_zero_is_reported(self, scheduler: Scheduler, logs: Path) -> None:
@@ -219,9 +229,7 @@ class SchedulerContract:
 
     def test_suspended_job_is_cancelled(self, scheduler: Scheduler, logs: Path) -> None:
         job = self.submit(scheduler, logs, "sleep 600")
-        self.until(scheduler, job, Phase.RUNNING)
-        scheduler.pause([job])
-        self.until(scheduler, job, Phase.SUSPENDED)
+        self.suspend(scheduler, job)
         scheduler.cancel([job])
         assert self.until(scheduler, job, Phase.FINISHED).outcome is Outcome.CANCELLED
 
@@ -258,8 +266,7 @@ class SchedulerContract:
         (number,) = scheduler.submit([job])
         log = Path(job.log)
         self.until(scheduler, number, lambda _: log.exists() and "2\n" in log.read_text())
-        scheduler.pause([number])
-        self.until(scheduler, number, Phase.SUSPENDED)
+        self.suspend(scheduler, number)
         time.sleep(0.5)
         before = log.read_text()
         time.sleep(2)

@@ -9,7 +9,12 @@ cd "$(dirname "$0")/.."
 if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
     # shellcheck source=tests/cluster/env.sh
     . tests/cluster/env.sh
-    trap 'tests/cluster/down.sh >/dev/null' EXIT
+    stop() {
+        [ ! -e "$PYWPS_HPC_TEST_HOME/three-hosts" ] || tests/cluster/three-hosts/down.sh
+        [ ! -e "$PYWPS_HPC_TEST_HOME/gridengine" ] || tests/cluster/gridengine.sh down
+        tests/cluster/down.sh
+    }
+    trap 'stop >/dev/null' EXIT
     tests/cluster/up.sh
     python=$PYWPS_HPC_TEST_VENV/bin/python
     export PYWPS_HPC_CLUSTER=1

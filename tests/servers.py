@@ -7,6 +7,7 @@ processes that were started here are ever signalled: all of them carry a mark in
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import secrets
 import signal
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -124,6 +125,10 @@ def processes_marked(name: str, value: str) -> list[psutil.Process]:
     return [process for process in found if _lives(process)]
 
 
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG, prctl(2)
+
+
 def _lives(process: psutil.Process) -> bool:
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
@@ -186,6 +191,7 @@ class Server(ABC):
                         stdout=log,
                         stderr=log,
                         start_new_session=True,
+                        preexec_fn=_end_with_parent,  # also if the tests are killed
                     )
                 )
         deadline = time.monotonic() + START_LIMIT
@@ -445,12 +451,3 @@ class DefaultServer(Server):
             "HOME": str(self.folder),  # gunicorn puts a socket there
             "PYTHONPATH": str(SERVICES),
         }
-
-
-@contextlib.contextmanager
-def running(servers: Iterable[Server]) -> Iterator[None]:
-    """Several servers at once."""
-    with contextlib.ExitStack() as stack:
-        for server in servers:
-            stack.enter_context(server)
-        yield

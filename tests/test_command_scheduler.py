@@ -13,6 +13,7 @@ from pywps_hpc.dispatch.channels import (
     ChannelError,
     ChannelTimeout,
     ChannelUnavailable,
+    CommandMissing,
     Completed,
 )
 from pywps_hpc.dispatch.schedulers.base import (
@@ -264,7 +265,7 @@ def test_server_is_asked_where_a_site_keeps_no_accounting() -> None:
 def test_accounting_that_is_not_installed_is_no_accounting(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    scheduler, _ = slurm(sacct=ChannelUnavailable("command not found: sacct"), scontrol=UNKNOWN)
+    scheduler, _ = slurm(sacct=CommandMissing("command not found: sacct"), scontrol=UNKNOWN)
     assert scheduler.history(["7"]) == {}
     assert scheduler.history(["7"]) == {}
     assert caplog.text.count("command not found: sacct") == 1

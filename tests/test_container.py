@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from joblauncher.jobdir import JobDir
-from pywps_hpc.dispatch.container import ISOLATION, Launch, launch
+from pywps_hpc.dispatch.container import Launch, launch
 from pywps_hpc.settings import Container, ProcessSettings, Resources, Settings, Ssh
 from pywps_hpc.values import Bind
 
@@ -46,7 +46,7 @@ def binds(made: Launch) -> list[str]:
 def test_a_job_sees_its_own_folder_and_nothing_else_by_default() -> None:
     made = make()
     assert made.program == ("apptainer", "exec")
-    assert set(ISOLATION) <= set(words(made))
+    assert {"--containall", "--cleanenv", "--no-home", "--no-privs"} <= set(words(made))
     assert binds(made) == [
         f"{JOB.path}:{JOB.path}:rw",
         f"{JOB.dump}:{JOB.dump}:ro",

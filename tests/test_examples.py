@@ -500,7 +500,6 @@ def test_describing_the_processes_loads_no_scientific_library() -> None:
 
 def test_service_is_plain_pywps_unless_its_configuration_says_scheduler() -> None:
     code = (
-        "import sys; sys.modules['pywps_hpc'] = None\n"
         "from examples.service import application, service\n"
         "assert application is service\n"
         "print(*service.processes)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import inspect
 import os
 import pkgutil
 import shlex
@@ -32,12 +31,12 @@ IDS = {
 
 def dialects() -> list[type[Dialect]]:
     """Every dialect in the package, whoever wrote it."""
-    found = []
     for module in pkgutil.iter_modules(schedulers.__path__, f"{schedulers.__name__}."):
-        for _, member in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
-            if issubclass(member, Dialect) and member is not Dialect and member not in found:
-                found.append(member)
-    return found
+        importlib.import_module(module.name)
+    ours = [
+        one for one in Dialect.__subclasses__() if one.__module__.startswith(schedulers.__name__)
+    ]
+    return sorted(ours, key=lambda dialect: dialect.system)
 
 
 def commands(dialect: Dialect) -> Iterator[list[str]]:
@@ -53,6 +52,10 @@ def commands(dialect: Dialect) -> Iterator[list[str]]:
     for action in Action:
         for some in (ids[:1], ids):
             yield from (list(way.argv) for way in dialect.control(action, some))
+
+
+def test_there_is_a_rule_book_for_every_batch_system_with_commands() -> None:
+    assert {dialect.system for dialect in dialects()} == set(RULES)
 
 
 @pytest.mark.parametrize("dialect", dialects(), ids=lambda dialect: dialect.system)
@@ -149,6 +152,7 @@ def test_everything_else_is_refused(request_: str) -> None:
     ("system", "request_"),
     [
         ("gridengine", "qsub -terse -b y id"),
+        ("gridengine", "qstat -xml -u root -s prs"),
         ("gridengine", "qsub -terse -o /home/wps/.ssh/authorized_keys"),
         ("gridengine", "qsub -terse -@ /tmp/options"),
         ("gridengine", "qsub -terse /etc/passwd"),

@@ -135,7 +135,10 @@ def test_a_store_made_before_a_fork_works_in_every_child(store: JobStore) -> Non
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
 
+    engine = store.engine
+
     def work() -> None:
+        assert store.engine is not engine, "connections must not be shared"
         answers.put(store.get(job.id) is not None and store.wish(job.id, Wish.PAUSE))
 
     children = [context.Process(target=work) for _ in range(4)]

@@ -111,6 +111,7 @@ umask 077
 cd /shared/spool/{ID} || exit 72  # the shared file system is missing on this node
 exec env -i \\
   ${{CUDA_VISIBLE_DEVICES+"CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES"}} \\
+  ${{PYWPS_HPC_LOCAL_JOB+"PYWPS_HPC_LOCAL_JOB=$PYWPS_HPC_LOCAL_JOB"}} \\
   PATH=/usr/local/bin:/usr/bin:/bin \\
   HOME=/shared/spool/{ID}/tmp \\
   LANG=C.UTF-8 \\

@@ -35,7 +35,8 @@ from pywps_hpc.dispatch.ssh import SshChannel
 from pywps_hpc.settings import Ssh
 from servers import HpcServer, wait_for
 
-pytestmark = pytest.mark.cluster
+# The first test waits for the hosts, and once for their root file system.
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 SCRIPTS = Path(__file__).resolve().parent / "cluster/three-hosts"
 SITE = Path(os.environ.get("PYWPS_HPC_TEST_HOME", "/var/tmp/pywps-hpc")) / "three-hosts"

@@ -6,6 +6,7 @@ depends on timing, the test itself is the dispatcher and makes the bad moment ha
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -311,6 +312,12 @@ def test_fault_09_text_arrives_as_it_was_sent(alone: HpcServer, instant: Hand, t
     outputs = client.outputs_of(client.get(location).content)
     assert json.loads(str(outputs["seen"].content)) == text
     assert outputs["literal"].content == text
+    shown, encoding = outputs["document"].content, outputs["document"].attributes["encoding"]
+    assert (base64.b64decode(shown).decode() if encoding == "base64" else shown) == text
+    facts = report.read(alone.job(client.job_id_of(location)))
+    assert facts is not None
+    kept = {output["identifier"]: output["data"] for output in facts.outputs}
+    assert (kept["literal"], kept["document"]) == (text, shown)
 
 
 def test_fault_10_bounding_box_keeps_its_reference_system(alone: HpcServer, instant: Hand) -> None:

@@ -44,7 +44,10 @@ def _channel(settings: Settings) -> Channel:
     if settings.channel == "ssh":
         from pywps_hpc.dispatch.ssh import SshChannel  # paramiko is optional
 
-        return SshChannel(settings.ssh, _environment(settings))
+        try:
+            return SshChannel(settings.ssh, _environment(settings))
+        except ImportError as error:
+            raise SettingsError(f"[hpc] channel: {error}") from None
     return LocalChannel(_environment(settings))
 
 

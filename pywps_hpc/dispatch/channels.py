@@ -43,7 +43,11 @@ class ChannelTimeout(ChannelError):
 
 
 class ChannelUnavailable(ChannelError):
-    """The command was certainly not started (not installed, no connection)."""
+    """The command was certainly not started (no connection, no memory for a process)."""
+
+
+class CommandMissing(ChannelUnavailable):
+    """There is no such command where the channel leads; asking again will not help."""
 
 
 class Channel(ABC):
@@ -61,6 +65,7 @@ class Channel(ABC):
 
         Raises:
             ChannelTimeout: it did not end in time.
+            CommandMissing: it is not installed there.
             ChannelUnavailable: it could not be started.
             ChannelError: the connection broke while it ran.
         """
@@ -95,7 +100,7 @@ class LocalChannel(Channel):
                 start_new_session=True,
             )
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise ChannelUnavailable(
+            raise CommandMissing(
                 f"command not found: {argv[0]} (searched {self._environment['PATH']}): install "
                 "the batch system's client commands on this host, or add their folder to PATH in "
                 "the scheduler's environment",

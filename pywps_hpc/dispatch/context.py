@@ -92,7 +92,7 @@ class Context:
         if self.store.move(job, state, message=words, missing_since=0.0, **times) is None:
             return False
         self._said.pop(job.id, None)
-        log.info("%s: %s%s", job.id, state.value, f": {words}" if words else "")
+        log.info("%s: %s", job.id, f"failed: {words}" if state is State.FAILED else state.value)
         return True
 
     def _rewrite(self, job: Job, words: str, now: float) -> bool:

@@ -55,8 +55,7 @@ class Dispatcher:
         holder: str = "",
     ) -> None:
         self.settings, self.store, self.scheduler = settings, store, scheduler
-        # Longer than the few commands that may have to be waited for between two signs of life.
-        self._lead = Lead(store, 4 * settings.command_timeout, holder)
+        self._lead = Lead(store, settings.dispatcher_lease, holder)
         scripts = Scripts(settings, scheduler.system, scheduler.header)
         scripts.check()
         context = Context(settings, store, spool, scheduler, scripts, clock, self._lead.beat)

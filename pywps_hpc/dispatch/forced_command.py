@@ -38,19 +38,13 @@ RULES = {
     """,
     "gridengine": """
         qsub -terse
-        qstat -xml -r -u <user>
-        qstat -xml -u <user> -r
+        qstat -xml -u $user -s <states>
         qacct -j <number>
         qacct -j <name>
-        qdel <ids>
         qdel <id>...
-        qhold <ids>
         qhold <id>...
-        qrls <ids>
         qrls <id>...
-        qmod -sj <ids>
         qmod -sj <id>...
-        qmod -usj <ids>
         qmod -usj <id>...
     """,
     "torque": """
@@ -71,8 +65,8 @@ PATTERNS = {
     "ids": r"[0-9]{1,12}([_.][0-9]{1,9})?(,[0-9]{1,12}([_.][0-9]{1,9})?)*",
     "name": r"[a-z][a-z0-9]{0,14}",
     "number": r"[0-9]{1,12}",
+    "states": r"[a-z]{1,8}",
     "torque": r"[0-9]{1,12}(\[[0-9]{0,9}\])?(\.[A-Za-z0-9][A-Za-z0-9.-]{0,252})?",
-    "user": r"[A-Za-z_][A-Za-z0-9_.-]{0,31}",
 }
 #: Only these read what the request sends along: the job's script.
 READS_INPUT = ("sbatch", "qsub")

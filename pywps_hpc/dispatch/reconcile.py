@@ -256,7 +256,7 @@ def _refine(status: JobStatus | None, evidence: Evidence, resources: Resources) 
         and status.outcome not in CUTS
         and evidence.stopped
         and evidence.elapsed is not None
-        and evidence.elapsed >= resources.walltime - WARNING
+        and evidence.elapsed >= resources.walltime - min(WARNING, resources.walltime / 4)
     ):
         return replace(status, outcome=Outcome.TIME_LIMIT)
     return status

@@ -23,6 +23,7 @@ from pywps_hpc.dispatch.channels import (
     ChannelError,
     ChannelTimeout,
     ChannelUnavailable,
+    CommandMissing,
     Completed,
 )
 from pywps_hpc.settings import Ssh
@@ -39,8 +40,8 @@ _library_log.setLevel(logging.CRITICAL)
 LIMIT = 32 * 1024 * 1024
 #: Seconds of silence before a sign of life, lest a firewall forget the connection.
 KEEPALIVE = 30
-#: env(1), timeout(1), sh(1): the command cannot be run, or is not there.
-_NOT_STARTED = (126, 127)
+#: env(1), timeout(1), sh(1): the command cannot be run (or is refused: forced_command.py).
+_NOT_STARTED = {126: ChannelUnavailable, 127: CommandMissing}
 
 
 class SshChannel(Channel):
@@ -88,8 +89,8 @@ class SshChannel(Channel):
             except BaseException:
                 self._drop()
                 raise
-        if answer.returncode in _NOT_STARTED:
-            raise ChannelUnavailable(
+        if problem := _NOT_STARTED.get(answer.returncode):
+            raise problem(
                 f"{self._where} does not run {argv[0]}: {answer.stderr.strip()} (is its folder in "
                 "command_path? does the key's forced command allow it?)",
                 argv,

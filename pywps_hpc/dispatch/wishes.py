@@ -11,20 +11,21 @@ from pywps_hpc.jobs import Job, State, Wish
 
 log = logging.getLogger(__name__)
 
-#: Seconds until a job that is still there is cancelled again.
-REPEAT = 60.0
+#: Seconds until an order that has had no effect is given again. Slurm was seen to lose a signal to
+#: a job that had only just started, with exit status 0.
+REPEAT = {Wish.DISMISS: 60.0, Wish.PAUSE: 5.0, Wish.RESUME: 5.0}
 
 
 class Wishes:
-    """Carries out wishes. A dismissal stands until the batch system says that the job is over."""
+    """Carries out wishes. Each stands until the batch system shows its effect, or says no."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._cancelled: dict[str, float] = {}
+        self._ordered: dict[tuple[str, Wish], float] = {}
 
     def was_cancelled(self, job: Job) -> bool:
         """Whether the batch system took the order to end this job."""
-        return job.id in self._cancelled
+        return (job.id, Wish.DISMISS) in self._ordered
 
     def run(self) -> int:
         """One turn; how many jobs changed.
@@ -34,9 +35,8 @@ class Wishes:
         """
         context = self._context
         jobs = context.store.wished()
-        self._cancelled = {
-            job.id: self._cancelled[job.id] for job in jobs if job.id in self._cancelled
-        }
+        standing = {(job.id, job.wish) for job in jobs}
+        self._ordered = {key: at for key, at in self._ordered.items() if key in standing}
         changed = 0
         # First those for which nobody need be asked.
         for job in sorted(jobs, key=lambda job: bool(job.native_id)):
@@ -62,7 +62,9 @@ class Wishes:
     def _ask(self, job: Job) -> bool:
         """Tell the batch system, and the user if it says no."""
         context = self._context
-        if job.wish is Wish.DISMISS and not self._is_due(job):
+        if job.wish is not Wish.DISMISS and (job.state is State.PAUSED) is (job.wish is Wish.PAUSE):
+            return context.store.grant(job)
+        if not self._is_due(job):
             return False
         context.beat()
         scheduler = context.scheduler
@@ -78,12 +80,11 @@ class Wishes:
         except SchedulerError as error:
             log.warning("%s: cannot %s: %s", job.id, job.wish.value, error)
             context.store.note(job, message=f"cannot {job.wish.value}: {error}")
-        else:
-            log.info("%s: told the batch system to %s it", job.id, job.wish.value)
-            if job.wish is Wish.DISMISS:
-                self._cancelled[job.id] = context.clock()
-        return job.wish is Wish.DISMISS or context.store.grant(job)
+            return job.wish is Wish.DISMISS or context.store.grant(job)
+        log.info("%s: told the batch system to %s it", job.id, job.wish.value)
+        self._ordered[job.id, job.wish] = context.clock()
+        return True
 
     def _is_due(self, job: Job) -> bool:
-        last = self._cancelled.get(job.id)
-        return last is None or self._context.clock() - last >= REPEAT
+        last = self._ordered.get((job.id, job.wish))
+        return last is None or self._context.clock() - last >= REPEAT[job.wish]

@@ -19,9 +19,6 @@ from pywps_hpc.web.errors import Busy
 
 LOGGER = logging.getLogger(__name__)
 
-#: Seconds without a sign of life after which the dispatcher counts as gone.
-DISPATCHER_SILENCE = 90.0
-
 
 def admit(settings: Settings, store: JobStore, process: str) -> None:
     """Turn a job away before anything of it exists.
@@ -30,7 +27,7 @@ def admit(settings: Settings, store: JobStore, process: str) -> None:
         Busy: there is no dispatcher, or a limit is reached.
     """
     silence, _ = store.heartbeat()
-    if silence > DISPATCHER_SILENCE:
+    if silence > settings.dispatcher_lease:
         raise Busy("Jobs cannot be run now: the dispatcher is not running.", settings.retry_after)
     limits = (
         (settings.max_active, None, "this service"),

@@ -6,7 +6,7 @@
 need_root
 dir=$HOME_DIR/gridengine
 host=$(hostname -s)
-packages=(gridengine-master gridengine-exec gridengine-client)
+packages=(gridengine-master gridengine-exec gridengine-client gridengine-drmaa1.0)
 
 export SGE_ROOT=$dir/root SGE_CELL=default SGE_QMASTER_PORT=26844 SGE_EXECD_PORT=26845
 export SGE_SINGLE_LINE=1 # qconf: one setting a line, however long
@@ -22,14 +22,17 @@ pidfile() {
     *) die "no daemon is called $1" ;;
   esac
 }
+# It answers before it has written its pid file.
+master_answers() { qconf -sh && running sge_qmaster; }
 running() { alive "$(pidfile "$1")" "$1"; }
 
 start() {
   running "$1" && return
+  rm -f "$(pidfile "$1")" # of an earlier boot
   case "$1" in
     sge_qmaster)
       clean_env "${settings[@]}" sge_qmaster >/dev/null
-      wait_for 30 qconf -sh || die "sge_qmaster does not answer (see $dir/spool/qmaster/messages)"
+      wait_for 30 master_answers || die "sge_qmaster does not answer (see $dir/spool/qmaster/messages)"
       ;;
     sge_execd)
       running sge_qmaster || die "sge_execd needs sge_qmaster"
@@ -65,7 +68,7 @@ initialize() {
   } > "$dir/initialize.log" 2>&1 || die "cannot initialize the cell (see $dir/initialize.log)"
   touch "$dir/spool/.complete"
 }
-spooling() { runuser -u sgeadmin -- /usr/lib/gridengine/"$@"; }
+spooling() { local program=$1; shift; runuser -u sgeadmin -- "/usr/lib/gridengine/$program" "$@"; }
 
 # The running qmaster is told what the templates say.
 configure() {

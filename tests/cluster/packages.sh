@@ -11,7 +11,9 @@ packages=(
   # Apptainer: image files, user namespaces, user-space mounts.
   squashfs-tools uidmap fuse3 fuse-overlayfs squashfuse ca-certificates patchelf
   # Building images, and the environment of the service.
-  debootstrap mmdebstrap python3-venv python3-pip
+  debootstrap python3-venv python3-pip
+  # The login host of the three-host form, and the tests of the SSH channel.
+  openssh-server openssh-client
 )
 [ $# = 0 ] || packages=("$@") # what another script here needs
 

@@ -67,10 +67,16 @@ add_accounts() {
   } >/dev/null
 }
 
-# Every node answers, whatever it is doing. A star behind the state means that it does not.
+# Every node answers, whatever it is doing. A star behind the state means that it does not. One that a
+# test or a failed job has put out of service is taken back.
 ready() {
-  local states; states=$(sinfo --noheader --Node --format=%T --partition=batch) || return 1
-  [ "$(wc -l <<< "$states")" = ${#nodes[@]} ] && ! grep -qvxE 'idle|mixed|allocated|completing' <<< "$states"
+  local states node
+  for node in $(sinfo --noheader --Node --format=%N --states=drain,down | sort -u); do
+    scontrol update "nodename=$node" state=resume || true
+  done
+  states=$(sinfo --noheader --Node --format=%T --partition=batch) || return 1
+  [ "$(wc -l <<< "$states")" = ${#nodes[@]} ] &&
+    ! grep -qvxE 'idle|mixed|allocated|completing|planned' <<< "$states"
 }
 
 down() {

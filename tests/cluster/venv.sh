@@ -33,7 +33,7 @@ cat examples/requirements-data.txt >> "$build/tools.txt"
 key=$(digest "$build"/{requirements,requirements-no-deps,project,tools}.txt "$venv/pyvenv.cfg")
 if [ "$(cat "$build/venv.key" 2>/dev/null)" != "$key" ]; then
   say "installing the requirements into $venv"
-  pip install -r "$build/project.txt" -r "$build/requirements.txt" -r "$build/tools.txt"
+  pip install --use-pep517 -r "$build/project.txt" -r "$build/requirements.txt" -r "$build/tools.txt"
   pip install --no-deps -r "$build/requirements-no-deps.txt"
   pip freeze --exclude pywps-hpc > "$build/constraints.txt"
   echo "$key" > "$build/venv.key"

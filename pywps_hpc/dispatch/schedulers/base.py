@@ -200,6 +200,9 @@ class Scheduler(ABC):
     def pause(self, ids: Collection[str]) -> None:
         """Hold what waits, suspend what runs.
 
+        A job that starts at this very moment may miss it (Slurm drops a signal to a step that is
+        not up yet, and reports success): only :meth:`poll` tells, and asking again does no harm.
+
         Raises:
             NotPermitted: with the words who could.
         """

@@ -11,7 +11,12 @@ import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeVar
 
-from pywps_hpc.dispatch.channels import Channel, ChannelError, ChannelUnavailable
+from pywps_hpc.dispatch.channels import (
+    Channel,
+    ChannelError,
+    ChannelUnavailable,
+    CommandMissing,
+)
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -67,10 +72,12 @@ class CommandScheduler(Scheduler):
 
     def find(self, name: str) -> list[str]:
         unasked: SchedulerUnavailable | None = None
-        for question in self.dialect.find(name):
+        for place, question in enumerate(self.dialect.find(name)):
             try:
                 found = self._ask(question)
             except _NotInstalled as error:
+                if place == 0:  # a site may lack accounting, but not the queue
+                    raise
                 self._say_once("%s: %s", self.system, error)
             except SchedulerUnavailable as error:
                 unasked = error
@@ -115,7 +122,7 @@ class CommandScheduler(Scheduler):
             return self._ask(self.dialect.submit(job))
         except SubmissionPostponed:
             raise
-        except _NotInstalled as error:
+        except _NotStarted as error:
             raise SubmissionPostponed(str(error), command=error.command) from error
         except SchedulerUnavailable as error:
             # Slurm was seen to answer "Socket timed out" for a job that ran later.
@@ -202,8 +209,10 @@ class CommandScheduler(Scheduler):
         command = shlex.join(question.argv)
         try:
             reply = self._channel.run(question.argv, stdin=question.stdin, timeout=self._timeout)
-        except ChannelUnavailable as error:
+        except CommandMissing as error:
             raise _NotInstalled(str(error), command=command) from error
+        except ChannelUnavailable as error:
+            raise _NotStarted(str(error), command=command) from error
         except ChannelError as error:
             raise SchedulerUnavailable(str(error), command=command) from error
         output = f"{reply.stdout}\n{reply.stderr}".strip()
@@ -229,8 +238,12 @@ class CommandScheduler(Scheduler):
             log.warning(text, *values)
 
 
-class _NotInstalled(SchedulerUnavailable):
+class _NotStarted(SchedulerUnavailable):
     """The command certainly did not start."""
+
+
+class _NotInstalled(_NotStarted):
+    """There is no such command: a site without accounting, for one."""
 
 
 def _is_vague(status: JobStatus) -> bool:

@@ -1,25 +1,20 @@
 """A batch system through its DRMAA library, for sites where that is the way in.
 
-DRMAA submits, holds, suspends, resumes and terminates; it can neither look a job up by its name nor
-be trusted about how one ended. For those two the batch system's own commands are asked, through the
-same dialect as elsewhere.
+DRMAA submits, holds, suspends, releases, resumes and terminates. The rest is asked by the batch
+system's own commands, through the same dialect as elsewhere: DRMAA cannot look a job up by its
+name, its "done" and "failed" are not to be trusted, it does not say why a job waits, and one job a
+call costs 11 ms (Grid Engine) where one qstat answers for all. Only on a host without those
+commands its states count.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
-import os
-import select
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import shlex
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
+from pywps_hpc.dispatch.channels import CommandMissing
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -29,185 +24,34 @@ from pywps_hpc.dispatch.schedulers.base import (
     Scheduler,
     SchedulerError,
     SchedulerUnavailable,
+    SubmissionPostponed,
     SubmissionRefused,
     SubmissionUncertain,
 )
-from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+from pywps_hpc.dispatch.schedulers.command import PAUSE, RESUME, CommandScheduler
+from pywps_hpc.dispatch.schedulers.dialect import Action
+from pywps_hpc.dispatch.schedulers.drmaa_process import Helper, HelperFailed
+from pywps_hpc.dispatch.schedulers.drmaa_words import (
+    CANNOT_ASK,
+    NO_ERROR,
+    NOT_PERMITTED,
+    NOT_TAKEN,
+    REFUSED,
+    STATES,
+)
 
-LOGGER = logging.getLogger(__name__)
+__all__ = ["DrmaaScheduler", "Helper"]
 
-#: drmaa_job_ps (GFD.133, section 3.2.5). How a job ended is not taken from here.
-STATES = {
-    "undetermined": JobStatus(Phase.RUNNING, detail="undetermined"),
-    "queued_active": JobStatus(Phase.QUEUED),
-    "system_on_hold": JobStatus(Phase.HELD, detail="held by the system"),
-    "user_on_hold": JobStatus(Phase.HELD),
-    "user_system_on_hold": JobStatus(Phase.HELD),
-    "running": JobStatus(Phase.RUNNING),
-    "system_suspended": JobStatus(Phase.SUSPENDED, detail="suspended by the system"),
-    "user_suspended": JobStatus(Phase.SUSPENDED),
-    "user_system_suspended": JobStatus(Phase.SUSPENDED),
-    "done": JobStatus(Phase.FINISHED, Outcome.UNKNOWN),
-    "failed": JobStatus(Phase.FINISHED, Outcome.UNKNOWN),
+log = logging.getLogger(__name__)
+
+#: What drmaa_remote_command is to be, if not the path of the script: slurm-drmaa writes a script of
+#: its own with this as its last line. Without "exec" a shell would stand between Slurm's signals
+#: and ours, and the exit code of a killed script would be lost.
+REMOTE_COMMAND: dict[str, Callable[[str], str]] = {
+    "slurm": lambda path: f"exec {shlex.quote(path)}",
 }
-#: Exceptions of the library by which it says that it cannot ask.
-CANNOT_ASK = frozenset(
-    {
-        "DrmCommunicationException",
-        "TryLaterException",
-        "NoActiveSessionException",
-        "InternalException",
-        "DrmsInitException",
-        "DefaultContactStringException",
-        "OutOfMemoryException",
-    }
-)
-NOT_PERMITTED = frozenset({"AuthorizationException"})
-#: What makes a library fail to start, and the remedy; first match wins.
-REMEDIES = (
-    ("no module named 'drmaa'", "install the Python binding: pip install 'pywps-hpc[drmaa]'"),
-    ("static tls block", "start with GLIBC_TUNABLES=glibc.rtld.optional_static_tls=4096"),
-    ("cannot open shared object", "[hpc] drmaa_library must name a libdrmaa.so on this host"),
-    ("could not find drmaa library", "[hpc] drmaa_library must name a libdrmaa.so on this host"),
-    ("sge_root", "set SGE_ROOT and SGE_CELL in [hpc] command_environment"),
-    ("act_qmaster", "set SGE_ROOT and SGE_CELL in [hpc] command_environment"),
-    ("cell", "set SGE_ROOT and SGE_CELL in [hpc] command_environment"),
-    ("qmaster", "is sge_qmaster running, and can this host reach it?"),
-    ("slurm", "is slurmctld running, and is SLURM_CONF in [hpc] command_environment right?"),
-    ("pbs", "is pbs_server running, and is PBS_DEFAULT in [hpc] command_environment right?"),
-)
-
-
-class HelperFailed(Exception):
-    """The helper died, hung, or would not start.
-
-    Attributes:
-        asked: whether the question had reached it: then it may have had its effect.
-    """
-
-    def __init__(self, message: str, *, asked: bool) -> None:
-        super().__init__(message)
-        self.asked = asked
-
-
-class Helper:
-    """The process with the session: started when needed, and again when it died.
-
-    Args:
-        library: ``libdrmaa.so``.
-        environment: what the library needs (``SGE_ROOT``, ``SLURM_CONF``).
-        timeout: seconds for one call.
-    """
-
-    def __init__(
-        self, library: Path, environment: Mapping[str, str], *, timeout: float = 60.0
-    ) -> None:
-        self._environment = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": os.environ.get("HOME", "/"),
-            "LANG": "C",
-            # Grid Engine's library needs more room for thread-local variables than glibc spares.
-            "GLIBC_TUNABLES": "glibc.rtld.optional_static_tls=4096",
-            "DRMAA_LIBRARY_PATH": str(library),
-            **environment,
-        }
-        self._timeout = timeout
-        self._process: subprocess.Popen[bytes] | None = None
-        self._buffer = b""
-
-    @property
-    def pid(self) -> int | None:
-        """Of the living helper."""
-        return self._process.pid if self._process and self._process.poll() is None else None
-
-    def ask(self, do: str, **request: Any) -> dict[str, Any]:
-        """One call.
-
-        Args:
-            do: a method of :class:`~.drmaa_helper.Session`.
-            request: its arguments.
-
-        Raises:
-            HelperFailed: no answer.
-        """
-        if self.pid is None:
-            self._start()
-        assert self._process is not None
-        assert self._process.stdin is not None
-        line = json.dumps({"do": do, **request}).encode() + b"\n"
-        try:
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
-        except OSError as error:
-            raise HelperFailed(self._obituary(), asked=True) from error
-        return self._read(asked=True)
-
-    def close(self) -> None:
-        """End the helper."""
-        process, self._process = self._process, None
-        self._buffer = b""
-        if process is None:
-            return
-        if process.stdin is not None:
-            with contextlib.suppress(OSError):
-                process.stdin.close()
-        try:
-            process.wait(2)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-
-    def _start(self) -> None:
-        self.close()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "pywps_hpc.dispatch.schedulers.drmaa_helper"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=self._environment,
-            cwd="/",
-            start_new_session=True,
-        )
-        hello = self._read(asked=False)
-        if "error" in hello:
-            self.close()
-            raise HelperFailed(with_remedy(": ".join(hello["error"])), asked=False)
-        LOGGER.info("DRMAA session open: %s, pid %s", hello, self.pid)
-
-    def _read(self, *, asked: bool) -> dict[str, Any]:
-        process = self._process
-        assert process is not None
-        assert process.stdout is not None
-        deadline = time.monotonic() + self._timeout
-        while b"\n" not in self._buffer:
-            ready, _, _ = select.select(
-                [process.stdout], [], [], max(0, deadline - time.monotonic())
-            )
-            if not ready:
-                process.kill()
-                self.close()
-                raise HelperFailed(f"no answer from DRMAA within {self._timeout:g} s", asked=asked)
-            part = os.read(process.stdout.fileno(), 1 << 16)
-            if not part:
-                raise HelperFailed(self._obituary(starting=not asked), asked=asked)
-            self._buffer += part
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def _obituary(self, *, starting: bool = False) -> str:
-        """What to say of a helper that is gone."""
-        process = self._process
-        code = process.wait() if process is not None else None
-        self.close()
-        how = f"ended with exit code {code}"
-        if code is not None and code < 0:
-            how = f"was killed by {signal.Signals(-code).name}"
-        words = f"the DRMAA helper {how}"
-        if starting:
-            words += " while it opened its session; is the batch system's server running?"
-        return words
+#: Most ids in one call, each of which has the same time limit.
+CHUNK = 100
 
 
 class DrmaaScheduler(Scheduler):
@@ -240,23 +84,31 @@ class DrmaaScheduler(Scheduler):
         return self.commands.find(name)
 
     def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:
-        states = self._ask("status", ids=sorted(ids))["states"]
-        answer = {}
-        for job, state in states.items():
-            answer[job] = STATES.get(state) or self.commands.dialect.unknown_state(state)
-        return answer
+        try:
+            return self.commands.poll(ids)
+        except SchedulerUnavailable as error:
+            if not _not_installed(error):
+                raise
+            return self._states(ids)
 
     def history(self, ids: Collection[str]) -> dict[str, JobStatus]:
         return self.commands.history(ids)
 
     def cancel(self, ids: Collection[str]) -> None:
-        self._control(ids, "TERMINATE")
+        # DRMAA promises to know the jobs of its own session only.
+        unknown = self._control(ids, Action.CANCEL)
+        if unknown:
+            _if_installed(self.commands.cancel, unknown)
 
     def pause(self, ids: Collection[str]) -> None:
-        self._steer(ids, {Phase.QUEUED: "HOLD", Phase.RUNNING: "SUSPEND"})
+        self._steer(PAUSE, ids)
+        # slurm-drmaa says "done" to a suspension and changes nothing.
+        _if_installed(self.commands.pause, ids)
 
     def resume(self, ids: Collection[str]) -> None:
-        self._steer(ids, {Phase.HELD: "RELEASE", Phase.SUSPENDED: "RESUME"})
+        self._steer(RESUME, ids)
+        # Also says what only an operator can resume.
+        _if_installed(self.commands.resume, ids)
 
     def explain(self, log_tail: str) -> Outcome | None:
         return self.commands.explain(log_tail)
@@ -266,44 +118,97 @@ class DrmaaScheduler(Scheduler):
         self.commands.close()
 
     def _submit(self, job: BatchJob) -> str:
+        command = REMOTE_COMMAND.get(self.system, str)(job.path)
+        try:
+            native = self.commands.dialect.native_specification(job)
+        except ValueError as error:  # libraries read fewer characters than the script's header
+            raise SubmissionRefused(str(error), command="drmaa_native_specification") from error
         try:
             answer = self.helper.ask(
                 "submit",
-                script=job.path,
+                command=command,
                 name=job.name,
                 log=job.log,
-                native=self.commands.dialect.native_specification(job),
+                native=native,
             )
         except HelperFailed as error:
             if error.asked:
                 raise SubmissionUncertain(str(error), command="drmaa_run_job") from error
-            raise SchedulerUnavailable(str(error), command="drmaa_init") from error
+            raise SubmissionPostponed(str(error), command="drmaa_init") from error
         if "error" in answer:
-            kind, words = answer["error"]
-            if kind in CANNOT_ASK:
-                raise SubmissionUncertain(words, command="drmaa_run_job", output=kind)
-            raise SubmissionRefused(words, command="drmaa_run_job", output=kind)
+            self._refused(job, *answer["error"])
         job_id = str(answer["id"])
         if not job_id:  # seen of pbs-drmaa after its server had gone
             raise SubmissionUncertain("DRMAA gave an empty job id", command="drmaa_run_job")
         return job_id
 
-    def _steer(self, ids: Collection[str], actions: Mapping[Phase, str]) -> None:
-        todo: dict[str, list[str]] = {}
+    def _refused(self, job: BatchJob, kind: str, words: str) -> NoReturn:
+        """What the library's exception means; the dialect knows the batch system's words."""
+        dialect = self.commands.dialect
+        error: SchedulerError = SubmissionUncertain(words or kind)
+        if kind in NOT_TAKEN:
+            error = SubmissionPostponed(words or kind)
+        elif kind in REFUSED and not dialect.cannot_ask.search(words):
+            error = SubmissionRefused(words or kind)
+            try:
+                dialect.submit(job).read(1, "", words or kind)
+            except (SubmissionRefused, SubmissionPostponed) as known:
+                error = known
+        error.command, error.output = "drmaa_run_job", f"{kind}: {words}"
+        raise error
+
+    def _states(self, ids: Collection[str]) -> dict[str, JobStatus]:
+        answer = {}
+        for chunk in _chunks(ids):
+            for job, state in self._ask("status", ids=chunk)["states"].items():
+                answer[job] = STATES.get(state) or self.commands.dialect.unknown_state(state)
+        return answer
+
+    def _steer(self, actions: Mapping[Phase, Action], ids: Collection[str]) -> None:
+        todo: dict[Action, list[str]] = {}
         for job, status in self.poll(ids).items():
             if status.phase in actions:
                 todo.setdefault(actions[status.phase], []).append(job)
         for action, jobs in todo.items():
             self._control(jobs, action)
 
-    def _control(self, ids: Collection[str], action: str) -> None:
-        errors = self._ask("control", ids=sorted(ids), action=action)["errors"]
-        for job, (kind, words) in errors.items():
-            if kind in NOT_PERMITTED:
-                raise NotPermitted(words, command=f"drmaa_control {action}", output=job)
-            if kind in CANNOT_ASK:
-                raise SchedulerUnavailable(words, command=f"drmaa_control {action}", output=job)
-            LOGGER.info("%s: %s of %s: %s (%s)", self.system, action, job, words, kind)
+    def _control(self, ids: Collection[str], action: Action) -> list[str]:
+        """Do this to all of the jobs, and return those that the library does not know.
+
+        Raises:
+            SchedulerError: the first error; the other jobs were tried nevertheless.
+        """
+        unknown: list[str] = []
+        errors: list[SchedulerError] = []
+        name = "TERMINATE" if action is Action.CANCEL else action.name
+        for chunk in _chunks(ids):
+            answer = self._ask("control", ids=chunk, action=name)
+            unknown += answer["unknown"]
+            for job, (kind, words) in answer["errors"].items():
+                error = self._trouble(job, action, kind, words or kind)
+                if error is None:
+                    log.info("%s: %s of %s: %s", self.system, name, job, words)
+                    continue
+                error.command, error.output = f"drmaa_control {name} {job}", f"{kind}: {words}"
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return unknown
+
+    def _trouble(self, job: str, action: Action, kind: str, words: str) -> SchedulerError | None:
+        """What the library's exception means; ``None``: there was nothing left to do."""
+        if kind in NO_ERROR:
+            return None
+        if kind in NOT_PERMITTED:
+            return NotPermitted(words)
+        try:
+            # slurm-drmaa says by an InternalException that a job is over.
+            self.commands.dialect.control(action, [job])[0].read(1, "", words)
+        except NotPermitted as known:
+            return known
+        except SchedulerError as known:
+            return SchedulerUnavailable(words) if kind in CANNOT_ASK else known
+        return None
 
     def _ask(self, do: str, **request: Any) -> dict[str, Any]:
         try:
@@ -312,13 +217,26 @@ class DrmaaScheduler(Scheduler):
             raise SchedulerUnavailable(str(error), command=f"DRMAA {do}") from error
         if "error" in answer:
             kind, words = answer["error"]
-            raise SchedulerUnavailable(words, command=f"DRMAA {do}", output=kind)
+            raise SchedulerUnavailable(
+                words or kind, command=f"DRMAA {do}", output=f"{kind}: {words}"
+            )
         return answer
 
 
-def with_remedy(problem: str) -> str:
-    """A library's complaint at start, with what to do about it."""
-    for sign, remedy in REMEDIES:
-        if sign in problem.lower():
-            return f"{problem} — {remedy}"
-    return problem
+def _not_installed(error: SchedulerUnavailable) -> bool:
+    """Whether this host has no such command."""
+    return isinstance(error.__cause__, CommandMissing)
+
+
+def _if_installed(do: Callable[[Collection[str]], None], ids: Collection[str]) -> None:
+    try:
+        do(ids)
+    except SchedulerUnavailable as error:
+        if not _not_installed(error):
+            raise
+
+
+def _chunks(ids: Collection[str]) -> Iterator[list[str]]:
+    ordered = sorted(set(ids))
+    for start in range(0, len(ordered), CHUNK):
+        yield ordered[start : start + CHUNK]

@@ -3,7 +3,7 @@
 DRMAA libraries crash, hang, and lose their session when the server goes away; two of the four known
 ones take the calling process with them. So the session lives here, in a process that may die: it
 reads one JSON object a line on standard input, does one call, and answers with one line. The
-dispatcher's side is :class:`~.drmaa.Helper`.
+dispatcher's side is :class:`~.drmaa_process.Helper`.
 
 The functions are those of DRMAA 1.0 (GFD-R-P.022, GFD.133), through the python-drmaa binding.
 """
@@ -13,9 +13,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
+
+#: Seconds to take leave of the batch system; some libraries hang in it.
+LEAVE = 3
 
 
 class Session:
@@ -31,25 +35,18 @@ class Session:
     def hello(self) -> dict[str, Any]:
         """What the library says of itself."""
         return {
-            "drms": self._session.drmsInfo,
-            "implementation": self._session.drmaaImplementation,
+            "drms": str(self._session.drmsInfo),
+            "implementation": str(self._session.drmaaImplementation),
             "version": ".".join(str(part) for part in self._session.version),
         }
 
-    def submit(self, script: str, name: str, log: str, native: str) -> dict[str, Any]:
+    def submit(self, command: str, name: str, log: str, native: str) -> dict[str, Any]:
         """``drmaa_run_job``: one job; its id."""
-        with self._template(script, name, log, native) as template:
+        with self._template(command, name, log, native) as template:
             return {"id": self._session.runJob(template)}
 
-    def submit_bulk(
-        self, script: str, name: str, log: str, native: str, count: int
-    ) -> dict[str, Any]:
-        """``drmaa_run_bulk_jobs``: indices 1 to ``count``; their ids in order."""
-        with self._template(script, name, log, native) as template:
-            return {"ids": list(self._session.runBulkJobs(template, 1, count, 1))}
-
     def status(self, ids: Sequence[str]) -> dict[str, Any]:
-        """``drmaa_job_ps`` of each; a job that the session does not know is left out."""
+        """``drmaa_job_ps`` of each; a job that is not known is left out."""
         found = {}
         for job in ids:
             with contextlib.suppress(self._drmaa.errors.InvalidJobException):
@@ -57,32 +54,41 @@ class Session:
         return {"states": found}
 
     def control(self, ids: Sequence[str], action: str) -> dict[str, Any]:
-        """``drmaa_control`` of each; the errors by id. A job that is not known is no error."""
+        """``drmaa_control`` of each; the errors by id, and the ids that are not known."""
         errors = {}
+        unknown = []
         code = getattr(self._drmaa.JobControlAction, action)
         for job in ids:
             try:
                 self._session.control(job, code)
             except self._drmaa.errors.InvalidJobException:
-                continue
+                unknown.append(job)
             except self._drmaa.errors.DrmaaException as error:
                 errors[job] = [type(error).__name__, _words(error)]
-        return {"errors": errors}
+        return {"errors": errors, "unknown": unknown}
+
+    def leave(self) -> None:
+        """``drmaa_exit``: jobs stay. Without it Grid Engine keeps a place for us for minutes, of
+        which it has only so many."""
+        signal.alarm(LEAVE)
+        self._session.exit()
 
     @contextlib.contextmanager
-    def _template(self, script: str, name: str, log: str, native: str) -> Any:
+    def _template(self, command: str, name: str, log: str, native: str) -> Iterator[Any]:
         """A job without arguments and without an environment: everything stands in the script."""
         template = self._session.createJobTemplate()
         try:
-            template.remoteCommand = script
+            template.remoteCommand = command
             template.jobName = name
-            template.workingDirectory = os.path.dirname(script)
+            template.workingDirectory = "/"
             template.outputPath = f":{log}"  # [host]:path
             template.joinFiles = True
             template.nativeSpecification = native
             yield template
         finally:
-            self._session.deleteJobTemplate(template)
+            # An error here must not hide that the job was taken.
+            with contextlib.suppress(self._drmaa.errors.DrmaaException):
+                self._session.deleteJobTemplate(template)
 
 
 def answer(session: Session, line: str) -> dict[str, Any]:
@@ -98,7 +104,9 @@ def answer(session: Session, line: str) -> dict[str, Any]:
 def _words(error: Exception) -> str:
     """The library's message; python-drmaa puts it behind ``code N: ``, sometimes as bytes."""
     text = error.args[0] if error.args else ""
-    return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+    words = text.decode(errors="replace") if isinstance(text, bytes) else str(error)
+    _, code, message = words.partition(": ")
+    return (message if code and words.startswith("code ") else words).strip()
 
 
 def main() -> None:
@@ -108,14 +116,16 @@ def main() -> None:
     os.dup2(2, 1)
     try:
         session = Session()
+        hello = session.hello()
     except Exception as error:
         print(json.dumps({"error": [type(error).__name__, _words(error)]}), file=answers)
         sys.exit(1)
-    print(json.dumps(session.hello()), file=answers)
+    print(json.dumps(hello), file=answers)
     for line in sys.stdin:
         print(json.dumps(answer(session, line)), file=answers)
-    # drmaa_exit is not called: some libraries hang in it, and jobs do not depend on it.
-    os._exit(0)
+    with contextlib.suppress(Exception):
+        session.leave()
+    os._exit(0)  # a library's own threads may not end
 
 
 if __name__ == "__main__":

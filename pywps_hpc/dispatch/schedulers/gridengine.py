@@ -132,7 +132,9 @@ class GridEngineDialect(Dialect):
         return (Question((*COMMANDS[action], *ids), read_control),)
 
     def native_specification(self, job: BatchJob) -> str:
-        return " ".join(("-b y", *self._options(job)))
+        # "-b n": Grid Engine takes a copy of the script when it is submitted, as qsub does, and
+        # reads its "#$" lines; later changes to the file do not reach the job.
+        return " ".join(("-b n", *self._options(job)))
 
     def read_queue(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
         """qstat's answer; all jobs of this user."""

@@ -47,6 +47,12 @@ RESTARTED = {
     25,  # rescheduling: the host failed, or the job exited with 99
 }
 
+# After these the limits are looked at.
+LIMITED = {17, 37, 100}
+# After these an end by SIGUSR2 is a deletion: it is the notice before a kill (qsub(1), -notify).
+# A container's runtime passes it on and then exits with 140 itself.
+NOTICED = {0, 17, 100}
+
 #: How sharply use of memory has to meet the limit: it is sampled once a second.
 NEAR = 0.95
 
@@ -100,27 +106,27 @@ def _ended(record: Mapping[str, str]) -> JobStatus:
     if killer:
         detail += f", signal {killer}"
     status = JobStatus(Phase.FINISHED, outcome, detail=detail)
+    if outcome is Outcome.EXITED and code == 0 and _is_unused(record):
+        return replace(status, outcome=Outcome.CANCELLED, detail="deleted by force")
+    if failed in LIMITED and (limit := _limit(record)):
+        return replace(status, outcome=limit)
+    if code == 128 + signal.SIGUSR2 and failed in NOTICED:
+        return replace(status, outcome=Outcome.CANCELLED)
     if outcome is Outcome.EXITED:
-        if code == 0 and _is_unused(record):
-            detail = "deleted by force"
-            return replace(status, outcome=Outcome.CANCELLED, detail=detail)
         return replace(status, exit_code=code)
-    if failed not in (17, 37, 100):
-        return status
+    if outcome is Outcome.SIGNALLED:
+        return replace(status, outcome=outcome if killer else Outcome.UNKNOWN, signal=killer)
+    return status
+
+
+def _limit(record: Mapping[str, str]) -> Outcome | None:
+    """Which of its limits a job that was killed had reached; often only its usage tells."""
     limits = dict(re.findall(r"\b(h_rt|h_vmem)=([^,\s]+)", record.get("category", "")))
     memory = _amount(limits.get("h_vmem", "")) * int(record.get("slots") or 1)
     if memory and _amount(record["maxvmem"]) >= NEAR * memory:
-        return replace(status, outcome=Outcome.MEMORY_LIMIT)
+        return Outcome.MEMORY_LIMIT
     walltime = _seconds(limits.get("h_rt", ""))
-    if failed == 37 or (walltime and _number(record["ru_wallclock"]) >= walltime):
-        return replace(status, outcome=Outcome.TIME_LIMIT)
-    if killer == signal.SIGUSR2:  # the notice before a kill (qsub(1), -notify)
-        return replace(status, outcome=Outcome.CANCELLED)
-    if failed == 100:
-        return replace(
-            status, outcome=Outcome.SIGNALLED if killer else Outcome.UNKNOWN, signal=killer
-        )
-    return status
+    return Outcome.TIME_LIMIT if 0 < walltime <= _number(record["ru_wallclock"]) else None
 
 
 def _is_unused(record: Mapping[str, str]) -> bool:

@@ -2,7 +2,7 @@
 # Writes what real Grid Engine commands answer into this folder: <case>.stdout, .stderr, .rc.
 # Run as root on the test cluster (tests/cluster/gridengine.sh up); takes about a minute.
 set -u
-cd "$(dirname "$0")"
+cd "$(dirname "$0")" || exit
 . ../../cluster/env.sh
 rm -f -- *.stdout *.stderr *.rc
 set -a; . "$PYWPS_HPC_TEST_HOME/gridengine/env"; set +a
@@ -23,8 +23,13 @@ submit() { script "$@" | as qsub -terse | tail -1; }
 queue() { keep "$1" as qstat -xml -u '$user' -s "${2:-prs}"; }
 state() { qstat -u '*' -s prs | awk -v job="$1" '$1 == job { print $5 }'; }
 until_state() { for _ in $(seq 150); do [[ $(state "$1") =~ ^($2)$ ]] && return; sleep 0.2; done; echo "$1 never $2" >&2; }
+until_empty() { for _ in $(seq 150); do [ -z "$(qstat -u '*')" ] && return; sleep 0.2; done; echo "jobs are left" >&2; }
 accounted() { for _ in $(seq 150); do qacct -j "$1" >/dev/null 2>&1 && return; sleep 0.2; done; echo "$1 not accounted" >&2; }
+name=good$(date +%H%M%S) # accounting keeps those of earlier times
 limit_jobs() { qconf -sconf | sed "s/^max_u_jobs .*/max_u_jobs $1/" > "$out/global"; qconf -Mconf "$out/global" >/dev/null; }
+
+as qdel -u "$PYWPS_HPC_TEST_USER" >/dev/null
+until_empty
 
 # Submission
 script a1 true '-h' | keep qsub_accepted as qsub -terse
@@ -44,6 +49,7 @@ script a1 true | keep qsub_not_a_submit_host as qsub -terse; keep qdel_not_a_sub
 qconf -as "$host" >/dev/null
 queue qstat_waiting
 as qdel -u "$PYWPS_HPC_TEST_USER" >/dev/null
+until_empty
 queue qstat_none
 
 # One job in each state
@@ -53,13 +59,14 @@ running=$(submit a1 'sleep 300' '-l h_rt=600,h_vmem=2G')
 suspended=$(submit a1 'sleep 300')
 queuesuspended=$(submit a1 'sleep 300')
 array=$(submit a1 'sleep 300' '-t 1-2'); array=${array%%.*}
-restarts=$(submit a1 "[ -e $out/once ] || { touch $out/once; sleep 300; }; sleep 15; exit 4" '-r y')
+restarts=$(submit a1 "[ -e $out/once ] || { touch $out/once; sleep 300; }; sleep 25; exit 4" '-r y')
 error=$(submit a1 true '-wd /nowhere')
-good=$(submit good true '-l h_rt=60,h_vmem=100M')
+good=$(submit $name true '-l h_rt=60,h_vmem=100M')
 fails=$(submit a1 'exit 3')
 signalled=$(submit a1 'kill -9 $$')
 limit=$(submit a1 'sleep 300' '-l h_rt=2')
 limit_ignored=$(submit a1 "trap '' USR2; while :; do sleep 0.2; done" '-l h_rt=2')
+limit_heeded=$(submit a1 'trap "exit 5" USR2; while :; do sleep 0.2; done' '-l h_rt=2')
 one="python3 -c 'import time; x = bytearray(60 * 2**20); time.sleep(20)'"
 memory=$(submit a1 "for i in 1 2 3; do $one & done; wait" '-l h_vmem=100M')
 cancelled=$(submit a1 'sleep 300')
@@ -75,25 +82,25 @@ keep qmod_suspend as qmod -sj $suspended
 keep qmod_suspend_again as qmod -sj $suspended
 keep qmod_suspend_waiting as qmod -sj $waiting
 keep qmod_resume_running as qmod -usj $running
-qmod -rj $restarts >/dev/null
 keep qdel_running as qdel $cancelled $heeded $ignored
 queue qstat_states
 keep qdel_again as qdel $ignored
 qdel -f $forced >/dev/null
-until_state $restarts Rq; queue qstat_requeued; as qhold $restarts >/dev/null; queue qstat_requeued_held
-as qrls $restarts >/dev/null; until_state $restarts Rr; queue qstat_restarted
+as qhold $restarts >/dev/null; queue qstat_held_running; qmod -rj $restarts >/dev/null
+until_state $restarts hRq; queue qstat_requeued_held
+as qrls $restarts >/dev/null; queue qstat_requeued; until_state $restarts Rr; queue qstat_restarted
 qmod -sq all.q >/dev/null; until_state $queuesuspended S; queue qstat_queue_suspended; qmod -usq all.q >/dev/null
-for job in $good $fails $signalled $limit $limit_ignored $memory $cancelled $heeded $ignored $forced $again; do accounted $job; done
+for job in $good $fails $signalled $limit $limit_ignored $limit_heeded $memory $cancelled $heeded $ignored $forced $again; do accounted $job; done
 until_state $restarts ''; accounted $restarts
-for case in good fails signalled limit limit_ignored memory cancelled heeded ignored forced again hundred error restarts; do
+for case in good fails signalled limit limit_ignored limit_heeded memory cancelled heeded ignored forced again hundred error restarts; do
   keep qacct_$case as qacct -j "${!case}"
 done
-keep qacct_by_name as qacct -j good
+keep qacct_by_name as qacct -j $name
 keep qacct_unknown as qacct -j 9999999
 keep qacct_unknown_name as qacct -j nosuchname
 queue qstat_ended prsz
-echo "waiting=$waiting held=$held running=$running suspended=$suspended queuesuspended=$queuesuspended array=$array \
-restarts=$restarts error=$error good=$good fails=$fails signalled=$signalled limit=$limit limit_ignored=$limit_ignored \
+echo "name=$name waiting=$waiting held=$held running=$running suspended=$suspended queuesuspended=$queuesuspended array=$array \
+restarts=$restarts error=$error good=$good fails=$fails signalled=$signalled limit=$limit limit_ignored=$limit_ignored limit_heeded=$limit_heeded \
 memory=$memory cancelled=$cancelled heeded=$heeded ignored=$ignored forced=$forced again=$again hundred=$hundred \
 theirs=$theirs" | tr ' ' '\n' > jobs.txt
 

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034  # the scripts that source this use them
 # The second form of the test cluster: three hosts. login, c1 and c2 have each their own files,
 # processes, name and network; one folder is shared, as on a real cluster. What the scripts here
 # share, beside the settings and helpers of the one-host form.
