@@ -1,12 +1,15 @@
 # Two commands: `make demo` and `make test`. Each does all of its own set-up.
 
-.PHONY: demo test lint format clean
+.PHONY: demo test benchmark lint format clean
 
 demo:  ## climate request on real data: local scheduler, no root, no cluster
 	@examples/demo.sh
 
 test:  ## everything; as root on Debian with a real Slurm, Apptainer and image
 	@tests/run.sh
+
+benchmark:  ## ratios against PyWPS, after `make test` has set things up
+	@"$${PYWPS_HPC_TEST_HOME:-/var/tmp/pywps-hpc}"/venv/bin/python benchmarks/accept.py
 
 lint:  ## what `make test` checks before it runs anything
 	ruff check .
