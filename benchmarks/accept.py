@@ -47,13 +47,9 @@ def main() -> None:
             for number in range(ROUNDS):
                 mine, theirs = seconds(ours), seconds(default)
                 ratios.append(mine / theirs)
-                print(
-                    f"{number}: {mine * 1e3:.1f} ms, default {theirs * 1e3:.1f} ms: {ratios[-1]:.2f}"
-                )
-    low, high = min(ratios), max(ratios)
-    print(
-        f"ratio of medians, pywps-hpc / default mode: {statistics.median(ratios):.2f} ({low:.2f}-{high:.2f})"
-    )
+                print(f"{number}: {mine * 1e3:.1f} ms, default mode {theirs * 1e3:.1f} ms")
+    middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
+    print(f"ratio pywps-hpc / default mode: {middle:.2f} ({low:.2f} to {high:.2f})")
 
 
 if __name__ == "__main__":
