@@ -20,7 +20,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from json import loads
 from pathlib import Path
 
-from pywps_hpc import __version__
+from pywps_hpc import __version__, resources
 
 LOGGER = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def build(
     Raises:
         ImageError: with the command that failed and the end of its output.
     """
-    recipe = recipe or own_recipe()
+    recipe = recipe or resources.recipes_folder() / "pywps-hpc.def"
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="pywps-hpc-image-") as scratch:
         wheels = Path(scratch, "wheels")
@@ -176,16 +176,6 @@ def own_requirement() -> str:
     if (checkout / "pyproject.toml").exists():
         return str(checkout)
     return f"pywps-hpc=={__version__}"
-
-
-def own_recipe() -> Path:
-    """The recipe that comes with pywps-hpc: in the package, or in the checkout beside it."""
-    package = Path(__file__).resolve().parent
-    for folder in (package, package.parent):
-        recipe = folder / "containers" / "pywps-hpc.def"
-        if recipe.exists():
-            return recipe
-    raise ImageError("this installation of pywps-hpc has no recipe: name one")
 
 
 def machine_suite() -> str:

@@ -1,0 +1,99 @@
+"""The image builder's commands, and the command line in front of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from pywps_hpc import cli, images, resources
+
+# As apt-get indextargets prints it for a machine with a security archive and backports.
+LISTING = """\
+Debian-Security\tbookworm-security\tbookworm-security\thttp://mirror.example/debian-security/
+Debian Backports\tbookworm-backports\tbookworm-backports\thttp://mirror.example/backports/
+Debian\tstable\tbookworm\thttp://mirror.example/debian/
+"""
+
+
+def test_the_mirror_is_the_one_that_this_machine_uses_for_the_suite() -> None:
+    assert images.mirror_in(LISTING, "bookworm") == "http://mirror.example/debian"
+
+
+def test_the_mirror_of_another_suite_is_a_whole_one_not_security_or_backports() -> None:
+    assert images.mirror_in(LISTING, "trixie") == "http://mirror.example/debian"
+
+
+def test_no_mirror_is_found_where_apt_names_none() -> None:
+    assert images.mirror_in("", "bookworm") is None
+
+
+def test_wheels_are_made_by_the_service_s_own_python_within_its_versions() -> None:
+    command = images.wheel_command(
+        "/srv/python",
+        Path("/tmp/wheels"),
+        ["xarray", "more.txt"],
+        constraints=Path("/srv/constraints.txt"),
+        deps=False,
+    )
+    assert command[:4] == ["/srv/python", "-m", "pip", "wheel"]
+    assert command[-6:] == [
+        "--constraint",
+        "/srv/constraints.txt",
+        "--no-deps",
+        "xarray",
+        "--requirement",
+        "more.txt",
+    ]
+
+
+def test_the_build_command_names_every_argument_of_the_recipe() -> None:
+    command = images.build_command(
+        "apptainer", Path("/x/y.sif"), Path("r.def"), {"MIRROR": "http://m", "SUITE": "trixie"}
+    )
+    assert command[:2] == ["apptainer", "build"]
+    assert command[-6:-2] == ["--build-arg", "MIRROR=http://m", "--build-arg", "SUITE=trixie"]
+    assert command[-2:] == ["/x/y.sif", "r.def"]
+
+
+def test_the_recipe_comes_with_the_package_and_names_no_mirror_of_its_own() -> None:
+    recipe = (resources.recipes_folder() / "pywps-hpc.def").read_text()
+    assert "MirrorURL: {{ MIRROR }}" in recipe
+    assert "http" not in recipe
+
+
+def test_the_command_line_builds_with_this_pywps_hpc_and_what_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(images, "build", lambda output, **rest: asked.update(output=output, **rest))
+    target = tmp_path / "service.sif"
+    line = [
+        "image",
+        "build",
+        str(target),
+        "-r",
+        "finch",
+        "--no-deps",
+        "emu",
+        "--mirror",
+        "http://m",
+    ]
+    done = CliRunner().invoke(cli.commands, line)
+    assert done.exit_code == 0, done.output
+    assert done.output == f"built {target}\n"
+    assert asked["output"] == target
+    assert asked["requirements"] == [images.own_requirement(), "finch"]
+    assert (list(asked["no_deps"]), asked["mirror"]) == (["emu"], "http://m")
+
+
+def test_an_image_that_cannot_be_built_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise images.ImageError("pip failed with exit status 1", ["pip"], 1, "no such package")
+
+    monkeypatch.setattr(images, "build", fail)
+    done = CliRunner().invoke(cli.commands, ["image", "build", "/nowhere/x.sif"])
+    assert done.exit_code == 1
+    assert done.output == "Error: pip failed with exit status 1\nno such package\n"
