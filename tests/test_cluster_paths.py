@@ -1,0 +1,98 @@
+"""The climate request by every path to a batch system: the same outputs each time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+import clustersite as site
+import servers
+import wpsclient as client
+
+pytestmark = pytest.mark.cluster
+NETCDF = "application/x-netcdf"
+GRID_ENGINE = Path(__file__).parent / "cluster/gridengine.sh"
+LIBRARY = "/usr/lib/gridengine-drmaa/lib/libdrmaa.so.1.0"
+Sections = Mapping[str, Mapping[str, object]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def grid_engine() -> Iterator[None]:
+    """Up for these tests; left as it was found."""
+    stood = subprocess.run([GRID_ENGINE, "status"], capture_output=True, check=False)
+    subprocess.run([GRID_ENGINE, "up"], check=True)
+    yield
+    if stood.returncode:
+        subprocess.run([GRID_ENGINE, "down"], check=True)
+
+
+def _grid_engine_needs() -> str:
+    """As a value of several lines in the configuration."""
+    lines = (Path(os.environ["PYWPS_HPC_TEST_HOME"]) / "gridengine/env").read_text().split()
+    return "".join(f"\n    {line}" for line in lines)
+
+
+def _slurm() -> Sections:
+    return {}
+
+
+def _gridengine() -> Sections:
+    return {"hpc": {"scheduler": "gridengine", "command_environment": _grid_engine_needs()}}
+
+
+def _drmaa() -> Sections:
+    return {
+        "hpc": {
+            "scheduler": "drmaa",
+            "system": "gridengine",
+            "drmaa_library": LIBRARY,
+            "command_environment": _grid_engine_needs(),
+        }
+    }
+
+
+def _local() -> Sections:
+    return {"hpc": {"scheduler": "local"}, "hpc.container": {"runtime": "none"}}
+
+
+PATHS = {"slurm": _slurm, "gridengine": _gridengine, "drmaa": _drmaa, "local": _local}
+
+
+def _run(path: str) -> tuple[str, dict[str, client.Found]]:
+    """Who ran the job, and what came out."""
+    root = site.folder(f"path-{path}")
+    site.code(root)
+    data = site.sample_data()
+    dataset = client.Reference((data / "E1_north_america.nc").as_uri(), NETCDF)
+    with site.slurm_server(
+        root, "examples.service:service", inputs=data, sections=PATHS[path]()
+    ) as server:
+        location = client.submit(server.url, "climate_anomaly", [("dataset", dataset)])
+        document = client.await_end(location, limit=180)
+        assert client.state_of(document) == "ProcessSucceeded", client.message_of(document)
+        job_id = client.job_id_of(location)
+        servers.wait_for(
+            lambda: (row := server.row(job_id)) and row["state"] == "succeeded", "its end"
+        )
+        shown = server.cli("show", job_id).stdout
+        return shown, client.outputs_of(document)
+
+
+@pytest.fixture(scope="module")
+def by_slurm() -> dict[str, client.Found]:
+    return _run("slurm")[1]
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if path != "slurm"])
+def test_the_climate_result_is_the_same_by_every_path(
+    path: str, by_slurm: dict[str, client.Found]
+) -> None:
+    shown, outputs = _run(path)
+    assert f"{path} " in shown
+    assert outputs.keys() == by_slurm.keys() == {"anomaly", "summary", "plot"}
+    for name, found in outputs.items():
+        assert found.content == by_slurm[name].content, name
