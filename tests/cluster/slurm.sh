@@ -12,12 +12,27 @@ pidfile() { case "$1" in c?) echo "$dir/run/slurmd.$1.pid" ;; *) echo "$dir/run/
 program() { case "$1" in c?) echo slurmd ;; *) echo "$1" ;; esac; }
 running() { alive "$(pidfile "$1")" "$(program "$1")"; }
 
+# A job that was frozen when its node was killed stays in its cgroup, and freezes the next job of that
+# number: ids begin anew with a new cluster. Ours are told by the folder that their script lies in.
+clear_frozen() {
+  local state pid
+  for state in /sys/fs/cgroup/freezer/"slurm_$1"/uid_*/job_*/{,step_*/}freezer.state; do
+    [ -e "$state" ] || continue
+    for pid in $(cat "${state%/*}/cgroup.procs"); do
+      ! tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$dir/spool.$1/" || kill -KILL "$pid"
+      echo THAWED >"$state"
+    done
+  done
+}
+
 start() {
   running "$1" && return
   case "$1" in
     slurmdbd) clean_env "MYSQL_UNIX_PORT=$HOME_DIR/mariadb/mariadb.sock" slurmdbd ;;
     slurmctld) clean_env slurmctld -f "$SLURM_CONF" ;;
-    c?) clean_env "$CLUSTER_DIR/fuse.sh" slurmd -f "$SLURM_CONF" -N "$1" ;;
+    c?)
+      clear_frozen "$1"
+      clean_env "$CLUSTER_DIR/fuse.sh" slurmd -f "$SLURM_CONF" -N "$1" ;;
     *) die "no daemon is called $1" ;;
   esac
 }
