@@ -18,6 +18,8 @@ NETCDF = "application/x-netcdf"
 GRID_ENGINE = Path(__file__).parent / "cluster/gridengine.sh"
 LIBRARY = "/usr/lib/gridengine-drmaa/lib/libdrmaa.so.1.0"
 Sections = Mapping[str, Mapping[str, object]]
+#: Grid Engine limits address space (queue_conf(5), h_vmem), of which Apptainer alone takes much.
+ROOMY = {"memory": "2G"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,7 +43,10 @@ def _slurm() -> Sections:
 
 
 def _gridengine() -> Sections:
-    return {"hpc": {"scheduler": "gridengine", "command_environment": _grid_engine_needs()}}
+    return {
+        "hpc": {"scheduler": "gridengine", "command_environment": _grid_engine_needs()},
+        "hpc.resources": ROOMY,
+    }
 
 
 def _drmaa() -> Sections:
@@ -51,7 +56,8 @@ def _drmaa() -> Sections:
             "system": "gridengine",
             "drmaa_library": LIBRARY,
             "command_environment": _grid_engine_needs(),
-        }
+        },
+        "hpc.resources": ROOMY,
     }
 
 
