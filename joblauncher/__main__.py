@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -21,11 +22,22 @@ def command() -> int:
     parser.add_argument(
         "--path", action="append", default=[], help="a folder with modules of the service"
     )
+    parser.add_argument("--allow-root", action="store_true", help="run the process even as root")
     arguments = parser.parse_args()
     os.umask(0o077)
     sys.path.extend(arguments.path)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s joblauncher: %(message)s")
-    return main(JobDir(arguments.folder), arguments.digest, arguments.attempt)
+    return main(
+        JobDir(arguments.folder),
+        arguments.digest,
+        arguments.attempt,
+        allow_root=arguments.allow_root,
+    )
 
 
-sys.exit(command())
+code = command()
+for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(OSError):
+        stream.flush()
+# sys.exit() would make 120 of the code where the log cannot be written.
+os._exit(code)

@@ -7,16 +7,23 @@ somebody to tell of it. PyWPS is imported here and nowhere else on the node.
 from __future__ import annotations
 
 import configparser
+import contextlib
 import logging
 import os
 import sys
 import uuid
 from typing import Any
 
-from joblauncher import nodatabase, payload, report
-from joblauncher.jobdir import JobDir, atomic_write
+from joblauncher import failpoint, fence, nodatabase, payload, report, storage
+from joblauncher.bounds import Bounds
+from joblauncher.files import MOST, amount, atomic_write, remove_tree, size_of
+from joblauncher.jobdir import JobDir
 
 LOGGER = logging.getLogger("PYWPS")
+
+
+class NoMemory(BaseException):
+    """A handler raised MemoryError: hidden from PyWPS, which would only say "Process failed"."""
 
 
 def run(job: JobDir, header: payload.Header, body: bytes, facts: report.Report) -> int:
@@ -33,20 +40,35 @@ def run(job: JobDir, header: payload.Header, body: bytes, facts: report.Report) 
 
     Raises:
         PayloadError: the process cannot be loaded here.
+        fence.Superseded: the job is not this launcher's any more.
+        NoMemory: the process could get no more memory.
     """
     os.environ.pop("PYWPS_CFG", None)  # an empty value breaks the import; ours travels in the dump
     nodatabase.install()
     # Configuration first: a module of the service may read it while dill imports it.
     _configure(job, header.config)
+    from pywps.exceptions import NoApplicableCode
+    from pywps.response.status import WPS_STATUS
+
+    from joblauncher import references
+
+    bounds = Bounds.of(header.bounds)
+    references.install(bounds, job)
     content = payload.load(body)
     process, wps_request = content["process"], content["request"]
     _restore_request(wps_request, header.http)
     process.set_workdir(str(job.work))
+    process.handler = _telling_of_memory(process.handler)
     response = _response(job, header, facts, process, wps_request)
     _keep_outputs_together(job)
     os.chdir(job.work)
     _set_grass()
-    process._run_process(wps_request, response)
+    try:
+        references.check(wps_request.inputs, bounds)
+    except NoApplicableCode as error:
+        response._update_status(WPS_STATUS.FAILED, str(error.description), 100)
+    else:
+        process._run_process(wps_request, response)
     if not response.is_over:  # PyWPS sees to that; a process may have replaced _run_process
         raise payload.PayloadError("the process returned without an end")
     if header.sync:
@@ -100,18 +122,51 @@ def _response(
     job: JobDir, header: payload.Header, facts: report.Report, process: Any, wps_request: Any
 ) -> Any:
     """The response object of this job: every document it makes is left in the job's folder."""
+    from pywps.app.exceptions import ProcessError
+    from pywps.response.status import WPS_STATUS
+
     from joblauncher.response import JobResponse
 
     def publish(document: bytes, response: JobResponse) -> None:
+        if response.state == report.SUCCEEDED and header.max_output_size:
+            # Outputs that are not files stand in the document itself.
+            size = size_of(job.storage) + len(document)
+            if size > header.max_output_size:
+                with contextlib.suppress(OSError):
+                    remove_tree(job.outputs)
+                response._update_status(WPS_STATUS.FAILED, _too_large(size, header), 100)
+                return
+        facts.outputs = response.output_facts() if response.state == report.SUCCEEDED else []
+        if max(len(document), len(facts.content())) > MOST:
+            raise ProcessError("The outputs are too large for one document: ask for references.")
+        if response.state == report.SUCCEEDED:
+            # Known before the document: whoever finds that of success, and no report of it since
+            # this process was killed, finds the outputs.
+            fence.check(job)
+            storage.insist(job, lambda: facts.write(job))
+            failpoint.reach("publish.1")
         facts.state = response.state
         facts.percent = 100 if response.is_over else min(int(response.status_percentage), 99)
         facts.message = str(response.message)
-        if response.state == report.SUCCEEDED:
-            facts.outputs = response.output_facts()
         if response.state == report.FAILED:
             facts.cause = "process"
-        atomic_write(job.status, document)
-        facts.write(job)
+
+        def write() -> None:
+            fence.write(job, document, facts, written)
+
+        def written() -> None:
+            if response.state == report.SUCCEEDED:
+                failpoint.reach("publish.2")
+
+        if response.state == report.SUCCEEDED:
+            storage.insist(job, write)
+        elif response.is_over:
+            storage.insist(job, write, patience=0)  # the launcher tries again
+        else:
+            try:
+                write()
+            except OSError as error:  # no process has to die for its progress
+                LOGGER.warning("its progress cannot be shown: %s", error.strerror)
 
     response = JobResponse(
         wps_request,
@@ -124,6 +179,23 @@ def _response(
     return response
 
 
+def _too_large(size: int, header: payload.Header) -> str:
+    most = amount(header.max_output_size)
+    return f"its outputs are {amount(size)}, more than the {most} allowed"
+
+
+def _telling_of_memory(handler: Any) -> Any:
+    """The handler, whose MemoryError passes PyWPS by."""
+
+    def handle(*arguments: Any) -> Any:
+        try:
+            return handler(*arguments)
+        except MemoryError as error:
+            raise NoMemory from error
+
+    return handle
+
+
 def _keep_outputs_together(job: JobDir) -> None:
     """PyWPS stores a file that belongs to no output of the process (a MetaFile of a Metalink) in a
     folder of its own beside the job's; here it goes inside, where the service serves it."""
@@ -132,6 +204,7 @@ def _keep_outputs_together(job: JobDir) -> None:
     store = FileStorage._do_store
 
     def store_here(self: Any, output: Any) -> Any:
+        fence.check(job)
         before = output.uuid
         output.uuid = before or f"{job.job_id}/{uuid.uuid4()}"
         try:

@@ -20,6 +20,12 @@ _STATE = re.compile(r"Process(Accepted|Started|Paused|Succeeded|Failed)")
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+#: What may stand before the root element (section 2.8) beside a document type declaration.
+_PROLOG = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s+|<\?.*?\?>|<!--.*?-->)*", re.DOTALL)
+#: Most characters of a message that are kept.
+WORDS = 20_000
+
+
 @dataclass(frozen=True)
 class Status:
     """What a status document says.
@@ -49,20 +55,24 @@ def writable(text: str) -> str:
     return _FORBIDDEN.sub("\ufffd", text)
 
 
+def told(text: str) -> str:
+    """A message as it is shown and recorded: writable, and of bounded length."""
+    return writable(text if len(text) <= WORDS else f"{text[:WORDS]} …")
+
+
 def parse(document: bytes) -> Status:
     """Read the state of a status document.
 
     Raises:
         DocumentError: it has none.
     """
-    element = _status(_tree(document))
-    for child in element:
+    for child in _status(_tree(document)).iterchildren(f"{{{WPS}}}*"):
         found = _STATE.fullmatch(etree.QName(child).localname)
         if found:
             state = found[1].lower()
             text = "".join(str(part) for part in child.itertext()).strip()
-            percent = 100 if state in ("succeeded", "failed") else child.get("percentCompleted", 0)
-            return Status(state, int(percent), text)
+            percent = "100" if state in ("succeeded", "failed") else child.get("percentCompleted")
+            return Status(state, _percent(percent or "0"), told(text))
     raise DocumentError("the status document has no state")
 
 
@@ -96,9 +106,37 @@ def replace(document: bytes, status: Status) -> bytes:
     return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8"))
 
 
-def _tree(document: bytes) -> etree._Element:
+def harmless(document: bytes) -> bytes:
+    """The document without processing instructions: none of ours has any, and one that a process
+    wrote into it may tell a browser what to make of it (xml-stylesheet).
+
+    Raises:
+        DocumentError: not a status document.
+    """
+    if b"<?" not in document[5:]:  # the declaration itself aside
+        return document
+    whole = _tree(document, remove_pis=False).getroottree()
+    if not whole.xpath("//processing-instruction()"):  # they stand in an output's text
+        return document
+    return bytes(etree.tostring(_tree(document), xml_declaration=True, encoding="UTF-8"))
+
+
+def _percent(text: str) -> int:
+    return min(int(text), 100) if re.fullmatch("[0-9]{1,3}", text) else 0
+
+
+def _tree(document: bytes, *, remove_pis: bool = True) -> etree._Element:
+    # Entities in attributes are replaced whatever the parser is told, and multiply without bounds.
+    prolog = _PROLOG.match(document)
+    if prolog is not None and document.startswith(b"<!", prolog.end()):
+        raise DocumentError("the status document has a document type declaration")
     parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, huge_tree=True, strip_cdata=False
+        resolve_entities=False,
+        no_network=True,
+        huge_tree=True,
+        strip_cdata=False,
+        remove_pis=remove_pis,
+        encoding="UTF-8",  # whatever the document says: a declaration could hide in another one
     )
     try:
         return etree.fromstring(document, parser)

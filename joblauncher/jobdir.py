@@ -1,9 +1,9 @@
-"""Every path of a job, and the one way to write a file that others read meanwhile."""
+"""Every path of a job."""
 
 from __future__ import annotations
 
 import os
-import tempfile
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,12 @@ class JobDir:
 
     Attributes:
         path: the folder; its name is the job id.
+        attempt: whose working folders are meant. The batch system may start a job again while its
+            first start, on a node that it lost sight of, is still at work.
     """
 
     path: Path
+    attempt: int = 0
 
     @property
     def job_id(self) -> str:
@@ -56,12 +59,12 @@ class JobDir:
     @property
     def work(self) -> Path:
         """The process's working directory; removed at the end."""
-        return self.path / "work"
+        return self._own("work")
 
     @property
     def temporary(self) -> Path:
         """``TMPDIR`` of the job; removed at the end."""
-        return self.path / "tmp"
+        return self._own("tmp")
 
     @property
     def storage(self) -> Path:
@@ -73,28 +76,34 @@ class JobDir:
         """Where PyWPS's file storage puts outputs: ``<outputpath>/<job id>``."""
         return self.storage / self.job_id
 
+    @property
+    def references(self) -> Path:
+        """Inputs that the server has to fetch before the job can be submitted; gone afterwards."""
+        return self.path / "references.json"
+
+    @property
+    def inputs(self) -> Path:
+        """Inputs that the server fetched, by number; removed at the end."""
+        return self.path / "inputs"
+
     def lease(self, attempt: int) -> Path:
         """Taken by the launcher of this attempt, and by no second one."""
         return self.path / f"lease.{attempt}"
 
+    def attempts(self) -> set[int]:
+        """The attempts that a launcher has begun.
 
-def atomic_write(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Replace a file as a whole: a reader sees the old or the new content, never less.
+        Raises:
+            OSError: the folder cannot be listed.
+        """
+        # Listing, since an NFS client may answer from its cache that a file is not there (nfs(5)).
+        found = (re.fullmatch(r"lease\.(\d+)", name) for name in os.listdir(self.path))
+        return {int(match[1]) for match in found if match}
 
-    The content is on disk before the name points to it. On a network file system a rename within
-    one folder is atomic too (rename(2), NFS RFC 8881 section 18.26).
+    def scratch(self) -> list[Path]:
+        """What a finished job no longer needs, of all attempts."""
+        patterns = ("work", "work.*", "tmp", "tmp.*")
+        return [*(path for name in patterns for path in self.path.glob(name)), self.inputs]
 
-    Raises:
-        OSError: the old file is untouched, no temporary file stays.
-    """
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    def _own(self, name: str) -> Path:
+        return self.path / (f"{name}.{self.attempt}" if self.attempt else name)

@@ -14,6 +14,7 @@ import io
 import json
 import os
 import platform
+import re
 import stat
 import sys
 from dataclasses import asdict, dataclass, field
@@ -21,6 +22,8 @@ from importlib.metadata import version
 from pathlib import Path
 from types import FunctionType
 from typing import Any
+
+from joblauncher.files import open_plain
 
 MAGIC = b"pywps-hpc job 1\n"
 
@@ -42,6 +45,8 @@ class Header:
         http: the request as it came in, credentials taken out: ``method``, ``path``, ``base_url``,
             ``query``, ``headers`` (pairs), ``remote_addr``.
         config: the service's effective PyWPS configuration without secrets, by section.
+        bounds: of inputs by reference, see :class:`joblauncher.bounds.Bounds`.
+        max_output_size: bytes that the outputs may have together; 0 means no limit.
     """
 
     job: str
@@ -53,6 +58,8 @@ class Header:
     status_url: str = ""
     http: dict[str, Any] = field(default_factory=dict)
     config: dict[str, dict[str, str]] = field(default_factory=dict)
+    bounds: dict[str, Any] = field(default_factory=dict)
+    max_output_size: int = 0
 
 
 def versions() -> dict[str, str]:
@@ -110,13 +117,11 @@ def read(path: Path, expected_digest: str) -> bytes:
         PayloadError: missing, not a plain file of this account, writable by others, or changed.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        file = open_plain(path)
     except OSError as error:
         raise PayloadError(f"the job's dump cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
+    with file:
         facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            raise PayloadError("the job's dump is not a plain file")
         if facts.st_uid != os.geteuid():
             raise PayloadError("the job's dump belongs to another account")
         if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -176,6 +181,15 @@ def load(body: bytes) -> Any:
         raise PayloadError(
             f"the compute environment lacks the Python module {error.name!r} of this process"
         ) from error
-    except Exception as error:
+    except AttributeError as error:
+        missing = re.search(r"Can't get attribute '([\w.]+)' on <module '([\w.]+)'", str(error))
+        if missing is None:
+            raise PayloadError("the process could not be loaded: AttributeError") from error
+        name, module = missing.groups()
+        raise PayloadError(
+            f"the module {module!r} in the compute environment has no {name!r}: it is not of the "
+            "version that the job was accepted with"
+        ) from error
+    except Exception as error:  # its text may name paths of this host; the job's log has it
         kind = type(error).__name__
-        raise PayloadError(f"the process could not be loaded: {kind}: {error}") from error
+        raise PayloadError(f"the process could not be loaded: {kind}") from error

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from joblauncher.jobdir import JobDir, atomic_write
+from joblauncher import documents
+from joblauncher.files import atomic_write, read_plain
+from joblauncher.jobdir import JobDir
 
 #: Values of :attr:`Report.state`.
 ACCEPTED, STARTED, SUCCEEDED, FAILED = "accepted", "started", "succeeded", "failed"
 TERMINAL = frozenset({SUCCEEDED, FAILED})
+#: Values of :attr:`Report.cause` for an end whose reason the batch system has to tell, or after
+#: which it may start the job again: the status document is not terminal before it has.
+PROVISIONAL = frozenset({"stopped", "killed", "memory"})
+#: No number in a report comes near it; the year 36812 in seconds.
+_LARGE = 1 << 40
 
 
 @dataclass
@@ -23,8 +31,9 @@ class Report:
         state: ``accepted``, ``started``, ``succeeded`` or ``failed``.
         percent: 0 to 100.
         message: words for the user.
-        cause: who found a failure: ``process`` (its handler raised), ``launcher`` (it crashed, was
-            killed, could not be loaded), ``stopped`` (the batch system ended the job), or
+        cause: who found a failure: ``process`` (its handler raised), ``launcher`` (it crashed or
+            could not be loaded), ``stopped`` (the batch system asked the job to end), ``killed``
+            (from outside, nobody here knows why), ``memory`` (it could get no more of it), or
             ``dispatcher`` (nothing was left on the node to say it). Empty unless failed.
         attempt: which start of the job this was, from 0.
         host: where it ran.
@@ -52,16 +61,50 @@ class Report:
     outputs: list[dict[str, Any]] = field(default_factory=list)
     response: dict[str, Any] | None = None
 
+    def is_final(self) -> bool:
+        """Whether nothing can follow: neither the launcher's last facts nor a better reason."""
+        over = self.state in TERMINAL and self.finished > 0
+        return over and self.cause not in PROVISIONAL
+
+    def content(self) -> bytes:
+        """As JSON."""
+        return json.dumps(asdict(self), indent=1, default=str).encode()
+
     def write(self, job: JobDir) -> None:
         """Replace the job's ``outcome.json``."""
-        content = json.dumps(asdict(self), indent=1, default=str).encode()
-        atomic_write(job.report, content)
+        atomic_write(job.report, self.content())
 
 
 def read(job: JobDir) -> Report | None:
     """The job's report; ``None`` if it has none, or none that can be understood."""
     try:
-        found = json.loads(job.report.read_bytes())
-        return Report(**{f.name: found[f.name] for f in fields(Report) if f.name in found})
-    except (OSError, ValueError, TypeError):
+        found = json.loads(read_plain(job.report))
+        facts = Report(**{f.name: found[f.name] for f in fields(Report) if f.name in found})
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
+    if not _is_sound(facts):
+        return None
+    facts.message, facts.host = documents.told(facts.message), documents.told(facts.host)
+    return facts
+
+
+def _is_sound(facts: Report) -> bool:
+    """Whether everything is of its kind: the process could write here, too."""
+    texts = (facts.job, facts.process, facts.state, facts.message, facts.cause, facts.host)
+    whole = [facts.percent, facts.attempt]
+    whole += [number for number in (facts.exit_code, facts.signal) if number is not None]
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(isinstance(number, int) and abs(number) < _LARGE for number in whole)
+        and _is_number(facts.started)
+        and _is_number(facts.finished)
+        and isinstance(facts.usage, dict)
+        and all(_is_number(value) for value in facts.usage.values())
+        and isinstance(facts.outputs, list)
+        and all(isinstance(output, dict) for output in facts.outputs)
+        and (facts.response is None or isinstance(facts.response, dict))
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value) and abs(value) < _LARGE

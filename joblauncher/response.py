@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from pywps.response.execute import ExecuteResponse
 from pywps.response.status import WPS_STATUS
 from pywps.translations import get_translation
 
-from joblauncher import documents
+from joblauncher import documents, storage
 
 _CDATA = re.compile(r"\A<!\[CDATA\[(.*)\]\]>\Z", re.DOTALL)
 #: Formats that PyWPS parses before it inserts them (pywps/inout/outputs.py, _json_data).
@@ -133,6 +134,8 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         self, status: int, message: str, status_percentage: float, clean: bool = True
     ) -> None:
         """Called by PyWPS; unlike its own, this asks no database and removes no folder."""
+        if status == WPS_STATUS.FAILED and (words := storage.trouble(sys.exc_info()[1])):
+            message = f"Process failed: {words}"  # PyWPS would hide it in a log
         self.message = message
         self.status = status
         self.status_percentage = status_percentage

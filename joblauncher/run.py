@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import glob
 import io
 import logging
 import os
@@ -19,16 +20,17 @@ import socket
 import sys
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 
-from joblauncher import child, documents, payload, report
-from joblauncher.jobdir import JobDir, atomic_write
+from joblauncher import account, child, documents, failpoint, fence, payload, report, storage
+from joblauncher.files import read_plain, remove_tree
+from joblauncher.jobdir import JobDir
 
 LOGGER = logging.getLogger(__name__)
 
 #: Exit codes of the launcher (sysexits.h where one fits).
-OK, FAILED, NOT_MINE, REFUSED = 0, 1, 75, 65
+OK, FAILED, NOT_MINE, REFUSED, NOT_TOLD = 0, 1, 75, 65, 74
 STOP_SIGNALS = (
     signal.SIGTERM,
     signal.SIGINT,
@@ -38,6 +40,9 @@ STOP_SIGNALS = (
 )
 #: Exit codes that make Grid Engine start a job again, or keep it as faulty (sge_conf(5)).
 RESCHEDULING = (99, 100)
+#: What a process that could get no more memory is told to have died of; the batch system's side
+#: knows how much it had asked for.
+OUT_OF_MEMORY = "the process ran out of memory"
 #: Seconds between the polite and the final signal to a child that must stop.
 GRACE = 10.0
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
@@ -69,6 +74,14 @@ class Ending:
             return f"the process was killed by {describe_signal(self.signal)}"
         return f"the process ended with exit code {self.code} without reporting a result"
 
+    def cause(self) -> str:
+        """Who ended it, as in :attr:`~joblauncher.report.Report.cause`."""
+        if self.stopped_by is not None:
+            return "stopped"
+        if self.reason == OUT_OF_MEMORY:
+            return "memory"
+        return "killed" if self.signal in (signal.SIGKILL, signal.SIGTERM) else "launcher"
+
 
 def describe_signal(number: int) -> str:
     """A signal's number, name and meaning (signal(7)): ``signal 9 (SIGKILL: killed)``."""
@@ -80,54 +93,96 @@ def describe_signal(number: int) -> str:
     return f"signal {number} ({name}: {meaning})" if meaning else f"signal {number} ({name})"
 
 
-def main(job: JobDir, digest: str, attempt: int) -> int:
+def main(job: JobDir, digest: str, attempt: int, *, allow_root: bool = False) -> int:
     """Run a job.
 
     Args:
         job: its folder.
         digest: SHA-256 of the dump, from the batch script.
         attempt: which start of the job this is, from 0; each can be taken once.
+        allow_root: whether the administrator wants processes to run as root.
 
     Returns:
         The exit code for the scheduler: 0 only if the process succeeded.
     """
-    facts = report.Report(job=job.job_id, process="", attempt=attempt, host=socket.gethostname())
-    facts.started = time.time()
+    job = replace(job, attempt=attempt)
     try:
-        if not _take_lease(job, attempt):
-            return NOT_MINE
+        return _run(job, digest, allow_root)
+    except fence.Superseded as reason:
+        LOGGER.error("%s; nothing more is done", reason)
+        _leave_nothing(job)
+        return NOT_MINE
+
+
+def _run(job: JobDir, digest: str, allow_root: bool) -> int:
+    facts = report.Report(job=job.job_id, process="", attempt=job.attempt)
+    facts.host, facts.started = socket.gethostname(), time.time()
+    if account.is_root() and not allow_root:
+        _fail(job, facts, account.WORDS)
+        return REFUSED
+    try:
+        _take_lease(job)
+        failpoint.reach("launch.1")
         data = payload.read(job.dump, digest)
         header, body = payload.unpack_header(data)
         facts.process = header.process
         payload.check(header, job.job_id)
-        for folder in (job.work, job.temporary, job.storage):
-            folder.mkdir(mode=0o700, exist_ok=True)
+        _make_folders(job)
+        if job.attempt:
+            facts.write(job)  # what an earlier start had to say no longer holds
     except payload.PayloadError as error:
         _fail(job, facts, str(error))
         return REFUSED
     except OSError as error:
-        _fail(job, facts, f"the job's folder cannot be used: {error.strerror}")
-        return REFUSED
+        words = storage.trouble(error) or f"the job's folder cannot be used: {error.strerror}"
+        return REFUSED if _fail(job, facts, words) else NOT_TOLD
+    failpoint.reach("launch.2")
     ending = _supervise(job, header, body, facts)
     return _conclude(job, facts, ending)
 
 
-def _take_lease(job: JobDir, attempt: int) -> bool:
-    """Whether this launcher may run the job: it is not over, and nobody else has this attempt."""
+def _take_lease(job: JobDir) -> None:
+    """Begin this attempt.
+
+    Raises:
+        fence.Superseded: the job is over, or somebody else has this attempt or a later one.
+    """
+    fence.check(job)
     try:
-        if documents.parse(job.status.read_bytes()).state in report.TERMINAL:
-            LOGGER.error("the job is over already; nothing is done")
-            return False
-    except documents.DocumentError:
-        pass  # it will be written anew
-    try:
-        descriptor = os.open(job.lease(attempt), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        descriptor = os.open(job.lease(job.attempt), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
-        LOGGER.error("attempt %s was taken by another launcher; nothing is done", attempt)
-        return False
+        raise fence.Superseded(f"attempt {job.attempt} was taken by another launcher") from None
     with os.fdopen(descriptor, "w") as lease:
-        lease.write(f"{socket.gethostname()} {os.getpid()}\n")
-    return True
+        lease.write(_own_name())
+
+
+def _leave_nothing(job: JobDir) -> None:
+    """Remove the folders of an attempt that was begun and counts no longer."""
+    with contextlib.suppress(OSError):
+        if read_plain(job.lease(job.attempt)) == _own_name().encode():
+            for folder in (job.work, job.temporary):
+                remove_tree(folder)
+
+
+def _own_name() -> str:
+    return f"{socket.gethostname()} {os.getpid()}\n"
+
+
+def _make_folders(job: JobDir) -> None:
+    """Working folders of this attempt's own, and an empty one for outputs."""
+    for folder in (job.work, job.temporary):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    if job.attempt:
+        # Moved before it is deleted: an earlier start may still be at work in it.
+        earlier = job.temporary / "earlier"
+        with contextlib.suppress(FileNotFoundError):
+            job.storage.rename(earlier)
+        with contextlib.suppress(OSError):
+            remove_tree(earlier)
+        for attempt in range(job.attempt):
+            with contextlib.suppress(OSError):
+                remove_tree(replace(job, attempt=attempt).work)
+    job.storage.mkdir(mode=0o700, exist_ok=True)
 
 
 def _supervise(job: JobDir, header: payload.Header, body: bytes, facts: report.Report) -> Ending:
@@ -153,11 +208,11 @@ def _supervise(job: JobDir, header: payload.Header, body: bytes, facts: report.R
     def stop(number: int, _frame: FrameType | None) -> None:
         stopped.append(number)
         LOGGER.warning("asked to stop by %s", signal.Signals(number).name)
-        _signal_group(pid, signal.SIGTERM)
+        _signal_tree(pid, signal.SIGTERM)
         signal.setitimer(signal.ITIMER_REAL, GRACE)
 
     def kill(_number: int, _frame: FrameType | None) -> None:
-        _signal_group(pid, signal.SIGKILL)
+        _signal_tree(pid, signal.SIGKILL)
 
     for number in STOP_SIGNALS:
         signal.signal(number, stop)
@@ -166,7 +221,6 @@ def _supervise(job: JobDir, header: payload.Header, body: bytes, facts: report.R
 
     _, status, usage = os.wait4(pid, 0)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    _signal_group(pid, signal.SIGKILL)
     _end_orphans()
     with os.fdopen(reader, "rb") as pipe:
         reason = pipe.read().decode(errors="replace")
@@ -187,7 +241,6 @@ def _run_child(
     """The child's whole life; never returns."""
     code, reason = FAILED, ""
     try:
-        os.setsid()
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
@@ -197,19 +250,22 @@ def _run_child(
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(line_buffering=True)  # nothing printed is lost in a crash
         code = child.run(job, header, body, facts)
+    except fence.Superseded as superseded:
+        reason, code = str(superseded), NOT_MINE
     except payload.PayloadError as error:
-        traceback.print_exc()
+        _print_trace()
         reason = str(error)
     except SystemExit as error:
         reason = f"the process called sys.exit({error.code if error.code is not None else ''})"
         code = error.code if isinstance(error.code, int) and error.code else FAILED
-    except MemoryError:
-        traceback.print_exc()
-        reason = "the process ran out of memory"
+    except (MemoryError, child.NoMemory):
+        _print_trace()
+        reason = OUT_OF_MEMORY
     except BaseException as error:
-        traceback.print_exc()
+        _print_trace()
         # PyWPS's own exceptions have a description, which is written for the client.
-        reason = f"the process failed: {getattr(error, 'description', '') or type(error).__name__}"
+        words = getattr(error, "description", "") or type(error).__name__
+        reason = f"the process failed: {storage.trouble(error) or words}"
     with contextlib.suppress(OSError):
         os.write(writer, reason.encode()[:60_000])
     for stream in (sys.stdout, sys.stderr):
@@ -218,16 +274,31 @@ def _run_child(
     os._exit(code & 0xFF)
 
 
-def _signal_group(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
+def _print_trace() -> None:
+    """Leave the exception in the job's log, if that can be written."""
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
+
+
+def _signal_tree(pid: int, number: int) -> None:
+    """Signal a process and all that it started.
+
+    They have no process group of their own: Slurm and TORQUE stop and continue a job by its group
+    or session, and a process outside would go on.
+    """
+    found = [pid]
+    for process in found:
+        found += _children(process)
+    for process in found:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, number)
 
 
 def _end_orphans() -> None:
     """Kill and collect whatever the process left behind."""
     deadline = time.monotonic() + GRACE
     while time.monotonic() < deadline:
-        for orphan in _children():
+        for orphan in _children(os.getpid()):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(orphan, signal.SIGKILL)
         try:
@@ -238,43 +309,84 @@ def _end_orphans() -> None:
         time.sleep(0.02)
 
 
-def _children() -> list[int]:
-    try:
-        with open("/proc/thread-self/children", encoding="ascii") as listing:
-            return [int(pid) for pid in listing.read().split()]
-    except OSError:
-        return []
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for listing in glob.glob(f"/proc/{pid}/task/*/children"):
+        with contextlib.suppress(OSError), open(listing, encoding="ascii") as children:
+            found += map(int, children.read().split())
+    return found
 
 
 def _conclude(job: JobDir, facts: report.Report, ending: Ending) -> int:
-    """Make sure that the document is terminal and the report complete; the exit code."""
+    """Make sure that the report is complete, and the document terminal unless the batch system has
+    the last word; the exit code.
+
+    Raises:
+        fence.Superseded: it is not for this launcher to do so.
+    """
+    failpoint.reach("conclude.1")
+    fence.check(job)
     usage = facts.usage
     latest = report.read(job)
     if latest is not None and latest.attempt == facts.attempt and latest.state != report.ACCEPTED:
         facts = latest
+    if facts.state not in report.TERMINAL and (success := _success(job)) is not None:
+        facts.state, facts.percent, facts.message = report.SUCCEEDED, 100, success.message
     facts.usage, facts.exit_code, facts.signal = usage, ending.code, ending.signal
     facts.finished = time.time()
     if facts.state not in report.TERMINAL:
-        cause = "stopped" if ending.stopped_by is not None else "launcher"
-        _fail(job, facts, ending.words(), cause)
+        if not _fail(job, facts, ending.words(), ending.cause()):
+            return NOT_TOLD
     else:
-        facts.write(job)
+        try:
+            storage.insist(job, lambda: facts.write(job))
+        except OSError:
+            LOGGER.exception("the last report cannot be left; the document says all")
+    failpoint.reach("conclude.3")
     LOGGER.info("%s: %s", facts.state, facts.message)
     if facts.state == report.SUCCEEDED:
         return OK
-    if ending.signal is not None:
-        return 128 + ending.signal
+    # By this, accounting tells an end that the batch system asked for (Grid Engine: SIGUSR2).
+    last = ending.stopped_by or ending.signal
+    if last is not None:
+        return 128 + last
     return FAILED if ending.code in (0, None, *RESCHEDULING) else ending.code
 
 
-def _fail(job: JobDir, facts: report.Report, words: str, cause: str = "launcher") -> None:
-    """Leave a Failed document and report."""
+def _success(job: JobDir) -> documents.Status | None:
+    """What the document of success says, if the process was killed right after it wrote that."""
+    try:
+        status = documents.parse(read_plain(job.status))
+    except (OSError, documents.DocumentError):
+        return None
+    return status if status.state == report.SUCCEEDED else None
+
+
+def _fail(job: JobDir, facts: report.Report, words: str, cause: str = "launcher") -> bool:
+    """Leave a report of failure, and a document that says so; whether that could be done.
+
+    Where the batch system ended the job, the document stays open: it knows why, and it may start
+    the job again. The dispatcher closes it.
+
+    Raises:
+        fence.Superseded: it is not for this launcher to say anything.
+    """
     LOGGER.error("%s", words)
     facts.state, facts.percent, facts.message, facts.cause = report.FAILED, 100, words, cause
     facts.finished = facts.finished or time.time()
-    try:
+
+    def write() -> None:
+        document = read_plain(job.status)
         status = documents.Status(report.FAILED, 100, words)
-        atomic_write(job.status, documents.replace(job.status.read_bytes(), status))
-        facts.write(job)
+        if cause in report.PROVISIONAL:
+            percent = documents.parse(document).percent
+            status = documents.Status(report.STARTED, percent, f"{words}; the reason is looked up")
+        new = documents.replace(document, status)
+        fence.write(job, new, facts, lambda: failpoint.reach("conclude.2"))
+
+    try:
+        storage.insist(job, write)
     except (OSError, documents.DocumentError):
         LOGGER.exception("no document could be left; the exit code tells the scheduler")
+        return False
+    return True

@@ -1,0 +1,233 @@
+"""Write, read and remove files that others may be writing, reading or putting traps into meanwhile.
+
+A job's folder is open to its process, which may leave anything in it under any name: links to files
+elsewhere, pipes on which a reader waits for ever, files without end.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+#: Most bytes of a file that is read as a whole: a document with all its inline outputs.
+MOST = 64 << 20
+_PLAIN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def size_of(folder: Path, meanwhile: Callable[[], None] = lambda: None) -> int:
+    """Bytes in all files below a folder; what vanishes meanwhile does not count.
+
+    Args:
+        meanwhile: called now and then, since a large tree takes its time.
+    """
+    total = 0
+    for place, _, names in os.walk(folder):
+        meanwhile()
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total
+
+
+def atomic_write(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace a file as a whole: a reader sees the old or the new content, never less.
+
+    The content is on disk before the name points to it. On a network file system a rename within
+    one folder is atomic too (rename(2), NFS RFC 8881 section 18.26).
+
+    Raises:
+        OSError: the old file is untouched, no temporary file stays.
+    """
+    write_together({path: content}, mode=mode)
+
+
+def write_together(
+    files: Mapping[Path, bytes],
+    permit: Callable[[], None] = lambda: None,
+    between: Callable[[], None] = lambda: None,
+    *,
+    mode: int = 0o600,
+) -> None:
+    """As :func:`atomic_write`, several files in one moment.
+
+    Args:
+        files: their new content.
+        permit: called when all is on disk but nothing has been replaced, so that what it finds
+            still holds; by raising it keeps everything as it was.
+        between: called after each has been replaced.
+        mode: of the files.
+
+    Raises:
+        OSError: nothing, or only the first files, are replaced; no temporary file stays.
+    """
+    ready: dict[str, Path] = {}
+    try:
+        for path, content in files.items():
+            descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            ready[temporary] = path
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+        permit()
+        for temporary, path in list(ready.items()):
+            os.replace(temporary, path)
+            del ready[temporary]
+            between()
+    finally:
+        for temporary in ready:
+            os.unlink(temporary)
+
+
+def open_plain(path: Path | str, folder: int | None = None) -> BinaryIO:
+    """Open a file to read: a plain one, not what a link, a pipe or a device leads to.
+
+    Args:
+        path: the file; of a link in an earlier part of the path nothing is said.
+        folder: descriptor of the folder that a relative path begins at.
+
+    Raises:
+        OSError: missing, or not a plain file.
+    """
+    # Opening a pipe would wait for a writer (open(2), O_NONBLOCK).
+    descriptor = os.open(path, _PLAIN, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a plain file")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_plain(path: Path, most: int = MOST) -> bytes:
+    """The content of a plain file.
+
+    Raises:
+        OSError: missing, not a plain file, or larger than ``most`` bytes.
+    """
+    with open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(size + 1) if size <= most else b""
+    if size > most or len(content) > most:
+        raise OSError(errno.EFBIG, "larger than such a file may be")
+    return content
+
+
+def open_beneath(root: Path, *parts: str) -> BinaryIO:
+    """Open a plain file in or below a folder, through no link on the way.
+
+    Each part is looked up in the folder that was opened before it (openat(2)), so that it does not
+    help to put a link in its place meanwhile.
+
+    Args:
+        root: a folder that the process cannot replace.
+        parts: names below it.
+
+    Raises:
+        OSError: there is no such file, a link on the way, or a file of another account (which a
+            hard link can bring here).
+    """
+    if not parts or any(part in ("", ".", "..") or "\0" in part for part in parts):
+        raise FileNotFoundError(errno.ENOENT, "not a name below this folder")
+    folder = os.open(root, _FOLDER)
+    try:
+        owner = os.fstat(folder).st_uid
+        for part in parts[:-1]:
+            inner = os.open(part, _FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        file = open_plain(parts[-1], folder)
+    finally:
+        os.close(folder)
+    if os.fstat(file.fileno()).st_uid != owner:
+        file.close()
+        raise PermissionError(errno.EACCES, "it belongs to another account")
+    return file
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder that a process filled: however deep it is, and whatever the rights in it.
+
+    Unlike :func:`shutil.rmtree` this goes down without a call or an open file for each level.
+
+    Raises:
+        OSError: something cannot be removed; a folder that is not there is none.
+    """
+    try:
+        here = os.open(path, _FOLDER)
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:  # a file or a link in its place
+        os.unlink(path)
+        return
+    try:
+        # On the way down: which folder this is, and which of its folders are still there.
+        way = [(_identity(here), _empty(here))]
+        while True:
+            if way[-1][1]:
+                name = way[-1][1][-1]
+                _unlock(name, here)
+                here = _move(here, name)
+                way.append((_identity(here), _empty(here)))
+                continue
+            way.pop()
+            if not way:
+                break
+            here = _move(here, "..")
+            if _identity(here) != way[-1][0]:
+                raise OSError(errno.ESTALE, "it was moved meanwhile")
+            os.rmdir(way[-1][1].pop(), dir_fd=here)
+    finally:
+        os.close(here)
+    os.rmdir(path)
+
+
+def _identity(folder: int) -> tuple[int, int]:
+    facts = os.fstat(folder)
+    return facts.st_dev, facts.st_ino
+
+
+def _move(folder: int, name: str) -> int:
+    """Open a folder beside or below an open one, instead of that."""
+    found = os.open(name, _FOLDER, dir_fd=folder)
+    os.close(folder)
+    return found
+
+
+def _empty(folder: int) -> list[str]:
+    """Remove all files of a folder; the names of its folders."""
+    inner = []
+    for name in os.listdir(folder):
+        try:
+            os.unlink(name, dir_fd=folder)
+        except IsADirectoryError:
+            inner.append(name)
+    return inner
+
+
+def _unlock(name: str, folder: int) -> None:
+    """Give ourselves all rights in a folder, which may have none for anybody."""
+    found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=folder)
+    try:
+        os.chmod(f"/proc/self/fd/{found}", 0o700)
+    finally:
+        os.close(found)
+
+
+def amount(size: float) -> str:
+    """An amount of data in words: ``2 GB``.
+
+    Args:
+        size: bytes.
+    """
+    for unit in ("bytes", "KB", "MB"):
+        if size < 1024:
+            return f"{size:g} {unit}"
+        size = round(size / 1024, 1)
+    return f"{size:g} GB"
