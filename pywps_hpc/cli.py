@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from pywps_hpc import __version__, settings
-from pywps_hpc.jobs import ACTIVE, Job, JobStore, Wish
+from joblauncher.files import open_plain
+from pywps_hpc import __version__, settings, values
+from pywps_hpc.jobs import ACTIVE, Job, JobStore, SchemaTooNew, TableUnavailable, Wish
 from pywps_hpc.spool import Spool, is_job_id
 
 CONFIG = click.option(
@@ -43,11 +45,14 @@ def serve(application: str, config: Path, bind: str, workers: int, threads: int)
     """Serve an existing PyWPS application: web server and dispatcher in one command."""
     from pywps_hpc.serve import Child, supervise
 
-    store = _store(_load(config))
-    begun = time.time()
+    store = _store(_load_to_run(config), wait=True)
+    begun = time.monotonic()
 
     def dispatcher_lives() -> bool:
-        return store.heartbeat()[0] < time.time() - begun
+        try:
+            return store.heartbeat()[0] < time.monotonic() - begun
+        except TableUnavailable:
+            return False
 
     web = ["web", application, "--bind", bind, "--workers", str(workers), "--threads", str(threads)]
     where = ["--config", str(config.absolute())]
@@ -66,7 +71,7 @@ def web(application: str, config: Path, bind: str, workers: int, threads: int) -
     from pywps_hpc.web.server import ServerOptions
     from pywps_hpc.web.server import serve as run
 
-    _load(config)
+    _store(_load_to_run(config), wait=True)
     os.environ["PYWPS_CFG"] = str(config.absolute())  # PyWPS reads it when it is imported
     sys.argv[1:] = []  # gunicorn has options of its own
     run(ServerOptions(application, bind, workers, threads))
@@ -81,12 +86,11 @@ def dispatcher(config: Path) -> None:
     from pywps_hpc.dispatch.build import make_scheduler
     from pywps_hpc.dispatch.dispatcher import Dispatcher
 
-    own = _load(config)
+    own = _load_to_run(config)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    store = JobStore(own.database_url)
-    store.create()
+    store = _store(own, wait=True)
     try:
         at_work = Dispatcher(own, store, Spool(own.spool), make_scheduler(own))
     except settings.SettingsError as error:
@@ -109,7 +113,7 @@ def jobs(config: Path, everything: bool, limit: int) -> None:
             f" ({row.wish.value} asked)" if row.wish is not Wish.NONE else ""
         )
         table.add_row(row.id, row.process, state, queue, _age(row.created))
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)
 
 
 @commands.command()
@@ -144,7 +148,7 @@ def show(config: Path, job_id: str) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in facts.items():
         table.add_row(name, str(value), end_section=False)
-    Console(soft_wrap=True).print(table)
+    Console(soft_wrap=True, markup=False, emoji=False).print(table)
 
 
 @commands.command()
@@ -154,10 +158,14 @@ def log(config: Path, job_id: str) -> None:
     """Print a job's standard output and error."""
     own = _load(config)
     job = Spool(own.spool).open(_job(_store(own), job_id).id)
-    if job.log.exists():
-        click.echo(job.log.read_text(errors="replace"), nl=False)
-    else:
-        raise click.ClickException("the job has not written a log yet")
+    try:
+        with open_plain(job.log) as file:
+            for line in file:
+                click.echo(line.decode(errors="replace"), nl=False)
+    except FileNotFoundError:
+        raise click.ClickException("the job has not written a log yet") from None
+    except OSError as error:
+        raise click.ClickException(f"the job's log cannot be read: {error.strerror}") from None
 
 
 @commands.command()
@@ -182,6 +190,63 @@ def pause(config: Path, job_ids: tuple[str, ...]) -> None:
 def resume(config: Path, job_ids: tuple[str, ...]) -> None:
     """Let paused jobs go on."""
     _wish(config, job_ids, Wish.RESUME, "will go on")
+
+
+def _value(parse: Callable[[str], Any]) -> Callable[[Any, Any, str | None], Any]:
+    """An option that is written as in the configuration file."""
+
+    def callback(_context: Any, _option: Any, text: str | None) -> Any:
+        try:
+            return None if text is None else parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return callback
+
+
+@commands.command()
+@CONFIG
+@click.option("--dry-run", is_flag=True, help="Only show what would go.")
+@click.option(
+    "--older-than",
+    metavar="AGE",
+    callback=_value(values.duration),
+    help="Jobs that ended longer ago: 12h, 7d (default: age in [hpc.retention]).",
+)
+@click.option(
+    "--keep-size",
+    metavar="SIZE",
+    callback=_value(values.bound),
+    help="The oldest, until the others take no more: 100G (default: size in [hpc.retention]).",
+)
+def purge(config: Path, dry_run: bool, older_than: float | None, keep_size: int | None) -> None:
+    """Remove ended jobs with all that is left of them, the oldest first."""
+    from joblauncher.files import amount
+    from pywps_hpc.dispatch.purge import Purger
+
+    own = _load(config)
+    retention = own.retention
+    if older_than is not None or keep_size is not None:
+        retention = settings.Retention(older_than or 0.0, keep_size or 0)
+    if retention == settings.Retention():
+        raise click.UsageError("no limit: give --older-than or --keep-size, or set [hpc.retention]")
+    purger = Purger(_store(own), Spool(own.spool))
+    try:
+        purger.measure()
+        due = purger.due(retention, time.time())
+        for expired in due:
+            job = expired.job
+            size = amount(job.size or 0)
+            click.echo(f"{job.id}: {size}, ended {_clock(job.finished)}: {expired.reason}")
+            if not dry_run:
+                purger.remove(expired)
+        if not dry_run:
+            purger.empty()
+    except OSError as error:
+        raise click.ClickException(f"the spool cannot be used: {error.strerror}") from None
+    words = "would be removed" if dry_run else "removed"
+    total = amount(sum(expired.job.size or 0 for expired in due))
+    click.echo(f"{len(due)} jobs, {total}: {words}")
 
 
 @commands.group()
@@ -241,9 +306,30 @@ def _load(config: Path) -> settings.Settings:
         raise click.ClickException(str(error)) from None
 
 
-def _store(own: settings.Settings) -> JobStore:
-    store = JobStore(own.database_url)
-    store.create()
+def _load_to_run(config: Path) -> settings.Settings:
+    own = _load(config)
+    try:
+        settings.refuse_root(own)
+    except settings.SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    return own
+
+
+def _store(own: settings.Settings, *, wait: bool = False) -> JobStore:
+    """The job table.
+
+    Args:
+        wait: whether a server that does not answer yet will be asked again later.
+    """
+    store = JobStore(own.database_url, own.database_timeout)
+    try:
+        store.create()
+    except SchemaTooNew as error:
+        raise click.ClickException(str(error)) from None
+    except TableUnavailable as error:
+        if not wait:
+            raise
+        logging.getLogger(__name__).error("the job table cannot be asked yet: %s", error)
     return store
 
 
@@ -277,4 +363,7 @@ def _age(since: float) -> str:
 def main() -> None:
     """Entry point of ``pywps-hpc``."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    commands(prog_name="pywps-hpc")
+    try:
+        commands(prog_name="pywps-hpc")
+    except TableUnavailable as error:
+        sys.exit(f"Error: the job table cannot be asked: {error}")

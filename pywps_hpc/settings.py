@@ -17,12 +17,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from joblauncher import account
+from joblauncher.bounds import SCHEMES
 from pywps_hpc import values
 
 SCHEDULERS = ("local", "slurm", "gridengine", "torque", "drmaa")
 DRMAA_SYSTEMS = ("slurm", "gridengine", "torque")
 CHANNELS = ("local", "ssh")
 RUNTIMES = ("apptainer", "singularity", "none")
+SECTIONS = (
+    *("hpc", "hpc.ssh", "hpc.inputs", "hpc.retention"),
+    *("hpc.container", "hpc.resources"),
+)
 PROCESS_PREFIX = "hpc.process."
 
 #: Sections as read from a file: section -> key -> text.
@@ -55,6 +61,8 @@ class Resources:
         gpus: graphics processors.
         queue: partition or queue; empty means the site's default.
         account: account or project to charge; empty means the user's default.
+        requeue: whether the batch system may start a job again that it had to end (its node failed,
+            other jobs needed its resources, an administrator wished it). ``local`` never does.
         extra: options in the batch system's own words, one a line.
     """
 
@@ -64,6 +72,7 @@ class Resources:
     gpus: int = _key(values.integer(0), 0)
     queue: str = _key(values.word, "")
     account: str = _key(values.word, "")
+    requeue: bool = _key(values.boolean, False)
     extra: tuple[str, ...] = _key(values.lines, ())
 
 
@@ -120,6 +129,49 @@ class Ssh:
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """``[hpc.inputs]``: inputs that a client gives by reference, and how many it may give.
+
+    Attributes:
+        fetch: who fetches: ``node``, the job itself when its process asks for the content, or
+            ``server``, the dispatcher before it submits the job.
+        schemes: of URLs; ``file`` means files in ``[server] allowedinputpaths``.
+        allowed_networks: networks, addresses and host names that may be asked besides public ones.
+        max_bytes: of one input; ``[server] maxsingleinputsize`` counts too.
+        timeout: seconds for a connection, and for the next bytes on it.
+        total_timeout: seconds for one input.
+        redirects: how many are followed.
+        proxy: ``http://host:port``; empty means none. The environment's does not count.
+        downloads: how many jobs the dispatcher fetches inputs for at once.
+        max_inputs: how many inputs one request may have.
+    """
+
+    fetch: str = _key(values.choice("node", "server"), "node")
+    schemes: tuple[str, ...] = _key(values.words(*SCHEMES), SCHEMES)
+    allowed_networks: tuple[str, ...] = _key(values.networks, ())
+    max_bytes: int = _key(values.size, 2 << 30)
+    timeout: float = _key(values.seconds, 30.0)
+    total_timeout: float = _key(values.seconds, 1800.0)
+    redirects: int = _key(values.integer(0), 5)
+    proxy: str = _key(values.proxy, "")
+    downloads: int = _key(values.integer(1), 4)
+    max_inputs: int = _key(values.integer(1), 1000)
+
+
+@dataclass(frozen=True)
+class Retention:
+    """``[hpc.retention]``: how long what is left of ended jobs is kept. 0 means no limit.
+
+    Attributes:
+        age: seconds since a job's end (written ``12h``, ``7d``).
+        size: bytes in the folders of all ended jobs together; those that ended first go first.
+    """
+
+    age: float = _key(values.duration, 0.0)
+    size: int = _key(values.bound, 0)
+
+
+@dataclass(frozen=True)
 class ProcessSettings:
     """What holds for one process: the two sections before, with its own changes.
 
@@ -142,8 +194,11 @@ class Settings:
         system: which batch system the DRMAA library speaks to.
         drmaa_library: absolute path of its ``libdrmaa.so``.
         channel: where these commands run: ``local`` (this host) or ``ssh`` (see :class:`Ssh`).
-        database: SQLAlchemy URL of the job table; empty means SQLite beside the spool.
+        database: SQLAlchemy URL of the job table; empty means SQLite in the spool.
+        database_timeout: seconds to wait for a database server, and for a lock in it.
         templates: folder with the administrator's own job templates; ``None`` means the package's.
+        allow_root: whether web server, dispatcher and jobs may run as root: in a container
+            (Docker) that has nothing else in it. With ``scheduler = local`` only.
         job_prefix: first letter(s) of every job name, to tell services of one account apart.
         poll_interval: seconds between two questions while jobs change.
         poll_backoff: seconds at most between two questions while nothing changes.
@@ -152,12 +207,21 @@ class Settings:
         command_environment: what these commands need (``SLURM_CONF=…``), one ``NAME=value`` a line.
         grace: seconds of absence from the scheduler's answers before a job counts as lost.
         sync_timeout: seconds that a synchronous Execute waits for its job.
+        array_size: most jobs to hand over in one job array; 1 means none. At most the site's own
+            limit less one (Slurm: ``MaxArraySize``; Grid Engine: ``max_aj_tasks``; TORQUE:
+            ``max_job_array_size``).
         slots: processor cores for the ``local`` scheduler; 0 means all of this host.
         max_active: jobs accepted and not yet ended; 0 means no limit.
+        max_active_per_owner: the same of one client: an account, or without one an address.
+        max_dump_size: bytes of one job's dump: its process and all that the client sent; 0 means
+            no limit.
+        max_output_size: bytes of one job's outputs; 0 means no limit.
         retry_after: seconds that a client turned away as "busy" is told to wait.
         processes: settings of processes that have a section of their own.
         defaults: settings of all others.
         ssh: the login host, for ``channel = ssh``.
+        inputs: bounds of inputs by reference.
+        retention: how long ended jobs are kept.
         input_paths: folders of ``file://`` inputs (``[server] allowedinputpaths``), read-only.
     """
 
@@ -166,22 +230,30 @@ class Settings:
     system: str = _key(values.choice(*DRMAA_SYSTEMS), "")
     drmaa_library: Path | None = _key(values.absolute_path, None)
     channel: str = _key(values.choice(*CHANNELS), "local")
-    database: str = _key(values.text, "")
+    database: str = _key(values.database, "")
+    database_timeout: float = _key(values.seconds, 15.0)
     templates: Path | None = _key(values.folder, None)
+    allow_root: bool = _key(values.boolean, False)
     job_prefix: str = _key(values.job_prefix, "w")
     poll_interval: float = _key(values.seconds, 2.0)
-    poll_backoff: float = _key(values.seconds, 30.0)
+    poll_backoff: float = _key(values.seconds, 10.0)
     command_timeout: float = _key(values.seconds, 30.0)
     command_path: str = _key(values.text, "/usr/local/bin:/usr/bin:/bin")
     command_environment: Mapping[str, str] = _key(values.variables, {})
     grace: float = _key(values.seconds, 60.0)
     sync_timeout: float = _key(values.seconds, 300.0)
+    array_size: int = _key(values.integer(1), 500)
     slots: int = _key(values.integer(0), 0)
     max_active: int = _key(values.integer(0), 0)
+    max_active_per_owner: int = _key(values.integer(0), 0)
+    max_dump_size: int = _key(values.bound, 0)
+    max_output_size: int = _key(values.bound, 0)
     retry_after: int = _key(values.integer(1), 30)
     processes: Mapping[str, ProcessSettings] = field(default_factory=dict)
     defaults: ProcessSettings = ProcessSettings()
     ssh: Ssh = Ssh()
+    inputs: Inputs = Inputs()
+    retention: Retention = Retention()
     input_paths: tuple[Path, ...] = ()
 
     def for_process(self, identifier: str) -> ProcessSettings:
@@ -198,6 +270,20 @@ class Settings:
     def database_url(self) -> str:
         """The job table's SQLAlchemy URL, the default filled in."""
         return self.database or f"sqlite:///{self.spool / 'jobs.sqlite'}"
+
+
+def refuse_root(settings: Settings) -> None:
+    """See to it that what serves or dispatches is not root: the jobs would be, too.
+
+    Raises:
+        SettingsError: with the way out.
+    """
+    if account.is_root() and not settings.allow_root:
+        raise SettingsError(
+            "this is root, and so would be every process: start it as the service's account "
+            "(User= of a systemd unit; or runuser -u ACCOUNT -- pywps-hpc ...). In a container "
+            "that has nothing else in it: [hpc] allow_root = yes"
+        )
 
 
 def _is_required(key: Field[Any]) -> bool:
@@ -257,10 +343,9 @@ def build(sections: Sections, name: str, origin: Mapping[str, str] | None = None
     reader = _Reader(sections, name, origin or {})
     for section in sections:
         if section.split(".")[0] == "hpc" and not (
-            section in ("hpc", "hpc.ssh", "hpc.container", "hpc.resources")
-            or section.startswith(PROCESS_PREFIX)
+            section in SECTIONS or section.startswith(PROCESS_PREFIX)
         ):
-            ours = ("hpc", "hpc.ssh", "hpc.container", "hpc.resources", "hpc.process.<identifier>")
+            ours = (*SECTIONS, f"{PROCESS_PREFIX}<identifier>")
             raise SettingsError(f"{name}: [{section}]: unknown section; known: {', '.join(ours)}")
     settings: Settings = reader.read(Settings, "hpc")
     defaults = ProcessSettings(
@@ -276,6 +361,8 @@ def build(sections: Sections, name: str, origin: Mapping[str, str] | None = None
         settings,
         defaults=defaults,
         ssh=reader.read(Ssh, "hpc.ssh"),
+        inputs=reader.read(Inputs, "hpc.inputs"),
+        retention=reader.read(Retention, "hpc.retention"),
         processes=MappingProxyType(processes),
         input_paths=reader.paths("server", "allowedinputpaths"),
     )
@@ -347,6 +434,12 @@ class _Reader:
         """What only the whole can tell."""
         if not settings.spool.is_dir():
             raise self.fail("hpc", "spool", f"{settings.spool} is not a folder")
+        for path in settings.input_paths:
+            if settings.spool.resolve().is_relative_to(path.resolve()):
+                problem = f"{path} holds the spool: clients could read all jobs' folders"
+                raise self.fail("server", "allowedinputpaths", problem)
+        if settings.allow_root and settings.scheduler != "local":
+            raise self.fail("hpc", "allow_root", "is for scheduler = local only")
         if settings.scheduler == "drmaa":
             for key in ("system", "drmaa_library"):
                 if not getattr(settings, key):

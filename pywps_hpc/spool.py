@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
-import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from joblauncher.jobdir import JobDir, atomic_write
+from joblauncher.files import atomic_write, remove_tree
+from joblauncher.jobdir import JobDir
 
 __all__ = ["JOB_ID", "JobDir", "Spool", "atomic_write", "is_job_id"]
 
+#: Folder, beside the jobs' own, of what the elements of one job array have in common.
+ARRAYS = "arrays"
+#: Folder of the job folders that are being removed: what is in it goes, with or without a row.
+TRASH = "trash"
 #: A job id as a regular expression: a UUID in its canonical, lower-case form.
 JOB_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
@@ -53,17 +60,140 @@ class Spool:
             folder.mkdir(mode=0o700)
         return job
 
+    def array(self, name: str) -> Path:
+        """The folder of a job array, whether or not it exists.
+
+        Args:
+            name: of the array in the batch system.
+        """
+        return self.root / ARRAYS / name
+
+    def create_array(self, name: str, job_ids: Mapping[int, str]) -> Path:
+        """Make a job array's folder: a batch system finds the log of each element there by its
+        index, and each job finds the script that it was started by.
+
+        Args:
+            name: of the array.
+            job_ids: by index.
+        """
+        folder = self.array(name)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        script = JobDir(folder).script
+        for index, job_id in job_ids.items():
+            job = self.open(job_id)
+            with suppress(FileExistsError):
+                _link_log(folder / f"log-{index}", job.log)
+            with suppress(FileExistsError):
+                job.script.symlink_to(os.path.relpath(script, job.path))
+        return folder
+
+    def arrays(self) -> Iterator[str]:
+        """The names of all arrays that have a folder."""
+        arrays = self.root / ARRAYS
+        return (folder.name for folder in arrays.iterdir()) if arrays.is_dir() else iter(())
+
+    def remove_orphaned(self, arrays: Iterable[str]) -> None:
+        """Delete the folders of those arrays of which no job's folder is left."""
+        for folder in map(self.array, arrays):
+            with suppress(OSError):  # somebody else is at it
+                if not any(_has_job(log) for log in folder.glob("log-*")):
+                    remove_tree(folder)
+
     def remove(self, job_id: str) -> None:
-        """Delete a job's folder, if it is there."""
-        with suppress(FileNotFoundError):
-            shutil.rmtree(self.open(job_id).path)
+        """Delete a job's folder, if it is there.
+
+        Raises:
+            OSError: something of it stays.
+        """
+        remove_tree(self.open(job_id).path)
+
+    def require(self) -> None:
+        """Make sure that the spool is there: an empty folder is a file system that is not mounted.
+
+        Raises:
+            OSError: it is not.
+        """
+        with os.scandir(self.root) as entries:
+            if next(entries, None) is None:
+                raise FileNotFoundError(errno.ENOENT, "the spool is empty", str(self.root))
+
+    def discard(self, job_id: str) -> None:
+        """Move a job's folder out of the way, if it is there: at once, however large it is.
+
+        Raises:
+            OSError: it cannot be moved, or the spool is not there.
+        """
+        self.require()
+        job = self.open(job_id)
+        if job.path.exists():
+            (self.root / TRASH).mkdir(mode=0o700, exist_ok=True)
+            with suppress(FileNotFoundError):  # somebody else did
+                job.path.rename(self.root / TRASH / job_id)
+
+    def discarded(self) -> Iterator[str]:
+        """The ids of jobs whose folders have been moved, and not been deleted yet."""
+        trash = self.root / TRASH
+        names = [entry.name for entry in trash.iterdir()] if trash.is_dir() else []
+        return (name for name in names if is_job_id(name))
+
+    def array_of_discarded(self, job_id: str) -> str:
+        """The array whose script such a job was started by; empty if it had its own."""
+        try:
+            script = Path(os.readlink(self._discarded(job_id).script))
+        except OSError:
+            return ""
+        return script.parent.name if script.parent.parent.name == ARRAYS else ""
+
+    def delete_discarded(self, job_id: str) -> None:
+        """Delete the files of such a job.
+
+        Raises:
+            OSError: some cannot be deleted.
+        """
+        remove_tree(self._discarded(job_id).path)
+
+    def _discarded(self, job_id: str) -> JobDir:
+        return JobDir(self.root / TRASH / self.open(job_id).job_id)
 
     def discard_work(self, job_id: str) -> None:
         """Delete what a finished job no longer needs; its outputs, documents and log stay."""
         job = self.open(job_id)
-        for folder in (job.work, job.temporary):
-            shutil.rmtree(folder, ignore_errors=True)
+        for folder in job.scratch():
+            with suppress(OSError):
+                remove_tree(folder)
+        for file in (job.status, job.report, job.response, job.script):
+            for unfinished in job.path.glob(f".{file.name}.*"):  # its writer was killed
+                with suppress(OSError):
+                    unfinished.unlink()
+
+    def now(self) -> float:
+        """The file system's clock, seconds since the epoch: its times are told by no other one.
+
+        Raises:
+            OSError: nothing can be written.
+        """
+        with tempfile.TemporaryFile(dir=self.root) as probe:
+            return os.fstat(probe.fileno()).st_mtime
 
     def job_ids(self) -> Iterator[str]:
         """The ids of all job folders."""
         return (entry.name for entry in self.root.iterdir() if is_job_id(entry.name))
+
+
+def _link_log(link: Path, log: Path) -> None:
+    """Give a log a second name. TORQUE's MOM, told to write logs where they belong, takes an
+    existing file of the job's owner and refuses a symbolic link (measured, exit status -9)."""
+    log.touch(mode=0o600)
+    try:
+        link.hardlink_to(log)
+    except FileExistsError:
+        raise
+    except OSError:  # some file systems have none, or none from folder to folder (BeeGFS)
+        link.symlink_to(os.path.relpath(log, link.parent))
+
+
+def _has_job(log: Path) -> bool:
+    """Whether the job is there whose log this is in an array's folder."""
+    if log.is_symlink():
+        return (log.parent / os.readlink(log)).parent.is_dir()
+    return log.stat().st_nlink > 1

@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from joblauncher import addresses
+
 _MEMORY = re.compile(r"(\d+)\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
 _MEBIBYTES = {"K": 1 / 1024, "": 1.0, "M": 1.0, "G": 1024.0, "T": 1024.0 * 1024}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _WALLTIME = re.compile(r"(?:(\d+)-)?(\d+):([0-5]?\d):([0-5]?\d)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -55,6 +59,61 @@ def integer(least: int) -> Callable[[str], int]:
         return int(value)
 
     return parse
+
+
+def size(value: str) -> int:
+    """``2G``, ``512M``, ``100K`` or a bare number of bytes; bytes."""
+    match = _MEMORY.fullmatch(value)
+    if not match or not int(match[1]):
+        raise ValueError(f"{value!r} is not an amount of data; write 512M or 2G")
+    return int(match[1]) * (int(_MEBIBYTES[match[2].upper()] * (1 << 20)) if match[2] else 1)
+
+
+def bound(value: str) -> int:
+    """An amount of data as :func:`size` reads it, or ``0`` for no limit; bytes."""
+    return 0 if value == "0" else size(value)
+
+
+def duration(value: str) -> float:
+    """``90s``, ``30m``, ``12h``, ``7d``, ``2w``, or ``0``; seconds."""
+    match = _DURATION.fullmatch(value)
+    if value != "0" and not (match and float(match[1])):
+        raise ValueError(f"{value!r} is not a length of time; write 12h or 7d, or 0 for no limit")
+    return float(match[1]) * _SECONDS[match[2]] if match else 0.0
+
+
+def database(value: str) -> str:
+    """A SQLAlchemy URL of SQLite or PostgreSQL. A message shows nothing of it: it may hold a
+    password."""
+    if value and not re.match(r"sqlite:///.|postgresql(\+psycopg2?)?://", text(value)):
+        raise ValueError("write sqlite:////path/to/file or postgresql+psycopg://user@host/name")
+    return value
+
+
+def words(*allowed: str) -> Callable[[str], tuple[str, ...]]:
+    """Some of a few words, with commas or white space between them."""
+
+    def parse(value: str) -> tuple[str, ...]:
+        return tuple(choice(*allowed)(word) for word in re.split(r"[\s,]+", value) if word)
+
+    return parse
+
+
+def networks(value: str) -> tuple[str, ...]:
+    """Networks, addresses and host names, with commas or white space between them."""
+    found = tuple(entry for entry in re.split(r"[\s,]+", value) if entry)
+    addresses.split(found)
+    for entry in found:
+        if not re.fullmatch(r"[\w.-]+|[0-9A-Fa-f.:]+(/\d+)?", entry):
+            raise ValueError(f"{entry!r} is neither a network nor a host name")
+    return found
+
+
+def proxy(value: str) -> str:
+    """``http://host:port``. It travels with each job, so it has no password in it."""
+    if value and not re.fullmatch(r"http://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?/?", value):
+        raise ValueError(f"{value!r} is not of the form http://host:port")
+    return value
 
 
 def seconds(value: str) -> float:

@@ -63,10 +63,11 @@ def launch(job: JobDir, settings: ProcessSettings, whole: Settings) -> Launch:
         ValueError: a folder cannot be shown inside, or must not be.
     """
     environment = _environment(settings)
+    own = (*_modules(settings.container), *((("--allow-root",),) if whole.allow_root else ()))
     inherited = GPU_VARIABLES if settings.resources.gpus else ()
     if settings.container.runtime == "none":
-        return _bare(job, settings.container, environment, inherited)
-    return _contained(job, settings, environment, inherited, whole)
+        return _bare(job, settings.container, environment, inherited, own)
+    return _contained(job, settings, environment, inherited, own, whole)
 
 
 def _environment(settings: ProcessSettings) -> dict[str, str]:
@@ -77,17 +78,21 @@ def _environment(settings: ProcessSettings) -> dict[str, str]:
 
 
 def _bare(
-    job: JobDir, container: Container, environment: dict[str, str], inherited: tuple[str, ...]
+    job: JobDir,
+    container: Container,
+    environment: dict[str, str],
+    inherited: tuple[str, ...],
+    own: tuple[tuple[str, ...], ...],
 ) -> Launch:
     """Without a container: the interpreter with the declared environment and nothing else."""
-    own = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(job.temporary)}
+    variables = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(job.temporary)}
     python = str(container.python or sys.executable)
     return Launch(
         program=("env", "-i"),
         arguments=(
-            *((f"{name}={value}",) for name, value in (own | environment).items()),
+            *((f"{name}={value}",) for name, value in (variables | environment).items()),
             (python, *LAUNCHER),
-            *_modules(container),
+            *own,
         ),
         exports={},
         inherited=inherited,
@@ -99,6 +104,7 @@ def _contained(
     settings: ProcessSettings,
     environment: dict[str, str],
     inherited: tuple[str, ...],
+    own: tuple[tuple[str, ...], ...],
     whole: Settings,
 ) -> Launch:
     container = settings.container
@@ -119,7 +125,7 @@ def _contained(
         *(tuple(shlex.split(option)) for option in container.options),
         (str(container.image),),
         (str(container.python or "python3"), *LAUNCHER),
-        *_modules(container),
+        *own,
     ]
     return Launch(
         program=(container.runtime, "exec"),
@@ -138,7 +144,8 @@ def _modules(container: Container) -> Iterator[tuple[str, ...]]:
 
 def _binds(job: JobDir, container: Container, whole: Settings) -> Iterator[str]:
     """``source:target:mode`` in the order of mounting: the job's own folder last, so that it lies
-    over whatever else is shown there, and its dump over that.
+    over whatever else is shown there, and over that its dump and its log: what is a mount cannot be
+    replaced from inside, and the batch system opens the log by its name when it starts a job again.
 
     Folders of this host are shown under their paths here, wherever the nodes have them: the request
     and the dump are full of these paths. Binds of the settings are the administrator's own words.
@@ -153,7 +160,8 @@ def _binds(job: JobDir, container: Container, whole: Settings) -> Iterator[str]:
             raise ValueError(f"the bind {bind.source} holds the spool")
         yield _bind(bind.source, bind.target, "rw" if bind.writable else "ro")
     yield _bind(values.map_path(job.path, mapping), job.path, "rw")
-    yield _bind(values.map_path(job.dump, mapping), job.dump, "ro")
+    for file in (job.dump, job.log):
+        yield _bind(values.map_path(file, mapping), file, "ro")
 
 
 def _bind(source: Path, target: Path, mode: str) -> str:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from joblauncher import failpoint
 from joblauncher.documents import DocumentError
 from pywps_hpc.dispatch import evidence
 from pywps_hpc.dispatch.lead import Deposed
 from pywps_hpc.dispatch.reconcile import Evidence
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
 from pywps_hpc.dispatch.script import Scripts
-from pywps_hpc.jobs import Job, JobStore, State
+from pywps_hpc.jobs import Job, JobStore, State, TableUnavailable
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import Spool
 
@@ -48,7 +49,7 @@ class Context:
         """
         try:
             yield
-        except (SchedulerUnavailable, SQLAlchemyError, Deposed):
+        except (SchedulerUnavailable, TableUnavailable, SQLAlchemyError, Deposed):
             raise
         except Exception as error:
             words = f"{type(error).__name__}: {error}"
@@ -73,24 +74,36 @@ class Context:
             job: as last read.
             state: SUCCEEDED, FAILED or DISMISSED.
             words: for the user.
-            rewrite: whether its document has to be replaced by one that says so. Right only when
-                nobody else can write there any more.
+            rewrite: whether its document has to be replaced by one that says so, unless it tells
+                of a success. Right only when nobody else can write there any more.
             seen: what its folder said.
 
         Returns:
             Whether it is over now, and was not before.
         """
+        self.beat()
         current = self.store.get(job.id)
         if current is None or current.state is not job.state:
             return False
+        self.beat()  # whoever was replaced must not touch the document
         now = self.clock()
+        failpoint.reach("end.1")
         if rewrite and not self._rewrite(job, words, now):
-            return False
+            # A success that was there before stands: nobody would ever end the job otherwise that
+            # is waiting here while an earlier submission of it, taken for lost, ran.
+            state, words, rewrite = State.SUCCEEDED, "", False
+        if not rewrite:
+            evidence.complete(self.spool.open(job.id), job.process, now)
+        failpoint.reach("end.3")
         self.spool.discard_work(job.id)
+        failpoint.reach("end.4")
         seen = seen or Evidence()
-        times = {"started": job.started or seen.started, "finished": seen.finished or now}
+        # The job says itself when it ended: its files are kept from then on.
+        finished = seen.finished if job.created <= seen.finished <= now else now
+        times = {"started": job.started or seen.started, "finished": finished}
         if self.store.move(job, state, message=words, missing_since=0.0, **times) is None:
             return False
+        failpoint.reach("end.5")
         self._said.pop(job.id, None)
         log.info("%s: %s", job.id, f"failed: {words}" if state is State.FAILED else state.value)
         return True

@@ -12,10 +12,11 @@ from pywps_hpc.dispatch.follow import Follower
 from pywps_hpc.dispatch.lead import BEAT, Deposed, Lead
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
 from pywps_hpc.dispatch.script import Scripts
+from pywps_hpc.dispatch.staging import Stager
 from pywps_hpc.dispatch.submit import Submitter
 from pywps_hpc.dispatch.sweep import Sweeper
 from pywps_hpc.dispatch.wishes import Wishes
-from pywps_hpc.jobs import Job, JobStore, State, Wish
+from pywps_hpc.jobs import Job, JobStore, State, TableUnavailable, Wish
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import Spool
 
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 NOTICE = 0.25
 #: Factor by which the pause between two questions grows while nothing changes.
 BACKOFF = 1.5
+#: Seconds by which the clock must have been set for it to matter.
+STEP = 5.0
 
 
 class Dispatcher:
@@ -54,18 +57,22 @@ class Dispatcher:
         clock: Callable[[], float] = time.time,
         holder: str = "",
     ) -> None:
-        self.settings, self.store, self.scheduler = settings, store, scheduler
+        self.settings, self.scheduler = settings, scheduler
         self._lead = Lead(store, settings.dispatcher_lease, holder)
         scripts = Scripts(settings, scheduler.system, scheduler.header)
         scripts.check()
-        context = Context(settings, store, spool, scheduler, scripts, clock, self._lead.beat)
+        self.store = store.led_by(self._lead.holder)
+        context = Context(settings, self.store, spool, scheduler, scripts, clock, self._lead.beat)
         self._wishes = Wishes(context)
+        self._stager = Stager(context)
         self._submitter = Submitter(context)
         self._follower = Follower(context, self._wishes.was_cancelled)
         self._sweeper = Sweeper(context)
         self._waited_upon: set[tuple[str, Wish]] = set()
         self._due = 0.0
         self._pause = settings.poll_interval
+        self._table_trouble = ""
+        self._offset = _offset()
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set. Jobs that were submitted go on without the dispatcher."""
@@ -78,9 +85,14 @@ class Dispatcher:
                 except Deposed:
                     log.warning("dispatcher %s: another one took over", self._lead.holder)
                     leading = False
+                except TableUnavailable as error:
+                    self._miss_table(str(error))
+                    stop.wait(self.settings.poll_interval)
                 except Exception:
                     log.exception("dispatcher %s: this turn failed", self._lead.holder)
                     stop.wait(self.settings.poll_interval)
+                else:
+                    self._miss_table("")
         finally:
             self._resign()
 
@@ -99,7 +111,8 @@ class Dispatcher:
         self._lead.beat()
         self._waited_upon = self._waiting()
         changed, trouble = 0, ""
-        for part in (self._wishes, self._submitter, *((self._follower,) if poll else ())):
+        every = (self._wishes, self._stager, self._submitter)
+        for part in (*every, *((self._follower,) if poll else ())):
             try:
                 changed += part.run()
             except SchedulerUnavailable as error:
@@ -117,14 +130,27 @@ class Dispatcher:
         if not leading:
             log.info("dispatcher %s: leads", self._lead.holder)
             self._due = 0.0
+            self.store.forget_absences()
+        self._watch_clock()
         poll = time.monotonic() >= self._due
         self._plan(self.cycle(poll=poll), polled=poll)
-        while not (stop.is_set() or self._submitter.more or time.monotonic() >= self._due):
+        while not (stop.is_set() or self._is_due() or time.monotonic() >= self._due):
             stop.wait(min(NOTICE, max(0.0, self._due - time.monotonic())))
             self._lead.beat()
             if self._waiting() - self._waited_upon:
                 break
         return True
+
+    def _watch_clock(self) -> None:
+        """A clock that is set must not make a job's grace pass."""
+        offset = _offset()
+        if abs(offset - self._offset) > STEP:
+            log.warning("the clock was set by %+.0f s", offset - self._offset)
+            self.store.forget_absences()
+            self._offset = offset
+
+    def _is_due(self) -> bool:
+        return self._submitter.is_due() or self._stager.is_due()
 
     def _plan(self, changed: int, *, polled: bool) -> None:
         """When to ask next: soon after a change, less and less often while nothing happens."""
@@ -148,17 +174,33 @@ class Dispatcher:
         if trouble:
             log.warning("dispatcher %s: %s", self._lead.holder, trouble)
         else:
-            log.info("dispatcher %s: the batch system answers again", self._lead.holder)
+            log.info("dispatcher %s: all goes on again", self._lead.holder)
         self._lead.message = trouble
         self._lead.insist()
 
+    def _miss_table(self, trouble: str) -> None:
+        """Log when the job table cannot be asked, and when it answers again."""
+        if trouble and not self._table_trouble:
+            log.error("dispatcher %s: job table: %s", self._lead.holder, trouble)
+        elif self._table_trouble and not trouble:
+            log.info("dispatcher %s: the job table answers again", self._lead.holder)
+        self._table_trouble = trouble
+
     def _waiting(self) -> set[tuple[str, Wish]]:
         """Who waits for the dispatcher rather than for the batch system."""
-        jobs: list[Job] = self.store.in_state({State.ACCEPTED}) + self.store.wished()
+        jobs: list[Job] = self.store.in_state({State.STAGING, State.ACCEPTED})
+        jobs += self.store.wished()
         return {(job.id, job.wish) for job in jobs}
 
     def _resign(self) -> None:
         try:
             self._lead.resign()
+        except TableUnavailable as error:
+            log.error("dispatcher %s: could not resign: %s", self._lead.holder, error)
         except Exception:
             log.exception("dispatcher %s: could not resign", self._lead.holder)
+
+
+def _offset() -> float:
+    """Between the clock that can be set and the one that cannot."""
+    return time.time() - time.monotonic()

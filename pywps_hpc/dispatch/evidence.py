@@ -9,18 +9,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
-from pathlib import Path
 
-from joblauncher import documents, report
-from joblauncher.jobdir import JobDir, atomic_write
+from joblauncher import documents, failpoint, report
+from joblauncher.files import open_plain, read_plain, write_together
+from joblauncher.jobdir import JobDir
 from pywps_hpc.dispatch.reconcile import Evidence, Left
 
 #: Bytes at the end of a log in which the batch system's own words are looked for.
 TAIL = 8192
 #: Causes of a failure that may have a better reason. Our own words count among them: a dispatcher
 #: that was killed after it had left them decides anew.
-_CUT_SHORT = ("stopped", "launcher", "dispatcher")
+_CUT_SHORT = report.PROVISIONAL | {"launcher", "dispatcher"}
 
 
 def exists(folder: JobDir) -> bool:
@@ -49,29 +48,25 @@ def look(folder: JobDir) -> Evidence:
     if not exists(folder):
         return Evidence()
     status = _status(folder)
-    facts = report.read(folder) if _is_plain(folder.report) else None
-    if facts is None:
-        facts = report.Report(job=folder.job_id, process="")
-    usage = facts.usage if isinstance(facts.usage, dict) else {}
-    started, finished = _number(facts.started) or 0.0, _number(facts.finished) or 0.0
+    facts = report.read(folder) or report.Report(job=folder.job_id, process="")
     return Evidence(
         left=_left(status, facts),
-        words=status.message if status else "",
-        closed=finished > 0,
+        words=facts.message if _is_provisional(facts) else status.message if status else "",
+        closed=facts.finished > 0,
         stopped=facts.cause == "stopped",
-        elapsed=_number(usage.get("elapsed_seconds")),
-        peak_memory=_number(usage.get("peak_memory_mib")),
-        started=started,
-        finished=finished,
+        attempt=facts.attempt,
+        starved=facts.cause == "memory",
+        elapsed=facts.usage.get("elapsed_seconds"),
+        peak_memory=facts.usage.get("peak_memory_mib"),
+        started=facts.started,
+        finished=facts.finished,
     )
 
 
 def log_tail(folder: JobDir) -> str:
     """The end of the job's log; empty if it has none."""
-    if not _is_plain(folder.log):
-        return ""
     try:
-        with folder.log.open("rb") as log:
+        with open_plain(folder.log) as log:
             log.seek(0, os.SEEK_END)
             log.seek(max(0, log.tell() - TAIL))
             return log.read(TAIL).decode(errors="replace")
@@ -95,47 +90,68 @@ def replace(folder: JobDir, process: str, words: str, now: float) -> bool:
         OSError: they could not be written.
         joblauncher.documents.DocumentError: there is no document to build on.
     """
-    if not _is_plain(folder.status):
-        raise documents.DocumentError("there is no status document")
-    document = folder.status.read_bytes()
+    try:
+        document = read_plain(folder.status)
+    except OSError as error:
+        raise documents.DocumentError(f"there is no status document: {error.strerror}") from None
+    known = None
     with contextlib.suppress(documents.DocumentError):
-        if documents.parse(document).state == report.SUCCEEDED:
+        known = documents.parse(document)
+        if known.state == report.SUCCEEDED:
             return False
     status = documents.Status(report.FAILED, 100, words)
-    atomic_write(folder.status, documents.replace(document, status))
-    facts = report.read(folder) if _is_plain(folder.report) else None
-    facts = facts or report.Report(job=folder.job_id, process=process)
+    facts = report.read(folder) or report.Report(job=folder.job_id, process=process)
     facts.state, facts.percent, facts.message = report.FAILED, 100, words
     facts.cause, facts.outputs, facts.response = "dispatcher", [], None
-    facts.finished = _number(facts.finished) or now
-    facts.write(folder)
+    facts.finished = facts.finished or now
+    files = {folder.report: facts.content()}
+    if known != status:  # a client may have it already
+        files = {folder.status: documents.replace(document, status), **files}
+    write_together(files, between=lambda: failpoint.reach("end.2"))
     return True
 
 
+def complete(folder: JobDir, process: str, now: float) -> None:
+    """Bring the report to what the last document says, where the launcher was killed in between.
+
+    To be called only when nobody else writes there.
+
+    Args:
+        folder: of the job.
+        process: its identifier.
+        now: seconds since the epoch.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    status = _status(folder)
+    if status is None or status.state not in report.TERMINAL:
+        return
+    facts = report.read(folder)
+    facts = facts or report.Report(job=folder.job_id, process=process)
+    if facts.is_final() and facts.state == status.state:
+        return
+    facts.state, facts.percent, facts.message = status.state, 100, status.message
+    if status.state == report.FAILED:
+        facts.cause, facts.outputs = "launcher", []
+    facts.finished = facts.finished or now
+    facts.write(folder)
+
+
 def _status(folder: JobDir) -> documents.Status | None:
-    if not _is_plain(folder.status):
-        return None
     try:
-        return documents.parse(folder.status.read_bytes())
+        return documents.parse(read_plain(folder.status))
     except (OSError, documents.DocumentError):
         return None
 
 
 def _left(status: documents.Status | None, facts: report.Report) -> Left:
     if status is None or status.state not in report.TERMINAL:
-        return Left.OPEN
+        return Left.CUT_SHORT if _is_provisional(facts) else Left.OPEN
     if status.state == report.SUCCEEDED:
         return Left.SUCCESS
     return Left.CUT_SHORT if facts.cause in _CUT_SHORT else Left.FAILURE
 
 
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
-
-
-def _is_plain(path: Path) -> bool:
-    """Whether this is a file: reading a pipe would wait for ever, a link may lead anywhere."""
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
+def _is_provisional(facts: report.Report) -> bool:
+    return facts.state == report.FAILED and facts.cause in report.PROVISIONAL

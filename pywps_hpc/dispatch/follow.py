@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
+from joblauncher import failpoint
 from pywps_hpc.dispatch import evidence
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.reconcile import (
@@ -20,11 +21,12 @@ from pywps_hpc.dispatch.reconcile import (
 from pywps_hpc.dispatch.schedulers.base import (
     JobStatus,
     Outcome,
+    Phase,
     SchedulerError,
     SchedulerUnavailable,
     merge,
 )
-from pywps_hpc.jobs import Job, State
+from pywps_hpc.jobs import Job, State, Wish
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,9 @@ class Follower:
         self._context = context
         self._was_cancelled = was_cancelled
         self.unsettled = False
+        self._asked = float("-inf")  # when the batch system answered last
         self._last: dict[str, JobStatus] = {}  # by job id
+        self._missing: dict[str, float] = {}  # job id -> since when it was in no answer
         self._exhausted: dict[str, set[str]] = defaultdict(set)  # native ids that led nowhere
 
     def run(self) -> int:
@@ -59,17 +63,33 @@ class Follower:
         jobs = [job for job in followed if job.native_id]
         if not jobs:
             return 0
+        asked = context.clock()
         answer = context.scheduler.poll([job.native_id for job in jobs])
+        failpoint.reach("follow.1")
+        if asked - self._asked > context.settings.grace:
+            self._missing.clear()  # missing now and missing then: who knows what was in between?
+        self._asked = asked
         context.beat()
         answer, unasked = self._complete(answer, jobs)
         context.beat()
         changed = 0
         last, self._last = self._last, {}
+        # A batch system that lost its memory gives the same ids to other jobs.
+        owners = {job.native_id: job for job in sorted(jobs, key=lambda job: job.submitted)}
+        missing, self._missing = self._missing, {}
         for job in jobs:
             status = answer.get(job.native_id)
+            if status is None:
+                # The row may have it from another dispatcher, which asked at other times.
+                job = replace(job, missing_since=missing.get(job.id, 0.0))
+                if unasked is None:  # nobody can miss what only the accounting would know
+                    self._missing[job.id] = job.missing_since or asked
             with context.guard(job):
+                if owners[job.native_id].id != job.id:
+                    changed += self._give_up(job)
+                    continue
                 fresh = status is not None and last.get(job.id) != status
-                changed += self._attend(job, status, fresh=fresh, asked=unasked is None)
+                changed += self._attend(job, status, fresh=fresh, known=unasked is None, now=asked)
                 if status is not None:
                     self._last[job.id] = status
         if unasked is not None:
@@ -88,8 +108,19 @@ class Follower:
         except SchedulerUnavailable as error:
             return answer, error
 
-    def _attend(self, job: Job, status: JobStatus | None, *, fresh: bool, asked: bool) -> bool:
-        """Decide on one job and do it; whether it changed."""
+    def _attend(
+        self, job: Job, status: JobStatus | None, *, fresh: bool, known: bool, now: float
+    ) -> bool:
+        """Decide on one job and do it; whether it changed.
+
+        Args:
+            job: as last read.
+            status: what the batch system says.
+            fresh: whether that is news.
+            known: whether accounting answered.
+            now: when the question was asked. Whoever is held up on the way to the decision has
+                not seen the job missing for so much longer.
+        """
         context = self._context
         folder = context.spool.open(job.id)
         seen = Evidence()
@@ -103,32 +134,51 @@ class Follower:
             status,
             seen,
             resources=context.settings.for_process(job.process).resources,
-            now=context.clock(),
+            now=now,
             grace=context.settings.grace,
-            asked=asked,
+            asked=known,
             cancelled=self._was_cancelled(job),
         )
-        return self._act(job, status, seen, action)
+        return self._act(job, status, seen, action, now)
 
-    def _act(self, job: Job, status: JobStatus | None, seen: Evidence, action: Action) -> bool:
+    def _give_up(self, job: Job) -> bool:
+        """End a job of which the batch system certainly knows nothing any more."""
+        context = self._context
+        seen, now = evidence.look(context.spool.open(job.id)), context.clock()
+        action = decide(
+            replace(job, missing_since=now),
+            None,
+            seen,
+            resources=context.settings.for_process(job.process).resources,
+            now=now,
+            grace=0.0,
+            cancelled=self._was_cancelled(job),
+        )
+        return self._act(job, None, seen, action, now)
+
+    def _act(
+        self, job: Job, status: JobStatus | None, seen: Evidence, action: Action, now: float
+    ) -> bool:
         context, store = self._context, self._context.store
         if action.do is Do.MOVE and action.state is not None:
             changes: dict[str, object] = {"message": action.words, "missing_since": 0.0}
             if action.state is State.RUNNING and not job.started:
                 changes["started"] = seen.started or context.clock()
-            return store.move(job, action.state, **changes) is not None
+            moved = store.move(job, action.state, **changes)
+            failpoint.reach("follow.2")
+            return moved is not None
         if action.do is Do.NOTE:
             return store.note(job, message=action.words, missing_since=0.0) is not None
         if action.do is Do.WAIT:
             self.unsettled = True
             if job.missing_since:
                 return False
-            return store.note(job, missing_since=context.clock()) is not None
+            return store.note(job, missing_since=now) is not None
         if action.do is Do.LOOK_UP and (other := self._other_id(job)):
             log.info("%s: the batch system has it as %s, too", job.id, other)
             return store.note(job, native_id=other, missing_since=0.0) is not None
         if action.do in (Do.END, Do.LOOK_UP) and action.state is not None:
-            if status is not None and status.outcome is Outcome.COULD_NOT_START:
+            if _stays(job, status):
                 self._clear_away(job)
             self._exhausted.pop(job.id, None)
             return context.end(job, action.state, action.words, rewrite=action.rewrite, seen=seen)
@@ -138,12 +188,28 @@ class Follower:
         """Another id under which the batch system has this job; empty if there is none."""
         exhausted = self._exhausted[job.id]
         exhausted.add(job.native_id)
-        found = self._context.scheduler.find(job.name)
+        found = self._context.scheduler.find(job.name, job.place)
         return next((other for other in found if other not in exhausted), "")
 
     def _clear_away(self, job: Job) -> None:
-        """Some batch systems keep a job that could not start in their queue (Grid Engine, Eqw)."""
+        """Nobody but us would ever take this job from the queue.
+
+        Raises:
+            SchedulerUnavailable: that has to wait, and the job's end with it.
+        """
+        self._context.beat()
         try:
             self._context.scheduler.cancel([job.native_id])
+        except SchedulerUnavailable:
+            raise
         except SchedulerError as error:
             log.info("%s: cannot be cleared away: %s", job.id, error)
+
+
+def _stays(job: Job, status: JobStatus | None) -> bool:
+    """Whether a job that is over may stay in the queue: some batch systems keep one that could not
+    start (Grid Engine, Eqw), and one may be suspended after its last document, before it exits."""
+    if status is not None and status.phase is Phase.FINISHED:
+        return status.outcome is Outcome.COULD_NOT_START
+    stands_still = status is not None and status.phase in (Phase.HELD, Phase.SUSPENDED)
+    return stands_still or job.state is State.PAUSED or job.wish is Wish.PAUSE

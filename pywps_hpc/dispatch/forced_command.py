@@ -23,8 +23,8 @@ import syslog
 RULES = {
     "slurm": """
         sbatch --parsable
-        squeue --all --me --states=all --format=<columns>
-        squeue --all --me --states=all --format=<columns> --name=<name>
+        squeue --all --array --me --states=all --format=<columns>
+        squeue --all --array --me --states=all --format=<columns> --name=<name>
         sacct --allocations --parsable2 --format=<columns> --jobs=<ids>
         sacct --allocations --parsable2 --format=<columns> --starttime=<days> --name=<name>
         scontrol --oneliner show job <ids>
@@ -38,7 +38,7 @@ RULES = {
     """,
     "gridengine": """
         qsub -terse
-        qstat -xml -u $user -s <states>
+        qstat -xml -g d -u $user -s <states>
         qacct -j <number>
         qacct -j <name>
         qdel <id>...
@@ -49,7 +49,7 @@ RULES = {
     """,
     "torque": """
         qsub
-        qstat -f -1
+        qstat -f -1 -t
         qstat -f -1 <torque>...
         qdel <torque>...
         qhold <torque>...

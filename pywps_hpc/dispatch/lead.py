@@ -11,16 +11,14 @@ from pathlib import Path
 
 import psutil
 
-from pywps_hpc.jobs import JobStore
+from pywps_hpc.jobs import Deposed, JobStore
+
+__all__ = ["BEAT", "Deposed", "Lead", "is_dead", "name_of"]
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two signs of life, and between two attempts of a standby to take over.
 BEAT = 2.0
-
-
-class Deposed(Exception):
-    """Somebody else is the dispatcher now: this one must not do anything more."""
 
 
 class Lead:

@@ -23,7 +23,7 @@ class Left(Enum):
     OPEN = auto()  # nothing final: accepted, started, or nothing to be seen
     SUCCESS = auto()  # a document of success
     FAILURE = auto()  # a document of failure that says all there is to say
-    CUT_SHORT = auto()  # a document of failure whose author knows that it ended, but not why
+    CUT_SHORT = auto()  # word of a failure whose author knows that it ended, but not why
 
 
 class Seen(Enum):
@@ -84,7 +84,7 @@ CUTS = frozenset(
 )
 #: Seconds for a document to become visible when the batch system says that the job is over. Listing
 #: a folder makes an NFS client ask its server anew, so this need not outlast its caches (nfs(5)).
-SETTLE = 5.0
+SETTLE = 3.0
 #: Seconds before the time limit at which a job is asked to stop: Slurm's ``--signal`` is given 60 s
 #: early and comes up to as much earlier (sbatch(1)).
 WARNING = 120.0
@@ -99,6 +99,8 @@ class Evidence:
         words: of the document, if it failed.
         closed: whether the launcher has written its last word.
         stopped: whether the launcher was asked to stop.
+        attempt: which start of the job tells all this, from 0.
+        starved: whether the process could get no more memory.
         elapsed: seconds that the process took; ``None`` if not known.
         peak_memory: MiB that it used at most; ``None`` if not known.
         started, finished: seconds since the epoch; 0 means not known.
@@ -108,6 +110,8 @@ class Evidence:
     words: str = ""
     closed: bool = False
     stopped: bool = False
+    attempt: int = 0
+    starved: bool = False
     elapsed: float | None = None
     peak_memory: float | None = None
     started: float = 0.0
@@ -178,6 +182,8 @@ def decide(
     seen, left = _seen(status, asked), evidence.left
     if seen is Seen.ALIVE and not evidence.closed:
         left = Left.OPEN  # the launcher is still at work
+    if left is Left.CUT_SHORT and _is_outdated(evidence, status):
+        left = Left.OPEN
     step = TABLE[seen][left]
     if step is Step.FOLLOW and status is not None:
         return _follow(job, status)
@@ -195,8 +201,9 @@ def decide(
         if not job.missing_since or now - job.missing_since < patience:
             return WAIT
     if step is Step.FAIL or (step is Step.GRACE and left is Left.CUT_SHORT):
-        return Action(Do.END, State.FAILED, evidence.words)
-    reason = words.why(status, resources, evidence.peak_memory) if status else words.LOST
+        own = words.starved(resources) if evidence.starved else evidence.words
+        return Action(Do.END, State.FAILED, own, rewrite=True)
+    reason = words.why(status, resources, evidence.peak_memory) if status else _lost(job)
     do = Do.LOOK_UP if step is Step.LOOK_UP else Do.END
     return Action(do, State.FAILED, reason, rewrite=True)
 
@@ -246,6 +253,17 @@ def _seen(status: JobStatus | None, asked: bool) -> Seen:
     if status.outcome is Outcome.EXITED and status.exit_code == NOT_MINE:
         return Seen.TWICE
     return Seen.ENDED
+
+
+def _is_outdated(evidence: Evidence, status: JobStatus | None) -> bool:
+    """Whether a later start, of which no launcher was told, is the one that ended. Measured: Slurm
+    22.05 fails a job that comes back to its node within the second in which it left it."""
+    return evidence.stopped and status is not None and status.restarts > evidence.attempt
+
+
+def _lost(job: Job) -> str:
+    # Measured: of an array's element that is cancelled while it waits, Slurm 22.05 keeps no record.
+    return words.CANCELLED_OR_LOST if job.place and not job.started else words.LOST
 
 
 def _refine(status: JobStatus | None, evidence: Evidence, resources: Resources) -> JobStatus | None:

@@ -1,8 +1,12 @@
-"""From a job to its batch script.
+"""From jobs to their batch script.
 
-The templates see the job's id, name, digest and folder, and the administrator's settings: nothing
-that a client sent. Whatever a template prints passes :func:`quote`, whether its author thought of
-it or not.
+The templates see the administrator's settings and, of each job, its id and the digest of its dump:
+nothing that a client sent. Whatever a template prints passes :func:`quote`, whether its author
+thought of it or not.
+
+Jobs with the same settings have the same script but for these two values, which it keeps in the
+shell variables ``job_id`` and ``digest``. So one script serves a whole job array: a table in it
+says which job each index stands for.
 """
 
 from __future__ import annotations
@@ -28,12 +32,13 @@ from pywps_hpc.dispatch import container
 from pywps_hpc.dispatch.schedulers.base import BatchJob
 from pywps_hpc.jobs import Job
 from pywps_hpc.settings import ProcessSettings, Settings, SettingsError
+from pywps_hpc.spool import Spool
 
 #: Gives the lines by which a batch system learns from the script what the job needs.
 Header = Callable[[BatchJob], Sequence[str]]
 
-#: Stands for a job in :meth:`Scripts.check`.
-_ID = "00000000-0000-4000-8000-000000000000"
+#: Stands for the id of whichever job the script runs: :func:`quote` puts the variable in its place.
+ANY_JOB = "00000000-0000-4000-8000-000000000000"
 
 
 class Scripts:
@@ -51,14 +56,18 @@ class Scripts:
         self._header = header
         self._environment = environment(settings.templates)
 
-    def batch_job(self, job: Job, folder: JobDir) -> BatchJob:
-        """What is handed to the batch system for this job.
+    def batch_job(self, jobs: Sequence[Job]) -> BatchJob:
+        """What is handed to the batch system for these jobs.
+
+        Args:
+            jobs: one job of its own, or elements of one array, whose processes have the same
+                settings.
 
         Raises:
             ValueError: a setting has no place in a script (a line break, a path with a colon).
             jinja2.TemplateError: of the administrator's own template.
         """
-        return self._batch_job(job, folder, self._settings.for_process(job.process))
+        return self._batch_job(jobs, self._settings.for_process(jobs[0].process))
 
     def check(self) -> None:
         """Try all settings out, so that a mistake shows at start and not with the first job.
@@ -66,35 +75,39 @@ class Scripts:
         Raises:
             SettingsError: naming the process section and what is wrong.
         """
-        folder = JobDir(self._settings.spool / _ID)
         everyone = {"hpc": self._settings.defaults} | {
             f"hpc.process.{name}": own for name, own in self._settings.processes.items()
         }
         for section, own in everyone.items():
             try:
-                self._batch_job(Job(_ID, "w0", "", "0" * 64), folder, own)
+                self._batch_job([Job(ANY_JOB, "w0", "", "0" * 64)], own)
             except (ValueError, TypeError) as error:
                 raise SettingsError(f"[{section}]: {error}") from error
             except TemplateError as error:
                 words = f"{type(error).__name__}: {error.message}"
                 raise SettingsError(f"the template {self._template}: {words}") from error
 
-    def _batch_job(self, job: Job, folder: JobDir, process: ProcessSettings) -> BatchJob:
+    def _batch_job(self, jobs: Sequence[Job], process: ProcessSettings) -> BatchJob:
+        first = jobs[0]
+        places = tuple(job.place for job in jobs if job.place)
+        own = Spool(self._settings.spool)
+        folder = JobDir(own.array(first.name)) if places else own.open(first.id)
         batch = BatchJob(
-            name=job.name,
+            name=first.name,
             script="",
-            log=str(self._on_node(folder.log)),
+            log=str(self._on_node(folder.path if places else folder.log)),
             path=str(self._on_node(folder.script)),
-            comment=job.id,
+            comment="" if places else first.id,
+            places=places,
             resources=process.resources,
         )
-        launch = container.launch(folder, process, self._settings)
+        anywhere = own.open(ANY_JOB)
+        launch = container.launch(anywhere, process, self._settings)
         script = self._environment.get_template(self._template).render(
-            job_id=job.id,
-            job_name=job.name,
-            job_dir=folder.path,
-            node_dir=self._on_node(folder.path),
-            digest=job.digest,
+            jobs=[{"place": job.place, "id": job.id, "digest": job.digest} for job in jobs],
+            job_name=first.name,
+            job_dir=anywhere.path,
+            node_dir=self._on_node(anywhere.path),
             header=[_line(text) for text in self._header(batch)],
             program=launch.program,
             arguments=launch.arguments,
@@ -147,7 +160,10 @@ def quote(value: object) -> str:
     text = str(value)
     if not text.isprintable():
         raise ValueError(f"control characters have no place in a script: {text!r}")
-    return shlex.quote(text)
+    before, *rest = text.split(ANY_JOB)
+    if not rest:
+        return shlex.quote(text)
+    return '"$job_id"'.join(part and shlex.quote(part) for part in (before, *rest))
 
 
 class _Safe(str):

@@ -1,17 +1,22 @@
-"""Hand accepted jobs to the batch system, each of them once.
+"""Hand accepted jobs to the batch system: one by one, or many at once as a job array.
 
-The row says SUBMITTING before the batch system is asked. Whoever finds a row in that state (after
-an unclear answer, or after a dispatcher was killed) looks for the job's name in the queue first,
-and tries again only when a submission that may still be under way would have shown by then.
+A row is set to SUBMITTING, with its place in the array, before the batch system is called. Whoever
+finds a row in that state (after an unclear answer, or after a dispatcher was killed) looks for the
+job's name in the queue first, and tries again only when a submission that may still be under way
+would have shown by then.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from jinja2 import TemplateError
 
-from joblauncher.jobdir import JobDir, atomic_write
+from joblauncher import failpoint, storage
+from joblauncher.files import atomic_write
+from joblauncher.jobdir import JobDir
 from pywps_hpc.dispatch import evidence, words
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.reconcile import Do, decide_submission
@@ -21,24 +26,29 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionRefused,
     SubmissionUncertain,
 )
-from pywps_hpc.jobs import Job, State, Wish
+from pywps_hpc.jobs import Job, State, Wish, job_name, new_id
 
 log = logging.getLogger(__name__)
 
-#: Jobs handed over before the dispatcher looks after the others again.
+#: Jobs handed over before the dispatcher looks after the others again, where each goes by itself.
 BATCH = 50
+#: Seconds between two rounds where many jobs can go as one: those that come meanwhile go together.
+PACE = 1.0
 
 
 class Submitter:
-    """Submits what is accepted.
-
-    Attributes:
-        more: whether there was more to submit than one turn allows.
-    """
+    """Submits what is accepted."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self.more = False
+        self._together = context.scheduler.arrays and context.settings.array_size > 1
+        self._last = float("-inf")
+        self._waits = False
+        self._alone: set[str] = set()  # ids of jobs whose array was refused
+
+    def is_due(self) -> bool:
+        """Whether jobs wait that the last round left and the next one would take."""
+        return self._waits and not self._is_early()
 
     def run(self) -> int:
         """One turn; how many jobs changed.
@@ -47,81 +57,162 @@ class Submitter:
             SchedulerUnavailable: the rest has to wait.
         """
         context, changed = self._context, 0
-        self.more = False
         for job in context.store.in_state({State.SUBMITTING}):
             context.beat()
             with context.guard(job):
                 changed += self._resolve(job)
-        waiting = context.store.in_state({State.ACCEPTED}, limit=BATCH)
-        for job in waiting:
+        most = context.settings.array_size if self._together else BATCH
+        waiting = context.store.in_state({State.ACCEPTED}, limit=most)
+        self._waits = bool(waiting) and self._is_early()
+        if self._waits or not waiting:
+            return changed
+        self._last = context.clock()
+        before = changed
+        for group in self._groups(waiting):
             context.beat()
-            with context.guard(job):
-                changed += self._submit(job)
-        self.more = len(waiting) == BATCH and changed > 0
+            changed += self._submit(group)
+        self._waits = len(waiting) == most and changed > before
         return changed
+
+    def _is_early(self) -> bool:
+        return self._together and 0 <= self._context.clock() - self._last < PACE
 
     def _resolve(self, job: Job) -> bool:
         """Find out whether the batch system has a job that it may have been given."""
         context = self._context
-        found = context.scheduler.find(job.name)
+        asked = context.clock()
+        found = context.scheduler.find(job.name, job.place)
+        failpoint.reach("resolve.1")
         patience = max(context.settings.grace, context.settings.command_timeout)
-        action = decide_submission(job, found, now=context.clock(), patience=patience)
+        action = decide_submission(job, found, now=asked, patience=patience)
         if action.do is Do.ADOPT:
             log.info("%s: the batch system has it as %s", job.id, action.native_id)
-            return self._record(job, action.native_id)
+            changes = {"native_id": action.native_id, "missing_since": 0.0}
+            return context.store.move(job, State.QUEUED, **changes) is not None
         if action.do is Do.RETRY:
+            # Under the same name and place: should the first submission show after all, the job
+            # is found under both ids.
             log.info("%s: the batch system did not take it", job.id)
             return context.store.move(job, State.ACCEPTED, missing_since=0.0) is not None
         if not job.missing_since:
-            context.store.note(job, missing_since=context.clock())
+            context.store.note(job, missing_since=asked)
         return False
 
-    def _submit(self, job: Job) -> bool:
-        context = self._context
-        if job.wish is not Wish.NONE:
-            return False  # that comes first, see wishes.py
-        folder = context.spool.open(job.id)
-        if not evidence.exists(folder):
-            return context.end(job, State.FAILED, words.FOLDER_GONE, rewrite=False)
-        batch = self._prepare(job, folder)
-        if batch is None:
-            return context.end(job, State.FAILED, words.SETTINGS, rewrite=True)
-        taken = context.store.move(job, State.SUBMITTING, submitted=context.clock())
-        if taken is None:
-            return False
-        if taken.wish is Wish.DISMISS:
-            return context.end(taken, State.DISMISSED, words.DISMISSED, rewrite=True)
-        return self._hand_over(taken, batch)
+    def _groups(self, jobs: Sequence[Job]) -> Iterator[list[Job]]:
+        """Those that can go together: the same settings and so the same script."""
+        groups: dict[tuple[str, str], list[Job]] = {}
+        for job in jobs:
+            if job.wish is not Wish.NONE:
+                continue  # that comes first, see wishes.py
+            own = job.process if job.process in self._context.settings.processes else ""
+            alone = not self._together or job.id in self._alone
+            again = job.name if job.place or alone else ""
+            groups.setdefault((own, again), []).append(job)
+        yield from groups.values()
 
-    def _prepare(self, job: Job, folder: JobDir) -> BatchJob | None:
-        """The job's script, a copy of which goes into its folder; ``None`` if there can be none."""
+    def _submit(self, jobs: Sequence[Job]) -> int:
+        """One submission; how many jobs changed."""
+        changed, ready = 0, []
+        for job in jobs:
+            with self._context.guard(job):
+                if evidence.exists(self._context.spool.open(job.id)):
+                    ready.append(job)
+                else:
+                    changed += self._fail([job], words.FOLDER_GONE, rewrite=False)
+        taken = self._take(ready)
+        failpoint.reach("submit.1")
+        with self._context.guard(jobs[0]):
+            for job in taken:
+                if job.wish is Wish.DISMISS:
+                    changed += self._context.end(
+                        job, State.DISMISSED, words.DISMISSED, rewrite=True
+                    )
+            taken = [job for job in taken if job.wish is not Wish.DISMISS]
+            if taken and (batch := self._prepare(taken)) is not None:
+                return changed + self._hand_over(taken, batch)
+        return changed + len(taken)
+
+    def _take(self, jobs: Sequence[Job]) -> list[Job]:
+        """Record that these are about to be submitted, and where in which array."""
+        store = self._context.store
+        changes: dict[str, Any] = {"submitted": self._context.clock()}
+        if len(jobs) > 1 and not jobs[0].place:
+            array = job_name(self._context.settings.job_prefix, new_id())
+            places = [changes | {"name": array, "place": place + 1} for place in range(len(jobs))]
+            moves = [(job, State.SUBMITTING, own) for job, own in zip(jobs, places, strict=True)]
+            return sorted(store.move_all(moves), key=lambda job: job.place)
+        taken = store.move_all((job, State.SUBMITTING, changes) for job in jobs)
+        # While this dispatcher was held up another one may have given them other names.
+        expected = {(job.id, job.name, job.place) for job in jobs}
+        strange = [job for job in taken if (job.id, job.name, job.place) not in expected]
+        if strange:
+            store.move_all((job, State.ACCEPTED, {}) for job in strange)
+        return sorted((job for job in taken if job not in strange), key=lambda job: job.place)
+
+    def _prepare(self, jobs: Sequence[Job]) -> BatchJob | None:
+        """Their script, a copy of which goes into the spool; ``None`` if there can be none."""
+        context, first = self._context, jobs[0]
         try:
-            batch = self._context.scripts.batch_job(job, folder)
+            batch = context.scripts.batch_job(jobs)
         except (ValueError, TypeError, TemplateError) as error:
-            log.error("%s: its script cannot be written: %s", job.id, error)
+            log.error("%s: its script cannot be written: %s", first.id, error)
+            self._fail(jobs, words.SETTINGS, rewrite=True)
             return None
-        # DRMAA runs this copy; the other ways take the text.
-        atomic_write(folder.script, batch.script.encode(), mode=0o700)
+        folder = context.spool.open(first.id)
+        try:
+            if batch.places:
+                places = {job.place: job.id for job in jobs}
+                folder = JobDir(context.spool.create_array(batch.name, places))
+            # DRMAA runs this copy; the other ways take the text.
+            atomic_write(folder.script, batch.script.encode(), mode=0o700)
+        except OSError as error:
+            self._put_back(jobs)
+            self._last = float("-inf")  # the next turn tries again and says the same
+            why = storage.trouble(error) or error.strerror
+            raise SchedulerUnavailable(f"no script can be written: {why}") from error
+        failpoint.reach("submit.2")
         return batch
 
-    def _hand_over(self, job: Job, batch: BatchJob) -> bool:
+    def _hand_over(self, jobs: Sequence[Job], batch: BatchJob) -> int:
         context = self._context
+        # One that was stopped for long may have been replaced; one that is stopped from here on has
+        # its job refused by the launcher, which finds the lease taken.
+        context.beat()
+        failpoint.reach("submit.3")
         try:
-            [native_id] = context.scheduler.submit([batch])
+            ids = context.scheduler.submit(batch)
+            failpoint.reach("submit.4")
         except SubmissionRefused as error:
-            log.warning("%s: refused: %s (%s: %s)", job.id, error, error.command, error.output)
-            reason = words.refused(str(error))
-            return context.end(job, State.FAILED, reason, rewrite=True)
+            log.warning("%s: refused: %s (%s: %s)", batch.name, error, error.command, error.output)
+            if len(jobs) == 1:
+                return self._fail(jobs, words.refused(str(error)), rewrite=True)
+            # Each is to hear its own verdict, and the limit may be on arrays.
+            self._alone.update(job.id for job in jobs)
+            return self._put_back(jobs)
         except SubmissionUncertain as error:
-            log.warning("%s: it is not clear whether the batch system took it: %s", job.id, error)
+            log.warning("%s: not clear whether the batch system took it: %s", batch.name, error)
             raise
         except SchedulerUnavailable:
-            context.store.move(job, State.ACCEPTED)  # it certainly was not taken
+            self._put_back(jobs)
             raise
-        log.info("%s: submitted as %s", job.id, native_id)
-        return self._record(job, native_id)
+        log.info("%s: %d submitted as %s", batch.name, len(jobs), ids[0])
+        moves = [
+            (job, State.QUEUED, {"native_id": native_id, "missing_since": 0.0})
+            for job, native_id in zip(jobs, ids, strict=True)
+        ]
+        self._alone.difference_update(job.id for job in jobs)
+        moved = context.store.move_all(moves)
+        failpoint.reach("submit.5")
+        return len(moved)
 
-    def _record(self, job: Job, native_id: str) -> bool:
-        context = self._context
-        changes = {"native_id": native_id, "missing_since": 0.0}
-        return context.store.move(job, State.QUEUED, **changes) is not None
+    def _put_back(self, jobs: Sequence[Job]) -> int:
+        """They certainly were not taken: each is a job of its own again."""
+        prefix = self._context.settings.job_prefix
+        moves = [
+            (job, State.ACCEPTED, {"name": job_name(prefix, job.id), "place": 0}) for job in jobs
+        ]
+        return len(self._context.store.move_all(moves))
+
+    def _fail(self, jobs: Sequence[Job], reason: str, *, rewrite: bool) -> int:
+        end = self._context.end
+        return sum(end(job, State.FAILED, reason, rewrite=rewrite) for job in jobs)

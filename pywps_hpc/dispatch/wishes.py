@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
+from joblauncher import failpoint
 from pywps_hpc.dispatch import words
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.schedulers.base import SchedulerError, SchedulerUnavailable
@@ -38,15 +40,22 @@ class Wishes:
         standing = {(job.id, job.wish) for job in jobs}
         self._ordered = {key: at for key, at in self._ordered.items() if key in standing}
         changed = 0
-        # First those for which nobody need be asked.
-        for job in sorted(jobs, key=lambda job: bool(job.native_id)):
+        orders: dict[Wish, list[Job]] = {}
+        for job in jobs:
             if job.state is State.SUBMITTING:
                 continue  # nobody knows yet where it is
+            if job.state is State.STAGING and job.wish is not Wish.DISMISS:
+                continue  # it waits for its inputs in any case
             with context.guard(job):
-                if job.native_id:
-                    changed += self._ask(job)
-                else:
+                if not job.native_id:
                     changed += self._grant_here(job)
+                elif job.wish is not Wish.DISMISS and _is_done(job):
+                    changed += context.store.grant(job)
+                elif self._is_due(job):
+                    orders.setdefault(job.wish, []).append(job)
+        for wish, concerned in orders.items():
+            context.beat()
+            changed += self._order(wish, concerned)
         return changed
 
     def _grant_here(self, job: Job) -> bool:
@@ -59,32 +68,41 @@ class Wishes:
             return False
         return context.store.grant(job)
 
-    def _ask(self, job: Job) -> bool:
-        """Tell the batch system, and the user if it says no."""
+    def _order(self, wish: Wish, jobs: Sequence[Job]) -> int:
+        """Tell the batch system about all of them at once, and the user if it says no."""
         context = self._context
-        if job.wish is not Wish.DISMISS and (job.state is State.PAUSED) is (job.wish is Wish.PAUSE):
-            return context.store.grant(job)
-        if not self._is_due(job):
-            return False
-        context.beat()
         scheduler = context.scheduler
         orders = {
             Wish.DISMISS: scheduler.cancel,
             Wish.PAUSE: scheduler.pause,
             Wish.RESUME: scheduler.resume,
         }
+        failpoint.reach("order.1")
         try:
-            orders[job.wish]([job.native_id])
+            orders[wish]([job.native_id for job in jobs])
+            failpoint.reach("order.2")
         except SchedulerUnavailable:
             raise
         except SchedulerError as error:
-            log.warning("%s: cannot %s: %s", job.id, job.wish.value, error)
-            context.store.note(job, message=f"cannot {job.wish.value}: {error}")
-            return job.wish is Wish.DISMISS or context.store.grant(job)
-        log.info("%s: told the batch system to %s it", job.id, job.wish.value)
-        self._ordered[job.id, job.wish] = context.clock()
-        return True
+            if len(jobs) > 1:  # whom of them does it concern?
+                return sum(self._order(wish, [job]) for job in jobs)
+            (job,) = jobs
+            log.warning("%s: cannot %s: %s", job.id, wish.value, error)
+            context.store.note(job, message=f"cannot {wish.value}: {error}")
+            return wish is Wish.DISMISS or context.store.grant(job)
+        for job in jobs:
+            log.info("%s: told the batch system to %s it", job.id, wish.value)
+            self._ordered[job.id, wish] = context.clock()
+        return len(jobs)
 
     def _is_due(self, job: Job) -> bool:
         last = self._ordered.get((job.id, job.wish))
-        return last is None or self._context.clock() - last >= REPEAT[job.wish]
+        if last is None:
+            return True
+        # A negative age is none: the clock was set back.
+        return not 0 <= self._context.clock() - last < REPEAT[job.wish]
+
+
+def _is_done(job: Job) -> bool:
+    """Whether a pause or resumption shows."""
+    return (job.state is State.PAUSED) is (job.wish is Wish.PAUSE)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from joblauncher.run import NOT_MINE, describe_signal
+from joblauncher.run import NOT_MINE, NOT_TOLD, OUT_OF_MEMORY, describe_signal
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Resources
 
 DISMISSED = "dismissed"
 LOST = "lost: the batch system no longer knows the job, and it left no result"
+CANCELLED_OR_LOST = "cancelled while it waited, or lost: the batch system no longer knows the job"
 NO_RESULT = "the job ended without leaving a result"
 TWICE = "the batch system started the job a second time, while its first start had not ended"
 FOLDER_GONE = "the job's folder was removed"
@@ -18,6 +19,7 @@ CANNOT_START = "waits, but cannot start as it stands: "
 EXIT_CODES = {
     72: "could not start: the shared file system is missing on the compute node",
     NOT_MINE: TWICE,
+    NOT_TOLD: "the job could not write its end: the shared file system was full or read-only",
     126: "could not start: the compute node may not run the container runtime",
     127: "could not start: the container runtime or the interpreter is missing on the compute node",
     255: "could not start: the container could not be set up on the compute node",
@@ -54,6 +56,11 @@ def why(status: JobStatus, resources: Resources, peak_memory: float | None = Non
         case Outcome.EXITED if status.exit_code is not None:
             return exit_code(status.exit_code)
     return f"ended for a reason that the batch system does not tell{detail}"
+
+
+def starved(resources: Resources) -> str:
+    """For a process that was refused more memory, as a limit on address space does."""
+    return f"{OUT_OF_MEMORY}: {amount(resources.memory)} had been asked for"
 
 
 def exit_code(code: int) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 from pywps.exceptions import NoApplicableCode, ServerBusy
 from werkzeug.wrappers import Response
 
+from joblauncher import storage
+
 
 class Busy(ServerBusy):  # type: ignore[misc]
     """Too many jobs: HTTP 503 with ``Retry-After`` (RFC 9110, sections 10.2.3 and 15.6.4).
@@ -30,6 +32,12 @@ class Busy(ServerBusy):  # type: ignore[misc]
         response: Response = super().get_response(environ)
         response.headers["Retry-After"] = str(self.retry_after)
         return response
+
+
+def storage_trouble(error: OSError, retry_after: int) -> Busy | None:
+    """The answer to a request that the storage has no place for; ``None``: it is about more."""
+    words = storage.trouble(error)
+    return Busy(f"Jobs cannot be accepted now: {words}.", retry_after) if words else None
 
 
 class NotFound(NoApplicableCode):  # type: ignore[misc]

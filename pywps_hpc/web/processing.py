@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import time
 from typing import Any
 
-from pywps.exceptions import NoApplicableCode, OperationNotSupported, StorageNotSupported
+from pywps.exceptions import (
+    FileSizeExceeded,
+    NoApplicableCode,
+    OperationNotSupported,
+    StorageNotSupported,
+)
 from pywps.response.status import WPS_STATUS
 
-from joblauncher import payload, report
+from joblauncher import failpoint, payload, report
+from joblauncher.files import amount
 from joblauncher.response import JobResponse
-from pywps_hpc.jobs import TERMINAL, Job, JobStore, job_name
+from pywps_hpc.jobs import (
+    TERMINAL,
+    Job,
+    JobStore,
+    Limit,
+    LimitReached,
+    State,
+    TableUnavailable,
+    job_name,
+)
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import JobDir, atomic_write
-from pywps_hpc.web import travel
+from pywps_hpc.web import references, travel
 from pywps_hpc.web.errors import Busy
 
 LOGGER = logging.getLogger(__name__)
 
 
-def admit(settings: Settings, store: JobStore, process: str) -> None:
+def admit(settings: Settings, store: JobStore, process: str, http_request: Any) -> None:
     """Turn a job away before anything of it exists.
 
     Raises:
@@ -29,16 +45,44 @@ def admit(settings: Settings, store: JobStore, process: str) -> None:
     silence, _ = store.heartbeat()
     if silence > settings.dispatcher_lease:
         raise Busy("Jobs cannot be run now: the dispatcher is not running.", settings.retry_after)
-    limits = (
-        (settings.max_active, None, "this service"),
-        (settings.for_process(process).max_active, process, "this process"),
+    reached = store.reached(limits(settings, process, client_of(http_request)))
+    if reached is not None:
+        raise busy(settings, reached)
+
+
+def busy(settings: Settings, reached: Limit) -> Busy:
+    """The answer to a client whose job would be one too many."""
+    return Busy(f"{reached} Please try later.", settings.retry_after)
+
+
+def limits(settings: Settings, process: str, client: str) -> list[Limit]:
+    """What bounds a job of this process for this client."""
+    known = (
+        Limit(settings.max_active, "this service"),
+        Limit(settings.for_process(process).max_active, "this process", process=process),
+        Limit(settings.max_active_per_owner, "one client", client=client),
     )
-    for limit, which, words in limits:
-        if limit and store.count_active(which) >= limit:
-            raise Busy(
-                f"Maximum number of active jobs of {words} reached ({limit}). Please try later.",
-                settings.retry_after,
-            )
+    return [limit for limit in known if limit.most]
+
+
+def client_of(http_request: Any) -> str:
+    """Whom the limits count a request for.
+
+    An account (``REMOTE_USER``), or where nobody logs in the network address as the WSGI server
+    gives it; of IPv6 the /64 network, which one machine may have to itself.
+    """
+    if http_request.remote_user:
+        return f"user {http_request.remote_user}"[:255]
+    address = http_request.remote_addr or ""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return f"address {address}"[:255]
+    if known.version == 6:
+        mapped = known.ipv4_mapped
+        network = ipaddress.ip_network((known, 64), strict=False)
+        return f"address {mapped or network}"
+    return f"address {known}"
 
 
 def is_asynchronous(process: Any, wps_request: Any) -> bool:
@@ -82,32 +126,57 @@ def accept(
 
     Raises:
         NoApplicableCode: the process cannot travel, or the request asks for what it does not offer.
+        FileSizeExceeded: its dump is too large.
+        Busy: a limit was reached meanwhile.
     """
     process._set_uuid(job.job_id)
     response = JobResponse(wps_request, job.job_id, process=process, status_url=status_url)
     asynchronous = is_asynchronous(process, wps_request)
     response.store_status_file = asynchronous
     response._update_status(WPS_STATUS.ACCEPTED, "PyWPS Request accepted", 0)
+    bounds = references.bounds(settings)
+    staging = settings.inputs.fetch == "server" and references.plan(job, wps_request, bounds)
     try:
-        dump = travel.pack(process, wps_request, sync=not asynchronous, status_url=status_url)
+        dump = travel.pack(
+            process,
+            wps_request,
+            sync=not asynchronous,
+            status_url=status_url,
+            bounds=bounds,
+            max_output_size=settings.max_output_size,
+        )
     except payload.PayloadError as error:
         LOGGER.exception("%s: cannot be dumped", job.job_id)
         raise NoApplicableCode(
             "The process cannot be sent to the batch system.", code=500
         ) from error
-    atomic_write(job.dump, dump, mode=0o400)
-    atomic_write(job.status, response.render())
-    report.Report(job=job.job_id, process=process.identifier, message=response.message).write(job)
-    row = store.add(
-        Job(
-            id=job.job_id,
-            name=job_name(settings.job_prefix, job.job_id),
-            process=process.identifier,
-            digest=payload.digest(dump),
-            owner=wps_request.http_request.remote_user or "",
-            sync=not asynchronous,
+    if settings.max_dump_size and len(dump) > settings.max_dump_size:
+        raise FileSizeExceeded(
+            f"The process with its inputs takes {amount(len(dump))}, more than the "
+            f"{amount(settings.max_dump_size)} that are allowed."
         )
+    atomic_write(job.dump, dump, mode=0o400)
+    failpoint.reach("accept.2")
+    atomic_write(job.status, response.render())
+    failpoint.reach("accept.3")
+    report.Report(job=job.job_id, process=process.identifier, message=response.message).write(job)
+    failpoint.reach("accept.4")
+    client = client_of(wps_request.http_request)
+    accepted = Job(
+        id=job.job_id,
+        name=job_name(settings.job_prefix, job.job_id),
+        process=process.identifier,
+        digest=payload.digest(dump),
+        owner=wps_request.http_request.remote_user or "",
+        client=client,
+        sync=not asynchronous,
+        state=State.STAGING if staging else State.ACCEPTED,
     )
+    try:
+        row = store.add(accepted, limits(settings, process.identifier, client))
+    except LimitReached as error:
+        raise busy(settings, error.limit) from None
+    failpoint.reach("accept.5")
     LOGGER.info("%s: accepted, process %s, job name %s", row.id, row.process, row.name)
     return row, response
 
@@ -133,12 +202,19 @@ def wait(store: JobStore, job: JobDir, timeout: float) -> report.Report | None:
         if now != seen:
             seen = now
             latest = report.read(job)
-            if latest is not None and latest.state in report.TERMINAL and latest.finished:
+            if latest is not None and latest.is_final():
                 return latest
-        row = store.get(job.job_id)
-        if row is None or row.state in TERMINAL:
+        if _is_over(store, job.job_id):
             return report.read(job)
         if time.monotonic() > deadline:
             return None
         time.sleep(pause)
         pause = min(pause * 1.3, 0.5)
+
+
+def _is_over(store: JobStore, job_id: str) -> bool:
+    try:
+        row = store.get(job_id)
+    except TableUnavailable:  # the job goes on, and its report tells of its end
+        return False
+    return row is None or row.state in TERMINAL

@@ -6,23 +6,32 @@ import copy
 import logging
 import os
 import re
+import time
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pywps.response.basic
 from pywps import Service, configuration
-from pywps.app.WPSRequest import WPSRequest
 from pywps.exceptions import InvalidParameterValue, NoApplicableCode
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Request, Response
 
+from joblauncher import failpoint
 from pywps_hpc import jobs, settings
+from pywps_hpc.retention import expires, is_expired
 from pywps_hpc.spool import JOB_ID, JobDir, Spool
-from pywps_hpc.web import processing, wps1
-from pywps_hpc.web.errors import NotFound
+from pywps_hpc.web import guard, processing, references, wps1
+from pywps_hpc.web.errors import Busy, NotFound, storage_trouble
 
 LOGGER = logging.getLogger(__name__)
+
+#: Whatever is answered is data to a browser, though a client or a process wrote part of it (W3C,
+#: Content Security Policy Level 3). An answer with headers of its own keeps them.
+SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+}
 
 
 class HpcService(Service):  # type: ignore[misc]
@@ -38,20 +47,35 @@ class HpcService(Service):  # type: ignore[misc]
     status_base: str
     job_path: re.Pattern[str]
 
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        """Answer one request with safe headers (PEP 3333)."""
+
+        def begin(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            given = {name.lower() for name, _ in headers}
+            safe = [(name, value) for name, value in SAFE.items() if name.lower() not in given]
+            return start_response(status, [*headers, *safe], *rest)
+
+        return super().__call__(environ, begin)
+
     def call(self, http_request: Request) -> Any:
         """Answer one request; never raises."""
         try:
             shown = self.job_path.search(http_request.path)
             if shown:
                 return self._show(http_request, *shown.groups())
-            return self._operate(WPSRequest(http_request, self.preprocessors))
+            return self._operate(guard.read(http_request, self.preprocessors))
         except NoApplicableCode as error:
             return error
+        except jobs.TableUnavailable as error:
+            LOGGER.error("the job table cannot be asked: %s", error)
         except HTTPException as error:
             return NoApplicableCode(error.description, code=error.code)
         except Exception:
             LOGGER.exception("a request could not be answered")
             return NoApplicableCode("No applicable error code, please check error log.", code=500)
+        # Made here, since PyWPS logs the traceback of whatever is being handled.
+        words = "The service cannot look after its jobs now. Please try later."
+        return Busy(words, self.settings.retry_after)
 
     def _operate(self, wps_request: Any) -> Any:
         """Carry out a WPS operation."""
@@ -81,13 +105,20 @@ class HpcService(Service):  # type: ignore[misc]
             NoApplicableCode: it is not accepted; nothing of it is left.
         """
         process = self.prepare_process_for_execution(identifier)
-        processing.admit(self.settings, self.store, identifier)
-        job = self.spool.create(uuid)
+        guard.check_inputs(wps_request, self.settings.inputs.max_inputs)
+        processing.admit(self.settings, self.store, identifier, wps_request.http_request)
+        job = self.spool.open(uuid)
         try:
+            self.spool.create(uuid)
+            failpoint.reach("accept.1")
             row, answer = self._accept(process, wps_request, job)
-        except BaseException:
-            if self.store.get(uuid) is None:
-                self.spool.remove(uuid)
+        except BaseException as error:
+            if not self._is_recorded(uuid):
+                self._discard(job)
+            if isinstance(error, OSError):
+                busy = storage_trouble(error, self.settings.retry_after)
+                if busy is not None:
+                    raise busy from error
             raise
         if not row.sync:
             return answer
@@ -96,30 +127,59 @@ class HpcService(Service):  # type: ignore[misc]
             self.settings, job, wps_request, final, urljoin(self.status_base, job.job_id)
         )
 
+    def _is_recorded(self, job_id: str) -> bool:
+        """Whether a job that could not be answered will be run all the same."""
+        try:
+            return self.store.get(job_id) is not None
+        except jobs.TableUnavailable:
+            # The client is told that it was not accepted. Should the table have its row after all,
+            # the dispatcher will find no folder and end it.
+            return False
+
+    def _discard(self, job: JobDir) -> None:
+        """Leave nothing of a job that was not accepted."""
+        try:
+            self.spool.remove(job.job_id)
+        except OSError as error:  # the dispatcher's sweep comes by later
+            LOGGER.warning("%s: its folder cannot be removed: %s", job.job_id, error.strerror)
+
     def _accept(self, process: Any, wps_request: Any, job: JobDir) -> Any:
         """PyWPS checks and fills in the inputs, then calls ``process.execute``: that is ours."""
-
-        def spool(wps_request: Any, _uuid: Any) -> Any:
-            del process.execute
-            url = urljoin(self.status_base, job.job_id)
-            return processing.accept(self.settings, self.store, job, process, wps_request, url)
-
         process.set_workdir(str(job.work))
-        process.execute = spool
-        return self._parse_and_execute(process, wps_request, job.job_id)
+        process.execute = lambda filled, _uuid: filled
+        with guard.reading():
+            filled = self._parse_and_execute(process, wps_request, job.job_id)
+        del process.execute
+        url = urljoin(self.status_base, job.job_id)
+        return processing.accept(self.settings, self.store, job, process, filled, url)
+
+    def _find(self, request: Request, job_id: str) -> jobs.Job:
+        """The job of this id.
+
+        Raises:
+            NotFound: there is none (any more), or it is somebody else's: a stranger is told the
+                same.
+        """
+        row = self.store.get(job_id)
+        if (
+            row is None
+            or not row.is_shown_to(request.remote_user or "")
+            or is_expired(row, self.settings.retention, time.time())
+        ):
+            raise NotFound("There is no such job.")
+        return row
 
     def _show(self, request: Request, kind: str, job_id: str, name: str | None) -> Response:
         """A job's status document, or one of its outputs."""
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(["GET", "HEAD"])
-        row = self.store.get(job_id)
-        if row is None:
-            raise NotFound("There is no such job.")
-        job = self.spool.open(job_id)
+        row = self._find(request, job_id)
+        job, end = self.spool.open(job_id), expires(row, self.settings.retention)
         if kind == "status" and name is None:
-            return wps1.status_response(wps1.status_document(row, job, self.settings.scheduler))
+            document = wps1.status_document(row, job, self.settings.scheduler)
+            return wps1.status_response(document, end)
         if kind != "status" and name is not None:
-            return wps1.output_response(request, job, name)
+            return wps1.output_response(request, job, name, end)
         raise NotFound("There is no such job.")
 
 
@@ -137,6 +197,7 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
         LOGGER.warning("[processing] mode is not scheduler: processes run in the web server")
         return service
     own = settings.build(sections, name)
+    settings.refuse_root(own)
     # A service may have overridden methods of its own, and may be filled with processes later: the
     # new object is of a class made from its class, and shares its attributes.
     base = type(service)
@@ -145,13 +206,22 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
     wrapped.__dict__ = service.__dict__
     wrapped.settings = own
     wrapped.spool = Spool(own.spool)
-    wrapped.store = jobs.JobStore(own.database_url)
-    wrapped.store.create()
+    wrapped.store = jobs.JobStore(own.database_url, own.database_timeout)
+    try:
+        wrapped.store.create()
+    except jobs.SchemaTooNew as error:
+        raise settings.SettingsError(f"{name}: [hpc] database: {error}") from None
+    except jobs.TableUnavailable as error:
+        LOGGER.error("the job table cannot be asked, requests for jobs are turned away: %s", error)
     _set_urls(wrapped)
     _spare_request_log()
+    guard.install()
+    references.install(own)
     for who, process in {"every process": own.defaults, **own.processes}.items():
         if process.container.runtime == "none":
             LOGGER.warning("%s: runs without a container (runtime = none)", who)
+        elif own.inputs.fetch == "node" and not process.container.network:
+            LOGGER.info("%s: cannot fetch inputs (network = no, [hpc.inputs] fetch = node)", who)
     return wrapped
 
 

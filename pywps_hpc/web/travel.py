@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 import re
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlencode
 
 from werkzeug.wrappers import Request
 
 from joblauncher import payload
+from joblauncher.bounds import Bounds
 
 #: Names of configuration options, headers and query parameters that may hold a secret.
 _SECRET = re.compile(
@@ -24,7 +26,15 @@ _SECRET = re.compile(
 _DATABASE = ("logging", "database")
 
 
-def pack(process: Any, wps_request: Any, *, sync: bool, status_url: str) -> bytes:
+def pack(
+    process: Any,
+    wps_request: Any,
+    *,
+    sync: bool,
+    status_url: str,
+    bounds: Bounds,
+    max_output_size: int = 0,
+) -> bytes:
     """The dump of one job.
 
     Args:
@@ -32,6 +42,8 @@ def pack(process: Any, wps_request: Any, *, sync: bool, status_url: str) -> byte
         wps_request: the parsed request; not changed.
         sync: whether the client waits on its connection.
         status_url: where the status document will be shown.
+        bounds: of inputs by reference.
+        max_output_size: bytes of the job's outputs; 0 means no limit.
 
     Raises:
         PayloadError: something in the process cannot travel.
@@ -50,6 +62,8 @@ def pack(process: Any, wps_request: Any, *, sync: bool, status_url: str) -> byte
         status_url=status_url,
         http=plain_request(wps_request.http_request),
         config=effective_configuration(configuration.CONFIG),
+        bounds=asdict(bounds),
+        max_output_size=max_output_size,
         **payload.versions(),
     )
     return payload.pack(header, {"process": process, "request": travelling})

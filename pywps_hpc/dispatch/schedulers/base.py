@@ -81,7 +81,7 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class BatchJob:
-    """One job to hand to a batch system.
+    """One job, or one array of jobs, to hand to a batch system.
 
     Attributes:
         name: the name it carries in the queue: a letter and at most 14 more of ``[a-z0-9]``, which
@@ -90,7 +90,10 @@ class BatchJob:
         script: the complete shell script, header lines included.
         path: absolute path, on the execution host, of the script's copy in the job's folder, for
             the ways of submission that take no text (DRMAA).
-        log: absolute path, on the execution host, that receives standard output and error.
+        log: absolute path, on the execution host, that receives standard output and error; for an
+            array the folder in which ``log-7`` belongs to the element of index 7.
+        places: the indices of an array's elements, ascending, from 1 on; empty: it is one job. The
+            batch system may be given all indices between the first and the last.
         resources: the same resources that the script's header states, for paths that cannot use
             the header (DRMAA's native specification).
     """
@@ -100,6 +103,7 @@ class BatchJob:
     log: str
     path: str = ""
     comment: str = ""
+    places: tuple[int, ...] = ()
     resources: Resources = field(default_factory=Resources)
 
 
@@ -111,12 +115,9 @@ class SchedulerError(Exception):
         returncode: its exit status, if it had one.
         output: what it printed, for the administrator's log; never for clients.
         transient: whether the same call may succeed later.
-        accepted: ids of the jobs of the same :meth:`Scheduler.submit` call that were accepted
-            before the one that failed.
     """
 
     transient = False
-    accepted: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -163,26 +164,34 @@ class Scheduler(ABC):
 
     #: Name of the batch system, as in the configuration (``slurm``).
     system: str = ""
+    #: Whether it takes job arrays.
+    arrays: bool = False
 
     def header(self, job: BatchJob) -> Sequence[str]:
         """The lines of the job's script that tell the batch system what it needs."""
         return ()
 
     @abstractmethod
-    def submit(self, jobs: Sequence[BatchJob]) -> list[str]:
-        """Hand over jobs; returns their native ids in the same order.
+    def submit(self, job: BatchJob) -> list[str]:
+        """Hand over a job or an array: all of it is accepted, or nothing.
+
+        Returns:
+            Its native id, or those of the array's elements in the order of ``places``.
 
         Raises:
             SubmissionRefused: the batch system said no.
             SubmissionPostponed: not now (a limit on waiting jobs, no such command).
             SubmissionUncertain: no clear answer; :meth:`find` tells what happened.
-
-        Any of them concerns the job after the ``accepted`` ones; later ones were not tried.
         """
 
     @abstractmethod
-    def find(self, name: str) -> list[str]:
-        """Native ids of all jobs that carry this name, waiting, running or remembered."""
+    def find(self, name: str, place: int = 0) -> list[str]:
+        """Native ids of all jobs that carry this name, waiting, running or remembered.
+
+        Args:
+            name: of the job or the array.
+            place: the element's index in the array; 0: it is no array.
+        """
 
     @abstractmethod
     def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:

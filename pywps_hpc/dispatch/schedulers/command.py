@@ -52,6 +52,7 @@ class CommandScheduler(Scheduler):
 
     def __init__(self, dialect: Dialect, channel: Channel, *, timeout: float = 30.0) -> None:
         self.system = dialect.system
+        self.arrays = True
         self.dialect = dialect
         self._channel = channel
         self._timeout = timeout
@@ -60,30 +61,24 @@ class CommandScheduler(Scheduler):
     def header(self, job: BatchJob) -> Sequence[str]:
         return self.dialect.header(job)
 
-    def submit(self, jobs: Sequence[BatchJob]) -> list[str]:
-        ids: list[str] = []
-        for job in jobs:
-            try:
-                ids.append(self._submit(job))
-            except SchedulerError as error:
-                error.accepted = tuple(ids)
-                raise
-        return ids
+    def submit(self, job: BatchJob) -> list[str]:
+        native = self._submit(job)
+        return [self.dialect.element(native, place) for place in job.places] or [native]
 
-    def find(self, name: str) -> list[str]:
+    def find(self, name: str, place: int = 0) -> list[str]:
         unasked: SchedulerUnavailable | None = None
-        for place, question in enumerate(self.dialect.find(name)):
+        for order, question in enumerate(self.dialect.find(name)):
             try:
                 found = self._ask(question)
             except _NotInstalled as error:
-                if place == 0:  # a site may lack accounting, but not the queue
+                if order == 0:  # a site may lack accounting, but not the queue
                     raise
                 self._say_once("%s: %s", self.system, error)
             except SchedulerUnavailable as error:
                 unasked = error
             else:
-                if found:
-                    return list(found)
+                if ids := [job for job in found if self._place(job) == place]:
+                    return ids
         # "Nowhere" is an answer only if every place was asked.
         if unasked is not None:
             raise unasked
@@ -116,6 +111,10 @@ class CommandScheduler(Scheduler):
 
     def close(self) -> None:
         self._channel.close()
+
+    def _place(self, job: str) -> int:
+        match = self.dialect.index.search(job)
+        return int(match.group(1)) if match else 0
 
     def _submit(self, job: BatchJob) -> str:
         try:
@@ -164,6 +163,8 @@ class CommandScheduler(Scheduler):
         unasked: SchedulerUnavailable | None = None
         for ask, size in sources:
             for chunk in _chunks(sorted(set(ids) - answer.keys()), size):
+                if answer.keys() >= set(chunk):
+                    continue  # elements of an array whose other elements were asked about
                 question = ask(chunk)
                 if question is None:
                     break
@@ -177,7 +178,7 @@ class CommandScheduler(Scheduler):
                     break
                 answer.update(
                     (job, found[job])
-                    for job in chunk
+                    for job in ids
                     if job in found and found[job].phase is Phase.FINISHED
                 )
         # "Not known" is an answer only if every source was asked.

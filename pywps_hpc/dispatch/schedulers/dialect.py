@@ -71,6 +71,8 @@ class Dialect(ABC):
     cannot_ask: re.Pattern[str]
     #: Most ids in one command; ``poll_chunk`` 0 means that the question needs no ids at all.
     poll_chunk: int = 0
+    #: In the id of an array's element: its index.
+    index: re.Pattern[str]
     recent_chunk: int = 1
     history_chunk: int = 100
     control_chunk: int = 100
@@ -88,11 +90,17 @@ class Dialect(ABC):
 
     @abstractmethod
     def submit(self, job: BatchJob) -> Question[str]:
-        """Hand over a job; the answer is its id. The script travels on standard input."""
+        """Hand over a job or an array; the answer is its id. The script travels on standard
+        input."""
+
+    @abstractmethod
+    def element(self, array: str, place: int) -> str:
+        """The id of an array's element, from the array's own and the index."""
 
     @abstractmethod
     def find(self, name: str) -> Sequence[Question[dict[str, JobStatus]]]:
-        """Where to look for jobs of this name, in order: the queue, then accounting."""
+        """Where to look for jobs of this name, in order: the queue, then accounting. Elements of
+        arrays are answered one by one."""
 
     @abstractmethod
     def poll(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
@@ -144,6 +152,11 @@ def job_name(value: str) -> str:
     if not _JOB_NAME.fullmatch(value):
         raise ValueError(f"not a job name: {value!r} (a letter and at most 14 more of a-z, 0-9)")
     return value
+
+
+def indices(places: Sequence[int]) -> str:
+    """An array's indices as all batch systems take them: from the first to the last one."""
+    return f"{places[0]:d}-{places[-1]:d}"
 
 
 def whole_lines(returncode: int, stdout: str, stderr: str) -> list[str]:

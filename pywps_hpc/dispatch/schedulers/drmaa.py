@@ -50,6 +50,17 @@ log = logging.getLogger(__name__)
 REMOTE_COMMAND: dict[str, Callable[[str], str]] = {
     "slurm": lambda path: f"exec {shlex.quote(path)}",
 }
+#: What drmaa_output_path is to be, if not the path of the log: slurm-drmaa hands it to Slurm,
+#: which reads patterns in it (sbatch(1), filename pattern).
+OUTPUT_PATH: dict[str, Callable[[str], str]] = {
+    "slurm": lambda log: log.replace("%", "%%"),
+}
+#: What a library does to a whole array when told to do it to one element. Measured: slurm-drmaa
+#: 1.1.6 on Slurm 22.05 reads the number before the "_".
+WHOLE_ARRAY = {"slurm": {Action.HOLD, Action.RELEASE}}
+#: Where drmaa_run_bulk_jobs makes no array: measured, pbs-drmaa submits one job after the other,
+#: which have no index by which to find them, and crashes when one of them is refused.
+NO_ARRAYS = frozenset({"torque"})
 #: Most ids in one call, each of which has the same time limit.
 CHUNK = 100
 
@@ -64,24 +75,41 @@ class DrmaaScheduler(Scheduler):
 
     def __init__(self, helper: Helper, commands: CommandScheduler) -> None:
         self.system = commands.system
+        self.arrays = self.system not in NO_ARRAYS
         self.helper = helper
         self.commands = commands
 
     def header(self, job: BatchJob) -> Sequence[str]:
         return self.commands.header(job)
 
-    def submit(self, jobs: Sequence[BatchJob]) -> list[str]:
-        ids: list[str] = []
-        for job in jobs:
-            try:
-                ids.append(self._submit(job))
-            except SchedulerError as error:
-                error.accepted = tuple(ids)
-                raise
-        return ids
+    def submit(self, job: BatchJob) -> list[str]:
+        command = REMOTE_COMMAND.get(self.system, str)(job.path)
+        log_path = OUTPUT_PATH.get(self.system, str)(job.log)
+        try:
+            native = self.commands.dialect.native_specification(job)
+        except ValueError as error:  # libraries read fewer characters than the script's header
+            raise SubmissionRefused(str(error), command="drmaa_native_specification") from error
+        request = {"command": command, "name": job.name, "log": log_path, "native": native}
+        places = range(job.places[0], job.places[-1] + 1) if job.places else (0,)
+        try:
+            if job.places:
+                ends = {"first": places[0], "last": places[-1]}
+                answer = self.helper.ask("submit_array", **request, **ends)
+            else:
+                answer = self.helper.ask("submit", **request)
+        except HelperFailed as error:
+            if error.asked:
+                raise SubmissionUncertain(str(error), command="drmaa_run_job") from error
+            raise SubmissionPostponed(str(error), command="drmaa_init") from error
+        if "error" in answer:
+            self._refused(job, *answer["error"])
+        ids = [str(native_id) for native_id in answer["ids"]]
+        if len(ids) != len(places) or not all(ids):  # seen of pbs-drmaa after its server had gone
+            raise SubmissionUncertain("DRMAA gave an empty job id", command="drmaa_run_job")
+        return [ids[place - places[0]] for place in job.places or (0,)]
 
-    def find(self, name: str) -> list[str]:
-        return self.commands.find(name)
+    def find(self, name: str, place: int = 0) -> list[str]:
+        return self.commands.find(name, place)
 
     def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:
         try:
@@ -98,17 +126,17 @@ class DrmaaScheduler(Scheduler):
         # DRMAA promises to know the jobs of its own session only.
         unknown = self._control(ids, Action.CANCEL)
         if unknown:
-            _if_installed(self.commands.cancel, unknown)
+            self._afterwards(self.commands.cancel, unknown)
 
     def pause(self, ids: Collection[str]) -> None:
-        self._steer(PAUSE, ids)
+        left = self._steer(PAUSE, ids)
         # slurm-drmaa says "done" to a suspension and changes nothing.
-        _if_installed(self.commands.pause, ids)
+        self._afterwards(self.commands.pause, ids, left)
 
     def resume(self, ids: Collection[str]) -> None:
-        self._steer(RESUME, ids)
+        left = self._steer(RESUME, ids)
         # Also says what only an operator can resume.
-        _if_installed(self.commands.resume, ids)
+        self._afterwards(self.commands.resume, ids, left)
 
     def explain(self, log_tail: str) -> Outcome | None:
         return self.commands.explain(log_tail)
@@ -116,31 +144,6 @@ class DrmaaScheduler(Scheduler):
     def close(self) -> None:
         self.helper.close()
         self.commands.close()
-
-    def _submit(self, job: BatchJob) -> str:
-        command = REMOTE_COMMAND.get(self.system, str)(job.path)
-        try:
-            native = self.commands.dialect.native_specification(job)
-        except ValueError as error:  # libraries read fewer characters than the script's header
-            raise SubmissionRefused(str(error), command="drmaa_native_specification") from error
-        try:
-            answer = self.helper.ask(
-                "submit",
-                command=command,
-                name=job.name,
-                log=job.log,
-                native=native,
-            )
-        except HelperFailed as error:
-            if error.asked:
-                raise SubmissionUncertain(str(error), command="drmaa_run_job") from error
-            raise SubmissionPostponed(str(error), command="drmaa_init") from error
-        if "error" in answer:
-            self._refused(job, *answer["error"])
-        job_id = str(answer["id"])
-        if not job_id:  # seen of pbs-drmaa after its server had gone
-            raise SubmissionUncertain("DRMAA gave an empty job id", command="drmaa_run_job")
-        return job_id
 
     def _refused(self, job: BatchJob, kind: str, words: str) -> NoReturn:
         """What the library's exception means; the dialect knows the batch system's words."""
@@ -154,6 +157,8 @@ class DrmaaScheduler(Scheduler):
                 dialect.submit(job).read(1, "", words or kind)
             except (SubmissionRefused, SubmissionPostponed) as known:
                 error = known
+            except SchedulerUnavailable:
+                pass  # not how the command puts it; the exception's kind is clear enough
         error.command, error.output = "drmaa_run_job", f"{kind}: {words}"
         raise error
 
@@ -164,13 +169,45 @@ class DrmaaScheduler(Scheduler):
                 answer[job] = STATES.get(state) or self.commands.dialect.unknown_state(state)
         return answer
 
-    def _steer(self, actions: Mapping[Phase, Action], ids: Collection[str]) -> None:
+    def _steer(self, actions: Mapping[Phase, Action], ids: Collection[str]) -> list[str]:
+        """Do what each job needs, and return those that have to be left to the commands."""
         todo: dict[Action, list[str]] = {}
+        left: list[str] = []
         for job, status in self.poll(ids).items():
-            if status.phase in actions:
-                todo.setdefault(actions[status.phase], []).append(job)
+            action = actions.get(status.phase)
+            if action in WHOLE_ARRAY.get(self.system, ()) and self._is_element(job):
+                left.append(job)
+            elif action is not None:
+                todo.setdefault(action, []).append(job)
         for action, jobs in todo.items():
             self._control(jobs, action)
+        return left
+
+    def _is_element(self, job: str) -> bool:
+        return self.commands.dialect.index.search(job) is not None
+
+    def _afterwards(
+        self,
+        do: Callable[[Collection[str]], None],
+        ids: Collection[str],
+        left: Collection[str] = (),
+    ) -> None:
+        """The same by the batch system's commands, where this host has them.
+
+        Raises:
+            NotPermitted: it has not, and these are left.
+        """
+        try:
+            do(ids)
+        except SchedulerUnavailable as error:
+            if not _not_installed(error):
+                raise
+            if left:
+                raise NotPermitted(
+                    f"DRMAA holds and releases a job array of {self.system} as a whole only; one "
+                    "job of it takes the commands of the batch system, which this host lacks",
+                    command=error.command,
+                ) from error
 
     def _control(self, ids: Collection[str], action: Action) -> list[str]:
         """Do this to all of the jobs, and return those that the library does not know.
@@ -226,14 +263,6 @@ class DrmaaScheduler(Scheduler):
 def _not_installed(error: SchedulerUnavailable) -> bool:
     """Whether this host has no such command."""
     return isinstance(error.__cause__, CommandMissing)
-
-
-def _if_installed(do: Callable[[Collection[str]], None], ids: Collection[str]) -> None:
-    try:
-        do(ids)
-    except SchedulerUnavailable as error:
-        if not _not_installed(error):
-            raise
 
 
 def _chunks(ids: Collection[str]) -> Iterator[list[str]]:

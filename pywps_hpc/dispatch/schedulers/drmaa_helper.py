@@ -43,7 +43,15 @@ class Session:
     def submit(self, command: str, name: str, log: str, native: str) -> dict[str, Any]:
         """``drmaa_run_job``: one job; its id."""
         with self._template(command, name, log, native) as template:
-            return {"id": self._session.runJob(template)}
+            return {"ids": [self._session.runJob(template)]}
+
+    def submit_array(
+        self, command: str, name: str, log: str, native: str, first: int, last: int
+    ) -> dict[str, Any]:
+        """``drmaa_run_bulk_jobs``: an array; the ids of its elements from ``first`` to ``last``."""
+        log = f"{log}/log-{self._drmaa.JobTemplate.PARAMETRIC_INDEX}"
+        with self._template(command, name, log, native) as template:
+            return {"ids": list(self._session.runBulkJobs(template, first, last, 1))}
 
     def status(self, ids: Sequence[str]) -> dict[str, Any]:
         """``drmaa_job_ps`` of each; a job that is not known is left out."""

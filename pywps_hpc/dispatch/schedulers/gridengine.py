@@ -29,6 +29,7 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     Dialect,
     Question,
     first_line,
+    indices,
     job_name,
     plain,
 )
@@ -79,7 +80,8 @@ _TRY_LATER = re.compile(r"only \d+ jobs are allowed|not a submit host")
 
 # $user is Grid Engine's own word for whoever asks (qstat(1)); named, since a site's sge_qstat file
 # may say otherwise.
-_QSTAT = ("qstat", "-xml", "-u", "$user", "-s")
+# -g d: each element of an array by itself.
+_QSTAT = ("qstat", "-xml", "-g", "d", "-u", "$user", "-s")
 _SUBMITTED = re.compile(r"(\d+)(\.\d+-\d+:\d+)?")
 # Measured: in "#$" lines quotes, commas, "#" and "$" are not passed on as they stand.
 _SAFE = re.compile(r"[\w@%+=:./~-]*")
@@ -94,15 +96,22 @@ class GridEngineDialect(Dialect):
 
     system = "gridengine"
     cannot_ask = _CANNOT_ASK
+    index = re.compile(r"\.(\d+)$")
     history_chunk = 1  # qacct -j takes one job
 
     def header(self, job: BatchJob) -> list[str]:
         # The colon keeps one in the path from ending a host name (qsub(1), -o).
-        lines = [f"-N {job_name(job.name)}", f"-o :{_safe(job.log, 'log')}", "-j y", "-wd /"]
+        log = f":{_safe(job.log, 'log')}" + ("/log-$TASK_ID" if job.places else "")
+        lines = [f"-N {job_name(job.name)}", f"-o {log}", "-j y", "-wd /"]
+        if job.places:
+            lines.append(f"-t {indices(job.places)}")
         return [f"#$ {line}" for line in [*lines, *self._options(job)]]
 
     def submit(self, job: BatchJob) -> Question[str]:
         return Question(("qsub", "-terse"), read_submitted, stdin=job.script)
+
+    def element(self, array: str, place: int) -> str:
+        return f"{array}.{place}"
 
     def find(self, name: str) -> Sequence[Question[dict[str, JobStatus]]]:
         job_name(name)
@@ -117,7 +126,8 @@ class GridEngineDialect(Dialect):
 
     def history(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
         (job,) = ids
-        return Question(("qacct", "-j", job), accounting.read)
+        # For an element the whole array is asked: the file is read from end to end either way.
+        return Question(("qacct", "-j", job.partition(".")[0]), accounting.read)
 
     def control(
         self, action: Action, ids: Sequence[str], detail: str = ""
@@ -135,6 +145,9 @@ class GridEngineDialect(Dialect):
         # "-b n": Grid Engine takes a copy of the script when it is submitted, as qsub does, and
         # reads its "#$" lines; later changes to the file do not reach the job.
         return " ".join(("-b n", *self._options(job)))
+
+    def explain(self, log_tail: str) -> Outcome | None:
+        return accounting.explain(log_tail)
 
     def read_queue(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
         """qstat's answer; all jobs of this user."""
@@ -169,7 +182,7 @@ class GridEngineDialect(Dialect):
             else:
                 extra.append(option)
         yield "-S /bin/bash"
-        yield "-r n"
+        yield "-r y" if need.requeue else "-r n"
         # Without it a kill comes without a warning (qsub(1), -notify).
         yield "-notify"
         yield "-m n"

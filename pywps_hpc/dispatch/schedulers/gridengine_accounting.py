@@ -52,22 +52,29 @@ LIMITED = {17, 37, 100}
 # After these an end by SIGUSR2 is a deletion: it is the notice before a kill (qsub(1), -notify).
 # A container's runtime passes it on and then exits with 140 itself.
 NOTICED = {0, 17, 100}
+#: The launcher's words for that notice, in the log of the job. Measured: the notice also ends the
+#: process that mounts the container's image, and then the launcher dies of SIGBUS while it obeys.
+NOTICE = "joblauncher: asked to stop by SIGUSR2"
 
 #: How sharply use of memory has to meet the limit: it is sampled once a second.
 NEAR = 0.95
 
 _NOT_KNOWN = re.compile(r"(job id|job name) .* not found|no jobs running since startup")
+#: The file is there and cannot be read: an outage, while a site without accounting has no file.
+_NOT_READABLE = "error: unable to open"
 _NEEDED = {"jobnumber", "taskid", "failed", "exit_status", "ru_wallclock", "maxvmem"}
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
 def read(returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
-    """qacct's answer; nothing where this host cannot see the accounting file.
+    """qacct's answer; nothing where this host has no accounting file.
 
     Of several records of one id the last counts: those before it are earlier starts of the job, or
     another job, since ids are used again.
     """
     if returncode != 0:
+        if _NOT_READABLE in stdout + stderr:
+            raise SchedulerUnavailable("qacct cannot read the accounting")
         if _NOT_KNOWN.search(stdout + stderr):
             return {}
         raise SchedulerUnavailable(f"qacct failed: {first_line(stderr) or returncode}")
@@ -82,6 +89,11 @@ def read(returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
         else:
             answer[job] = replace(_ended(record), restarts=restarts.pop(job, 0))
     return answer
+
+
+def explain(log_tail: str) -> Outcome | None:
+    """What the end of a job's log says where the accounting only shows an unclear exit status."""
+    return Outcome.CANCELLED if NOTICE in log_tail else None
 
 
 def _records(stdout: str) -> Iterator[dict[str, str]]:

@@ -21,7 +21,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from pywps_hpc.dispatch.channels import clean_environment
@@ -80,23 +80,20 @@ class LocalScheduler(Scheduler):
         for folder in (self._queue, self._ended):
             folder.mkdir(exist_ok=True)
 
-    def submit(self, jobs: Sequence[BatchJob]) -> list[str]:
-        ids: list[str] = []
+    def submit(self, job: BatchJob) -> list[str]:
+        self._check(job)
         try:
             with self._alone():
-                for job in jobs:
-                    self._check(job)
-                    ids.append(self._record(job))
+                number = self._record(job)
                 self._advance()
-        except SubmissionRefused as error:
-            error.accepted = tuple(ids)
-            raise
         except SchedulerUnavailable as error:
             # The disk may have failed after the job was written down.
             raise SubmissionUncertain(str(error), command=error.command) from error
-        return ids
+        return [number]
 
-    def find(self, name: str) -> list[str]:
+    def find(self, name: str, place: int = 0) -> list[str]:
+        if place:
+            return []
         with self._alone():
             jobs = [*_jobs(self._ended), *_jobs(self._queue)]
             return [str(job.number) for job in jobs if job.facts()["name"] == name]

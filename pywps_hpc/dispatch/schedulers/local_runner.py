@@ -102,7 +102,7 @@ class Supervisor:
         return status
 
     def _spawn(self) -> int:
-        log = os.open(self._job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        log = os.open(self._job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         return os.posix_spawn(
             SHELL,
             [SHELL, str(self._folder / "script")],

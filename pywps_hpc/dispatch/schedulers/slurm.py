@@ -17,6 +17,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     JobStatus,
     NotPermitted,
     Outcome,
+    Resources,
     SchedulerError,
     SchedulerUnavailable,
     SubmissionPostponed,
@@ -27,6 +28,7 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     Dialect,
     Question,
     first_line,
+    indices,
     job_name,
     plain,
     whole_lines,
@@ -52,7 +54,7 @@ _CANNOT_ASK = re.compile(
     re.IGNORECASE,
 )
 _GONE = re.compile(
-    r"Invalid job id|already completing or completed|Job has already finished"
+    r"Invalid job id|Job \d+_\d+ not found|already completing or completed|Job has already finished"
     r"|Job is no longer pending|Job is pending execution|Job is not suspended",
     re.IGNORECASE,
 )
@@ -68,10 +70,12 @@ _END = "|end"  # tells a whole row from one that is cut off
 _QUEUE_FORMAT = f"{_MARK}%i|%T|%r{_END}"
 _SACCT_FORMAT = "JobID,State,ExitCode,ElapsedRaw,TimelimitRaw"
 # --all: also jobs in partitions that are hidden from this user, or they would seem to be gone.
-_SQUEUE = ("squeue", "--all", "--me", "--states=all", f"--format={_QUEUE_FORMAT}")
+# --array: each element of an array on a line of its own.
+_SQUEUE = ("squeue", "--all", "--array", "--me", "--states=all", f"--format={_QUEUE_FORMAT}")
 _SACCT = ("sacct", "--allocations", "--parsable2", f"--format={_SACCT_FORMAT}")
 _EXIT = re.compile(r"\d+:\d+")
 _ID = re.compile(r"\d+(_\d+)?")
+_PENDING = re.compile(r"(\d+)_\[([\d,-]+)(%\d+)?\]")
 _SUBMITTED = re.compile(r"(\d+)(;[\w.-]+)?")
 _SAFE = re.compile(r"[\w@%+=:,./-]*", re.ASCII)
 
@@ -81,6 +85,7 @@ class SlurmDialect(Dialect):
 
     system = "slurm"
     cannot_ask = _CANNOT_ASK
+    index = re.compile(r"_(\d+)$")
 
     def header(self, job: BatchJob) -> list[str]:
         need = job.resources
@@ -88,7 +93,9 @@ class SlurmDialect(Dialect):
         options = [
             ("job-name", job_name(job.name)),
             ("comment", job.comment),
-            ("output", job.log.replace("%", "%%")),  # sbatch(1), filename pattern
+            # sbatch(1), filename pattern
+            ("output", job.log.replace("%", "%%") + ("/log-%a" if job.places else "")),
+            ("array", indices(job.places) if job.places else ""),
             ("open-mode", "append"),
             ("chdir", "/"),
             ("nodes", "1"),
@@ -103,11 +110,14 @@ class SlurmDialect(Dialect):
             ("signal", f"B:TERM@{warning}" if warning else ""),
         ]
         lines = [f"--{name}={_quoted(value, name)}" for name, value in options if value]
-        lines += ["--no-requeue", *(plain(extra, "extra option") for extra in need.extra)]
+        lines += [_requeue(need), *(plain(extra, "extra option") for extra in need.extra)]
         return [f"#SBATCH {line}" for line in lines]
 
     def submit(self, job: BatchJob) -> Question[str]:
         return Question(("sbatch", "--parsable"), read_submitted, stdin=job.script)
+
+    def element(self, array: str, place: int) -> str:
+        return f"{array}_{place}"
 
     def find(self, name: str) -> Sequence[Question[dict[str, JobStatus]]]:
         job_name(name)
@@ -149,7 +159,7 @@ class SlurmDialect(Dialect):
             f"-p {need.queue}" if need.queue else "",
             f"-A {need.account}" if need.account else "",
             f"--comment={job.comment}" if job.comment else "",
-            "--no-requeue",
+            _requeue(need),
             *need.extra,
         ]
         for value in (need.queue, need.account, job.comment):
@@ -194,10 +204,12 @@ class SlurmDialect(Dialect):
             if len(fields) != 5 or not _EXIT.fullmatch(fields[2]) or not fields[3].isdigit():
                 raise SchedulerUnavailable(f"sacct's answer is cut off at {line!r}")
             job, state, code, elapsed, limit = fields
+            if state == slurm_states.ABANDONED:
+                continue
             # Measured: sacct shows exit codes from 128 on less 128; scontrol shows them in full.
             minutes = int(limit) if limit.isdigit() else 0
             status = slurm_states.ended(state, "", code, int(elapsed), 60 * minutes)
-            answer[job] = self._known(status, state)
+            answer.update(dict.fromkeys(_elements(job), self._known(status, state)))
         return answer
 
     def read_jobs(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
@@ -259,6 +271,18 @@ def read_control(returncode: int, stdout: str, stderr: str) -> None:
         raise SchedulerError(f"Slurm: {words or f'exit status {returncode}'}")
 
 
+def _elements(job: str) -> Iterator[str]:
+    """The ids in sacct's first column: one row for all elements that wait (``7_[1-3,5]``)."""
+    match = _PENDING.fullmatch(job)
+    if match is None:
+        yield job
+        return
+    for part in match.group(2).split(","):
+        first, _, last = part.partition("-")
+        for place in range(int(first), int(last or first) + 1):
+            yield f"{match.group(1)}_{place}"
+
+
 def _fields(line: str) -> Iterator[tuple[str, str]]:
     """``Name=value`` pairs of scontrol; the first of each name counts, values may hold anything."""
     seen = set()
@@ -273,6 +297,10 @@ def _reason(text: str) -> str:
     errors = re.findall(r"^\w+: (?:error|fatal): (.*)$", text, re.MULTILINE)
     words = [error.removeprefix("Batch job submission failed: ") for error in errors]
     return "; ".join(dict.fromkeys(words)) or first_line(text)
+
+
+def _requeue(need: Resources) -> str:
+    return "--requeue" if need.requeue else "--no-requeue"
 
 
 def _clock(seconds: int) -> str:

@@ -12,7 +12,6 @@ PHASES = {
     "CONFIGURING": Phase.QUEUED,
     "REQUEUED": Phase.QUEUED,
     "REQUEUE_FED": Phase.QUEUED,
-    "PREEMPTED": Phase.QUEUED,  # while listed it may be started anew; accounting knows the end
     "REQUEUE_HOLD": Phase.HELD,
     "RESV_DEL_HOLD": Phase.HELD,
     "SPECIAL_EXIT": Phase.HELD,
@@ -34,12 +33,15 @@ OUTCOMES = {
     "DEADLINE": Outcome.TIME_LIMIT,
     "OUT_OF_MEMORY": Outcome.MEMORY_LIMIT,
     "NODE_FAIL": Outcome.NODE_FAILURE,
+    "PREEMPTED": Outcome.PREEMPTED,  # measured: one that is to start again is PENDING at once
     "BOOT_FAIL": Outcome.NODE_FAILURE,
     "LAUNCH_FAILED": Outcome.COULD_NOT_START,
     "RECONFIG_FAIL": Outcome.COULD_NOT_START,
 }
-# Where only accounting is asked, a preempted job is over.
-ENDED = OUTCOMES | {"PREEMPTED": Outcome.PREEMPTED}
+
+# In accounting whoever cancels a job is named ("CANCELLED by 1001"). Measured: without a name the
+# record was closed when slurmctld came back and no longer knew the job; how it ended is not known.
+ABANDONED = "CANCELLED"
 
 # squeue(1), JOB REASON CODES: reasons of a pending job that waits for somebody to release it.
 HELD_REASONS = {
@@ -109,12 +111,12 @@ def ended(state: str, reason: str, code: str, elapsed: int, limit: int) -> JobSt
     """A job's end with its exit code ``code:signal``; other states as the queue shows them.
     Elapsed time and limit in seconds; 0 if there is no limit."""
     words, _, _by = state.partition(" ")  # "CANCELLED by 1001"
-    if words not in ENDED:
+    if words not in OUTCOMES:
         return listed(words, reason)
     exit_code, signal = (int(number) for number in code.split(":"))
     reason = "" if reason == "None" else reason
     detail = f"{state} ({reason})" if reason else state
-    outcome = ENDED[words]
+    outcome = OUTCOMES[words]
     if words == "COMPLETED":
         return JobStatus(Phase.FINISHED, outcome, exit_code=0, detail=detail)
     if words == "FAILED":

@@ -28,6 +28,7 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     Dialect,
     Question,
     first_line,
+    indices,
     job_name,
     plain,
 )
@@ -75,22 +76,32 @@ class TorqueDialect(Dialect):
 
     system = "torque"
     cannot_ask = _CANNOT_ASK
+    index = re.compile(r"\[(\d+)\]")
     poll_chunk = recent_chunk = 500
 
     def header(self, job: BatchJob) -> list[str]:
         # qsub(1B), -o: a colon would end a host name. Without one the path is on the submitting
         # host, where MOM copies the log at the job's end, over what is there: the same file where
-        # its folder is shared (mom_priv/config: $usecp; $spool_as_final_name to write it live).
+        # its folder is shared (mom_priv/config: $usecp; $spool_as_final_name to write it live, to a
+        # plain file of the owner's only: measured, a symbolic link ends the job with -9).
         if ":" in job.log:
             raise ValueError(f"TORQUE cannot take a colon in the path of a log: {job.log!r}")
-        lines = [f"-N {job_name(job.name)}", f"-o {_safe(job.log, 'log')}", "-j oe", "-d /"]
+        # Measured: for the element 7 of an array it appends "-7" to the path, and to the name.
+        log = _safe(job.log, "log") + ("/log" if job.places else "")
+        lines = [f"-N {job_name(job.name)}", f"-o {log}", "-j oe", "-d /"]
+        if job.places:
+            lines.append(f"-t {indices(job.places)}")
         return [f"#PBS {line}" for line in [*lines, *_options(job)]]
 
     def submit(self, job: BatchJob) -> Question[str]:
         return Question(("qsub",), read_submitted, stdin=job.script)
 
+    def element(self, array: str, place: int) -> str:
+        return array.replace("[]", f"[{place}]", 1)
+
     def find(self, name: str) -> Sequence[Question[dict[str, JobStatus]]]:
-        return (Question(("qstat", "-f", "-1"), partial(self._read_named, job_name(name))),)
+        # -t: each element of an array by itself.
+        return (Question(("qstat", "-f", "-1", "-t"), partial(self._read_named, job_name(name))),)
 
     def poll(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
         return Question(("qstat", "-f", "-1", *ids), partial(self.read_queue, ids))
@@ -136,7 +147,7 @@ class TorqueDialect(Dialect):
         return {
             job: self._status(record)
             for job, record in _records(returncode, stdout, stderr)
-            if record.get("Job_Name") == name
+            if re.fullmatch(rf"{name}(-\d+)?", record.get("Job_Name", ""))
         }
 
     def _status(self, record: dict[str, str]) -> JobStatus:
@@ -163,8 +174,10 @@ def read_submitted(returncode: int, stdout: str, stderr: str) -> str:
 
 def read_control(returncode: int, stdout: str, stderr: str) -> None:
     """The answer of qdel and its like, a line for each failure: "it is over" is none."""
-    grave = [line for line in stderr.splitlines() if line.strip() and not _GONE.search(line)]
-    if returncode == 0 or (returncode in (UNKNOWN_JOB, WRONG_STATE) and not grave):
+    said = [line for line in stderr.splitlines() if line.strip()]
+    grave = [line for line in said if not _GONE.search(line)]
+    # Libraries have the words without the commands' exit status.
+    if returncode == 0 or (not grave and (said or returncode in (UNKNOWN_JOB, WRONG_STATE))):
         return
     words = "; ".join(grave) or f"exit status {returncode}"
     if returncode == UNAUTHORIZED or _FORBIDDEN.search(words):
@@ -192,11 +205,13 @@ def _records(returncode: int, stdout: str, stderr: str) -> Iterator[tuple[str, d
 def _options(job: BatchJob) -> Iterator[str]:
     need = job.resources
     yield "-S /bin/bash"
-    yield "-r n"
+    yield "-r y" if need.requeue else "-r n"
     yield "-m n"
     gpus = f":gpus={need.gpus:d}" if need.gpus else ""
     minutes, seconds = divmod(need.walltime, 60)
     walltime = f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+    # Measured: mem limits each process by itself (RLIMIT_DATA), whose allocation then fails. vmem
+    # would limit their sum, but of addresses, which says little of memory in use.
     yield f"-l nodes=1:ppn={need.cpus:d}{gpus},mem={need.memory:d}mb,walltime={walltime}"
     if need.queue:
         yield f"-q {_safe(need.queue, 'queue')}"

@@ -1,0 +1,86 @@
+"""Remove ended jobs: first the folder moves away, then its row goes, then its files.
+
+Nothing turns an ended job back, so whoever read such a row may go on with it later. After a kill at
+any point the next round finds what is left: the row of a job whose folder has moved, or a folder
+that moved and has no row. A folder with no row that nobody moved is another matter: that is what
+is left when the job table was lost, see sweep.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from joblauncher.files import size_of
+from pywps_hpc.jobs import JobStore
+from pywps_hpc.retention import Expired, choose
+from pywps_hpc.settings import Retention
+from pywps_hpc.spool import Spool
+
+log = logging.getLogger(__name__)
+
+
+class Purger:
+    """Measures and removes ended jobs.
+
+    Args:
+        store: the job table.
+        spool: the job folders.
+        beat: called now and then during long work.
+    """
+
+    def __init__(
+        self, store: JobStore, spool: Spool, beat: Callable[[], None] = lambda: None
+    ) -> None:
+        self._store, self._spool, self._beat = store, spool, beat
+
+    def measure(self, *, limit: int | None = None) -> int:
+        """Count the bytes of jobs that ended since; each is counted once. How many were.
+
+        Raises:
+            OSError: the spool is not there.
+        """
+        jobs = self._store.unmeasured(limit=limit)
+        for job in jobs:
+            self._beat()
+            self._spool.require()
+            size = size_of(self._spool.open(job.id).path, self._beat)
+            self._store.note(job, size=size)
+        return len(jobs)
+
+    def due(self, retention: Retention, now: float, *, limit: int | None = None) -> list[Expired]:
+        """The jobs that are to go.
+
+        Args:
+            limit: how many to look at, from the oldest on.
+        """
+        if not (retention.age or retention.size):
+            return []
+        total = self._store.ended_size() if retention.size else 0
+        return list(choose(self._store.ended(limit=limit), retention, total=total, now=now))
+
+    def remove(self, expired: Expired) -> None:
+        """Forget one job; its files wait for :meth:`empty`.
+
+        Raises:
+            OSError: its folder cannot be moved; its row stays.
+        """
+        self._beat()
+        self._spool.discard(expired.job.id)
+        self._store.remove(expired.job.id)
+        log.info("%s: removed: %s", expired.job.id, expired.reason)
+
+    def empty(self) -> int:
+        """Delete the files of removed jobs, also of those that somebody who was killed had begun
+        to remove; how many jobs that concerned."""
+        left = list(self._spool.discarded())
+        arrays = set()
+        for job_id in left:
+            self._store.remove(job_id)
+            arrays.add(self._spool.array_of_discarded(job_id))
+            try:
+                self._spool.delete_discarded(job_id)
+            except OSError as error:
+                log.warning("%s: some of its files cannot be removed: %s", job_id, error.strerror)
+        self._spool.remove_orphaned(filter(None, arrays))
+        return len(left)

@@ -1,0 +1,39 @@
+"""The job table: who accepted what, where it stands, what somebody wishes to happen to it.
+
+:mod:`~pywps_hpc.jobs.job` says what a job is, :mod:`~pywps_hpc.jobs.store` keeps the jobs in a
+database, which :mod:`~pywps_hpc.jobs.database` connects to and :mod:`~pywps_hpc.jobs.schema` keeps
+in the form that this version needs.
+"""
+
+from pywps_hpc.jobs.database import TableUnavailable
+from pywps_hpc.jobs.job import (
+    ACTIVE,
+    TERMINAL,
+    TRANSITIONS,
+    Job,
+    Limit,
+    LimitReached,
+    State,
+    Wish,
+    job_name,
+    new_id,
+)
+from pywps_hpc.jobs.schema import SchemaTooNew
+from pywps_hpc.jobs.store import Deposed, JobStore
+
+__all__ = [
+    "ACTIVE",
+    "TERMINAL",
+    "TRANSITIONS",
+    "Deposed",
+    "Job",
+    "JobStore",
+    "Limit",
+    "LimitReached",
+    "SchemaTooNew",
+    "State",
+    "TableUnavailable",
+    "Wish",
+    "job_name",
+    "new_id",
+]

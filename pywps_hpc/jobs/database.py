@@ -1,0 +1,153 @@
+"""Connections to the database: SQLite or PostgreSQL, and an end to every wait for it."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+#: Connections that one process keeps, and how many more it may open for a moment.
+POOL, OVERFLOW = 5, 10
+
+
+class TableUnavailable(Exception):
+    """The job table cannot be asked now, or is locked for too long; later it may be again.
+
+    Whether a change that was under way has been made is not known.
+
+    Attributes:
+        transient: always true.
+    """
+
+    transient = True
+
+
+class Lock(IntEnum):
+    """What at most one transaction does at a time; the number is PostgreSQL's key for it."""
+
+    SCHEMA = 0x68706301
+    ADMISSION = 0x68706302
+
+
+def connect(url: str, timeout: float) -> Engine:
+    """An engine for this process.
+
+    Args:
+        url: SQLAlchemy database URL.
+        timeout: seconds until a server that does not answer, or a lock that is not given, is given
+            up.
+    """
+    if sa.make_url(url).get_backend_name() == "sqlite":
+        return _sqlite(url, timeout)
+    return _postgresql(url, timeout)
+
+
+def _sqlite(url: str, timeout: float) -> Engine:
+    """WAL, a busy timeout, and transactions that take the lock at once."""
+    in_memory = sa.make_url(url).database in (None, "", ":memory:")  # which has one connection
+    engine = sa.create_engine(
+        url,
+        connect_args={"timeout": timeout, "isolation_level": None},
+        **({} if in_memory else _pool(timeout)),
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        _use_wal(connection, timeout)
+        connection.execute("PRAGMA synchronous=FULL")  # an answered job survives a power failure
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A read that turns into a write fails at once with "locked"; taking the lock first waits.
+        write = connection.get_execution_options().get("write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def _use_wal(connection: sqlite3.Connection, timeout: float) -> None:
+    """The first to open a database changes its form; the others are refused at once meanwhile,
+    whatever the busy timeout (sqlite3_busy_handler)."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _postgresql(url: str, timeout: float) -> Engine:
+    """Parameters of libpq (PostgreSQL manual, 34.1.2) and of the session (19.11): a server that
+    was switched off, a lock and a statement each end within the timeout, or a few times that."""
+    whole = max(2, round(timeout))  # libpq takes less than 2 seconds for 2
+    limits = {
+        "lock_timeout": timeout,
+        "statement_timeout": 2 * timeout,
+        "idle_in_transaction_session_timeout": 4 * timeout,
+    }
+    arguments: dict[str, Any] = {
+        "connect_timeout": whole,
+        "tcp_user_timeout": round(timeout * 1000),
+        "keepalives_idle": whole,
+        "keepalives_interval": whole,
+        "keepalives_count": 2,
+        "options": " ".join(f"-c {name}={round(s * 1000)}" for name, s in limits.items()),
+    }
+    given = sa.make_url(url).query
+    if "options" in given:  # the administrator's own come last: they win
+        arguments["options"] += f" {given['options']}"
+    kept = {key: value for key, value in arguments.items() if key == "options" or key not in given}
+    return sa.create_engine(url, pool_pre_ping=True, connect_args=kept, **_pool(timeout))
+
+
+def _pool(timeout: float) -> dict[str, Any]:
+    return {"pool_size": POOL, "max_overflow": OVERFLOW, "pool_timeout": timeout}
+
+
+@contextmanager
+def begin(engine: Engine, *, write: bool = False, lock: Lock | None = None) -> Iterator[Connection]:
+    """One transaction.
+
+    Args:
+        write: whether it changes something.
+        lock: what no other transaction does meanwhile. SQLite has one writer at a time anyway.
+
+    Raises:
+        TableUnavailable: the database cannot be asked now.
+    """
+    try:
+        with engine.connect().execution_options(write=write) as connection, connection.begin():
+            if lock is not None and engine.dialect.name == "postgresql":
+                # Given back when the transaction has ended and others can see what it did.
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(int(lock))))
+            yield connection
+    except sa.exc.TimeoutError as error:
+        raise TableUnavailable("too many questions at once") from error
+    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+        raise TableUnavailable(_first_line(error)) from error
+    except sa.exc.DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise TableUnavailable(_first_line(error)) from error
+
+
+def clock(connection: Connection) -> float:
+    """Seconds by a clock that all who use this database share: hosts' own clocks differ."""
+    if connection.dialect.name == "sqlite":
+        # On a local disk, so all are on this host; nobody can set this clock (clock_gettime(2)).
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    found = connection.execute(sa.select(sa.func.now())).scalar_one()
+    return float(found.timestamp())
+
+
+def _first_line(error: sa.exc.DBAPIError) -> str:
+    return (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]

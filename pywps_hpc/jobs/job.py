@@ -1,0 +1,136 @@
+"""What a job is and which states it goes through: plain data, no database."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from dataclasses import dataclass
+from enum import Enum
+
+
+class State(Enum):
+    """Where a job stands for us."""
+
+    STAGING = "staging"  # spooled, recorded, answered; the server has to fetch inputs first
+    ACCEPTED = "accepted"  # spooled, recorded, answered
+    SUBMITTING = "submitting"  # the scheduler is being asked; it may have the job or not
+    QUEUED = "queued"  # the scheduler has it
+    RUNNING = "running"
+    PAUSED = "paused"  # held or suspended
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    DISMISSED = "dismissed"
+
+
+class Wish(Enum):
+    """What a client or an administrator wants to happen; the dispatcher carries it out."""
+
+    NONE = ""
+    DISMISS = "dismiss"
+    PAUSE = "pause"
+    RESUME = "resume"
+
+
+TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.DISMISSED})
+ACTIVE = frozenset(State) - TERMINAL
+
+#: state -> states it may turn into. Terminal is terminal: it has no entry.
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.STAGING: frozenset({State.ACCEPTED}) | TERMINAL,
+    State.ACCEPTED: frozenset({State.SUBMITTING, State.PAUSED}) | TERMINAL,
+    State.SUBMITTING: frozenset({State.ACCEPTED, State.QUEUED}) | TERMINAL,
+    State.QUEUED: frozenset({State.RUNNING, State.PAUSED}) | TERMINAL,
+    State.RUNNING: frozenset({State.QUEUED, State.PAUSED}) | TERMINAL,
+    State.PAUSED: frozenset({State.ACCEPTED, State.QUEUED, State.RUNNING}) | TERMINAL,
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of the job table. Times are seconds since the epoch (UTC); 0 means not yet.
+
+    Attributes:
+        id: the job's UUID, 128 random bits.
+        name: its name in the batch system; elements of one job array share it.
+        place: its index in that array; 0 means a job of its own.
+        process: the process identifier.
+        digest: SHA-256 of the dump, hexadecimal.
+        owner: who sent it; empty where the service does not know.
+        client: whom the limits count it for: the owner, or else the network address it came from.
+        sync: whether the client waits on its connection.
+        state: where it stands.
+        wish: what is to happen to it.
+        native_id: the scheduler's id; empty before it has one.
+        message: the last words for the user from the batch system's side.
+        missing_since: since when the scheduler does not list it; 0 when it does.
+        created, submitted, started, finished: when it got there.
+        changed: when this row last changed.
+        size: bytes of its folder after its end; ``None`` before they have been counted.
+    """
+
+    id: str
+    name: str
+    process: str
+    digest: str
+    owner: str = ""
+    client: str = ""
+    sync: bool = False
+    state: State = State.ACCEPTED
+    wish: Wish = Wish.NONE
+    place: int = 0
+    native_id: str = ""
+    message: str = ""
+    missing_since: float = 0.0
+    created: float = 0.0
+    submitted: float = 0.0
+    started: float = 0.0
+    finished: float = 0.0
+    changed: float = 0.0
+    size: int | None = None
+
+    def is_shown_to(self, user: str) -> bool:
+        """Whether this user may see the job: its owner, or, of a job without one, anybody who
+        knows its id.
+
+        Args:
+            user: as the web server authenticated the client; empty if it did not.
+        """
+        return not self.owner or self.owner == user
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many jobs of some kind may be active at once.
+
+    Attributes:
+        most: the number.
+        whose: of whom, in words for the client.
+        process: count the jobs of this process only.
+        client: count the jobs of this client only.
+    """
+
+    most: int
+    whose: str
+    process: str | None = None
+    client: str | None = None
+
+    def __str__(self) -> str:
+        return f"Maximum number of active jobs of {self.whose} reached ({self.most})."
+
+
+class LimitReached(Exception):
+    """A job would be one too many; nothing of it is in the table."""
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__(str(limit))
+        self.limit = limit
+
+
+def new_id() -> str:
+    """A job id nobody can guess: 128 random bits in the form of a UUID (RFC 9562, 5.8)."""
+    return str(uuid.UUID(bytes=secrets.token_bytes(16)))
+
+
+def job_name(prefix: str, job_id: str) -> str:
+    """The name in the queue: at most 15 of ``[a-z0-9]``, a letter first, as TORQUE takes it."""
+    return prefix + job_id.replace("-", "")[: 15 - len(prefix)]

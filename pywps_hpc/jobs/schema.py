@@ -1,0 +1,145 @@
+"""The tables, and the steps that bring those of an earlier version to their present form.
+
+A version number stands in the database. Steps only add: a program of the version before, which may
+still be running beside, goes on working with the new tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from pywps_hpc.jobs.database import Lock, begin
+
+metadata = sa.MetaData()
+jobs = sa.Table(
+    "hpc_jobs",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("name", sa.String(15), nullable=False, index=True),
+    sa.Column("process", sa.String(255), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("owner", sa.String(255), nullable=False),
+    sa.Column("client", sa.String(255), nullable=False, server_default=""),
+    sa.Column("sync", sa.Boolean, nullable=False),
+    sa.Column("state", sa.String(12), nullable=False, index=True),
+    sa.Column("wish", sa.String(12), nullable=False),
+    sa.Column("place", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("native_id", sa.String(255), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("missing_since", sa.Double, nullable=False),
+    sa.Column("created", sa.Double, nullable=False, index=True),
+    sa.Column("submitted", sa.Double, nullable=False),
+    sa.Column("started", sa.Double, nullable=False),
+    sa.Column("finished", sa.Double, nullable=False, index=True),
+    sa.Column("changed", sa.Double, nullable=False),
+    sa.Column("size", sa.BigInteger),
+)
+dispatcher = sa.Table(
+    "hpc_dispatcher",
+    metadata,
+    sa.Column("role", sa.String(16), primary_key=True),  # one row: the dispatcher in charge
+    sa.Column("holder", sa.String(128), nullable=False),
+    sa.Column("beat", sa.Double, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+)
+_schema = sa.Table(
+    "hpc_schema",
+    metadata,
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),  # one row
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is new in a version.
+
+    Attributes:
+        version: the number it leads to.
+        statements: SQL that both databases know.
+        postgresql: SQL that SQLite neither knows nor needs.
+    """
+
+    version: int
+    statements: Sequence[str]
+    postgresql: Sequence[str] = ()
+
+
+#: Version 1 is what the first release made; it knew no version number, nor did the next.
+STEPS = (
+    Step(2, ["ALTER TABLE hpc_jobs ADD COLUMN place INTEGER NOT NULL DEFAULT 0"]),
+    Step(
+        3,
+        [
+            "ALTER TABLE hpc_jobs ADD COLUMN client VARCHAR(255) NOT NULL DEFAULT ''",
+            "ALTER TABLE hpc_jobs ADD COLUMN size BIGINT",
+            "CREATE INDEX ix_hpc_jobs_finished ON hpc_jobs (finished)",
+        ],
+        # Ids of TORQUE end with the server's whole name. SQLite heeds no length.
+        postgresql=["ALTER TABLE hpc_jobs ALTER COLUMN native_id TYPE VARCHAR(255)"],
+    ),
+)
+#: The version of the tables above.
+VERSION = STEPS[-1].version
+
+
+class SchemaTooNew(Exception):
+    """The database belongs to a later version of this program."""
+
+    def __init__(self, found: int) -> None:
+        super().__init__(
+            f"the job table has version {found}, this program knows versions up to {VERSION}: "
+            "run the newer program, or give this one a database of its own"
+        )
+
+
+def prepare(engine: Engine) -> None:
+    """Make the tables, or bring them to this version; every job in them stays.
+
+    Of several programs that start at once one does it, the others wait.
+
+    Raises:
+        SchemaTooNew: the database is for a later version; nothing is changed.
+        TableUnavailable: it cannot be asked now; nothing is changed.
+    """
+    with begin(engine) as connection:
+        found = _version(connection)
+    if found > VERSION:
+        raise SchemaTooNew(found)
+    if found < VERSION:
+        with begin(engine, write=True, lock=Lock.SCHEMA) as connection:
+            _migrate(connection)
+
+
+def _migrate(connection: Connection) -> None:
+    """In one transaction: both databases take changes of tables back with it."""
+    postgresql = connection.dialect.name == "postgresql"
+    if postgresql:  # a large table takes its time
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    found = _version(connection)  # somebody else may have done it by now
+    if found == 0:
+        metadata.create_all(connection)
+    for step in STEPS:
+        if 0 < found < step.version:
+            for statement in (*step.statements, *(step.postgresql if postgresql else ())):
+                connection.exec_driver_sql(statement)
+    _schema.create(connection, checkfirst=True)
+    if found < VERSION:
+        connection.execute(_schema.delete())
+        connection.execute(_schema.insert().values(version=VERSION))
+
+
+def _version(connection: Connection) -> int:
+    """Of the tables that are there; 0 if there are none."""
+    inspector = sa.inspect(connection)
+    if inspector.has_table(_schema.name):
+        stated = connection.execute(sa.select(sa.func.max(_schema.c.version))).scalar()
+        if stated is not None:
+            return int(stated)
+    if not inspector.has_table(jobs.name):
+        return 0
+    columns = {column["name"] for column in inspector.get_columns(jobs.name)}
+    return 2 if "place" in columns else 1

@@ -1,0 +1,345 @@
+"""The jobs in a database.
+
+One row a job. A state changes only by :meth:`JobStore.move`, a compare-and-set in one statement, so
+that two dispatchers, or a dispatcher and a web worker, can never both believe that they changed it,
+and nothing turns a finished job back.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from pywps_hpc.jobs import schema
+from pywps_hpc.jobs.database import Lock, begin, clock, connect
+from pywps_hpc.jobs.job import (
+    ACTIVE,
+    TERMINAL,
+    TRANSITIONS,
+    Job,
+    Limit,
+    LimitReached,
+    State,
+    Wish,
+)
+from pywps_hpc.jobs.schema import dispatcher as _dispatcher
+from pywps_hpc.jobs.schema import jobs as _jobs
+
+_ROLE = "dispatcher"
+_ENDED = _jobs.c.state.in_([state.value for state in TERMINAL])
+_ACTIVE = _jobs.c.state.in_([state.value for state in ACTIVE])
+
+
+class Deposed(Exception):
+    """Somebody else is the dispatcher now: this one must not do anything more."""
+
+
+class JobStore:
+    """The job table in a database. Safe to use from several threads, processes and hosts.
+
+    Every method raises :class:`~pywps_hpc.jobs.database.TableUnavailable` when the database cannot
+    be asked, or is locked for too long.
+
+    Args:
+        url: SQLAlchemy database URL. SQLite is put into WAL mode and must lie on a local disk.
+        timeout: seconds to wait for a server, and for a lock that somebody else holds.
+    """
+
+    def __init__(self, url: str, timeout: float = 15.0) -> None:
+        self.url, self.timeout = url, timeout
+        self._engine: tuple[int, Engine] | None = None
+        self._is_prepared = False
+        self._holder: str | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """This process's engine: connections must not be shared across a fork (gunicorn)."""
+        if self._engine is None or self._engine[0] != os.getpid():
+            self._engine = os.getpid(), connect(self.url, self.timeout)
+        return self._engine[1]
+
+    def create(self) -> None:
+        """Make the tables, or bring those of an earlier version to the present one.
+
+        Raises:
+            SchemaTooNew: they are of a later version.
+        """
+        schema.prepare(self.engine)
+        self._is_prepared = True
+
+    @contextmanager
+    def _begin(self, *, write: bool = False, lock: Lock | None = None) -> Iterator[Connection]:
+        """One transaction, see :func:`~pywps_hpc.jobs.database.begin`."""
+        if not self._is_prepared:  # the database did not answer when this program started
+            self.create()
+        with begin(self.engine, write=write, lock=lock) as connection:
+            if write:
+                self._require_lead(connection)
+            yield connection
+
+    def _require_lead(self, connection: Connection) -> None:
+        """Until the transaction ends nobody can take the office over (see :meth:`led_by`)."""
+        if self._holder is not None:
+            query = sa.select(_dispatcher.c.holder).with_for_update(read=True)
+            if connection.execute(query).scalar() != self._holder:
+                raise Deposed
+
+    def led_by(self, holder: str) -> JobStore:
+        """The same table for a dispatcher: it changes jobs only while it leads.
+
+        Whoever was stopped for long and goes on without knowing that it was replaced has each
+        change refused by the same transaction that would make it.
+
+        Args:
+            holder: its name, as in :meth:`lead`.
+
+        Returns:
+            A job table of which every method that writes may raise :class:`Deposed`.
+        """
+        assert self.engine  # both share it
+        led = copy.copy(self)
+        led._holder = holder
+        return led
+
+    def add(self, job: Job, limits: Sequence[Limit] = ()) -> Job:
+        """Record a job that was just accepted, if no limit forbids it.
+
+        Active jobs are counted in the transaction that records this one, and only one such
+        transaction goes on at a time: however many come at once, no limit is exceeded.
+
+        Returns:
+            The job as recorded.
+
+        Raises:
+            LimitReached: it would be one too many; it is not recorded.
+        """
+        now = time.time()
+        row = _row(job) | {"created": job.created or now, "changed": now}
+        with self._begin(write=True, lock=Lock.ADMISSION if limits else None) as connection:
+            if (limit := _reached(connection, limits)) is not None:
+                raise LimitReached(limit)
+            connection.execute(_jobs.insert().values(row))
+        return _job(row)
+
+    def reached(self, limits: Sequence[Limit]) -> Limit | None:
+        """The limit that one more job would exceed now, if any; :meth:`add` has the last word."""
+        if not limits:
+            return None
+        with self._begin() as connection:
+            return _reached(connection, limits)
+
+    def get(self, job_id: str) -> Job | None:
+        """The job of this id, or ``None``."""
+        found = self._select(_jobs.c.id == job_id)
+        return found[0] if found else None
+
+    def in_state(self, states: Collection[State], *, limit: int | None = None) -> list[Job]:
+        """Jobs in any of these states, oldest first."""
+        return self._select(_jobs.c.state.in_([s.value for s in states]), limit=limit)
+
+    def recent(self, limit: int = 100) -> list[Job]:
+        """The jobs accepted last, newest first."""
+        query = sa.select(_jobs).order_by(_jobs.c.created.desc()).limit(limit)
+        with self._begin() as connection:
+            return [_job(row) for row in connection.execute(query).mappings()]
+
+    def wished(self) -> list[Job]:
+        """Active jobs for which somebody wishes something."""
+        return self._select(sa.and_(_jobs.c.wish != "", _ACTIVE))
+
+    def ended(self, *, limit: int | None = None) -> list[Job]:
+        """Jobs that are over; those that ended first come first."""
+        query = sa.select(_jobs).where(_ENDED).order_by(_jobs.c.finished, _jobs.c.id).limit(limit)
+        with self._begin() as connection:
+            return [_job(row) for row in connection.execute(query).mappings()]
+
+    def unmeasured(self, *, limit: int | None = None) -> list[Job]:
+        """Jobs that are over, and whose folder's size is not known yet."""
+        return self._select(sa.and_(_jobs.c.size.is_(None), _ENDED), limit=limit)
+
+    def ended_size(self) -> int:
+        """Bytes in the folders of all jobs that are over, as far as they have been counted."""
+        query = sa.select(sa.func.coalesce(sa.func.sum(_jobs.c.size), 0)).where(_ENDED)
+        with self._begin() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def move(self, job: Job, to: State, **changes: Any) -> Job | None:
+        """Change a job's state, if it is still in the state that ``job`` says.
+
+        Args:
+            job: the job as last read.
+            to: the new state; must be allowed by :data:`TRANSITIONS`.
+            changes: other columns to set along with it.
+
+        Returns:
+            The job as it is now, or ``None`` when somebody else changed its state first.
+
+        Raises:
+            ValueError: the transition is not one of :data:`TRANSITIONS`.
+        """
+        moved = self.move_all([(job, to, changes)])
+        return moved[0] if moved else None
+
+    def move_all(self, moves: Iterable[tuple[Job, State, Mapping[str, Any]]]) -> list[Job]:
+        """Many of :meth:`move` in one transaction.
+
+        Args:
+            moves: for each the job as last read, its new state, and other columns to set.
+
+        Returns:
+            The jobs that moved, as they are now, in the same order.
+
+        Raises:
+            ValueError: a transition is not one of :data:`TRANSITIONS`; nothing is changed.
+        """
+        moved = []
+        with self._begin(write=True) as connection:
+            for job, to, changes in moves:
+                if to not in TRANSITIONS.get(job.state, ()):
+                    raise ValueError(f"{job.id}: {job.state.value} cannot turn into {to.value}")
+                moved.append(_update(connection, job, {**changes, "state": to.value}))
+        return [job for job in moved if job is not None]
+
+    def note(self, job: Job, **changes: Any) -> Job | None:
+        """Set columns of a job that stays in its state; ``None`` if it no longer is in it."""
+        with self._begin(write=True) as connection:
+            return _update(connection, job, changes)
+
+    def wish(self, job_id: str, wish: Wish) -> bool:
+        """Ask the dispatcher to do something; false if the job is over or unknown.
+
+        A dismissal cannot be taken back by a later pause or resume.
+        """
+        allowed = sa.true() if wish is Wish.DISMISS else _jobs.c.wish != Wish.DISMISS.value
+        statement = (
+            _jobs.update()
+            .where(_jobs.c.id == job_id, allowed)
+            .where(_ACTIVE)
+            .values(wish=wish.value, changed=time.time())
+        )
+        with self._begin(write=True) as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def grant(self, job: Job) -> bool:
+        """Take a wish off that was carried out; false if somebody wishes something else by now."""
+        statement = (
+            _jobs.update()
+            .where(_jobs.c.id == job.id, _jobs.c.wish == job.wish.value)
+            .values(wish=Wish.NONE.value, changed=time.time())
+        )
+        with self._begin(write=True) as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def forget_absences(self) -> int:
+        """Let the grace of every job that is missing begin anew: the clock by which it was counted
+        is another one now. How many there were."""
+        statement = _jobs.update().where(_jobs.c.missing_since != 0).values(missing_since=0.0)
+        with self._begin(write=True) as connection:
+            return int(connection.execute(statement).rowcount)
+
+    def remove(self, job_id: str) -> bool:
+        """Forget a finished job; false if it is active or unknown."""
+        statement = _jobs.delete().where(_jobs.c.id == job_id, _ENDED)
+        with self._begin(write=True) as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def lead(self, holder: str, lease: float, message: str = "") -> bool:
+        """Take or keep the dispatcher's office, and show a sign of life.
+
+        Silence is told by the database's clock, never by those of two hosts. A sign from the
+        future, left before that clock was set back, is none.
+
+        Args:
+            holder: who asks; unique to a process.
+            lease: seconds of silence after which somebody else may take over.
+            message: what the dispatcher has to say ("cannot reach slurmctld").
+
+        Returns:
+            Whether ``holder`` is the dispatcher now.
+        """
+        beat = _dispatcher.c.beat
+        with self._begin(write=True) as connection:
+            now = clock(connection)
+            mine = sa.or_(_dispatcher.c.holder == holder, beat < now - lease, beat > now + lease)
+            own = {"holder": holder, "beat": now, "message": message}
+            take = _dispatcher.update().where(_dispatcher.c.role == _ROLE, mine).values(own)
+            if connection.execute(take).rowcount == 1:
+                return True
+        try:
+            with self._begin(write=True) as connection:
+                connection.execute(_dispatcher.insert().values(role=_ROLE, **own))
+        except sa.exc.IntegrityError:  # somebody holds it
+            return False
+        return True
+
+    def resign(self, holder: str) -> None:
+        """Give the office back, so that a standby need not wait for the lease to run out."""
+        with self._begin(write=True) as connection:
+            connection.execute(_dispatcher.delete().where(_dispatcher.c.holder == holder))
+
+    def leader(self) -> str:
+        """Who holds the dispatcher's office; empty if nobody does."""
+        with self._begin() as connection:
+            return connection.execute(sa.select(_dispatcher.c.holder)).scalar() or ""
+
+    def heartbeat(self) -> tuple[float, str]:
+        """Seconds since the dispatcher's last sign of life (infinite if none), and its message."""
+        with self._begin() as connection:
+            row = connection.execute(sa.select(_dispatcher)).mappings().first()
+            # One from the future is as far from the truth as one from the past, see lead().
+            silence = abs(clock(connection) - row["beat"]) if row else float("inf")
+        return silence, row["message"] if row else ""
+
+    def _select(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> list[Job]:
+        query = sa.select(_jobs).where(condition).order_by(_jobs.c.created, _jobs.c.id).limit(limit)
+        with self._begin() as connection:
+            return [_job(row) for row in connection.execute(query).mappings()]
+
+
+def _update(connection: Connection, job: Job, changes: Mapping[str, Any]) -> Job | None:
+    """Compare-and-set: change a row if it is still in the state that ``job`` says."""
+    statement = (
+        _jobs.update()
+        .where(_jobs.c.id == job.id, _jobs.c.state == job.state.value)
+        .values({**changes, "changed": time.time()} | _storable(changes))
+    )
+    if connection.execute(statement).rowcount != 1:
+        return None
+    row = connection.execute(sa.select(_jobs).where(_jobs.c.id == job.id)).mappings().one()
+    return _job(row)
+
+
+def _reached(connection: Connection, limits: Sequence[Limit]) -> Limit | None:
+    """The first limit that one more active job would exceed."""
+    for limit in limits:
+        query = sa.select(sa.func.count()).where(_ACTIVE)
+        if limit.process is not None:
+            query = query.where(_jobs.c.process == limit.process)
+        if limit.client is not None:
+            query = query.where(_jobs.c.client == limit.client)
+        if connection.execute(query).scalar_one() >= limit.most:
+            return limit
+    return None
+
+
+def _storable(columns: Mapping[str, Any]) -> dict[str, str]:
+    """The text among them as PostgreSQL takes it: a batch system's words may hold anything."""
+    return {k: v.replace("\0", "\ufffd") for k, v in columns.items() if isinstance(v, str)}
+
+
+def _row(job: Job) -> dict[str, Any]:
+    row = {f.name: getattr(job, f.name) for f in fields(Job)}
+    return row | _storable(row) | {"state": job.state.value, "wish": job.wish.value}
+
+
+def _job(row: Any) -> Job:
+    found = {f.name: row[f.name] for f in fields(Job)}
+    return Job(**found | {"state": State(row["state"]), "wish": Wish(row["wish"])})

@@ -1,0 +1,133 @@
+"""Bounds of a request, before and while PyWPS reads it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pywps.xml_util
+from lxml import etree
+from pywps import configuration
+from pywps.app.WPSRequest import WPSRequest
+from pywps.exceptions import FileSizeExceeded, InvalidParameterValue, NoApplicableCode
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.wrappers import Request
+
+LOGGER = logging.getLogger(__name__)
+
+_set_json = WPSRequest._set_json
+_fromstring, _parse = pywps.xml_util.fromstring, pywps.xml_util.parse
+
+
+class DoctypeRefused(InvalidParameterValue):  # type: ignore[misc]
+    """An XML document brings declarations of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("A document type declaration (DOCTYPE) is not allowed.", "request")
+
+    @property
+    def name(self) -> str:
+        """``exceptionCode`` of the report."""
+        return "InvalidParameterValue"
+
+    def __str__(self) -> str:  # what PyWPS makes its own exception of
+        return str(self.description)
+
+
+def install() -> None:
+    """Make PyWPS's request parser refuse what it would follow."""
+    pywps.xml_util.fromstring = lambda text: _plain(_fromstring(text).getroottree()).getroot()
+    pywps.xml_util.parse = lambda source: _plain(_parse(source))
+
+    def set_json(request: Any, value: dict[str, Any], *arguments: Any, **named: Any) -> None:
+        # PyWPS would make input objects of what the client says, with folders and validators of the
+        # client's choice, and throw them away: it reads the inputs once more, for good.
+        _set_json(request, {**value, "inputs": {}}, *arguments, **named)
+
+    WPSRequest._set_json = set_json
+    # The class hides its module.
+    sys.modules[WPSRequest.__module__]._get_reference_header = reference_headers  # type: ignore[attr-defined]
+
+
+def _plain(tree: Any) -> Any:
+    if tree.docinfo.internalDTD is not None or tree.docinfo.doctype:
+        raise DoctypeRefused
+    return tree
+
+
+def reference_headers(elements: list[etree._Element]) -> list[tuple[str, str]]:
+    """``wps:Header`` elements of a reference (WPS 1.0.0, table 23); PyWPS's own reader fails."""
+    found = []
+    for element in elements:
+        attributes = {etree.QName(name).localname: value for name, value in element.attrib.items()}
+        found.append((str(attributes.get("key", "")), str(attributes.get("value", ""))))
+    return found
+
+
+def read_body(request: Request) -> None:
+    """Read the body of a POST request, whether or not it says its length.
+
+    Raises:
+        FileSizeExceeded: it is longer than ``[server] maxrequestsize``.
+    """
+    if request.method != "POST":
+        return
+    megabytes = configuration.get_size_mb(
+        configuration.get_config_value("server", "maxrequestsize")
+    )
+    limit = int(megabytes * (1 << 20))
+    request.max_content_length = limit + 1
+    try:
+        length = len(request.get_data())
+    except RequestEntityTooLarge:
+        length = limit + 1
+    if length > limit:
+        raise FileSizeExceeded(f"The request is larger than the {megabytes:g} MB that are allowed.")
+    # PyWPS asks for the length, which a chunked message does not have (RFC 9112, section 6.3).
+    request.environ["CONTENT_LENGTH"] = str(length)
+    request.environ.pop("HTTP_TRANSFER_ENCODING", None)
+
+
+def read(request: Request, preprocessors: Any) -> WPSRequest:
+    """Have PyWPS read a request: its parser takes much for granted.
+
+    Raises:
+        NoApplicableCode: it is not one of WPS; HTTP 400 (OWS Common 06-121r3, clause 8.6).
+    """
+    read_body(request)
+    with reading():
+        return WPSRequest(request, preprocessors)
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """While PyWPS reads what a client sent: whatever it stumbles over is told to the client.
+
+    Raises:
+        NoApplicableCode: with HTTP 400, in place of any error but an :class:`OSError`, which is of
+            the storage and not of the request.
+    """
+    try:
+        yield
+    except (HTTPException, OSError):
+        raise
+    except Exception:
+        LOGGER.warning("a request could not be read", exc_info=True)
+        words = "The request cannot be read: something is missing, or not of the form of WPS."
+        raise NoApplicableCode(words, code=400) from None
+
+
+def check_inputs(wps_request: Any, most: int) -> None:
+    """Bound the number of inputs.
+
+    Raises:
+        InvalidParameterValue: the request has more.
+    """
+    number = sum(len(given) for given in (wps_request.inputs or {}).values())
+    if number > most:
+        raise InvalidParameterValue(
+            f"The request has {number} inputs; at most {most} are allowed.", "DataInputs"
+        )
