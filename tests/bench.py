@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from fake_scheduler import DONE, RUNNING, FakeScheduler
 from joblauncher import documents, report
-from joblauncher.jobdir import JobDir, atomic_write
+from joblauncher.files import atomic_write
+from joblauncher.jobdir import JobDir
 from pywps_hpc.dispatch.dispatcher import Dispatcher
 from pywps_hpc.jobs import Job, JobStore, job_name, new_id
 from pywps_hpc.settings import Container, ProcessSettings, Resources, Settings
@@ -34,11 +35,20 @@ def _hurry(connection: Any, _record: Any) -> None:
 
 @dataclass
 class Bench:
-    """Everything that outlives a dispatcher, and a way to get a new one."""
+    """Everything that outlives a dispatcher, and a way to get a new one.
+
+    Attributes:
+        root: folder of all that it needs.
+        now: what its clock says.
+        database: URL of an empty one; by default SQLite in ``root``.
+        timeout: of the database, in seconds.
+    """
 
     root: Path
     scheduler: FakeScheduler = field(default_factory=FakeScheduler)
     now: float = field(default_factory=time.time)
+    database: str = ""
+    timeout: float = 15.0
     settings: Settings = field(init=False)
 
     def __post_init__(self) -> None:
@@ -46,15 +56,17 @@ class Bench:
         spool.mkdir()
         self.settings = Settings(
             spool=spool,
-            database=f"sqlite:///{self.root / 'jobs.sqlite'}",
+            database=self.database or f"sqlite:///{self.root / 'jobs.sqlite'}",
+            database_timeout=self.timeout,
             grace=GRACE,
             command_timeout=30.0,
             defaults=ProcessSettings(
                 Resources(memory=2048, walltime=600), Container(runtime="none")
             ),
         )
-        self.store = JobStore(self.settings.database_url)
-        sa.event.listen(self.store.engine, "connect", _hurry)
+        self.store = JobStore(self.settings.database_url, self.timeout)
+        if self.store.engine.dialect.name == "sqlite":
+            sa.event.listen(self.store.engine, "connect", _hurry)
         self.store.create()
         self.spool = Spool(spool)
         self.dispatcher = self.restart()

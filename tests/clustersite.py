@@ -138,3 +138,12 @@ def as_user(*command: str) -> str:
         timeout=60,
     )
     return found.stdout
+
+
+def accounted(native_id: str, columns: str = "State") -> str:
+    """What Slurm's accounting says of a job; empty if nothing yet.
+
+    The last record counts: a Slurm that lost its memory, as in some tests, gives its ids again.
+    """
+    lines = as_user("sacct", "-X", "-n", "-P", "-j", native_id, "-o", columns).splitlines()
+    return lines[-1] if lines else ""

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import lanes
+import reliability
+from house import pywps_left_as_it_was
+from postgres import Postgres
+from pywps_hpc.jobs import JobStore
+from reliability import witness as witness
 from servers import DefaultServer, HpcServer
 
 #: Says that the test cluster is up: ``make test`` sets it after starting one.
@@ -20,10 +27,16 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return lanes.scheduling(config, log)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without a cluster, its tests are left out and counted; with one, they run or fail."""
     if os.environ.get(CLUSTER) == "1":
+        lanes.arrange(items)
         return
     left_out = [item for item in items if item.get_closest_marker("cluster")]
     if left_out:
@@ -35,6 +48,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 _LEFT_OUT = pytest.StashKey[int]()
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reliability.keep(session.config)
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
@@ -43,6 +60,30 @@ def pytest_terminal_summary(
         terminalreporter.write_line(
             f"{count} tests on real Slurm and Apptainer left out: {CLUSTER} is not 1, see make test"
         )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pywps_as_installed() -> Iterator[None]:
+    """No module sees what another one's service made of PyWPS."""
+    with pywps_left_as_it_was():
+        yield
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL server; what uses it is marked ``cluster``."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.cluster)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    server: Postgres = request.getfixturevalue("postgres")
+    server.clear()
+    return server.url
 
 
 def _wanted(request: pytest.FixtureRequest) -> dict[str, Any]:
@@ -69,3 +110,12 @@ def default_server(
     """The odd processes as PyWPS runs them by itself."""
     with DefaultServer(tmp_path_factory.mktemp("default"), **_wanted(request)) as server:
         yield server
+
+
+@pytest.fixture
+def store(database: str) -> Iterator[JobStore]:
+    """An empty job table, once in each kind of database."""
+    made = JobStore(database)
+    made.create()
+    yield made
+    made.engine.dispose()

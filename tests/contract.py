@@ -8,8 +8,10 @@ made to wait.
 from __future__ import annotations
 
 import secrets
+import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,31 @@ from pywps_hpc.dispatch.schedulers.base import (
     Phase,
     Resources,
     Scheduler,
+    SchedulerUnavailable,
     SubmissionRefused,
+    SubmissionUncertain,
 )
+from servers import wait_for
 
 UNKNOWN_ID = "99999999"
+
+
+class Remembering(Scheduler):
+    """To be mixed into a scheduler: notes what a test submitted, to clean up after it."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.submitted: list[str] = []
+
+    def submit(self, job: BatchJob) -> list[str]:
+        ids = super().submit(job)  # type: ignore[safe-super]
+        self.submitted += ids
+        return ids
+
+    def clean_up(self) -> None:
+        """Cancel what is left."""
+        self.cancel(self.submitted)
+        self.close()
 
 
 class SchedulerContract:
@@ -44,18 +67,45 @@ class SchedulerContract:
 
     def submit_waiting(self, scheduler: Scheduler, logs: Path, seconds: int, body: str) -> str:
         """Submit a job that cannot start before these seconds have passed."""
+        (job,) = scheduler.submit(self.waiting(scheduler, logs, seconds, body))
+        return job
+
+    def submit_waiting_array(
+        self, scheduler: Scheduler, logs: Path, seconds: int, body: str, places: tuple[int, ...]
+    ) -> list[str]:
+        """The same as an array."""
+        return scheduler.submit(self.waiting(scheduler, logs, seconds, body, places=places))
+
+    def waiting(
+        self, scheduler: Scheduler, logs: Path, seconds: int, body: str, **more: Any
+    ) -> BatchJob:
+        """A job that cannot start before these seconds have passed."""
         raise NotImplementedError
 
-    def job(self, scheduler: Scheduler, logs: Path, body: str, **resources: Any) -> BatchJob:
+    def job(
+        self,
+        scheduler: Scheduler,
+        logs: Path,
+        body: str,
+        *,
+        places: tuple[int, ...] = (),
+        **resources: Any,
+    ) -> BatchJob:
         name = f"t{secrets.token_hex(6)}"
         need = replace(Resources(memory=100, walltime=60), **resources)
-        log = str(logs / f"{name}.log")
-        job = BatchJob(name, "", log, comment=f"job-{name}", resources=need)
+        log = str(logs if places else logs / f"{name}.log")
+        job = BatchJob(name, "", log, comment=f"job-{name}", places=places, resources=need)
         script = "\n".join(["#!/bin/bash", *self.header(scheduler, job), body, ""])
         return replace(job, script=script)
 
+    def log_with(self, log: Path, text: str) -> Path:
+        """Write this to a file to which a job can append."""
+        log.write_text(text)
+        log.chmod(0o666)
+        return log
+
     def submit(self, scheduler: Scheduler, logs: Path, body: str, **resources: Any) -> str:
-        (job,) = scheduler.submit([self.job(scheduler, logs, body, **resources)])
+        (job,) = scheduler.submit(self.job(scheduler, logs, body, **resources))
         return job
 
     def until(
@@ -138,17 +188,18 @@ class SchedulerContract:
 
     # --- submission and lookup
 
-    def test_ids_come_in_the_order_of_the_jobs(self, scheduler: Scheduler, logs: Path) -> None:
+    def test_each_job_is_found_by_its_name(self, scheduler: Scheduler, logs: Path) -> None:
         jobs = [self.job(scheduler, logs, "true") for _ in range(3)]
-        ids = scheduler.submit(jobs)
-        assert [scheduler.find(job.name) for job in jobs] == [[job] for job in ids]
+        ids = [scheduler.submit(job) for job in jobs]
+        assert [scheduler.find(job.name) for job in jobs] == ids
+        assert scheduler.find(jobs[0].name, 1) == []  # it is no array
 
     def test_unknown_name_is_not_found(self, scheduler: Scheduler) -> None:
         assert scheduler.find("tnosuchname") == []
 
     def test_finished_job_is_still_found_by_name(self, scheduler: Scheduler, logs: Path) -> None:
         job = self.job(scheduler, logs, "true")
-        ids = scheduler.submit([job])
+        ids = scheduler.submit(job)
         self.until(scheduler, ids[0], Phase.FINISHED)
         assert scheduler.find(job.name) == ids
 
@@ -158,24 +209,74 @@ class SchedulerContract:
         assert scheduler.poll([UNKNOWN_ID]) == {}
         assert scheduler.poll([]) == {}
 
-    def test_impossible_job_is_refused_and_earlier_ones_are_named(
-        self, scheduler: Scheduler, logs: Path
-    ) -> None:
-        good = self.job(scheduler, logs, "true")
+    def test_impossible_job_is_refused(self, scheduler: Scheduler, logs: Path) -> None:
         bad = self.job(scheduler, logs, "true", **vars(self.impossible))
         with pytest.raises(SubmissionRefused) as refusal:
-            scheduler.submit([good, bad])
-        assert refusal.value.accepted == tuple(scheduler.find(good.name))
+            scheduler.submit(bad)
+        assert scheduler.find(bad.name) == []
         assert not refusal.value.transient
+
+    # --- job arrays
+
+    index = ""  #: the shell variable in which an element finds its index; empty: no arrays
+
+    def test_elements_of_an_array_are_jobs_of_their_own(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        assert scheduler.arrays is bool(self.index)
+        if not self.index:
+            return
+        body = f'i=${self.index}; echo "element $i"; [ $i != 2 ] || sleep 600; exit $i'
+        array = self.job(scheduler, logs, body, places=(1, 2, 4))
+        first, second, fourth = ids = scheduler.submit(array)
+        assert len(set(ids)) == 3
+        for element, place in zip(ids, array.places, strict=True):
+            assert scheduler.find(array.name, place) == [element]
+        assert scheduler.find(array.name, 5) == []
+        assert scheduler.find(array.name) == []  # no element is the whole
+        assert self.until(scheduler, first, Phase.FINISHED).exit_code == 1
+        assert self.until(scheduler, fourth, Phase.FINISHED).exit_code == 4
+        # A job may be called running before its script is: what is cancelled then has no log.
+        log = logs / "log-2"
+        wait_for(lambda: log.exists() and log.read_text(), "the second element's script runs")
+        assert self.until(scheduler, second, Phase.RUNNING)
+        scheduler.cancel([second])
+        assert self.until(scheduler, second, Phase.FINISHED).outcome is Outcome.CANCELLED
+        assert scheduler.history(ids).keys() == set(ids)
+        for place in array.places:
+            assert (logs / f"log-{place}").read_text().startswith(f"element {place}\n")
+
+    def test_one_waiting_element_is_held_released_and_cancelled_alone(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        assert scheduler.arrays is bool(self.index)
+        if not self.index:
+            return
+        # The logs have second names elsewhere, as in the spool.
+        for place in (1, 2, 3):
+            (logs / f"log-{place}").hardlink_to(self.log_with(logs / f"mine-{place}", ""))
+        body = "echo here"
+        first, second, third = self.submit_waiting_array(scheduler, logs, 15, body, (1, 2, 3))
+        scheduler.pause([first])
+        self.until(scheduler, first, Phase.HELD)
+        assert scheduler.poll([second])[second].phase is Phase.QUEUED
+        scheduler.cancel([third])
+        scheduler.resume([first])
+        self.until(scheduler, first, Phase.QUEUED)
+        self.until(scheduler, first, Phase.FINISHED, patience=60 + self.patience)
+        self.until(scheduler, second, Phase.FINISHED)
+        # Slurm forgets an element that was cancelled before it started; nobody shows it alive.
+        gone = scheduler.poll([third]).get(third)
+        assert gone is None or gone.outcome is Outcome.CANCELLED
+        assert [(logs / f"mine-{place}").read_text() for place in (1, 3)] == ["here\n", ""]
 
     # --- what the script finds
 
     def test_script_and_log_pass_every_character(self, scheduler: Scheduler, logs: Path) -> None:
         text = "späte 'Größe' \"$HOME\" `x` \\n % # ;"
         job = self.job(scheduler, logs, f"cat <<'EOT'\n{text}\nEOT\necho trouble >&2")
-        Path(job.log).write_text("before\n")
-        Path(job.log).chmod(0o666)
-        (number,) = scheduler.submit([job])
+        self.log_with(Path(job.log), "before\n")
+        (number,) = scheduler.submit(job)
         self.until(scheduler, number, Phase.FINISHED)
         assert Path(job.log).read_text() == f"before\n{text}\ntrouble\n"
 
@@ -184,7 +285,7 @@ class SchedulerContract:
     ) -> None:
         monkeypatch.setenv("DATABASE_PASSWORD", "s3cret")
         job = self.job(scheduler, logs, "env; pwd")
-        (number,) = scheduler.submit([job])
+        (number,) = scheduler.submit(job)
         self.until(scheduler, number, Phase.FINISHED)
         log = Path(job.log).read_text()
         assert "s3cret" not in log
@@ -198,7 +299,7 @@ class SchedulerContract:
     ) -> None:
         body = "trap 'echo got TERM; exit 1' TERM; echo ready; while :; do sleep 0.1; done"
         job = self.job(scheduler, logs, body)
-        (number,) = scheduler.submit([job])
+        (number,) = scheduler.submit(job)
         log = Path(job.log)
         self.until(scheduler, number, lambda _: log.exists() and "ready" in log.read_text())
         scheduler.cancel([number])
@@ -263,7 +364,7 @@ class SchedulerContract:
         self, scheduler: Scheduler, logs: Path
     ) -> None:
         job = self.job(scheduler, logs, "for i in {1..30}; do echo $i; sleep 0.1; done")
-        (number,) = scheduler.submit([job])
+        (number,) = scheduler.submit(job)
         log = Path(job.log)
         self.until(scheduler, number, lambda _: log.exists() and "2\n" in log.read_text())
         self.suspend(scheduler, number)
@@ -287,3 +388,63 @@ class SchedulerContract:
         scheduler.resume([over, running, UNKNOWN_ID])
         answer = scheduler.poll([over, running])
         assert (answer[over].exit_code, answer[running].phase) == (0, Phase.RUNNING)
+
+
+class SilenceContract:
+    """A batch system that is down, or hangs: nothing is answered, and nothing is concluded.
+
+    Subclass this: its fixture ``silent`` is a scheduler that asks at ``port`` instead of the real
+    one, with a time limit of three seconds.
+    """
+
+    #: The suite of the same batch system.
+    contract: type[SchedulerContract]
+    #: What of it never needs the server.
+    unasked: tuple[str, ...] = ()
+
+    @pytest.fixture(params=["down", "hung"])
+    def port(self, request: pytest.FixtureRequest) -> Iterator[int]:
+        """Of 127.0.0.1, where nobody listens, or somebody who never says a word."""
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            if request.param == "hung":
+                listener.listen(64)
+                threading.Thread(target=_accept, args=(listener,), daemon=True).start()
+            yield listener.getsockname()[1]
+
+    def test_no_question_is_answered_and_nothing_changes(
+        self, scheduler: Scheduler, silent: Scheduler, logs: Path
+    ) -> None:
+        contract = self.contract()
+        job = contract.submit(scheduler, logs, "sleep 60")
+        contract.until(scheduler, job, Phase.RUNNING)
+        for question in ("poll", "history", "cancel", "pause", "resume"):
+            if question in self.unasked:
+                continue
+            start = time.monotonic()
+            with pytest.raises(SchedulerUnavailable) as trouble:
+                getattr(silent, question)([job])
+            assert time.monotonic() - start < 8
+            assert trouble.value.transient
+            assert trouble.value.command
+        with pytest.raises(SchedulerUnavailable):
+            silent.find("tanything")
+        assert scheduler.poll([job])[job].phase is Phase.RUNNING
+
+    def test_submission_is_uncertain_rather_than_refused(
+        self, scheduler: Scheduler, silent: Scheduler, logs: Path
+    ) -> None:
+        job = self.contract().job(scheduler, logs, "true")
+        with pytest.raises(SubmissionUncertain):
+            silent.submit(job)
+        assert scheduler.find(job.name) == []
+
+
+def _accept(listener: socket.socket) -> None:
+    """Take every call and never say a word."""
+    calls = []
+    while True:
+        try:
+            calls.append(listener.accept())
+        except OSError:
+            return

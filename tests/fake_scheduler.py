@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from pywps_hpc.dispatch.schedulers.base import (
@@ -32,6 +32,7 @@ class FakeScheduler(Scheduler):
         drop_reply: a submission has its effect, but is answered by a timeout.
         late: such a job shows only when the test calls :meth:`arrive`.
         refuse: words with which every submission is refused.
+        refuse_arrays: words with which every array is refused.
         not_permitted: words with which every pause and resume is refused.
         on_submit: called with the job before a submission is answered.
     """
@@ -42,31 +43,36 @@ class FakeScheduler(Scheduler):
     drop_reply: bool = False
     late: bool = False
     refuse: str = ""
+    refuse_arrays: str = ""
     not_permitted: str = ""
     on_submit: Callable[[BatchJob], None] = lambda job: None
     jobs: dict[str, BatchJob] = field(default_factory=dict)
     queue: dict[str, JobStatus] = field(default_factory=dict)
     accounting: dict[str, JobStatus] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
     under_way: list[BatchJob] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
 
-    def submit(self, jobs: Sequence[BatchJob]) -> list[str]:
+    def submit(self, job: BatchJob) -> list[str]:
         self._asked("submit")
-        [job] = jobs
         self.on_submit(job)
-        if self.refuse:
-            raise SubmissionRefused(self.refuse)
+        if words := self.refuse or (job.places and self.refuse_arrays):
+            raise SubmissionRefused(words)
         if self.drop_reply:
             self.under_way.append(job)
             if not self.late:
                 self.arrive()
             raise SubmissionUncertain("Socket timed out")
-        return [self._take(job)]
+        return self._take(job)
 
-    def find(self, name: str) -> list[str]:
+    def find(self, name: str, place: int = 0) -> list[str]:
         self._asked("find")
-        return [number for number, job in self.jobs.items() if job.name == name]
+        return [
+            number
+            for number, job in self.jobs.items()
+            if job.name == name and self.places.get(number, 0) == place
+        ]
 
     def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:
         self._asked("poll")
@@ -117,11 +123,15 @@ class FakeScheduler(Scheduler):
             self._take(job)
         self.under_way.clear()
 
-    def _take(self, job: BatchJob) -> str:
-        number = str(len(self.jobs) + 1)
-        self.jobs[number] = job
-        self.queue[number] = replace(QUEUED)
-        return number
+    def _take(self, job: BatchJob) -> list[str]:
+        taken = []
+        for place in job.places or (0,):
+            number = str(len(self.jobs) + 1)
+            self.jobs[number] = job
+            self.places[number] = place
+            self.queue[number] = replace(QUEUED)
+            taken.append(number)
+        return taken
 
     def _asked(self, what: str) -> None:
         self.calls.append(what)

@@ -16,8 +16,11 @@ if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
     }
     trap 'stop >/dev/null' EXIT
     tests/cluster/up.sh
+    tests/cluster/gridengine.sh up
     python=$PYWPS_HPC_TEST_VENV/bin/python
     export PYWPS_HPC_CLUSTER=1
+    # Most of the time is spent waiting for batch systems; see tests/lanes.py.
+    workers=(-n 5 --no-loadscope-reorder)
 else
     echo "Not root on Debian: tests on real Slurm and Apptainer are left out."
     python3 -m venv .venv
@@ -34,4 +37,4 @@ fi
 "$python" -m ruff format --check .
 "$python" -m mypy
 "$(dirname "$python")/lint-imports"
-"$python" -m pytest "$@"
+"$python" -m pytest ${workers[@]+"${workers[@]}"} "$@"

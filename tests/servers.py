@@ -24,7 +24,9 @@ from typing import Any, Literal, TypeVar
 
 import psutil
 import requests
+import sqlalchemy as sa
 
+from joblauncher import report
 from pywps_hpc import settings
 from pywps_hpc.spool import JobDir, Spool
 
@@ -65,12 +67,15 @@ def wait_for(condition: Callable[[], T], what: str, limit: float = 60.0) -> T:
         time.sleep(0.05)
 
 
-def write_config(folder: Path, url: str, **sections: Mapping[str, object] | None) -> Path:
+def write_config(
+    folder: Path, url: str, *, user: str = "", **sections: Mapping[str, object] | None
+) -> Path:
     """A complete ``pywps.cfg`` in ``folder``, with folders for spool, inputs and PyWPS's own mode.
 
     Args:
         folder: where to put it.
         url: the WPS endpoint.
+        user: who will run it; empty means this account, which may be root here.
         sections: further keys, or other values of keys; ``None`` leaves a key or a section out.
             Those with a dot in their names are given as ``**{"hpc.container": {…}}``.
     """
@@ -106,6 +111,9 @@ def write_config(folder: Path, url: str, **sections: Mapping[str, object] | None
             content.pop(section, None)
         else:
             content.setdefault(section, {}).update(changed)
+    own = content.get("hpc", {})
+    if os.geteuid() == 0 and not user and own.get("scheduler") == "local":
+        own.setdefault("allow_root", "yes")
     lines = []
     for section, keys in content.items():
         lines.append(f"[{section}]")
@@ -146,6 +154,7 @@ class Server(ABC):
         code: folder of the service's modules.
         python: interpreter to run it with.
         user: account to run it as, by runuser(1); empty means this one.
+        prefix: what stands before the whole command, to be run as this account: ``unshare …``.
         environment: variables besides this process's own.
         sections: see :func:`write_config`.
     """
@@ -155,6 +164,7 @@ class Server(ABC):
     code: Path = SERVICES
     python: str = sys.executable
     user: str = ""
+    prefix: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     sections: Sections = field(default_factory=dict)
 
@@ -165,7 +175,7 @@ class Server(ABC):
         self.mark = secrets.token_hex(8)
         self.log = self.folder / "server.log"
         self.started: list[subprocess.Popen[bytes]] = []
-        self.config = write_config(self.folder, self.url, **self.sections)
+        self.config = write_config(self.folder, self.url, user=self.user, **self.sections)
         if self.user:
             subprocess.run(["chown", "-R", f"{self.user}:", str(self.folder)], check=True)
 
@@ -261,7 +271,7 @@ class Server(ABC):
         self.started.clear()
 
     def _as_user(self) -> list[str]:
-        return ["runuser", "-u", self.user, "--"] if self.user else []
+        return [*self.prefix, *(["runuser", "-u", self.user, "--"] if self.user else [])]
 
     def _environment(self) -> dict[str, str]:
         inherited = {k: v for k, v in os.environ.items() if k not in ("PYWPS_CFG", "PYTHONPATH")}
@@ -335,6 +345,11 @@ class HpcServer(Server):
         """The folder of a job."""
         return self.spool.open(job_id)
 
+    def has_succeeded(self, job_id: str) -> bool:
+        """Whether the launcher says so, whatever the job table says."""
+        facts = report.read(self.job(job_id))
+        return facts is not None and facts.state == report.SUCCEEDED
+
     def row(self, job_id: str) -> dict[str, Any] | None:
         """A job's row in the job table."""
         found = self._ask("SELECT * FROM hpc_jobs WHERE id = ?", job_id)
@@ -347,7 +362,8 @@ class HpcServer(Server):
     def heartbeat(self) -> float:
         """Seconds since the dispatcher's last sign of life; infinite if there was none."""
         rows = self._ask("SELECT beat FROM hpc_dispatcher")
-        return time.time() - rows[0]["beat"] if rows else float("inf")
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        return now - rows[0]["beat"] if rows else float("inf")
 
     def part(self, which: Part) -> psutil.Process:
         """The topmost process of the web server or of the dispatcher.
@@ -410,7 +426,14 @@ class HpcServer(Server):
 
     def _ask(self, query: str, *values: object) -> list[dict[str, Any]]:
         """A question to the job table, read-only: a database in WAL mode belongs to its account."""
-        path = self.settings.database_url.removeprefix("sqlite:///")
+        url = self.settings.database_url
+        if not url.startswith("sqlite"):
+            engine = sa.create_engine(url, poolclass=sa.NullPool)
+            with contextlib.suppress(sa.exc.DBAPIError), engine.connect() as other:
+                found = other.exec_driver_sql(query.replace("?", "%s"), tuple(values))
+                return [dict(row) for row in found.mappings()]
+            return []
+        path = url.removeprefix("sqlite:///")
         try:
             with contextlib.closing(
                 sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
@@ -432,7 +455,7 @@ class DefaultServer(Server):
     """The same service in PyWPS's default mode: processes run in, or beside, the web workers."""
 
     def __post_init__(self) -> None:
-        none: Sections = dict.fromkeys(("hpc", "hpc.container", "hpc.resources"))
+        none: Sections = dict.fromkeys(("hpc", "hpc.inputs", "hpc.container", "hpc.resources"))
         mode: Sections = {"processing": {"mode": "default"}}
         self.sections = {**self.sections, **mode, **none}
         super().__post_init__()

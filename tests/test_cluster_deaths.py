@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import clustersite as site
 import servers
 import wpsclient as client
+from reliability import Witness
 
 pytestmark = pytest.mark.cluster
 
@@ -53,11 +53,7 @@ def test_a_death_is_told_in_words(hpc: servers.HpcServer, process: str) -> None:
     row = servers.wait_for(
         lambda: (row := hpc.row(job_id)) and row["state"] == "failed" and row, "the row's end"
     )
-    line = ["sacct", "-X", "-n", "-P", "-j", row["native_id"], "-o", "State"]
-    state = servers.wait_for(
-        lambda: subprocess.run(line, capture_output=True, text=True).stdout.strip(), "accounting"
-    )
-    assert state == "FAILED"
+    servers.wait_for(lambda: site.accounted(row["native_id"]) == "FAILED", "accounting says so")
 
 
 def test_an_image_without_the_module_is_told_in_words(root: Path) -> None:
@@ -73,7 +69,9 @@ def test_an_image_without_the_module_is_told_in_words(root: Path) -> None:
     assert words.startswith("the compute environment lacks the Python module 'odd")
 
 
-def test_a_launcher_that_is_killed_is_told_in_words(hpc: servers.HpcServer) -> None:
+def test_a_launcher_that_is_killed_is_told_in_words(
+    hpc: servers.HpcServer, witness: Witness
+) -> None:
     location = client.submit(hpc.url, "sleeper", [("seconds", "100")])
     job_id = client.job_id_of(location)
 
@@ -95,4 +93,9 @@ def test_a_launcher_that_is_killed_is_told_in_words(hpc: servers.HpcServer) -> N
     document = client.await_end(location)
     assert client.state_of(document) == "ProcessFailed"
     assert "signal 9" in client.message_of(document), client.message_of(document)
-    assert time.monotonic() - begun < 30
+    seconds = time.monotonic() - begun
+    assert seconds < 30
+    how = "SIGKILL to launcher, process and container"
+    witness(
+        "launcher killed while the process runs", how, client.message_of(document), seconds, "Slurm"
+    )

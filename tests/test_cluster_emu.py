@@ -189,4 +189,4 @@ def _form(content: str | bytes) -> object:
     if isinstance(content, bytes) and content.startswith(b"\x89HDF"):
         return _arrays(content, values=False)
     text = content.decode() if isinstance(content, bytes) else content
-    return len(re.findall(r"[.]", text))
+    return len(re.findall(r"[.](?=\s+[A-Z]|\s*\Z)", text))  # some phrases have "e.g."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -175,9 +174,8 @@ def test_slurm_and_the_job_table_agree(hpc: servers.HpcServer) -> None:
     row = servers.wait_for(
         lambda: (row := hpc.row(job_id)) and row["state"] == "succeeded" and row, "its end"
     )
-    line = ["sacct", "-X", "-n", "-P", "-j", row["native_id"], "-o", "State,ExitCode,JobName"]
-
-    def told() -> str:
-        return subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()
-
-    servers.wait_for(lambda: told() == f"COMPLETED|0:0|{row['name']}", "accounting says the same")
+    told = f"COMPLETED|0:0|{row['name']}"
+    servers.wait_for(
+        lambda: site.accounted(row["native_id"], "State,ExitCode,JobName") == told,
+        "accounting says the same",
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import clustersite as site
+import lanes
 import servers
 import wpsclient as client
 
@@ -27,7 +28,8 @@ def grid_engine() -> Iterator[None]:
     """Up for these tests; left as it was found."""
     stood = subprocess.run([GRID_ENGINE, "status"], capture_output=True, check=False)
     subprocess.run([GRID_ENGINE, "up"], check=True)
-    yield
+    with lanes.turn(lanes.GRID_ENGINE, alone=False):
+        yield
     if stood.returncode:
         subprocess.run([GRID_ENGINE, "down"], check=True)
 
@@ -68,7 +70,7 @@ def _local() -> Sections:
 PATHS = {"slurm": _slurm, "gridengine": _gridengine, "drmaa": _drmaa, "local": _local}
 
 
-def _run(path: str) -> tuple[str, dict[str, client.Found]]:
+def run(path: str) -> tuple[str, dict[str, client.Found]]:
     """Who ran the job, and what came out."""
     root = site.folder(f"path-{path}")
     site.code(root)
@@ -90,14 +92,14 @@ def _run(path: str) -> tuple[str, dict[str, client.Found]]:
 
 @pytest.fixture(scope="module")
 def by_slurm() -> dict[str, client.Found]:
-    return _run("slurm")[1]
+    return run("slurm")[1]
 
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path != "slurm"])
 def test_the_climate_result_is_the_same_by_every_path(
     path: str, by_slurm: dict[str, client.Found]
 ) -> None:
-    shown, outputs = _run(path)
+    shown, outputs = run(path)
     assert f"{path} " in shown
     assert outputs.keys() == by_slurm.keys() == {"anomaly", "summary", "plot"}
     for name, found in outputs.items():

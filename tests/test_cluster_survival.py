@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +11,11 @@ from pathlib import Path
 import pytest
 
 import clustersite as site
+import invariants
 import servers
 import wpsclient as client
+from readers import Reader
+from reliability import Witness
 
 pytestmark = pytest.mark.cluster
 #: More than the two nodes run at once, so that some wait in the queue.
@@ -33,66 +35,56 @@ def _submit(server: servers.HpcServer, seconds: str = "0.2") -> str:
     return client.submit(server.url, "countdown", [("steps", "10"), ("seconds", seconds)])
 
 
-def _accounted(server: servers.HpcServer) -> collections.Counter[str]:
-    """How often each of this server's job names was really run, as Slurm's accounting has it."""
-    names = {row["name"] for row in server.rows()}
-    line = ["sacct", "-X", "-n", "-P", "-a", "-S", "now-1hours", "-o", "JobName,State"]
-    text = subprocess.run(line, check=True, capture_output=True, text=True).stdout
-    return collections.Counter(
-        name
-        for name, _, state in (entry.partition("|") for entry in text.splitlines())
-        if name in names
-    )
-
-
-def _agree(server: servers.HpcServer, locations: list[str], root_state: str = "succeeded") -> None:
-    """Documents, job table, Slurm and disk tell the same."""
-    ids = [client.job_id_of(location) for location in locations]
+def _all_succeeded(
+    server: servers.HpcServer, locations: list[str], reader: Reader | None = None
+) -> None:
+    """Whoever is asked tells of the same success of each job, and nothing is left of it."""
+    facts = invariants.check_server(server, locations, reader=reader, limit=240)
+    assert len(facts.rows) == len(locations)
+    assert {row.state for row in facts.rows.values()} == {"succeeded"}
+    assert facts.runs is not None
+    assert {facts.runs[row.name, row.place] for row in facts.rows.values()} == {1}
     for location in locations:
-        document = client.await_end(location, limit=240)
-        assert client.state_of(document) == "ProcessSucceeded", client.message_of(document)
-
-    def recorded() -> bool:
-        return all((row := server.row(job)) and row["state"] == root_state for job in ids)
-
-    servers.wait_for(recorded, "the table knows all ends", 60)
-    servers.wait_for(lambda: len(_accounted(server)) == len(ids), "accounting knows all", 60)
-    assert set(_accounted(server).values()) == {1}
-    queue = site.as_user("squeue", "--noheader", "--me", "-o", "%j").split()
-    assert not set(queue) & {row["name"] for row in server.rows()}
-    for job in ids:
-        folder = server.job(job)
-        assert [lease.name for lease in folder.path.glob("lease.*")] == ["lease.0"]
-        assert not folder.work.exists()
+        assert client.state_of(client.get(location).content) == "ProcessSucceeded"
 
 
 def test_after_kill_9_of_web_and_dispatcher_each_job_has_ended_once(
-    hpc: servers.HpcServer,
+    hpc: servers.HpcServer, witness: Witness
 ) -> None:
-    locations = [_submit(hpc, "1") for _ in range(JOBS)]
+    with Reader.of(hpc) as reader:
+        locations = [_submit(hpc, "1") for _ in range(JOBS)]
 
-    def some_run() -> bool:
-        states = {row["state"] for row in hpc.rows()}
-        return "running" in states
+        def some_run() -> bool:
+            states = {row["state"] for row in hpc.rows()}
+            return "running" in states
 
-    servers.wait_for(some_run, "some run", 60)
-    locations += [_submit(hpc) for _ in range(4)]  # some are only just accepted
-    states = collections.Counter(row["state"] for row in hpc.rows())
-    hpc.kill9_all()
-    assert states["running"], states
-    assert states["queued"] + states["accepted"] + states["submitting"], states
-    time.sleep(1)
-    hpc.start()
-    _agree(hpc, locations)
+        servers.wait_for(some_run, "some run", 60)
+        locations += [_submit(hpc) for _ in range(4)]  # some are only just accepted
+        states = collections.Counter(row["state"] for row in hpc.rows())
+        hpc.kill9_all()
+        assert states["running"], states
+        assert states["queued"] + states["accepted"] + states["submitting"], states
+        time.sleep(1)
+        begun = time.monotonic()
+        hpc.start()
+        _all_succeeded(hpc, locations, reader)
+    assert reader.count > JOBS
+    how = f"kill -9 of all processes with {len(locations)} jobs on their way, started again"
+    saw = f"all of them: {client.message_of(client.get(locations[-1]).content)}"
+    witness("web server and dispatcher killed", how, saw, time.monotonic() - begun, "Slurm")
 
 
-def test_kill_9_of_one_part_is_mended_by_itself(hpc: servers.HpcServer) -> None:
+def test_kill_9_of_one_part_is_mended_by_itself(hpc: servers.HpcServer, witness: Witness) -> None:
     locations = [_submit(hpc) for _ in range(4)]
     hpc.kill9("dispatcher")
     locations += [_submit(hpc) for _ in range(4)]
     hpc.kill9("web")
+    begun = time.monotonic()
     servers.wait_for(hpc.answers, "the web server is back", 30)
-    _agree(hpc, locations)
+    back = time.monotonic() - begun
+    _all_succeeded(hpc, locations)
+    saw = f"GetCapabilities again; the jobs: {client.message_of(client.get(locations[0]).content)}"
+    witness("web server killed while jobs run", "kill -9 of its processes", saw, back, "Slurm")
 
 
 def test_200_requests_at_once_are_answered_and_end(hpc: servers.HpcServer) -> None:
@@ -102,5 +94,5 @@ def test_200_requests_at_once_are_answered_and_end(hpc: servers.HpcServer) -> No
     with ThreadPoolExecutor(50) as clients:
         locations = list(clients.map(one, range(200)))
     assert len(set(locations)) == 200
-    _agree(hpc, locations)
+    _all_succeeded(hpc, locations)
     assert sum(1 for _ in Path(hpc.spool.root).glob("????????-*")) == 200

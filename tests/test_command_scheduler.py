@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,7 +95,7 @@ def slurm(**rules: Rule) -> tuple[CommandScheduler, FakeChannel]:
 
 def test_script_travels_on_standard_input_under_a_time_limit() -> None:
     scheduler, channel = slurm(sbatch=Completed(0, "7\n", ""))
-    assert scheduler.submit([JOB]) == ["7"]
+    assert scheduler.submit(JOB) == ["7"]
     assert channel.asked == [["sbatch", "--parsable"]]
     assert channel.stdin == [JOB.script]
     assert channel.timeouts == {7}
@@ -115,7 +116,7 @@ def test_script_travels_on_standard_input_under_a_time_limit() -> None:
 def test_doubtful_answer_to_a_submission_is_neither_yes_nor_no(reply: Reply) -> None:
     scheduler, channel = slurm(sbatch=reply)
     with pytest.raises(SubmissionUncertain) as doubt:
-        scheduler.submit([JOB])
+        scheduler.submit(JOB)
     assert len(channel.asked) == 1  # never tried again blindly
     assert doubt.value.transient
     assert doubt.value.command == "sbatch --parsable"
@@ -124,21 +125,21 @@ def test_doubtful_answer_to_a_submission_is_neither_yes_nor_no(reply: Reply) -> 
 def test_command_that_never_started_leaves_no_doubt() -> None:
     scheduler, _ = slurm(sbatch=ChannelUnavailable("command not found: sbatch"))
     with pytest.raises(SubmissionPostponed, match="command not found: sbatch"):
-        scheduler.submit([JOB])
+        scheduler.submit(JOB)
 
 
 def test_full_queue_postpones_a_submission() -> None:
     words = "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job"
     scheduler, _ = slurm(sbatch=Completed(1, "", words))
     with pytest.raises(SubmissionPostponed, match="AssocMaxSubmitJobLimit"):
-        scheduler.submit([JOB])
+        scheduler.submit(JOB)
 
 
 def test_refusal_carries_a_sentence_and_the_evidence() -> None:
     words = "sbatch: error: Batch job submission failed: Invalid partition name specified\n"
     scheduler, _ = slurm(sbatch=Completed(1, "", words))
     with pytest.raises(SubmissionRefused) as refusal:
-        scheduler.submit([JOB])
+        scheduler.submit(JOB)
     error = refusal.value
     assert str(error) == "Slurm refused the job: Invalid partition name specified"
     assert (error.command, error.returncode, error.output) == (
@@ -149,13 +150,10 @@ def test_refusal_carries_a_sentence_and_the_evidence() -> None:
     assert not error.transient
 
 
-def test_jobs_accepted_before_a_failure_are_named() -> None:
-    replies = iter([Completed(0, "7\n", ""), Completed(0, "8\n", ""), ChannelTimeout("slow")])
-    scheduler, channel = slurm(sbatch=lambda _: next(replies))
-    with pytest.raises(SubmissionUncertain) as doubt:
-        scheduler.submit([JOB, JOB, JOB, JOB])
-    assert doubt.value.accepted == ("7", "8")
-    assert len(channel.asked) == 3
+def test_array_is_one_command_and_its_elements_are_known_by_their_indices() -> None:
+    scheduler, channel = slurm(sbatch=Completed(0, "7\n", ""))
+    assert scheduler.submit(replace(JOB, places=(2, 3, 5))) == ["7_2", "7_3", "7_5"]
+    assert len(channel.asked) == 1
 
 
 # --- poll
@@ -190,7 +188,7 @@ def test_query_that_failed_is_not_an_empty_queue(reply: Reply) -> None:
     scheduler, _ = slurm(squeue=reply)
     with pytest.raises(SchedulerUnavailable) as trouble:
         scheduler.poll(["7"])
-    assert trouble.value.command.startswith("squeue --all --me")
+    assert trouble.value.command.startswith("squeue --all --array --me")
 
 
 def test_unknown_state_is_alive_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:

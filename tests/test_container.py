@@ -50,6 +50,7 @@ def test_a_job_sees_its_own_folder_and_nothing_else_by_default() -> None:
     assert binds(made) == [
         f"{JOB.path}:{JOB.path}:rw",
         f"{JOB.dump}:{JOB.dump}:ro",
+        f"{JOB.log}:{JOB.log}:ro",
     ]
 
 
@@ -76,7 +77,7 @@ def test_inputs_and_modules_are_shown_read_only_below_the_job_s_own_folder() -> 
     container = Container(image=IMAGE, python_path=(Path("/code"),))
     made = make(container, input_paths=(Path("/data/in"),))
     assert binds(made)[:2] == ["/data/in:/data/in:ro", "/code:/code:ro"]
-    assert binds(made)[-2:] == binds(make())
+    assert binds(made)[-3:] == binds(make())
     assert words(made)[-2:] == ["--path", "/code"]
 
 
@@ -118,6 +119,7 @@ def test_folders_of_this_host_are_shown_under_their_paths_here() -> None:
         "/lustre/x:/x:ro",
         f"/lustre/project/spool/{JOB.job_id}:{JOB.path}:rw",
         f"/lustre/project/spool/{JOB.job_id}/job.dump:{JOB.dump}:ro",
+        f"/lustre/project/spool/{JOB.job_id}/job.log:{JOB.log}:ro",
     ]
     with pytest.raises(ValueError, match="spool"):
         make(Container(image=IMAGE, binds=(Bind(Path("/lustre"), Path("/x")),)), ssh=ssh)

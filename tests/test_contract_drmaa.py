@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from contract import UNKNOWN_ID
 from pywps_hpc.dispatch.channels import Channel, CommandMissing, Completed
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
-    JobStatus,
     NotPermitted,
     Outcome,
     Phase,
@@ -32,11 +31,11 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionPostponed,
     SubmissionRefused,
     SubmissionUncertain,
-    merge,
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.drmaa import DrmaaScheduler, Helper
 from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
+from servers import wait_for
 
 pytestmark = pytest.mark.cluster
 
@@ -69,22 +68,8 @@ class _NoCommands(Channel):
         raise CommandMissing(f"{argv[0]}: not installed", argv)
 
 
-class _AsFollowed(DrmaaScheduler):
-    """As the dispatcher asks: accounting about jobs that left the queue. Notes what a test
-    submitted, to clean up after it."""
-
-    def __init__(self, helper: Helper) -> None:
-        super().__init__(helper, CommandScheduler(GridEngineDialect(), gridengine.AsUser()))
-        self.submitted: list[str] = []
-
-    def submit(self, jobs: Sequence[BatchJob]) -> list[str]:
-        ids = super().submit(jobs)
-        self.submitted += ids
-        return ids
-
-    def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:
-        answer = super().poll(ids)
-        return merge(answer, self.history(set(ids) - answer.keys()))
+class _Drmaa(gridengine.AsFollowed, DrmaaScheduler):
+    """Grid Engine through its library."""
 
 
 def alone(scheduler: DrmaaScheduler) -> DrmaaScheduler:
@@ -94,11 +79,11 @@ def alone(scheduler: DrmaaScheduler) -> DrmaaScheduler:
 
 
 @pytest.fixture
-def scheduler() -> Iterator[_AsFollowed]:
-    mine = _AsFollowed(HelperAs())
+def scheduler() -> Iterator[_Drmaa]:
+    commands = CommandScheduler(GridEngineDialect(), gridengine.AsUser())
+    mine = _Drmaa(HelperAs(), commands)
     yield mine
-    mine.cancel(mine.submitted)
-    mine.close()
+    mine.clean_up()
 
 
 class TestDrmaa(gridengine.TestGridEngine):
@@ -139,7 +124,7 @@ class TestDrmaa(gridengine.TestGridEngine):
     ) -> None:
         start = time.strftime("%Y%m%d%H%M.%S", time.localtime(time.time() + 4))
         job = self.job(scheduler, logs, "echo first", extra=(f"-a {start}",))
-        (number,) = scheduler.submit([job])
+        (number,) = scheduler.submit(job)
         Path(job.path).write_text("#!/bin/bash\necho second\n")
         self.until(scheduler, number, Phase.FINISHED)
         assert Path(job.log).read_text() == "first\n"
@@ -149,13 +134,13 @@ class TestDrmaa(gridengine.TestGridEngine):
     ) -> None:
         job = self.job(scheduler, logs, "true", queue="nowhere.q")
         with pytest.raises(SubmissionRefused, match=r"Grid Engine refused the job: .*nowhere\.q"):
-            scheduler.submit([job])
+            scheduler.submit(job)
 
     def test_script_that_is_missing_is_refused(self, scheduler: Scheduler, logs: Path) -> None:
         job = self.job(scheduler, logs, "true")
         Path(job.path).unlink()
         with pytest.raises(SubmissionRefused):
-            scheduler.submit([job])
+            scheduler.submit(job)
         assert scheduler.find(job.name) == []
 
     # --- the library without the commands
@@ -230,8 +215,7 @@ class TestDrmaa(gridengine.TestGridEngine):
         before = clients()
         other = HelperAs()
         other.ask("status", ids=[])
-        mine = clients() - before
-        assert mine
+        mine = wait_for(lambda: clients() - before, "the session is listed", 10)
         other.close()
         end = time.monotonic() + 10  # not at once; of a helper that was killed, minutes
         while mine & clients():
@@ -285,7 +269,7 @@ class TestTheLibraryDoesNotStart:
         job = BatchJob("tname", "", "/dev/null", "/bin/true", resources=Resources())
         try:
             with pytest.raises(SubmissionPostponed, match=f"(?s){words}"):
-                scheduler.submit([job])
+                scheduler.submit(job)
             with pytest.raises(SchedulerUnavailable, match=f"(?s){words}"):
                 scheduler.poll(["1"])
         finally:
@@ -337,7 +321,7 @@ class Line:
 
 class TestTheServerGoesAway:
     def test_nothing_is_claimed_meanwhile_and_all_goes_on_afterwards(
-        self, scheduler: _AsFollowed, logs: Path
+        self, scheduler: _Drmaa, logs: Path
     ) -> None:
         contract = TestDrmaa()
         line = Line(int(gridengine.environment()["SGE_QMASTER_PORT"]))
@@ -349,7 +333,7 @@ class TestTheServerGoesAway:
             line.cut()
             scheduler.helper = HelperAs()
 
-    def check(self, contract: TestDrmaa, scheduler: _AsFollowed, logs: Path, line: Line) -> None:
+    def check(self, contract: TestDrmaa, scheduler: _Drmaa, logs: Path, line: Line) -> None:
         library = alone(scheduler)
         job = contract.submit(scheduler, logs, "sleep 60")
         contract.until(library, job, Phase.RUNNING)
@@ -359,13 +343,13 @@ class TestTheServerGoesAway:
             with pytest.raises(SchedulerUnavailable):
                 ask([job])
         with pytest.raises((SubmissionUncertain, SubmissionPostponed)):
-            scheduler.submit([lost])
+            scheduler.submit(lost)
         line.mend()
         end = time.monotonic() + 60
         while True:  # the library may notice by and by
             try:
                 assert library.poll([job])[job].phase is Phase.RUNNING
-                (number,) = scheduler.submit([contract.job(scheduler, logs, "exit 5")])
+                (number,) = scheduler.submit(contract.job(scheduler, logs, "exit 5"))
                 break
             except SchedulerUnavailable:
                 assert time.monotonic() < end

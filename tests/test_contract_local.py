@@ -44,7 +44,7 @@ class TestLocal(SchedulerContract):
             with pytest.raises(SchedulerUnavailable):
                 ask([job])
         with pytest.raises(SubmissionUncertain):
-            scheduler.submit([self.job(scheduler, logs, "true")])
+            scheduler.submit(self.job(scheduler, logs, "true"))
         with pytest.raises(SchedulerUnavailable):
             scheduler.find("anything")
         (tmp_path / "away").rename(tmp_path / "state")

@@ -6,16 +6,15 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from contract import SchedulerContract
+from contract import Remembering, SchedulerContract, SilenceContract
 from pywps_hpc.dispatch.channels import Completed, LocalChannel
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
@@ -25,7 +24,6 @@ from pywps_hpc.dispatch.schedulers.base import (
     Resources,
     Scheduler,
     SchedulerUnavailable,
-    SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
@@ -58,25 +56,17 @@ def logs() -> Iterator[Path]:
 
 @pytest.fixture
 def scheduler() -> Iterator[Scheduler]:
-    mine = _Remembering(SlurmDialect(), AsUser())
+    mine = _Slurm(SlurmDialect(), AsUser())
     yield mine
-    mine.cancel(mine.submitted)
+    mine.clean_up()
 
 
-class _Remembering(CommandScheduler):
-    """Notes what a test submitted, to clean up after it."""
-
-    def __init__(self, dialect: SlurmDialect, channel: LocalChannel) -> None:
-        super().__init__(dialect, channel)
-        self.submitted: list[str] = []
-
-    def submit(self, jobs: Sequence[BatchJob]) -> list[str]:
-        ids = super().submit(jobs)
-        self.submitted += ids
-        return ids
+class _Slurm(Remembering, CommandScheduler):
+    """Slurm by its commands."""
 
 
 class TestSlurm(SchedulerContract):
+    index = "SLURM_ARRAY_TASK_ID"
     impossible = Resources(queue="nowhere")
     walltime = (60, 150)  # Slurm counts in minutes and looks twice a minute
 
@@ -84,8 +74,10 @@ class TestSlurm(SchedulerContract):
         assert isinstance(scheduler, CommandScheduler)
         return scheduler.dialect.header(job)
 
-    def submit_waiting(self, scheduler: Scheduler, logs: Path, seconds: int, body: str) -> str:
-        return self.submit(scheduler, logs, body, extra=(f"--begin=now+{seconds}",))
+    def waiting(
+        self, scheduler: Scheduler, logs: Path, seconds: int, body: str, **more: Any
+    ) -> BatchJob:
+        return self.job(scheduler, logs, body, extra=(f"--begin=now+{seconds}",), **more)
 
     def test_job_beyond_the_limit_of_its_partition_is_hopeless(
         self, scheduler: Scheduler, logs: Path
@@ -128,7 +120,7 @@ class TestSlurm(SchedulerContract):
     ) -> None:
         noisy = CommandScheduler(SlurmDialect(), _Banner())
         job = self.job(scheduler, logs, "exit 3")
-        (number,) = noisy.submit([job])
+        (number,) = noisy.submit(job)
         assert noisy.find(job.name) == [number]
         assert self.until(noisy, number, Phase.FINISHED).exit_code == 3
         assert noisy.history([number])[number].exit_code == 3
@@ -169,53 +161,14 @@ class _Cut(AsUser):
         return Completed(code, self.passed, err)
 
 
-class TestSlurmDoesNotAnswer:
+class TestSlurmDoesNotAnswer(SilenceContract):
     """No daemon of the cluster is touched: the commands are pointed at other ports."""
 
-    @pytest.fixture(params=["down", "hung"])
-    def silent(self, request: pytest.FixtureRequest, logs: Path) -> Iterator[CommandScheduler]:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
-            if request.param == "hung":
-                listener.listen(64)
-                threading.Thread(target=_accept, args=(listener,), daemon=True).start()
-            conf = logs / "slurm.conf"
-            text = re.sub(r"(?m)^(SlurmctldPort|AccountingStoragePort)=.*", "", CONF.read_text())
-            conf.write_text(f"{text}\nSlurmctldPort={port}\nAccountingStoragePort={port}\n")
-            yield CommandScheduler(SlurmDialect(), AsUser(conf), timeout=3)
+    contract = TestSlurm
 
-    def test_no_question_is_answered_and_nothing_changes(
-        self, scheduler: Scheduler, silent: CommandScheduler, logs: Path
-    ) -> None:
-        contract = TestSlurm()
-        job = contract.submit(scheduler, logs, "sleep 60")
-        contract.until(scheduler, job, Phase.RUNNING)
-        for ask in (silent.poll, silent.history, silent.cancel, silent.pause, silent.resume):
-            start = time.monotonic()
-            with pytest.raises(SchedulerUnavailable) as trouble:
-                ask([job])
-            assert time.monotonic() - start < 8
-            assert trouble.value.transient
-            assert trouble.value.command
-        with pytest.raises(SchedulerUnavailable):
-            silent.find("tanything")
-        assert scheduler.poll([job])[job].phase is Phase.RUNNING
-
-    def test_submission_is_uncertain_rather_than_refused(
-        self, scheduler: Scheduler, silent: CommandScheduler, logs: Path
-    ) -> None:
-        job = TestSlurm().job(scheduler, logs, "true")
-        with pytest.raises(SubmissionUncertain):
-            silent.submit([job])
-        assert scheduler.find(job.name) == []
-
-
-def _accept(listener: socket.socket) -> None:
-    """Take every call and never say a word."""
-    calls = []
-    while True:
-        try:
-            calls.append(listener.accept())
-        except OSError:
-            return
+    @pytest.fixture
+    def silent(self, port: int, logs: Path) -> Scheduler:
+        conf = logs / "slurm.conf"
+        text = re.sub(r"(?m)^(SlurmctldPort|AccountingStoragePort)=.*", "", CONF.read_text())
+        conf.write_text(f"{text}\nSlurmctldPort={port}\nAccountingStoragePort={port}\n")
+        return CommandScheduler(SlurmDialect(), AsUser(conf), timeout=3)

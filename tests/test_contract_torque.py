@@ -74,15 +74,59 @@ def scheduler(state: Path) -> Iterator[Scheduler]:
 
 
 class TestTorque(SchedulerContract):
+    index = "PBS_ARRAYID"
     impossible = Resources(queue="nowhere")
 
     def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
         assert isinstance(scheduler, CommandScheduler)
         return scheduler.dialect.header(job)
 
-    def submit_waiting(self, scheduler: Scheduler, logs: Path, seconds: int, body: str) -> str:
+    def waiting(
+        self, scheduler: Scheduler, logs: Path, seconds: int, body: str, **more: Any
+    ) -> BatchJob:
         start = time.strftime("%Y%m%d%H%M.%S", time.localtime(time.time() + seconds))
-        return self.submit(scheduler, logs, body, extra=(f"-a {start}",))
+        return self.job(scheduler, logs, body, extra=(f"-a {start}",), **more)
+
+    # --- where TORQUE differs
+
+    def test_memory_limit_ends_the_job(self, scheduler: Scheduler, logs: Path) -> None:
+        """MOM counts what all processes together have reserved (vmem, pbs_resources(7B))."""
+        body = "python3 -c 'import time; x = bytearray(400 * 2**20); time.sleep(20)'"
+        job = self.submit(
+            scheduler, logs, f"{body} & {body} & wait", memory=500, extra=("-l vmem=600mb",)
+        )
+        assert self.until(scheduler, job, Phase.FINISHED).outcome is Outcome.MEMORY_LIMIT
+
+    def test_process_beyond_the_memory_of_its_job_is_refused_more_and_may_end_as_it_likes(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        """Of one node MOM limits each process (setrlimit(2), RLIMIT_DATA) and does not add up."""
+        job = self.job(scheduler, logs, "python3 -c 'bytearray(400 * 2**20)' || exit 7", memory=60)
+        (number,) = scheduler.submit(job)
+        status = self.until(scheduler, number, Phase.FINISHED)
+        assert (status.outcome, status.exit_code) == (Outcome.EXITED, 7)
+        assert "MemoryError" in Path(job.log).read_text()
+
+    def test_cancelling_again_or_what_is_over_or_unknown_is_no_error(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        """The server may forget at once what is deleted while it is being deleted."""
+        running = self.submit(scheduler, logs, "sleep 600")
+        over = self.submit(scheduler, logs, "true")
+        self.until(scheduler, over, Phase.FINISHED)
+        self.until(scheduler, running, Phase.RUNNING)
+        scheduler.cancel([over, UNKNOWN_ID, running])
+        scheduler.cancel([over, UNKNOWN_ID, running])
+        end = time.monotonic() + self.patience
+        while status := scheduler.poll([running]).get(running):
+            if status.phase is Phase.FINISHED:
+                assert status.outcome is Outcome.CANCELLED
+                break
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        scheduler.cancel([running])
+        assert scheduler.poll([over])[over].exit_code == 0
+        scheduler.cancel([])
 
     # --- TORQUE's own cases
 
@@ -99,11 +143,13 @@ class TestTorque(SchedulerContract):
     def test_job_that_the_server_has_forgotten_is_missing_everywhere(
         self, scheduler: Scheduler, logs: Path, state: Path
     ) -> None:
-        job = self.job(scheduler, logs, "true")
-        (number,) = scheduler.submit([job])
-        self.until(scheduler, number, Phase.FINISHED)
         configure(state, keep_completed=0)
-        assert scheduler.poll([number]) == {}
+        job = self.job(scheduler, logs, "true")
+        (number,) = scheduler.submit(job)
+        end = time.monotonic() + self.patience
+        while scheduler.poll([number]):
+            assert time.monotonic() < end
+            time.sleep(0.2)
         assert scheduler.history([number]) == {}
         assert scheduler.find(job.name) == []
         scheduler.cancel([number, UNKNOWN_ID])
@@ -122,16 +168,17 @@ class TestTorque(SchedulerContract):
 
     def test_job_that_no_node_can_hold_is_refused(self, scheduler: Scheduler, logs: Path) -> None:
         with pytest.raises(SubmissionRefused, match="cannot locate feasible nodes"):
-            scheduler.submit([self.job(scheduler, logs, "true", cpus=64)])
+            scheduler.submit(self.job(scheduler, logs, "true", cpus=64))
 
     def test_limit_on_the_number_of_jobs_postpones(
         self, scheduler: Scheduler, logs: Path, state: Path
     ) -> None:
         configure(state, max_user_queuable=1)
         jobs = [self.job(scheduler, logs, "sleep 600") for _ in range(2)]
-        with pytest.raises(SubmissionPostponed) as refusal:
-            scheduler.submit(jobs)
-        assert len(refusal.value.accepted) == 1
+        scheduler.submit(jobs[0])
+        with pytest.raises(SubmissionPostponed):
+            scheduler.submit(jobs[1])
+        assert len(scheduler.find(jobs[0].name)) == 1
         assert scheduler.find(jobs[1].name) == []
 
     def test_log_is_copied_at_the_end_where_mom_does_not_write_it_live(
@@ -139,15 +186,24 @@ class TestTorque(SchedulerContract):
     ) -> None:
         configure(state, spool_as_final_name=False)
         job = self.job(scheduler, logs, "echo started; sleep 2; exit 3")
-        (number,) = scheduler.submit([job])
+        (number,) = scheduler.submit(job)
         self.until(scheduler, number, Phase.RUNNING)
         assert not Path(job.log).exists()
         assert self.until(scheduler, number, Phase.FINISHED).exit_code == 3
         assert Path(job.log).read_text() == "started\n"
 
+    def test_log_that_is_a_symbolic_link_is_not_written_where_mom_writes_it_live(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        job = self.job(scheduler, logs, "true")
+        Path(job.log).symlink_to(self.log_with(logs / "elsewhere", ""))
+        (number,) = scheduler.submit(job)
+        status = self.until(scheduler, number, Phase.FINISHED)
+        assert (status.outcome, status.detail) == (Outcome.COULD_NOT_START, "C, exit_status -9")
+
     def test_mom_tells_the_reason_in_the_log(self, scheduler: Scheduler, logs: Path) -> None:
         job = self.job(scheduler, logs, "sleep 600", walltime=1)
-        (number,) = scheduler.submit([job])
+        (number,) = scheduler.submit(job)
         self.until(scheduler, number, Phase.FINISHED)
         assert scheduler.explain(Path(job.log).read_text()) is Outcome.TIME_LIMIT
 
@@ -176,14 +232,14 @@ class TestTorqueDoesNotAnswer:
         job = TestTorque().job(scheduler, logs, "true")
         configure(state, down=True)
         with pytest.raises(SubmissionUncertain):
-            scheduler.submit([job])
+            scheduler.submit(job)
         configure(state, down=False)
         assert scheduler.find(job.name) == []
 
     def test_commands_that_are_not_installed_postpone(self, logs: Path) -> None:
         lost = CommandScheduler(TorqueDialect(), LocalChannel({"PATH": "/nonexistent"}))
         with pytest.raises(SubmissionPostponed, match="command not found: qsub"):
-            lost.submit([TestTorque().job(lost, logs, "true")])
+            lost.submit(TestTorque().job(lost, logs, "true"))
 
 
 class TestStandIn:

@@ -31,6 +31,7 @@ from pywps_hpc.dispatch.schedulers.drmaa import CHUNK, DrmaaScheduler, Helper
 from pywps_hpc.dispatch.schedulers.drmaa_words import STATES
 from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
 from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
+from pywps_hpc.dispatch.schedulers.torque import TorqueDialect
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,7 +54,7 @@ for name in """AuthorizationException ConflictingAttributeValuesException Denied
         SuspendInconsistentStateException""".split():
     setattr(errors, name, type(name, (DrmaaException,), {}))
 
-def call(name, *arguments):
+def call(name, *arguments, ids=()):
     with open(HERE / "calls", "a") as calls:
         print(name, *arguments, file=calls)
     script = HERE / name
@@ -68,6 +69,9 @@ class JobControlAction:
 
 class Template:
     pass
+
+class JobTemplate:
+    PARAMETRIC_INDEX = "$drmaa_incr_ph$"
 
 class Session:
     drmsInfo = "fake 1"
@@ -90,6 +94,12 @@ class Session:
         call("run", *(f"{key}={value}" for key, value in sorted(vars(template).items())))
         answer = HERE / "id"
         return answer.read_text() if answer.exists() else "17"
+
+    def runBulkJobs(self, template, first, last, step):
+        ids = [f"17.{index}" for index in range(first, last + 1, step)]
+        facts = " ".join(f"{key}={value}" for key, value in sorted(vars(template).items()))
+        call("bulk", first, last, step, facts, ids=ids)
+        return ids
 
     def jobStatus(self, job):
         call("status", job)
@@ -167,6 +177,11 @@ class Library:
         return self.schedulers[-1]
 
 
+def on_slurm(library: Library, channel: Channel) -> DrmaaScheduler:
+    helper = library.scheduler().helper
+    return DrmaaScheduler(helper, CommandScheduler(SlurmDialect(), channel))
+
+
 @pytest.fixture
 def library(tmp_path: Path) -> Iterator[Library]:
     library = Library(tmp_path)
@@ -192,9 +207,9 @@ def test_submission_during_which_the_library_ends_its_process_is_uncertain_and_t
     scheduler = library.scheduler()
     library.will("run", fault)
     with pytest.raises(SubmissionUncertain, match=words):
-        scheduler.submit([JOB])
+        scheduler.submit(JOB)
     library.behaves("run")
-    assert scheduler.submit([JOB]) == ["17"]
+    assert scheduler.submit(JOB) == ["17"]
 
 
 @pytest.mark.parametrize("fault", [SEGV, KILL])
@@ -215,19 +230,19 @@ def test_helper_killed_between_two_calls_is_started_again(
     library: Library, number: signal.Signals
 ) -> None:
     scheduler = library.scheduler()
-    scheduler.submit([JOB])
+    scheduler.submit(JOB)
     first = scheduler.helper.pid
     assert first is not None
     os.kill(first, number)
     until(lambda: scheduler.helper.pid is None)
-    assert scheduler.submit([JOB]) == ["17"]
+    assert scheduler.submit(JOB) == ["17"]
     assert scheduler.helper.pid not in (None, first)
 
 
 def test_one_session_serves_many_calls(library: Library) -> None:
     scheduler = library.scheduler()
     for _ in range(3):
-        scheduler.submit([JOB])
+        scheduler.submit(JOB)
         scheduler.poll(["1"])
     assert library.calls.count("initialize") == 1
 
@@ -239,7 +254,7 @@ def test_call_that_hangs_is_given_up_and_its_process_killed(library: Library, ca
     scheduler.poll([])
     library.will(call, HANG)
     ask: dict[str, Callable[[], object]] = {
-        "run": lambda: scheduler.submit([JOB]),
+        "run": lambda: scheduler.submit(JOB),
         "status": lambda: scheduler.poll(["1"]),
         "control": lambda: scheduler.cancel(["1"]),
     }
@@ -250,7 +265,7 @@ def test_call_that_hangs_is_given_up_and_its_process_killed(library: Library, ca
     assert isinstance(trouble.value, SubmissionUncertain) == (call == "run")
     assert scheduler.helper.pid is None
     library.behaves(call)
-    assert scheduler.submit([JOB]) == ["17"]
+    assert scheduler.submit(JOB) == ["17"]
 
 
 def test_what_the_library_prints_is_no_answer(library: Library) -> None:
@@ -258,7 +273,7 @@ def test_what_the_library_prints_is_no_answer(library: Library) -> None:
     noise = "print('noise', flush=True); os.write(1, b'{\"id\": \"666\"}\\n')"
     for call in ("import", "initialize", "run"):
         library.will(call, noise)
-    assert scheduler.submit([JOB, JOB]) == ["17", "17"]
+    assert [scheduler.submit(JOB), scheduler.submit(JOB)] == [["17"], ["17"]]
 
 
 def test_dispatcher_that_dies_takes_its_helper_with_it(library: Library) -> None:
@@ -286,7 +301,7 @@ def test_library_that_hangs_when_its_session_ends_does_not_hold_up_the_dispatche
 ) -> None:
     scheduler = library.scheduler()
     library.will("exit", HANG)
-    scheduler.submit([JOB])
+    scheduler.submit(JOB)
     pid = scheduler.helper.pid
     start = time.monotonic()
     scheduler.close()
@@ -301,7 +316,7 @@ def test_library_that_hangs_when_its_session_ends_does_not_hold_up_the_dispatche
 
 def test_job_is_one_script_without_arguments_and_environment(library: Library) -> None:
     scheduler = library.scheduler()
-    scheduler.submit([JOB])
+    scheduler.submit(JOB)
     (run,) = (call for call in library.calls if call.startswith("run "))
     native = scheduler.commands.dialect.native_specification(JOB)
     assert run == (
@@ -313,22 +328,32 @@ def test_job_is_one_script_without_arguments_and_environment(library: Library) -
 def test_script_takes_the_place_of_the_shell_that_slurm_drmaa_puts_before_it(
     library: Library,
 ) -> None:
-    helper = library.scheduler().helper
-    scheduler = DrmaaScheduler(helper, CommandScheduler(SlurmDialect(), NoCommands()))
-    scheduler.submit([replace(JOB, path="/jobs/an other/script.sh")])
+    scheduler = on_slurm(library, NoCommands())
+    scheduler.submit(replace(JOB, path="/jobs/an other/script.sh"))
     (run,) = (call for call in library.calls if call.startswith("run "))
     assert "remoteCommand=exec '/jobs/an other/script.sh'" in run
 
 
+def test_log_is_where_it_is_said_to_be_though_slurm_reads_patterns_in_its_path(
+    library: Library,
+) -> None:
+    scheduler = on_slurm(library, NoCommands())
+    scheduler.submit(replace(JOB, log="/jobs/50%j/log"))
+    scheduler.submit(replace(JOB, log="/jobs/50%j", places=(1, 2)))
+    run, bulk = (call for call in library.calls if call.startswith(("run ", "bulk ")))
+    assert "outputPath=:/jobs/50%%j/log " in run
+    assert "outputPath=:/jobs/50%%j/log-$drmaa_incr_ph$ " in bulk
+
+
 def test_value_that_the_library_cannot_read_is_refused(library: Library) -> None:
     with pytest.raises(SubmissionRefused, match="a,b"):
-        library.scheduler().submit([replace(JOB, comment="a,b")])
+        library.scheduler().submit(replace(JOB, comment="a,b"))
 
 
 def test_empty_id_is_no_success(library: Library) -> None:
     library.will("id", "")
     with pytest.raises(SubmissionUncertain, match="empty job id"):
-        library.scheduler().submit([JOB])
+        library.scheduler().submit(JOB)
 
 
 @pytest.mark.parametrize(
@@ -353,10 +378,39 @@ def test_exception_of_the_library_becomes_the_answer_that_it_means(
 ) -> None:
     library.will("run", f"fail({kind!r}, {words!r})")
     with pytest.raises(SchedulerError) as trouble:
-        library.scheduler().submit([JOB])
+        library.scheduler().submit(JOB)
     assert type(trouble.value) is meaning
     assert (words or kind)[:20] in str(trouble.value)
     assert kind in trouble.value.output
+
+
+def on_torque(library: Library, channel: Channel) -> DrmaaScheduler:
+    helper = library.scheduler().helper
+    return DrmaaScheduler(helper, CommandScheduler(TorqueDialect(), channel))
+
+
+def test_refusal_in_other_words_than_those_of_the_command_is_one(library: Library) -> None:
+    """As pbs-drmaa puts it."""
+    words = "Unknown queue: Unknown queue MSG=requested queue not found"
+    library.will("run", f"fail('InvalidAttributeValueException', {words!r})")
+    with pytest.raises(SubmissionRefused, match="requested queue not found"):
+        on_torque(library, NoCommands()).submit(JOB)
+
+
+def test_job_of_torque_that_is_over_needs_no_control(library: Library) -> None:
+    """As pbs-drmaa puts it."""
+    library.says("1.vm", "running")
+    words = "Request invalid for state of job: Request invalid for state of job MSG=invalid state"
+    library.will("control", f"fail('InternalException', {words + ' for job - COMPLETE'!r})")
+    scheduler = on_torque(library, NoCommands())
+    scheduler.cancel(["1.vm"])
+    scheduler.pause(["1.vm"])
+    assert "control TERMINATE 1.vm" in library.calls
+
+
+def test_libraries_of_torque_make_no_arrays(library: Library) -> None:
+    assert not on_torque(library, NoCommands()).arrays
+    assert on_slurm(library, NoCommands()).arrays
 
 
 def test_error_that_is_no_exception_of_the_library_leaves_it_open_whether_the_job_was_taken(
@@ -364,21 +418,26 @@ def test_error_that_is_no_exception_of_the_library_leaves_it_open_whether_the_jo
 ) -> None:
     library.will("run", "raise UnicodeDecodeError('ascii', b'\\xff', 0, 1, 'what an id')")
     with pytest.raises(SubmissionUncertain, match="what an id"):
-        library.scheduler().submit([JOB])
+        library.scheduler().submit(JOB)
 
 
 def test_job_that_was_taken_counts_whatever_happens_afterwards(library: Library) -> None:
     library.will("delete", "fail('InternalException', 'no such template')")
-    assert library.scheduler().submit([JOB]) == ["17"]
+    assert library.scheduler().submit(JOB) == ["17"]
 
 
-def test_jobs_taken_before_the_one_that_failed_are_named(library: Library) -> None:
-    scheduler = library.scheduler()
-    library.will("run", "'jobName=bad' in arguments and fail('DeniedByDrmException', 'no')")
-    with pytest.raises(SubmissionRefused) as refusal:
-        scheduler.submit([JOB, JOB, replace(JOB, name="bad"), JOB])
-    assert refusal.value.accepted == ("17", "17")
-    assert sum(call.startswith("run ") for call in library.calls) == 3
+def test_array_is_one_call_and_its_elements_are_known_by_their_indices(library: Library) -> None:
+    array = replace(JOB, log="/spool/arrays/a1", places=(2, 3, 5))
+    assert library.scheduler().submit(array) == ["17.2", "17.3", "17.5"]
+    (call,) = [call for call in library.calls if call.startswith("bulk ")]
+    assert call.startswith("bulk 2 5 1 ")
+    assert "outputPath=:/spool/arrays/a1/log-$drmaa_incr_ph$" in call
+
+
+def test_array_of_which_not_every_element_has_an_id_is_uncertain(library: Library) -> None:
+    library.will("bulk", "ids.pop()")
+    with pytest.raises(SubmissionUncertain):
+        library.scheduler().submit(replace(JOB, places=(1, 2)))
 
 
 # --- states and control
@@ -467,6 +526,48 @@ def test_suspension_that_the_library_only_claims_is_done_by_the_command(library:
         "control HOLD 2",
     ]
     assert commands.asked == ["qmod -sj 1", "qhold 2"]
+
+
+class Queue(Channel):
+    """Answers squeue with these rows, and notes what else is asked."""
+
+    def __init__(self, *rows: str) -> None:
+        self.rows = ("JOBID|STATE|REASON", *rows)
+        self.asked: list[str] = []
+
+    def run(self, argv: Sequence[str], *, stdin: str = "", timeout: float) -> Completed:
+        if argv[0] != "squeue":
+            self.asked.append(" ".join(argv))
+            return Completed(0, "", "")
+        return Completed(0, "".join(f"pywps-hpc|{row}|end\n" for row in self.rows), "")
+
+
+def test_one_element_of_an_array_is_held_by_the_command_where_the_library_would_hold_them_all(
+    library: Library,
+) -> None:
+    queue = Queue("7_1|PENDING|Resources", "7_2|PENDING|Resources", "8|PENDING|Resources")
+    library.says("8", "queued_active")
+    on_slurm(library, queue).pause(["7_1", "8"])
+    assert [call for call in library.calls if "control" in call] == ["control HOLD 8"]
+    assert queue.asked == ["scontrol hold 7_1,8"]
+
+
+def test_one_held_element_of_an_array_is_released_by_the_command(library: Library) -> None:
+    queue = Queue("7_1|PENDING|JobHeldUser", "7_2|PENDING|JobHeldUser")
+    on_slurm(library, queue).resume(["7_1"])
+    assert queue.asked == ["scontrol release 7_1"]
+    assert not (library.folder / "calls").exists()
+
+
+def test_one_element_of_an_array_is_not_held_where_there_is_only_the_library_and_says_so(
+    library: Library,
+) -> None:
+    scheduler = on_slurm(library, NoCommands())
+    library.says("7_1", "queued_active")
+    library.says("7_2", "running")
+    with pytest.raises(NotPermitted, match="as a whole only"):
+        scheduler.pause(["7_1", "7_2"])
+    assert [call for call in library.calls if "control" in call] == ["control SUSPEND 7_2"]
 
 
 def test_job_of_another_session_that_the_library_does_not_know_is_cancelled_by_the_command(
@@ -571,12 +672,12 @@ def test_library_that_does_not_start_is_told_with_its_remedy(
     scheduler = library.scheduler()
     library.will(call, code)
     with pytest.raises(SubmissionPostponed, match=problem) as trouble:
-        scheduler.submit([JOB])
+        scheduler.submit(JOB)
     trouble.match(remedy)
     with pytest.raises(SchedulerUnavailable, match=problem):
         scheduler.poll(["1"])
     library.behaves(call)
-    assert scheduler.submit([JOB]) == ["17"]
+    assert scheduler.submit(JOB) == ["17"]
 
 
 def test_library_that_hangs_at_its_start_is_given_up_and_no_job_was_handed_over(
@@ -585,21 +686,21 @@ def test_library_that_hangs_at_its_start_is_given_up_and_no_job_was_handed_over(
     scheduler = library.scheduler(timeout=1)
     library.will("initialize", HANG)
     with pytest.raises(SubmissionPostponed, match="within 1 s"):
-        scheduler.submit([JOB])
+        scheduler.submit(JOB)
 
 
 def test_missing_binding_is_told_with_its_remedy(library: Library) -> None:
     (library.folder / "drmaa.py").write_text("import drmaa_that_is_missing as drmaa")
     scheduler = library.scheduler()
     with pytest.raises(SubmissionPostponed, match="No module named 'drmaa"):
-        scheduler.submit([JOB])
+        scheduler.submit(JOB)
 
 
 def test_interpreter_that_cannot_be_started_is_no_submission(library: Library) -> None:
     scheduler = library.scheduler()
     scheduler.helper.argv = ["/nowhere/python"]
     with pytest.raises(SubmissionPostponed, match="/nowhere/python"):
-        scheduler.submit([JOB])
+        scheduler.submit(JOB)
 
 
 def test_secrets_of_the_dispatcher_do_not_reach_the_library(
@@ -607,7 +708,7 @@ def test_secrets_of_the_dispatcher_do_not_reach_the_library(
 ) -> None:
     monkeypatch.setenv("DATABASE_PASSWORD", "s3cret")
     library.will("initialize", "(HERE / 'environment').write_text(repr(dict(os.environ)))")
-    library.scheduler().submit([JOB])
+    library.scheduler().submit(JOB)
     environment = (library.folder / "environment").read_text()
     assert "s3cret" not in environment
     assert f"'DRMAA_LIBRARY_PATH': '{library.folder}/libdrmaa.so'" in environment

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dialects
 from pywps_hpc.dispatch.schedulers import gridengine_accounting as accounting
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
@@ -30,17 +31,14 @@ from pywps_hpc.dispatch.schedulers.gridengine import (
     read_submitted,
 )
 
-CAPTURED = Path(__file__).parent / "captured/gridengine"
-JOBS = dict(line.split("=") for line in (CAPTURED / "jobs.txt").read_text().split())
+JOBS = dict(
+    line.split("=") for line in (dialects.CAPTURED / "gridengine/jobs.txt").read_text().split()
+)
 GOOD = JOBS.pop("name")  # the name of the job "good"; the others are all called a1
 NAMES = {number: name for name, number in JOBS.items()}
 
 
-def captured(case: str) -> tuple[int, str, str]:
-    code, out, err = (
-        (CAPTURED / f"{case}.{part}").read_text() for part in ("rc", "stdout", "stderr")
-    )
-    return int(code), out, err
+captured = partial(dialects.captured, "gridengine")
 
 
 def queue(case: str) -> dict[str, JobStatus]:
@@ -58,10 +56,7 @@ def ended(case: str) -> JobStatus:
 # --- header
 
 
-def header(**values: Any) -> list[str]:
-    resources = Resources(**values.pop("resources", {}))
-    job = BatchJob(**{"name": "a1", "script": "", "log": "/d/log", **values}, resources=resources)
-    return GridEngineDialect().header(job)
+header = partial(dialects.header, GridEngineDialect())
 
 
 def test_header_states_every_resource() -> None:
@@ -95,6 +90,11 @@ def test_header_states_every_resource() -> None:
         "#$ -P models",
         "#$ -l scratch=20G",
     ]
+
+
+def test_a_job_is_started_again_only_if_the_administrator_says_so() -> None:
+    assert "#$ -r n" in header()
+    assert "#$ -r y" in header(resources={"requeue": True})
 
 
 def test_header_leaves_out_what_the_site_decides() -> None:
@@ -141,12 +141,7 @@ def test_value_that_qsub_would_read_otherwise_is_refused(values: dict[str, Any])
 
 @given(st.text())
 def test_any_text_stays_one_option_or_is_refused(text: str) -> None:
-    try:
-        lines = header(log=f"/d/{text}")
-    except ValueError:
-        return
-    assert len(lines[1].split()) == 3
-    assert "\n".join(lines).splitlines() == lines
+    dialects.assert_one_option_or_refused(GridEngineDialect(), text)
 
 
 def test_native_specification_says_the_same_without_name_and_log() -> None:
@@ -299,7 +294,7 @@ def test_empty_queue_is_an_answer_and_empty_output_is_none() -> None:
 
 def test_queue_of_the_asking_user_is_asked_whatever_the_site_sets_as_default() -> None:
     question = GridEngineDialect().poll(["1"])
-    assert question.argv == ("qstat", "-xml", "-u", "$user", "-s", "prs")
+    assert question.argv == ("qstat", "-xml", "-g", "d", "-u", "$user", "-s", "prs")
 
 
 @given(st.integers(min_value=0, max_value=len(captured("qstat_states")[1]) - len("</job_info>\n")))
@@ -335,7 +330,7 @@ def test_name_is_looked_up_among_waiting_running_and_latest_ended_jobs_and_then_
     None
 ):
     queue, history = GridEngineDialect().find(GOOD)
-    assert queue.argv == ("qstat", "-xml", "-u", "$user", "-s", "prsz")
+    assert queue.argv == ("qstat", "-xml", "-g", "d", "-u", "$user", "-s", "prsz")
     assert list(queue.read(*captured("qstat_ended"))) == [JOBS["good"]]
     assert history.argv == ("qacct", "-j", GOOD)
     assert list(history.read(*captured("qacct_by_name"))) == [JOBS["good"]]
@@ -439,14 +434,15 @@ def test_exit_code_above_128_is_a_code_unless_grid_engine_saw_a_signal() -> None
     assert (status.outcome, status.exit_code) == (Outcome.EXITED, 137)
 
 
-@pytest.mark.parametrize("case", ["unknown", "unknown_name", "no_file", "unreadable"])
+@pytest.mark.parametrize("case", ["unknown", "unknown_name", "no_file"])
 def test_accounting_that_knows_nothing_or_is_out_of_sight_is_an_empty_answer(case: str) -> None:
     assert accounting.read(*captured(f"qacct_{case}")) == {}
 
 
-def test_accounting_that_cannot_be_asked_is_no_answer() -> None:
+@pytest.mark.parametrize("case", ["no_cell", "unreadable"])
+def test_accounting_that_cannot_be_asked_is_no_answer(case: str) -> None:
     with pytest.raises(SchedulerUnavailable):
-        accounting.read(*captured("qacct_no_cell"))
+        accounting.read(*captured(f"qacct_{case}"))
 
 
 @given(st.integers(min_value=0, max_value=captured("qacct_good")[1].index("maxvmem")))
@@ -537,10 +533,17 @@ def test_server_that_is_down_is_recognized(case: str) -> None:
     "case",
     [
         path.stem
-        for path in sorted(CAPTURED.glob("*.rc"))
+        for path in sorted((dialects.CAPTURED / "gridengine").glob("*.rc"))
         if not path.stem.endswith(("_server_down", "_no_cell"))
     ],
 )
 def test_answer_of_a_server_that_is_up_is_not_taken_for_silence(case: str) -> None:
     _, out, err = captured(case)
     assert not GridEngineDialect.cannot_ask.search(f"{out}\n{err}")
+
+
+def test_a_launcher_that_got_the_notice_before_a_kill_was_cancelled() -> None:
+    dialect = GridEngineDialect()
+    log = "2026-11-26 00:04:34,153 joblauncher: asked to stop by SIGUSR2\nLookupError: ascii\n"
+    assert dialect.explain(log) is Outcome.CANCELLED
+    assert dialect.explain("2026-11-26 00:04:34,153 joblauncher: asked to stop by SIGTERM") is None

@@ -82,6 +82,10 @@ def processes(text: str) -> list[int]:
     return found
 
 
+def submit(scheduler: LocalScheduler, *jobs: BatchJob) -> list[str]:
+    return [number for job in jobs for number in scheduler.submit(job)]
+
+
 # --- the queue
 
 
@@ -91,7 +95,7 @@ def test_jobs_beyond_the_processors_wait_in_order_and_nobody_overtakes(
     first = job(tmp_path, "sleep 1", cpus=3)
     large = job(tmp_path, "sleep 1", cpus=4)
     small = job(tmp_path, "true", cpus=1)
-    ids = scheduler.submit([first, large, small])
+    ids = submit(scheduler, first, large, small)
     assert phases(scheduler, ids) == [Phase.RUNNING, Phase.QUEUED, Phase.QUEUED]
     finished(scheduler, ids[0])
     assert phases(scheduler, ids[1:]) == [Phase.RUNNING, Phase.QUEUED]
@@ -99,9 +103,8 @@ def test_jobs_beyond_the_processors_wait_in_order_and_nobody_overtakes(
 
 
 def test_held_job_lets_others_pass(scheduler: LocalScheduler, tmp_path: Path) -> None:
-    blocker, held, other = scheduler.submit(
-        [job(tmp_path, "sleep 1", cpus=4), job(tmp_path, "true"), job(tmp_path, "true")]
-    )
+    jobs = [job(tmp_path, "sleep 1", cpus=4), job(tmp_path, "true"), job(tmp_path, "true")]
+    blocker, held, other = submit(scheduler, *jobs)
     scheduler.pause([held])
     finished(scheduler, blocker)
     finished(scheduler, other)
@@ -110,10 +113,10 @@ def test_held_job_lets_others_pass(scheduler: LocalScheduler, tmp_path: Path) ->
 
 def test_graphics_processors_are_counted_too(state: Path, tmp_path: Path) -> None:
     scheduler = LocalScheduler(state, cpus=4, gpus=1)
-    ids = scheduler.submit([job(tmp_path, "sleep 60", gpus=1), job(tmp_path, "true", gpus=1)])
+    ids = submit(scheduler, job(tmp_path, "sleep 60", gpus=1), job(tmp_path, "true", gpus=1))
     assert phases(scheduler, ids) == [Phase.RUNNING, Phase.QUEUED]
     with pytest.raises(SubmissionRefused, match="2 graphics processors, this host has 1"):
-        scheduler.submit([job(tmp_path, "true", gpus=2)])
+        scheduler.submit(job(tmp_path, "true", gpus=2))
 
 
 def test_callers_at_the_same_time_get_different_ids_and_share_the_processors(
@@ -124,7 +127,7 @@ def test_callers_at_the_same_time_get_different_ids_and_share_the_processors(
     def submit() -> None:
         mine = LocalScheduler(state, cpus=2)
         for _ in range(5):
-            ids.extend(mine.submit([job(tmp_path, "sleep 60")]))
+            ids.extend(mine.submit(job(tmp_path, "sleep 60")))
 
     threads = [threading.Thread(target=submit) for _ in range(4)]
     for thread in threads:
@@ -147,9 +150,10 @@ from pywps_hpc.dispatch.schedulers.local import LocalScheduler
 scheduler = LocalScheduler(Path({str(state)!r}), cpus=2)
 def job(name, body):
     return BatchJob(name, body, {str(tmp_path / "log")!r}, resources=Resources(cpus=2))
-scheduler.submit([job("ran", "exit 3"), job("runs", "sleep 2; exit 4"), job("waits", "exit 5")])
+for name, body in [("ran", "exit 3"), ("runs", "sleep 2; exit 4"), ("waits", "exit 5")]:
+    scheduler.submit(job(name, body))
 while scheduler.poll(["1"])["1"].exit_code != 3: pass
-scheduler.submit([job("held", "true")])
+scheduler.submit(job("held", "true"))
 scheduler.pause(["4"])
 os.kill(0, signal.SIGKILL)
 """
@@ -181,7 +185,7 @@ def test_job_recorded_but_not_started_is_started_by_the_next_caller(
     with monkeypatch.context() as patch:
         patch.setattr(local_job.LocalJob, "start", crash)
         with pytest.raises(KeyboardInterrupt):
-            scheduler.submit([job(tmp_path, "echo ran")])
+            scheduler.submit(job(tmp_path, "echo ran"))
     again = LocalScheduler(state, cpus=4)
     assert again.find("t1") == ["1"]
     assert finished(again, "1").exit_code == 0
@@ -197,7 +201,7 @@ def test_disk_that_fails_after_the_job_was_written_down_leaves_a_doubt(
     with monkeypatch.context() as patch:
         patch.setattr(local_job.LocalJob, "start", fail)
         with pytest.raises(SubmissionUncertain, match="no space left"):
-            scheduler.submit([job(tmp_path, "true")])
+            scheduler.submit(job(tmp_path, "true"))
     assert scheduler.find("t1") == ["1"]
     assert finished(scheduler, "1").exit_code == 0
 
@@ -208,16 +212,15 @@ def test_submission_that_was_cut_off_is_no_job(
     (state / ".new-1").mkdir()
     (state / ".new-1/job.json").write_text('{"name": "t')
     assert scheduler.find("t1") == []
-    (number,) = scheduler.submit([job(tmp_path, "true")])
+    (number,) = scheduler.submit(job(tmp_path, "true"))
     assert finished(scheduler, number).exit_code == 0
 
 
 def test_two_supervisors_for_one_job_run_it_once(
     scheduler: LocalScheduler, state: Path, tmp_path: Path
 ) -> None:
-    _, number = scheduler.submit(
-        [job(tmp_path, "sleep 60", cpus=4), job(tmp_path, "echo ran; sleep 1", cpus=4)]
-    )
+    jobs = [job(tmp_path, "sleep 60", cpus=4), job(tmp_path, "echo ran; sleep 1", cpus=4)]
+    _, number = submit(scheduler, *jobs)
     waiting = local_job.LocalJob(state / "queue" / number)
     runners = [waiting.start() for _ in range(4)]
     for runner in runners:
@@ -236,7 +239,7 @@ def test_process_id_given_to_somebody_else_is_not_mistaken_for_the_job(
     scheduler: LocalScheduler, state: Path, tmp_path: Path
 ) -> None:
     with subprocess.Popen(["sleep", "60"]) as stranger:
-        (number,) = scheduler.submit([job(tmp_path, "sleep 60")])
+        (number,) = scheduler.submit(job(tmp_path, "sleep 60"))
         dead = supervisor(state, number)
         os.kill(dead, signal.SIGKILL)
         wait(lambda: not psutil.pid_exists(dead))
@@ -252,7 +255,7 @@ def test_supervisor_that_cannot_start_fails_the_job_in_words(
     scheduler: LocalScheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_job.local_runner, "__file__", str(tmp_path / "missing.py"))
-    (number,) = scheduler.submit([job(tmp_path, "true")])
+    (number,) = scheduler.submit(job(tmp_path, "true"))
     status = finished(scheduler, number)
     assert status.outcome is Outcome.COULD_NOT_START
     assert "missing.py" in status.detail
@@ -260,10 +263,10 @@ def test_supervisor_that_cannot_start_fails_the_job_in_words(
 
 def test_numbers_are_never_given_again(state: Path, tmp_path: Path) -> None:
     scheduler = LocalScheduler(state, remember=0)
-    (number,) = scheduler.submit([job(tmp_path, "true")])
+    (number,) = scheduler.submit(job(tmp_path, "true"))
     wait(lambda: not scheduler.poll([number]))
     assert scheduler.find("t1") == []
-    assert scheduler.submit([job(tmp_path, "true")]) == [str(int(number) + 1)]
+    assert scheduler.submit(job(tmp_path, "true")) == [str(int(number) + 1)]
 
 
 # --- nothing escapes
@@ -272,7 +275,7 @@ def test_numbers_are_never_given_again(state: Path, tmp_path: Path) -> None:
 def test_what_a_script_leaves_behind_ends_with_it(
     scheduler: LocalScheduler, tmp_path: Path
 ) -> None:
-    (number,) = scheduler.submit([job(tmp_path, "env -i setsid sleep 4001 & sleep 0.3")])
+    (number,) = scheduler.submit(job(tmp_path, "env -i setsid sleep 4001 & sleep 0.3"))
     finished(scheduler, number)
     assert processes("4001") == []
 
@@ -283,7 +286,7 @@ def test_cancel_reaches_processes_that_hide(scheduler: LocalScheduler, tmp_path:
 trap '' TERM
 sleep 4002
 sleep 4002"""
-    (number,) = scheduler.submit([job(tmp_path, body)])
+    (number,) = scheduler.submit(job(tmp_path, body))
     wait(lambda: len(processes("4002")) == 2)
     scheduler.cancel([number])
     assert finished(scheduler, number).outcome is Outcome.CANCELLED
@@ -293,7 +296,7 @@ sleep 4002"""
 def test_job_whose_supervisor_was_killed_does_not_run_on(
     scheduler: LocalScheduler, state: Path, tmp_path: Path
 ) -> None:
-    (number,) = scheduler.submit([job(tmp_path, "sleep 4003 & sleep 4003")])
+    (number,) = scheduler.submit(job(tmp_path, "sleep 4003 & sleep 4003"))
     wait(lambda: len(processes("4003")) == 2)
     os.kill(supervisor(state, number), signal.SIGKILL)
     status = finished(scheduler, number)
@@ -305,7 +308,7 @@ def test_job_whose_supervisor_was_killed_does_not_run_on(
 def test_job_whose_supervisor_fails_does_not_run_on(
     scheduler: LocalScheduler, state: Path, tmp_path: Path
 ) -> None:
-    _, number = scheduler.submit([job(tmp_path, "sleep 1", cpus=4), job(tmp_path, "sleep 4005")])
+    _, number = submit(scheduler, job(tmp_path, "sleep 1", cpus=4), job(tmp_path, "sleep 4005"))
     facts = state / "queue" / number / "job.json"
     facts.write_text(facts.read_text().replace('"walltime": 3600', '"walltime": "soon"'))
     status = finished(scheduler, number)
@@ -317,7 +320,7 @@ def test_job_whose_supervisor_fails_does_not_run_on(
 def test_last_word_waits_for_a_directory_that_is_away(
     scheduler: LocalScheduler, state: Path, tmp_path: Path
 ) -> None:
-    (number,) = scheduler.submit([job(tmp_path, "sleep 1; exit 3")])
+    (number,) = scheduler.submit(job(tmp_path, "sleep 1; exit 3"))
     state.rename(tmp_path / "away")
     time.sleep(2)
     (tmp_path / "away").rename(state)
@@ -327,7 +330,7 @@ def test_last_word_waits_for_a_directory_that_is_away(
 def test_script_cannot_kill_its_supervisor_by_accident(
     scheduler: LocalScheduler, tmp_path: Path
 ) -> None:
-    (number,) = scheduler.submit([job(tmp_path, "kill -KILL 0")])
+    (number,) = scheduler.submit(job(tmp_path, "kill -KILL 0"))
     status = finished(scheduler, number)
     assert (status.outcome, status.signal) == (Outcome.SIGNALLED, 9)
 
@@ -335,7 +338,7 @@ def test_script_cannot_kill_its_supervisor_by_accident(
 def test_supervisor_ignores_signals_meant_for_others(
     scheduler: LocalScheduler, state: Path, tmp_path: Path
 ) -> None:
-    (number,) = scheduler.submit([job(tmp_path, "sleep 1; exit 3")])
+    (number,) = scheduler.submit(job(tmp_path, "sleep 1; exit 3"))
     for name in ("TERM", "USR1"):
         os.kill(supervisor(state, number), getattr(signal, f"SIG{name}"))
     assert finished(scheduler, number).exit_code == 3
@@ -347,7 +350,7 @@ def test_supervisor_ignores_signals_meant_for_others(
 def test_clock_stands_still_while_a_job_is_suspended(
     scheduler: LocalScheduler, tmp_path: Path
 ) -> None:
-    (number,) = scheduler.submit([job(tmp_path, "sleep 1; exit 3", walltime=3)])
+    (number,) = scheduler.submit(job(tmp_path, "sleep 1; exit 3", walltime=3))
     scheduler.pause([number])
     time.sleep(4)
     assert phases(scheduler, [number]) == [Phase.SUSPENDED]
@@ -357,7 +360,7 @@ def test_clock_stands_still_while_a_job_is_suspended(
 
 def test_time_limit_holds_without_anybody_asking(scheduler: LocalScheduler, tmp_path: Path) -> None:
     body = "trap 'echo warned; exit 0' TERM; sleep 4004 & wait"
-    (number,) = scheduler.submit([job(tmp_path, body, walltime=1)])
+    (number,) = scheduler.submit(job(tmp_path, body, walltime=1))
     wait(lambda: not processes("4004"))
     status = finished(scheduler, number)
     assert (status.outcome, status.exit_code) == (Outcome.TIME_LIMIT, None)
@@ -367,7 +370,7 @@ def test_time_limit_holds_without_anybody_asking(scheduler: LocalScheduler, tmp_
 
 def test_memory_of_all_processes_counts_together(scheduler: LocalScheduler, tmp_path: Path) -> None:
     hog = "python3 -c 'import time; x = bytearray(60 * 2**20); time.sleep(60)'"
-    (number,) = scheduler.submit([job(tmp_path, f"{hog} & {hog} & {hog} & wait", memory=150)])
+    (number,) = scheduler.submit(job(tmp_path, f"{hog} & {hog} & {hog} & wait", memory=150))
     status = finished(scheduler, number)
     assert status.outcome is Outcome.MEMORY_LIMIT
     assert status.detail.endswith("limit 150 MiB")
@@ -375,6 +378,6 @@ def test_memory_of_all_processes_counts_together(scheduler: LocalScheduler, tmp_
 
 def test_environment_of_the_administrator_reaches_the_job(state: Path, tmp_path: Path) -> None:
     scheduler = LocalScheduler(state, environment={"SCRATCH": "/a b"})
-    (number,) = scheduler.submit([job(tmp_path, 'echo "$SCRATCH"')])
+    (number,) = scheduler.submit(job(tmp_path, 'echo "$SCRATCH"'))
     finished(scheduler, number)
     assert (tmp_path / "log").read_text() == "/a b\n"

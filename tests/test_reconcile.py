@@ -113,6 +113,14 @@ def test_while_the_launcher_is_at_work_its_document_decides_nothing(
     assert action == Action(Do.MOVE, STATES[status.phase])
 
 
+@pytest.mark.parametrize("status", [over(Outcome.EXITED, exit_code=1), CLEAN])
+def test_a_process_that_got_no_more_memory_is_told_how_much_was_asked_for(
+    status: JobStatus,
+) -> None:
+    words = "the process ran out of memory: 2 GB had been asked for"
+    assert judge(job(missing=GRACE), status, left(Left.CUT_SHORT, starved=True)) == explain(words)
+
+
 @pytest.mark.parametrize("status", LIVING)
 def test_the_reason_why_a_job_was_cut_short_is_awaited(status: JobStatus) -> None:
     assert judge(job(STATES[status.phase]), status, left(Left.CUT_SHORT)) == KEEP
@@ -126,7 +134,7 @@ def test_the_batch_system_s_reason_replaces_the_launcher_s(status: JobStatus) ->
 
 @pytest.mark.parametrize("status", [CLEAN, *ENDED, TWICE])
 def test_where_the_batch_system_knows_no_more_the_launcher_s_words_stay(status: JobStatus) -> None:
-    assert judge(job(), status, left(Left.CUT_SHORT)) == FAIL_OWN
+    assert judge(job(), status, left(Left.CUT_SHORT)) == explain(OWN)
 
 
 @pytest.mark.parametrize("status", [*ENDED, *CUT])
@@ -157,7 +165,7 @@ def test_an_absent_job_fails_after_the_grace() -> None:
 def test_an_absent_job_that_was_cut_short_keeps_its_words_if_nobody_tells_better() -> None:
     evidence = left(Left.CUT_SHORT)
     assert judge(job(), None, evidence) == WAIT
-    assert judge(job(missing=GRACE), None, evidence) == FAIL_OWN
+    assert judge(job(missing=GRACE), None, evidence) == explain(OWN)
 
 
 @pytest.mark.parametrize("what", [Left.OPEN, Left.CUT_SHORT])
@@ -243,12 +251,20 @@ def test_a_stop_close_to_the_time_limit_is_the_time_limit(status: JobStatus) -> 
 )
 def test_other_ends_are_not_taken_for_the_time_limit(facts: dict[str, object]) -> None:
     evidence = left(Left.CUT_SHORT, **facts)
-    assert judge(job(), over(Outcome.EXITED, exit_code=1), evidence) == FAIL_OWN
+    assert judge(job(), over(Outcome.EXITED, exit_code=1), evidence) == explain(OWN)
 
 
 def test_a_cancellation_close_to_the_time_limit_is_a_cancellation() -> None:
     evidence = left(Left.CUT_SHORT, stopped=True, elapsed=545.0)
     assert "administrator" in judge(job(), over(Outcome.CANCELLED), evidence).words
+
+
+@pytest.mark.parametrize("attempt", [0, 1])
+def test_a_start_that_left_no_word_is_not_explained_by_the_one_before(attempt: int) -> None:
+    evidence = left(Left.CUT_SHORT, stopped=True, elapsed=1.0, attempt=attempt)
+    status = over(Outcome.EXITED, exit_code=1, restarts=1)
+    expected = explain(OWN) if attempt else explain(words.exit_code(1))
+    assert judge(job(missing=GRACE), status, evidence) == expected
 
 
 # What holds for every input

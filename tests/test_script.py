@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from joblauncher.jobdir import JobDir
 from pywps_hpc import resources
 from pywps_hpc.dispatch.schedulers.base import BatchJob
 from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
@@ -54,19 +53,20 @@ def scripts(own: Settings, system: str = "slurm") -> Scripts:
 
 
 def render(own: Settings, system: str = "slurm", job: Job = JOB) -> BatchJob:
-    return scripts(own, system).batch_job(job, JobDir(own.spool / job.id))
+    return scripts(own, system).batch_job([job])
 
 
 SLURM = f"""\
 #!/bin/sh
 #SBATCH --job-name=w11111111222243
 #
-# One job of a PyWPS service, written by pywps-hpc. The batch system runs its own copy; the one in
-# the job's folder is for people.
+# One job of a PyWPS service, written by pywps-hpc. The batch system runs its own
+# copy; this file is for people.
 
-job_dir=/shared/spool/{ID}
 # Only the dump with this SHA-256 will run.
+job_id={ID}
 digest={"ab" * 32}
+job_dir=/shared/spool/"$job_id"
 # Counts up when Slurm starts the job again (sbatch(1), SLURM_RESTART_COUNT).
 attempt=${{SLURM_RESTART_COUNT:-0}}
 
@@ -78,15 +78,17 @@ export APPTAINERENV_OMP_NUM_THREADS=1
 export APPTAINERENV_PLACES='0,1 $(id)'
 export APPTAINER_NO_EVAL=1
 
-cd /shared/spool/{ID} || exit 72  # the shared file system is missing on this node
+cd /shared/spool/"$job_id" || exit 72  # the shared file system is missing on this node
+: >> job.log  # the container shows it; some batch systems make it only at the end
 exec apptainer exec \\
   --containall --cleanenv --no-home --no-privs \\
   --net --network none \\
   --bind '/shared/our service:/shared/our service:ro' \\
-  --bind /shared/spool/{ID}:/shared/spool/{ID}:rw \\
-  --bind /shared/spool/{ID}/job.dump:/shared/spool/{ID}/job.dump:ro \\
-  --home /shared/spool/{ID}/tmp \\
-  --pwd /shared/spool/{ID} \\
+  --bind /shared/spool/"$job_id":/shared/spool/"$job_id":rw \\
+  --bind /shared/spool/"$job_id"/job.dump:/shared/spool/"$job_id"/job.dump:ro \\
+  --bind /shared/spool/"$job_id"/job.log:/shared/spool/"$job_id"/job.log:ro \\
+  --home /shared/spool/"$job_id"/tmp \\
+  --pwd /shared/spool/"$job_id" \\
   /images/service.sif \\
   python3 -I -m joblauncher \\
   --path '/shared/our service' \\
@@ -97,23 +99,24 @@ LOCAL = f"""\
 #!/bin/sh
 # Runs on the service's own host, under pywps-hpc's embedded scheduler.
 #
-# One job of a PyWPS service, written by pywps-hpc. The batch system runs its own copy; the one in
-# the job's folder is for people.
+# One job of a PyWPS service, written by pywps-hpc. The batch system runs its own
+# copy; this file is for people.
 
-job_dir=/shared/spool/{ID}
 # Only the dump with this SHA-256 will run.
+job_id={ID}
 digest={"ab" * 32}
+job_dir=/shared/spool/"$job_id"
 # The batch system starts this job once.
 attempt=0
 
 umask 077
 
-cd /shared/spool/{ID} || exit 72  # the shared file system is missing on this node
+cd /shared/spool/"$job_id" || exit 72  # the shared file system is missing on this node
 exec env -i \\
   ${{CUDA_VISIBLE_DEVICES+"CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES"}} \\
   ${{PYWPS_HPC_LOCAL_JOB+"PYWPS_HPC_LOCAL_JOB=$PYWPS_HPC_LOCAL_JOB"}} \\
   PATH=/usr/local/bin:/usr/bin:/bin \\
-  HOME=/shared/spool/{ID}/tmp \\
+  HOME=/shared/spool/"$job_id"/tmp \\
   LANG=C.UTF-8 \\
   OMP_NUM_THREADS=2 \\
   /opt/v/bin/python -I -m joblauncher \\
@@ -124,7 +127,7 @@ exec env -i \\
 def test_a_slurm_script_reads_like_one_that_a_person_wrote() -> None:
     own = settings()
     name_only = Scripts(own, "slurm", lambda job: [f"#SBATCH --job-name={job.name}"])
-    assert name_only.batch_job(JOB, JobDir(own.spool / ID)).script == SLURM
+    assert name_only.batch_job([JOB]).script == SLURM
 
 
 def test_a_local_script_reads_like_one_that_a_person_wrote() -> None:
@@ -187,6 +190,31 @@ def test_the_script_runs_the_command_with_every_value_whole(tmp_path: Path) -> N
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("system", "variable"), [("gridengine", "JOB_ID"), ("torque", "PBS_JOBID")]
+)
+def test_starts_are_counted_where_the_batch_system_does_not_say(
+    tmp_path: Path, system: str, variable: str
+) -> None:
+    (tmp_path / ID).mkdir()
+    tool = tmp_path / "python"
+    tool.write_text('#!/bin/sh\necho "$@"\n')
+    tool.chmod(0o755)
+    container = Container(runtime="none", python=tool)
+    attempts = []
+    for requeue in (False, True):
+        process = ProcessSettings(Resources(requeue=requeue), container)
+        script = tmp_path / "job.sh"
+        script.write_text(render(settings(process, spool=tmp_path), system).script)
+        for native_id in ("7[1]", "7[1]", "7[1]", "8"):
+            environment = {"PATH": "/usr/bin:/bin", variable: native_id}
+            line = ["sh", str(script)]
+            answer = subprocess.run(line, env=environment, capture_output=True, check=True).stdout
+            attempts.append(answer.decode().split()[-2])
+    # Another submission of the same job begins anew, and finds that its first start is taken.
+    assert attempts == ["0", "0", "0", "0", "0", "1", "2", "0"]
+
+
 def test_without_a_container_nothing_of_the_node_s_environment_reaches_the_job(
     tmp_path: Path,
 ) -> None:
@@ -220,8 +248,8 @@ def test_a_node_without_the_shared_folder_says_so_by_its_exit_code(tmp_path: Pat
 def test_the_node_enters_the_job_s_folder_where_the_node_has_it() -> None:
     ssh = Ssh(path_map=((Path("/shared"), Path("/lustre")),))
     batch = render(settings(ssh=ssh))
-    assert f"\ncd /lustre/spool/{ID} ||" in batch.script
-    assert f"\njob_dir=/shared/spool/{ID}\n" in batch.script
+    assert '\ncd /lustre/spool/"$job_id" ||' in batch.script
+    assert '\njob_dir=/shared/spool/"$job_id"\n' in batch.script
     assert batch.log == f"/lustre/spool/{ID}/job.log"
     assert batch.path == f"/lustre/spool/{ID}/job.sh"
 
@@ -303,7 +331,7 @@ def test_a_value_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
 def test_a_header_line_cannot_become_a_command(line: str) -> None:
     own = settings()
     with pytest.raises(ValueError, match="header line"):
-        Scripts(own, "slurm", lambda job: [line]).batch_job(JOB, JobDir(own.spool / ID))
+        Scripts(own, "slurm", lambda job: [line]).batch_job([JOB])
 
 
 # The administrator's own templates

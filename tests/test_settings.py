@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from pywps_hpc import values
 from pywps_hpc.settings import (
     Container,
+    Inputs,
     ProcessSettings,
     Resources,
+    Retention,
     Settings,
     SettingsError,
     build,
@@ -114,6 +116,51 @@ extra =
     assert own.defaults.resources == Resources(
         cpus=4, memory=2048, walltime=86401, queue="batch", extra=("--constraint=ib",)
     )
+
+
+def test_bounds_of_inputs_are_read(spool: Path, tmp_path: Path) -> None:
+    text = """[hpc.inputs]
+fetch = server
+schemes = https, file
+allowed_networks = 10.1.0.0/16, data.example.org
+    fd00::/8
+max_bytes = 512M
+total_timeout = 01:00:00
+proxy = http://proxy.example.org:3128
+"""
+    assert load([write(tmp_path, minimal(spool, text))]).inputs == Inputs(
+        fetch="server",
+        schemes=("https", "file"),
+        allowed_networks=("10.1.0.0/16", "data.example.org", "fd00::/8"),
+        max_bytes=512 << 20,
+        total_timeout=3600.0,
+        proxy="http://proxy.example.org:3128",
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("fetch = web", "schemes = http, ftp", "max_bytes = 0", "max_bytes = many"),
+        *("allowed_networks = 10.1.2.3/8", "allowed_networks = http://a/", "downloads = 0"),
+        *("proxy = socks://a:1", "proxy = http://me:secret@proxy:1", "max_inputs = 0"),
+    ],
+)
+def test_bounds_of_inputs_that_make_no_sense_are_refused(
+    spool: Path, tmp_path: Path, line: str
+) -> None:
+    key = line.partition(" ")[0]
+    text = refusal(tmp_path, minimal(spool, f"[hpc.inputs]\n{line}\n"))
+    assert f"[hpc.inputs] {key}: " in text
+
+
+def test_an_input_folder_that_holds_the_spool_is_refused(spool: Path, tmp_path: Path) -> None:
+    alias = tmp_path / "alias"
+    alias.symlink_to(spool.parent)
+    for folder in (spool, spool.parent, alias):
+        text = refusal(tmp_path, minimal(spool, f"[server]\nallowedinputpaths = {folder}\n"))
+        assert "[server] allowedinputpaths" in text
+        assert "holds the spool" in text
 
 
 def test_sections_of_others_are_passed_over(spool: Path, tmp_path: Path) -> None:
@@ -364,7 +411,7 @@ def test_settings_cannot_be_changed_afterwards(spool: Path, tmp_path: Path) -> N
 
 
 def test_every_key_is_explained(spool: Path) -> None:
-    for cls in (Settings, Resources, Container):
+    for cls in (Settings, Resources, Container, Inputs):
         for key in fields(cls):
             assert key.name in (cls.__doc__ or ""), f"{cls.__name__}.{key.name}"
 
@@ -394,12 +441,55 @@ def test_amounts_of_memory_are_read_in_mebibytes(text: str, mebibytes: int) -> N
     assert values.memory(text) == mebibytes
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0.0), ("90s", 90.0), ("1.5h", 5400.0), ("30 m", 1800.0), ("7d", 604800.0),
+     ("2w", 1209600.0)],
+)  # fmt: skip
+def test_lengths_of_time_say_their_unit(text: str, seconds: float) -> None:
+    assert values.duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "-1d", "0d", "7 days", "7d 3h", "1e3s", "nan"])
+def test_other_lengths_of_time_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a length of time"):
+        values.duration(text)
+
+
+def test_a_bound_of_zero_is_none() -> None:
+    assert (values.bound("0"), values.bound("100G")) == (0, 100 << 30)
+    with pytest.raises(ValueError, match="amount of data"):
+        values.bound("0M")
+
+
+@pytest.mark.parametrize("url", ["mysql://me:secret@host/jobs", "sqlite://", "secret", "postgres:"])
+def test_other_databases_are_refused_without_showing_a_password(url: str) -> None:
+    with pytest.raises(ValueError, match="write sqlite:///") as caught:
+        values.database(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_retention_and_limits_are_read(spool: Path, tmp_path: Path) -> None:
+    text = minimal(spool).replace(
+        "[hpc]",
+        "[hpc.retention]\nage = 4w\nsize = 500G\n[hpc]\nmax_active_per_owner = 5\n"
+        "max_dump_size = 64M\nmax_output_size = 2G\ndatabase_timeout = 3",
+    )
+    own = load([write(tmp_path, text)])
+    assert own.retention == Retention(28 * 86400.0, 500 << 30)
+    assert (own.max_active_per_owner, own.database_timeout) == (5, 3.0)
+    assert (own.max_dump_size, own.max_output_size) == (64 << 20, 2 << 30)
+    assert Settings(spool=spool).retention == Retention(0.0, 0), "kept for ever unless asked"
+
+
 @given(st.text(max_size=30))
 def test_readers_of_values_raise_nothing_but_value_errors(text: str) -> None:
     readers = [
         values.text, values.word, values.integer(0), values.seconds, values.walltime,
         values.memory, values.boolean, values.choice("a"), values.absolute_path, values.lines,
-        values.variables, values.binds, values.job_prefix, values.paths,
+        values.variables, values.binds, values.job_prefix, values.paths, values.size,
+        values.words("a"), values.networks, values.proxy, values.bound, values.duration,
+        values.database,
     ]  # fmt: skip
     for read in readers:
         with contextlib.suppress(ValueError):

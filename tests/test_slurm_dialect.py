@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dialects
 from pywps_hpc.dispatch.schedulers import slurm_states
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
@@ -23,17 +24,12 @@ from pywps_hpc.dispatch.schedulers.base import (
 from pywps_hpc.dispatch.schedulers.dialect import Action
 from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect, read_control, read_submitted
 
-CAPTURED = Path(__file__).parent / "captured/slurm"
-JOBS = dict(line.split("=") for line in (CAPTURED / "jobs.txt").read_text().split())
+JOBS = dict(line.split("=") for line in (dialects.CAPTURED / "slurm/jobs.txt").read_text().split())
 SLURM = SlurmDialect()
 TABLES = {"squeue": SLURM.read_queue, "sacct": SLURM.read_accounting, "scontrol": SLURM.read_jobs}
 
 
-def captured(case: str) -> tuple[int, str, str]:
-    code, out, err = (
-        (CAPTURED / f"{case}.{part}").read_text() for part in ("rc", "stdout", "stderr")
-    )
-    return int(code), out, err
+captured = partial(dialects.captured, "slurm")
 
 
 def answer(case: str) -> dict[str, JobStatus]:
@@ -46,10 +42,7 @@ def answer(case: str) -> dict[str, JobStatus]:
 # --- header
 
 
-def header(**values: Any) -> list[str]:
-    resources = Resources(**values.pop("resources", {}))
-    job = BatchJob(**{"name": "a1", "script": "", "log": "/d/log", **values}, resources=resources)
-    return SLURM.header(job)
+header = partial(dialects.header, SLURM)
 
 
 def test_header_states_every_resource() -> None:
@@ -85,6 +78,11 @@ def test_header_states_every_resource() -> None:
         "#SBATCH --constraint=ib",
         "#SBATCH --qos=high",
     ]
+
+
+def test_a_job_is_started_again_only_if_the_administrator_says_so() -> None:
+    assert "#SBATCH --no-requeue" in header()
+    assert "#SBATCH --requeue" in header(resources={"requeue": True})
 
 
 def test_header_leaves_out_what_the_site_decides() -> None:
@@ -293,7 +291,6 @@ def listed(state: str, reason: str = "") -> JobStatus:
         ("PENDING", Phase.QUEUED),
         ("CONFIGURING", Phase.QUEUED),
         ("REQUEUED", Phase.QUEUED),
-        ("PREEMPTED", Phase.QUEUED),
         ("COMPLETING", Phase.RUNNING),
         ("STAGE_OUT", Phase.RUNNING),
         ("SPECIAL_EXIT", Phase.HELD),
@@ -382,6 +379,12 @@ def ended(
     status = slurm_states.ended(state, reason, code, elapsed, limit)
     assert status is not None
     return status
+
+
+def test_accounting_does_not_know_the_end_of_a_job_that_slurmctld_forgot() -> None:
+    rows = ["7|CANCELLED|0:0|5|60", "8|CANCELLED by 0|0:0|5|60"]
+    text = "\n".join(["JobID|State|ExitCode|ElapsedRaw|TimelimitRaw", *rows, ""])
+    assert SLURM.read_accounting(0, text, "").keys() == {"8"}
 
 
 @pytest.mark.parametrize(

@@ -289,7 +289,7 @@ def test_a_job_that_cannot_be_looked_up_is_not_taken_for_absent(
     server.stop()
     try:
         with pytest.raises(SubmissionPostponed):
-            scheduler.submit([BatchJob("w0", "#!/bin/sh\n", "/w0.log")])
+            scheduler.submit(BatchJob("w0", "#!/bin/sh\n", "/w0.log"))
         for ask in (scheduler.find, lambda job: scheduler.history([job])):
             with pytest.raises(SchedulerUnavailable):  # "nowhere" would have it submitted again
                 ask("w0")

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import clustersite
+import test_cluster_paths
 import wpsclient as client
-from contract import SchedulerContract
+from contract import Remembering, SchedulerContract
 from pywps_hpc.dispatch.channels import ChannelUnavailable
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
@@ -79,28 +83,19 @@ def logs() -> Path:
     return folder
 
 
-class _Remembering(CommandScheduler):
-    """Notes what a test submitted, to clean up after it."""
-
-    def __init__(self) -> None:
-        super().__init__(SlurmDialect(), SshChannel(LOGIN, PATH))
-        self.submitted: list[str] = []
-
-    def submit(self, jobs: Sequence[BatchJob]) -> list[str]:
-        ids = super().submit(jobs)
-        self.submitted += ids
-        return ids
+class _OverSsh(Remembering, CommandScheduler):
+    """Slurm's commands on the login host."""
 
 
 @pytest.fixture
 def scheduler() -> Iterator[Scheduler]:
-    mine = _Remembering()
+    mine = _OverSsh(SlurmDialect(), SshChannel(LOGIN, PATH))
     yield mine
-    mine.cancel(mine.submitted)
-    mine.close()
+    mine.clean_up()
 
 
 class TestSlurmOverSsh(SchedulerContract):
+    index = "SLURM_ARRAY_TASK_ID"
     impossible = Resources(queue="nowhere")
     walltime = (60, 150)  # Slurm counts in minutes and looks twice a minute
 
@@ -108,8 +103,10 @@ class TestSlurmOverSsh(SchedulerContract):
         assert isinstance(scheduler, CommandScheduler)
         return scheduler.dialect.header(job)
 
-    def submit_waiting(self, scheduler: Scheduler, logs: Path, seconds: int, body: str) -> str:
-        return self.submit(scheduler, logs, body, extra=(f"--begin=now+{seconds}",))
+    def waiting(
+        self, scheduler: Scheduler, logs: Path, seconds: int, body: str, **more: Any
+    ) -> BatchJob:
+        return self.job(scheduler, logs, body, extra=(f"--begin=now+{seconds}",), **more)
 
     def test_log_that_cannot_be_written_is_no_success(
         self, scheduler: Scheduler, logs: Path
@@ -123,7 +120,7 @@ class TestSlurmOverSsh(SchedulerContract):
     def test_suspended_job_is_cancelled(self, scheduler: Scheduler, logs: Path) -> None:
         # Slurm 24.11 calls a job running before its script is, and loses a signal sent meanwhile.
         job = self.job(scheduler, logs, "echo ready; sleep 600")
-        (number,) = scheduler.submit([job])
+        (number,) = scheduler.submit(job)
         wait_for(lambda: Path(job.log).exists() and Path(job.log).read_text(), "the script starts")
         scheduler.pause([number])
         self.until(scheduler, number, Phase.SUSPENDED)
@@ -134,7 +131,7 @@ class TestSlurmOverSsh(SchedulerContract):
         self, scheduler: Scheduler, logs: Path
     ) -> None:
         job = self.job(scheduler, logs, f"hostname; ls {SCRIPTS} 2>&1")
-        (number,) = scheduler.submit([job])
+        (number,) = scheduler.submit(job)
         assert self.until(scheduler, number, Phase.FINISHED).exit_code == 2
         host, listing = Path(job.log).read_text().splitlines()
         assert host in ("c1", "c2")
@@ -166,7 +163,7 @@ def test_power_failure_of_the_login_host_loses_no_job(scheduler: Scheduler, logs
             scheduler.poll([job])
         late = contract.job(scheduler, logs, "true")
         with pytest.raises(SubmissionPostponed):
-            scheduler.submit([late])
+            scheduler.submit(late)
         assert time.monotonic() - started < 10
     finally:
         script("host.sh", "start", "login")
@@ -179,7 +176,7 @@ def test_power_failure_of_the_login_host_loses_no_job(scheduler: Scheduler, logs
 def test_power_failure_of_a_node_is_named(scheduler: Scheduler, logs: Path) -> None:
     contract = TestSlurmOverSsh()
     job = contract.job(scheduler, logs, "hostname; sleep 600")
-    (number,) = scheduler.submit([job])
+    (number,) = scheduler.submit(job)
     log = Path(job.log)
     node = wait_for(lambda: log.exists() and log.read_text().strip(), "the job starts")
     script("host.sh", "stop", node)
@@ -190,14 +187,14 @@ def test_power_failure_of_a_node_is_named(scheduler: Scheduler, logs: Path) -> N
         script("up.sh")
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[HpcServer]:
+@contextmanager
+def serve(application: str) -> Iterator[HpcServer]:
     """The whole service as a plain user of this machine, which knows the shared folder under a path
     that no other host has."""
-    there = SHARED / f"service-{secrets.token_hex(4)}"
+    own = secrets.token_hex(4)
+    there = SHARED / f"service-{own}"
     there.mkdir(mode=0o755)
-    here = SITE / "elsewhere"
-    here.unlink(missing_ok=True)
+    here = SITE / f"elsewhere-{own}"
     here.symlink_to(there)
     image = SHARED / "service.sif"
     image.unlink(missing_ok=True)
@@ -206,7 +203,7 @@ def service() -> Iterator[HpcServer]:
     (here / "hpc").mkdir()
     server = HpcServer(
         here / "hpc",
-        "odd:service",
+        application,
         code=code,
         python=clustersite.python(),
         user=USER,
@@ -226,6 +223,12 @@ def service() -> Iterator[HpcServer]:
     with server:
         yield server
     here.unlink()
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[HpcServer]:
+    with serve("odd:service") as server:
+        yield server
 
 
 def test_a_process_runs_in_a_container_on_a_node_with_other_paths(service: HpcServer) -> None:
@@ -264,3 +267,20 @@ def test_a_dismissed_job_ends_on_its_node(service: HpcServer) -> None:
         lambda: "CANCELLED" in script("on", "login", "sacct", "-X", "-n", "-j", row["native_id"]),
         "the batch system ends the job",
     )
+
+
+def test_the_climate_request_gives_the_same_as_everywhere() -> None:
+    _, expected = test_cluster_paths.run("local")
+    with serve("examples.service:service") as server:
+        given = server.folder / "inputs/E1_north_america.nc"
+        shutil.copy(clustersite.sample_data() / given.name, given)
+        dataset = client.Reference(given.as_uri(), test_cluster_paths.NETCDF)
+        location = client.submit(server.url, "climate_anomaly", [("dataset", dataset)])
+        document = client.await_end(location, limit=180)
+        assert client.state_of(document) == "ProcessSucceeded", client.message_of(document)
+        outputs = client.outputs_of(document)
+        shown = server.cli("show", client.job_id_of(location)).stdout
+    assert "c1" in shown or "c2" in shown
+    assert outputs.keys() == expected.keys() == {"anomaly", "summary", "plot"}
+    for name, found in outputs.items():
+        assert found.content == expected[name].content, name

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dialects
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -26,14 +27,7 @@ from pywps_hpc.dispatch.schedulers.base import (
 from pywps_hpc.dispatch.schedulers.dialect import Action
 from pywps_hpc.dispatch.schedulers.torque import TorqueDialect, read_control, read_submitted
 
-CAPTURED = Path(__file__).parent / "captured/torque"
-
-
-def captured(case: str) -> tuple[int, str, str]:
-    code, out, err = (
-        (CAPTURED / f"{case}.{part}").read_text() for part in ("rc", "stdout", "stderr")
-    )
-    return int(code), out, err
+captured = partial(dialects.captured, "torque")
 
 
 def queue(case: str, *ids: str) -> dict[str, JobStatus]:
@@ -57,10 +51,7 @@ def with_attributes(case: str, job: str, **changes: str | None) -> JobStatus:
 # --- header
 
 
-def header(**values: Any) -> list[str]:
-    resources = Resources(**values.pop("resources", {}))
-    job = BatchJob(**{"name": "a1", "script": "", "log": "/d/log", **values}, resources=resources)
-    return TorqueDialect().header(job)
+header = partial(dialects.header, TorqueDialect())
 
 
 def test_header_states_every_resource() -> None:
@@ -92,6 +83,11 @@ def test_header_states_every_resource() -> None:
     ]
 
 
+def test_a_job_is_started_again_only_if_the_administrator_says_so() -> None:
+    assert "#PBS -r n" in header()
+    assert "#PBS -r y" in header(resources={"requeue": True})
+
+
 def test_header_leaves_out_what_the_site_decides() -> None:
     text = "\n".join(header())
     for option in ("-q", "-A", "gpus", "-V"):
@@ -121,12 +117,7 @@ def test_value_that_qsub_would_read_otherwise_is_refused(values: dict[str, Any])
 
 @given(st.text())
 def test_any_text_stays_one_option_or_is_refused(text: str) -> None:
-    try:
-        lines = header(log=f"/d/{text}")
-    except ValueError:
-        return
-    assert len(lines[1].split()) == 3
-    assert "\n".join(lines).splitlines() == lines
+    dialects.assert_one_option_or_refused(TorqueDialect(), text)
 
 
 def test_native_specification_says_the_same_without_name_and_log() -> None:
@@ -346,7 +337,7 @@ def test_banner_before_the_answer_does_not_matter() -> None:
 
 def test_name_is_looked_up_among_all_jobs_that_the_server_lists() -> None:
     (question,) = TorqueDialect().find("wexit3")
-    assert question.argv == ("qstat", "-f", "-1")
+    assert question.argv == ("qstat", "-f", "-1", "-t")
     assert list(question.read(*captured("qstat_f1_states"))) == ["1645.vm", "1688.vm"]
 
 
@@ -442,7 +433,11 @@ def test_server_that_is_down_is_recognized(command: str) -> None:
 
 @pytest.mark.parametrize(
     "case",
-    [p.stem for p in sorted(CAPTURED.glob("*.rc")) if not p.stem.endswith("_server_down")],
+    [
+        p.stem
+        for p in sorted((dialects.CAPTURED / "torque").glob("*.rc"))
+        if not p.stem.endswith("_server_down")
+    ],
 )
 def test_answer_of_a_server_that_is_up_is_not_taken_for_silence(case: str) -> None:
     code, out, err = captured(case)

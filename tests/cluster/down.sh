@@ -9,4 +9,5 @@ take_lock cluster
 "$CLUSTER_DIR/slurm.sh" down
 "$CLUSTER_DIR/mariadb.sh" down
 "$CLUSTER_DIR/munge.sh" down
+! mountpoint -q "$PYWPS_HPC_TEST_SHARED" || umount -l "$PYWPS_HPC_TEST_SHARED"
 say "the test cluster is down"

@@ -9,7 +9,9 @@ mkdir -p "$images"
 "$CLUSTER_DIR/venv.sh"
 take_lock image
 
-recipe=$CHECKOUT/containers/pywps-hpc.def
+# A copy at a fixed place: the key below knows names, and another clone is no reason to build anew.
+recipe=$build/pywps-hpc.def
+cp "$CHECKOUT/containers/pywps-hpc.def" "$recipe"
 base_key=$(digest "$build"/{project,requirements,requirements-no-deps,constraints}.txt "$recipe")
 base=$images/base-$base_key
 key=$base_key-$(<"$build/code.key")

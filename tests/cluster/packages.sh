@@ -8,12 +8,18 @@ packages=(
   slurm-wlm slurmdbd munge iproute2
   # The server's core only: the full package would set up and run a database of its own.
   mariadb-server-core mariadb-client-core
+  # The job table on PostgreSQL; tests/postgres.py runs a server of its own.
+  postgresql
   # Apptainer: image files, user namespaces, user-space mounts.
   squashfs-tools uidmap fuse3 fuse-overlayfs squashfuse ca-certificates patchelf
   # Building images, and the environment of the service.
   debootstrap python3-venv python3-pip
   # The login host of the three-host form, and the tests of the SSH channel.
   openssh-server openssh-client
+  # A browser, to see what it makes of what the service shows.
+  chromium
+  # Fault tests: a process whose clock is wrong.
+  faketime
 )
 [ $# = 0 ] || packages=("$@") # what another script here needs
 

@@ -37,6 +37,9 @@ start() {
   esac
 }
 
+# A number for this folder, far from those of other folders.
+first_id() { echo $((16#$(sha256sum <<< "$HOME_DIR" | cut -c1-3) * 10000 + 1)); }
+
 configure() {
   install -d -o slurm -g slurm -m 0755 "$dir" "$dir/state" "$dir/run" "$dir/log"
   local limits
@@ -49,7 +52,7 @@ configure() {
   fi
   local changed=no
   fill "$CLUSTER_DIR/slurm/slurm.conf.in" "$SLURM_CONF" "HOST=$host" "HOME=$HOME_DIR" \
-    "LIMITS=$limits" && changed=yes
+    "LIMITS=$limits" "FIRST=$(first_id)" && changed=yes
   fill "$CLUSTER_DIR/slurm/cgroup.conf.in" "$dir/cgroup.conf" && changed=yes
   fill "$CLUSTER_DIR/slurm/task-prolog.sh.in" "$dir/task-prolog.sh" "HOME=$HOME_DIR" || true
   chmod 755 "$dir/task-prolog.sh"

@@ -12,3 +12,9 @@ done
 
 # The stand-in for a cluster's shared file system. Sticky, so that users cannot touch each other's.
 install -d -m 1777 "$PYWPS_HPC_TEST_SHARED"
+# Mounted on itself, so that what a test mounts below it shows on the nodes, too: they may live in a
+# mount namespace of their own (fuse.sh).
+if ! mountpoint -q "$PYWPS_HPC_TEST_SHARED"; then
+  mount --bind "$PYWPS_HPC_TEST_SHARED" "$PYWPS_HPC_TEST_SHARED"
+  mount --make-shared "$PYWPS_HPC_TEST_SHARED"
+fi

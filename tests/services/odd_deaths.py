@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -70,11 +71,40 @@ def leave_and_wait(request: Any, response: Any) -> None:
     response.outputs["result"].data = "waited"
 
 
+def stay_quiet(request: Any, response: Any) -> None:
+    """Take some time without a word."""
+    time.sleep(value(request, "seconds"))
+    response.outputs["result"].data = "awake"
+
+
+def talk(request: Any, response: Any) -> None:
+    """Print much, a hundred times."""
+    for _ in range(100):
+        print("much" * 2048, flush=True)
+        time.sleep(value(request, "seconds") / 100)
+    response.outputs["result"].data = "told"
+
+
 def eat_memory(request: Any, response: Any) -> None:
     """Take as much memory as asked and hold it for a while."""
     taken = bytearray(b"x") * (value(request, "mebibytes") * 2**20)
     time.sleep(60)
     response.outputs["result"].data = str(len(taken))
+
+
+def fill_storage(_request: Any, _response: Any) -> None:
+    """Write until nothing more fits."""
+    with open("large", "wb") as file:
+        while True:
+            file.write(bytes(2**20))
+            file.flush()
+
+
+def fill_storage_unmoved(request: Any, response: Any) -> None:
+    """Write until nothing more fits, and think nothing of it."""
+    with contextlib.suppress(OSError):
+        fill_storage(request, response)
+    response.outputs["result"].data = "full"
 
 
 DEATHS = {
@@ -85,6 +115,8 @@ DEATHS = {
     "value_error": raise_value_error,
     "process_error": raise_process_error,
     "missing_module": import_missing,
+    "filler": fill_storage,
+    "unmoved_filler": fill_storage_unmoved,
 }
 PROCESSES = [
     *(
@@ -104,6 +136,8 @@ PROCESSES = [
             (leave_child, "leaves_child", number("seconds")),
             (leave_and_wait, "leaves_and_waits", number("seconds")),
             (eat_memory, "hungry", whole("mebibytes")),
+            (stay_quiet, "quiet", number("seconds")),
+            (talk, "talker", number("seconds")),
         )
     ),
 ]

@@ -39,26 +39,36 @@ def qsub() -> None:
                 )
             number = str(last_number() + 1)
             (server.STATE / "last").write_text(number)
-            known[number] = new_job(number, options, resources, queue, script)
+            numbers = {number: options}
+            if "t" in options:
+                first, last = map(int, options["t"].split("-"))
+                numbers = {
+                    f"{number}[{index}]": element(options, index)
+                    for index in range(first, last + 1)
+                }
+            for one, its in numbers.items():
+                known[one] = new_job(one, its, resources, queue, script)
     except Failure as failure:
         sys.stderr.write(f"qsub: submit error ({failure})\n")
         sys.exit(failure.code)
-    mom = [sys.executable, str(Path(__file__).with_name("mom.py")), number]
     quiet = {
         "stdin": subprocess.DEVNULL,
         "stdout": subprocess.DEVNULL,
         "stderr": subprocess.DEVNULL,
     }
-    subprocess.Popen(mom, start_new_session=True, cwd="/", **quiet)  # type: ignore[call-overload]
-    print(f"{number}.{server.SERVER}")
+    for one in numbers:
+        mom = [sys.executable, str(Path(__file__).with_name("mom.py")), one]
+        subprocess.Popen(mom, start_new_session=True, cwd="/", **quiet)  # type: ignore[call-overload]
+    print(f"{number}{'[]' if 't' in options else ''}.{server.SERVER}")
 
 
 def qstat() -> None:
-    """``qstat -f -1 [id ...]``"""
+    """``qstat -f -1 [-t | id ...]``"""
     server.require_server("qstat")
     flags, ids = sys.argv[1:3], sys.argv[3:]
     if flags != ["-f", "-1"]:
         sys.exit("the stand-in knows qstat -f -1 only")
+    ids = [] if ids == ["-t"] else ids
     code = 0
     with server.jobs() as known:
         for name in ids or list(known):
@@ -76,6 +86,7 @@ def qdel() -> None:
             words = "Request invalid for state of job MSG=invalid state for job - COMPLETE"
             raise Failure(f"{words} {job['_id']}", server.WRONG_STATE)
         if job["job_state"] in "RES":
+            job["_deleted_twice"] = job["_delete"]
             job["_delete"] = True
         else:
             server.end(job)
@@ -149,6 +160,12 @@ def for_each(command: str, ids: list[str], do: Callable[[Job], None]) -> None:
 def waits(job: Job) -> None:
     if job["job_state"] == "C":
         raise Failure(f"Request invalid for state of job {job['_id']}", server.WRONG_STATE)
+
+
+def element(options: dict[str, str], index: int) -> dict[str, str]:
+    """The options of an array's element (captured/torque/qstat_f1_array)."""
+    own = {"N": f"{options.get('N', 'STDIN')}-{index}", "o": f"{options['o']}-{index}"}
+    return {**options, **own, "index": str(index)}
 
 
 def last_number() -> int:
@@ -233,6 +250,8 @@ def new_job(
         "init_work_dir": options.get("d", home),
         "request_version": 1,
     }
+    if "index" in options:
+        shown["job_array_id"] = options["index"]
     return shown | {
         "_id": f"{number}.{server.SERVER}",
         "_script": script,

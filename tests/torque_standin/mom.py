@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,8 @@ from typing import IO
 import server
 
 UNITS = {"kb": 1024, "mb": 1024**2, "gb": 1024**3}
+#: Fields of statm.
+ADDRESSES, RESIDENT = 0, 1
 # resmom.h
 STDOUT_FAILED, OVER_MEMORY, OVER_WALLTIME = -9, -10, -11
 
@@ -29,6 +32,8 @@ def main(number: str) -> None:
     live = server.config()["spool_as_final_name"]
     target = Path(job["_log"])
     try:
+        if live and target.is_symlink():  # start_exec.c, open_std_file: "something fishy"
+            raise PermissionError("the log is a symbolic link")
         with open(target if live else spool / "OU", "ab", buffering=0) as log:
             exit_status = run(number, job, spool, log)
     except OSError:
@@ -78,13 +83,16 @@ def run(number: str, job: server.Job, spool: Path, log: IO[bytes]) -> int:
         env=environment(job),
         start_new_session=True,
     )
+    data = amount(job.get("Resource_List.mem", "0kb"))
+    if data:  # mom_mach.c, mom_set_limits: each process for itself is refused more
+        resource.prlimit(shell.pid, resource.RLIMIT_DATA, (data, data))
     assert shell.stdin is not None
     shell.stdin.write(f"{script}\n".encode())
     shell.stdin.close()
     began = time.time()
     limits = (
         seconds(job.get("Resource_List.walltime", "0")),
-        amount(job.get("Resource_List.mem", "0kb")),
+        amount(job.get("Resource_List.vmem", "0kb")),
     )
     verdict, stopped, kill_at = None, False, 0.0
     while shell.poll() is None or (kill_at and members(shell.pid)):
@@ -92,9 +100,10 @@ def run(number: str, job: server.Job, spool: Path, log: IO[bytes]) -> int:
             now = known[number]
             now["session_id"] = shell.pid
             wish, delete = now["_stopped"], now["_delete"]
-            used = memory(shell.pid)
+            used = memory(shell.pid, ADDRESSES)
             elapsed = int(time.time() - began)
-            now["resources_used.mem"] = f"{used // 1024}kb"
+            now["resources_used.mem"] = f"{memory(shell.pid, RESIDENT) // 1024}kb"
+            now["resources_used.vmem"] = f"{used // 1024}kb"
             now["resources_used.walltime"] = time.strftime("%H:%M:%S", time.gmtime(elapsed))
         if wish is not stopped:
             tell(shell.pid, signal.SIGSTOP if wish else signal.SIGCONT)
@@ -119,7 +128,7 @@ def exceeded(log: IO[bytes], elapsed: int, used: int, walltime: int, most: int) 
     if walltime and elapsed > walltime:
         words, verdict = f"walltime {elapsed} exceeded limit {walltime}", OVER_WALLTIME
     elif most and used > most:
-        words = f"mem job total {used // 1024} kb exceeded limit {most // 1024} kb"
+        words = f"vmem {used} exceeded limit {most}"
         verdict = OVER_MEMORY
     else:
         return None
@@ -149,6 +158,7 @@ def environment(job: server.Job) -> dict[str, str]:
         "PBS_JOBNAME": job["Job_Name"],
         "PBS_QUEUE": job["queue"],
         "PBS_O_WORKDIR": "/",
+        **({"PBS_ARRAYID": job["job_array_id"]} if "job_array_id" in job else {}),
     }
 
 
@@ -172,11 +182,12 @@ def tell(session: int, number: int) -> None:
             os.kill(process, number)
 
 
-def memory(session: int) -> int:
+def memory(session: int, kind: int) -> int:
+    """Bytes of all its processes together (proc(5), statm)."""
     pages = 0
     for process in members(session):
         try:
-            pages += int(Path(f"/proc/{process}/statm").read_text().split()[1])
+            pages += int(Path(f"/proc/{process}/statm").read_text().split()[kind])
         except (OSError, IndexError):
             continue
     return pages * os.sysconf("SC_PAGE_SIZE")

@@ -5,7 +5,7 @@ were seen to (captured/torque); jobs really run, each under a process of its own
 also who starts it when its turn has come. $TORQUE_STANDIN names the folder. Its file ``config``
 (JSON) may change at any time:
 
-keep_completed  seconds for which ended jobs are listed (qmgr: keep_completed)
+keep_completed  seconds for which jobs that end from now on are listed (qmgr: keep_completed)
 np              processors of the only node (nodes file)
 queues          names of the queues; the first one is the default
 max_user_queuable   jobs that a user may have (qmgr: max_user_queuable)
@@ -21,6 +21,7 @@ import contextlib
 import fcntl
 import getpass
 import json
+import math
 import os
 import re
 import sys
@@ -52,7 +53,7 @@ TOO_MANY_JOBS = 15076 % 256
 #: Names of a job's attributes in the order in which qstat prints them.
 ORDER = [
     line.strip().partition(" = ")[0]
-    for case in ("qstat_completed_one", "qstat_f1_suspended")
+    for case in ("qstat_completed_one", "qstat_f1_suspended", "qstat_f1_array")
     for line in (CAPTURED / f"{case}.stdout").read_text().splitlines()
     if line.startswith("    ")
 ]
@@ -83,18 +84,21 @@ def jobs() -> Iterator[dict[str, Job]]:
     (STATE / "jobs").mkdir(exist_ok=True)
     with open(STATE / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        files = sorted((STATE / "jobs").iterdir(), key=lambda file: int(file.name))
+        files = sorted((STATE / "jobs").iterdir(), key=lambda file: _order(file.name))
         known: dict[str, Job] = {file.name: json.loads(file.read_text()) for file in files}
         before = {number: json.dumps(job) for number, job in known.items()}
-        forget = time.time() - config()["keep_completed"]
         for number, job in list(known.items()):
-            if job.get("_ended", time.time()) < forget:
+            if job.get("_forget", math.inf) < time.time():
                 del known[number]
                 (STATE / "jobs" / number).unlink()
         yield known
         for number, job in known.items():
             if json.dumps(job) != before.get(number):
                 (STATE / "jobs" / number).write_text(json.dumps(job))
+
+
+def _order(number: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", number)]
 
 
 def find(known: dict[str, Job], name: str) -> Job:
@@ -126,7 +130,8 @@ def _place(name: str) -> int:
 
 def end(job: Job, exit_status: int | None = None) -> None:
     job["job_state"] = "C"
-    job["_ended"] = time.time()
+    # Measured: one that is deleted again while it is being deleted is forgotten at once.
+    job["_forget"] = 0 if job.get("_deleted_twice") else time.time() + config()["keep_completed"]
     if exit_status is not None:
         job["exit_status"] = exit_status
         job["comp_time"] = time.asctime()

@@ -1,0 +1,118 @@
+"""The service within this process, without a dispatcher: what it accepts can be looked at, and a
+job's folder can be made to hold what a hostile process might leave there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lxml import etree
+from werkzeug.test import Client, TestResponse
+
+import wpsclient as client
+from pywps_hpc import settings
+from pywps_hpc.jobs import Job, JobStore, State
+from pywps_hpc.spool import JobDir, Spool
+from servers import SERVICES, write_config
+
+
+@dataclass(frozen=True)
+class House:
+    """Web server, job table and spool of one service."""
+
+    web: Client
+    settings: settings.Settings
+    store: JobStore
+    spool: Spool
+
+    def accept(
+        self, process: str = "repeat_2", inputs: client.Inputs = (("text", "a"),), **how: Any
+    ) -> JobDir:
+        """Have a job accepted; its folder.
+
+        Args:
+            how: keywords of :func:`wpsclient.execute_document`; ``headers``, ``user``, ``query``.
+        """
+        headers: Mapping[str, str] = how.pop("headers", {})
+        environ = {"REMOTE_USER": user} if (user := how.pop("user", "")) else {}
+        path = f"/wps?{how.pop('query', '')}"
+        document = client.execute_document(process, inputs, asynchronous=True, **how)
+        answer = self.web.post(
+            path, data=document, content_type="text/xml", headers=headers, environ_overrides=environ
+        )
+        assert answer.status_code == 200, answer.get_data()
+        location = etree.fromstring(answer.get_data()).get("statusLocation")
+        return self.spool.open(client.job_id_of(str(location)))
+
+    def get(self, path: str, user: str = "", **headers: str) -> TestResponse:
+        """GET a path, as this user."""
+        environ = {"REMOTE_USER": user} if user else {}
+        return self.web.get(path, environ_overrides=environ, headers=headers)
+
+    def row(self, job: JobDir) -> Job:
+        """The job's row."""
+        row = self.store.get(job.job_id)
+        assert row is not None
+        return row
+
+    def forget(self, job: JobDir) -> None:
+        """Let a job be as if it had never been."""
+        assert self.store.move(self.row(job), State.FAILED) is not None
+        self.store.remove(job.job_id)
+        self.spool.remove(job.job_id)
+
+
+@contextmanager
+def pywps_left_as_it_was() -> Iterator[None]:
+    """What wrapping a service changes in PyWPS is undone."""
+    import pywps.response.basic
+    import pywps.xml_util
+    from pywps import configuration
+    from pywps.app.WPSRequest import WPSRequest
+    from pywps.inout.basic import ComplexInput, IOHandler
+
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, names in (
+            (pywps.response.basic, ["store_status"]),
+            (pywps.xml_util, ["fromstring", "parse"]),
+            (WPSRequest, ["_set_json"]),
+            (sys.modules[WPSRequest.__module__], ["_get_reference_header"]),
+            (ComplexInput, ["process"]),
+            (IOHandler, ["_check_valid"]),
+            (configuration, ["CONFIG"]),
+        ):
+            for name in names:
+                patch.setattr(owner, name, vars(owner)[name])
+        yield
+
+
+@contextmanager
+def open_house(folder: Path) -> Iterator[House]:
+    """The odd processes as a service in this process."""
+    with pytest.MonkeyPatch.context() as patch, pywps_left_as_it_was():
+        patch.setenv("ODD_WORD", "forty")
+        patch.setenv("SERVER_SECRET", "open-sesame")
+        patch.delenv("PYWPS_CFG", raising=False)
+        patch.syspath_prepend(str(SERVICES))
+        config = write_config(
+            folder, "http://127.0.0.1:9/wps", **{"odd": {"api_token": "open-sesame", "answer": "x"}}
+        )
+        from pywps import Service, configuration
+
+        from pywps_hpc import hpc
+
+        configuration.load_configuration([str(config)])
+
+        import odd_data
+        import odd_shapes
+
+        service = hpc(Service([*odd_shapes.PROCESSES, *odd_data.PROCESSES]))
+        own = settings.load([config])
+        store = JobStore(own.database_url)
+        store.lead("nobody", 3600)
+        yield House(Client(service), own, store, Spool(own.spool))

@@ -1,0 +1,154 @@
+"""The launcher on a node, step by step: it can be killed, stopped or forgotten between any two.
+
+Everything that is left in the job's folder is left by the real launcher's own functions; only the
+process itself is played.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+
+from hooks import Hooks, Killed
+from joblauncher import documents, fence, report, run
+from joblauncher.jobdir import JobDir
+from joblauncher.run import Ending
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the process does, if it is let.
+
+    Attributes:
+        percents: that it tells on its way.
+        ends: ``succeeded``, ``failed``, or empty: it crashes without a word.
+        code: its exit code.
+    """
+
+    percents: Sequence[int] = (10,)
+    ends: str = report.SUCCEEDED
+    code: int = 0
+
+
+class Launcher:
+    """One start of a job.
+
+    Attributes:
+        attempt: which.
+        code: its exit code once it is over; ``None`` before, or if it was killed.
+        over: whether it has come to its end, or was killed.
+        closed: whether it has left its last word, and only exits now.
+        took: whether it took the lease.
+        ended: ``succeeded`` or ``failed`` once its process has published its end.
+    """
+
+    def __init__(
+        self, job: JobDir, attempt: int, plan: Plan, hooks: Hooks, clock: Callable[[], float]
+    ) -> None:
+        self.job, self.attempt = replace(job, attempt=attempt), attempt
+        self.code: int | None = None
+        self.over = self.closed = self.took = False
+        self.ended = ""
+        self._plan, self._hooks, self._clock = plan, hooks, clock
+        self._ending: Ending | None = None
+        self._cut = 1 << 60
+        self._at_work = False  # the process runs: signals are handled
+        self._life = self._live()
+
+    def step(self, *, killed_at: int = 0) -> None:
+        """Go on to the next effect.
+
+        Args:
+            killed_at: to be killed at this place of it (see :class:`hooks.Hooks`); 0: not.
+        """
+        if self.over:
+            return
+        try:
+            with self._hooks.armed(killed_at or 1 << 60, self._hooks.kill):
+                next(self._life)
+        except StopIteration as end:
+            self.code, self.over = end.value, True
+        except Killed:
+            self.over = True
+
+    def kill(self) -> None:
+        """Launcher and process are gone at once."""
+        self.over = True
+
+    def stop(self) -> None:
+        """SIGTERM from the batch system."""
+        if not self._at_work:  # the default action
+            self.kill()
+            self.code = 128 + signal.SIGTERM
+        elif self._ending is None:
+            self._ending = Ending(None, signal.SIGTERM, stopped_by=signal.SIGTERM)
+
+    def kill_process(self, place: int = 0) -> None:
+        """SIGKILL to the process alone, as the kernel does when memory runs out.
+
+        Args:
+            place: of its next document or report, at which it is killed; 0: at once.
+        """
+        if self._at_work and self._ending is None and not place:
+            self._ending = Ending(None, signal.SIGKILL)
+        self._cut = place or self._cut
+
+    def _live(self) -> Generator[None, None, int]:
+        """As :func:`joblauncher.run.main`; returns the exit code."""
+        try:
+            return (yield from self._run())
+        except fence.Superseded:
+            if self.took:
+                for folder in (self.job.work, self.job.temporary):
+                    shutil.rmtree(folder, ignore_errors=True)
+            return run.NOT_MINE
+
+    def _run(self) -> Generator[None, None, int]:
+        job = self.job
+        facts = report.Report(job=job.job_id, process="", attempt=self.attempt, host="node")
+        facts.started = self._clock()
+        yield
+        try:
+            run._take_lease(job)
+            self.took = True
+            yield
+            facts.process = "hello"
+            run._make_folders(job)
+            if self.attempt:
+                facts.write(job)
+        except OSError as error:
+            run._fail(job, facts, f"the job's folder cannot be used: {error.strerror}")
+            return run.REFUSED
+        self._at_work = True
+        yield
+        yield from self._process(replace(facts))
+        self._at_work = False
+        ending = self._ending or Ending(self._plan.code, None)
+        code = run._conclude(job, facts, ending)
+        self.closed = True
+        yield
+        return code
+
+    def _process(self, facts: report.Report) -> Generator[None, None, None]:
+        """As :func:`joblauncher.child.run`: each document, and after it the report."""
+        plan = self._plan
+        ends = [(plan.ends, 100)] if plan.ends else []
+        for state, percent in [*((report.STARTED, one) for one in plan.percents), *ends]:
+            if self._ending is not None:
+                return
+            facts.state, facts.percent, facts.message = state, percent, f"{state} by the process"
+            facts.cause = "process" if state == report.FAILED else ""
+            status = documents.Status(state, percent, facts.message)
+            document = documents.replace(self.job.status.read_bytes(), status)
+            try:
+                with self._hooks.armed(self._cut, self._hooks.kill):
+                    fence.write(self.job, document, facts)
+            except fence.Superseded:
+                self._ending = Ending(run.NOT_MINE, None)
+            except Killed:
+                self._ending = Ending(None, signal.SIGKILL)
+            if state in report.TERMINAL and self.job.status.read_bytes() == document:
+                self.ended = state
+            yield

@@ -1,0 +1,87 @@
+"""Mistakes of other bridges, put into our dispatcher on purpose: the schedules must notice each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+from bench import ACCEPTED
+from invariants import Broken
+from joblauncher.files import atomic_write
+from pywps_hpc.dispatch import follow, words
+from pywps_hpc.dispatch.reconcile import Action, Do, decide
+from pywps_hpc.dispatch.schedulers.base import BatchJob, JobStatus
+from pywps_hpc.dispatch.submit import Submitter
+from pywps_hpc.jobs import Job, State
+
+
+@contextmanager
+def accepted_is_written_after_the_submission() -> Iterator[None]:
+    """PyWPS 4.8.1, processing/scheduler.py: a fast job's success turns back."""
+    hand_over = Submitter._hand_over
+
+    def late(self: Submitter, jobs: Sequence[Job], batch: BatchJob) -> int:
+        changed = hand_over(self, jobs, batch)
+        for job in jobs:
+            atomic_write(self._context.spool.open(job.id).status, ACCEPTED)
+        return changed
+
+    with mock.patch.object(Submitter, "_hand_over", late):
+        yield
+
+
+@contextmanager
+def absent_counts_as_over() -> Iterator[None]:
+    """A job that is missing from an answer has ended."""
+
+    def hasty(job: Job, status: JobStatus | None, *rest: Any, **more: Any) -> Action:
+        action = decide(job, status, *rest, **more)
+        if status is None and action.do is Do.WAIT:
+            return Action(Do.END, State.FAILED, words.LOST, rewrite=True)
+        return action
+
+    with mock.patch.object(follow, "decide", hasty):
+        yield
+
+
+@contextmanager
+def submitted_again_without_a_look() -> Iterator[None]:
+    """After an unclear answer the same job goes once more."""
+
+    def blind(self: Submitter, job: Job) -> bool:
+        return self._context.store.move(job, State.ACCEPTED) is not None
+
+    with mock.patch.object(Submitter, "_resolve", blind):
+        yield
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One of them.
+
+    Attributes:
+        make: puts it in.
+        breaks: the promise that it breaks.
+        faults: of the batch system, with which it shows soon.
+    """
+
+    make: Callable[[], AbstractContextManager[None]]
+    breaks: Broken
+    faults: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        return self.make.__name__
+
+
+MISTAKES = (
+    Mistake(accepted_is_written_after_the_submission, Broken.TURNED_BACK),
+    Mistake(absent_counts_as_over, Broken.ENDED_EARLY, frozenset({"jobs not listed"})),
+    Mistake(
+        submitted_again_without_a_look,
+        Broken.SUBMITTED_AGAIN,
+        frozenset({"reply lost, job taken"}),
+    ),
+)

@@ -1,0 +1,247 @@
+"""A node fails, or the batch system starts a job again: there is one result, and it is whole.
+
+The service allows it to (``requeue = yes``). Where a daemon is killed its jobs' processes live on,
+as they do on a node that the network lost: what they write late must not spoil anything.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import clustersite
+import servers
+from faultsite import GridEngine, Slurm, Watch, agree, faulty_server, row_of, send
+from joblauncher import report
+from pywps_hpc.dispatch import words
+from reliability import Witness
+
+pytestmark = pytest.mark.cluster
+SECTIONS = {
+    "hpc": {"poll_interval": 0.5, "poll_backoff": 1, "grace": 15, "command_timeout": 5},
+    "hpc.resources": {"requeue": "yes"},
+}
+ON_SLURM = {
+    "hpc.resources": {"requeue": "yes", "memory": "300M"},
+    "hpc.process.second": {"extra": "--nodelist=c2"},
+    "hpc.process.preempted": {"queue": "spare", "extra": "--nodelist=c2", "memory": "5500M"},
+}
+ON_GRID_ENGINE = {"hpc.process.second": {"requeue": "no"}}
+AGAIN = "The batch system starts it again; waiting as "
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[servers.HpcServer]:
+    site = Slurm()
+    site.mend()
+    image = clustersite.folder("image") / "removable.sif"
+    image.symlink_to(os.environ["PYWPS_HPC_TEST_IMAGE"])
+    sections = SECTIONS | ON_SLURM | {"hpc.process.no_image": {"image": image}}
+    with faulty_server("nodes", site, sections, restarts=True) as server:
+        yield server
+    site.mend()
+
+
+@pytest.fixture(scope="module")
+def grid_engine() -> Iterator[servers.HpcServer]:
+    site = GridEngine()
+    site.mend()
+    with faulty_server("nodes", site, SECTIONS | ON_GRID_ENGINE, restarts=True) as server:
+        yield server
+    site.mend()
+
+
+def _started(server: servers.HpcServer, process: str, steps: int) -> tuple[Watch, str]:
+    """A job that counts, and its id in the batch system."""
+    job = send(server, process, steps=steps, seconds=0.25)
+    job.until("ProcessStarted", "left")
+    return job, str(row_of(server, job, "running")["native_id"])
+
+
+def _start_soon(native_id: str, *more: str) -> None:
+    """Slurm waits a minute or two before it starts a job again. That can be shortened, but not to
+    the second in which the job was stopped: the node would still refuse it, and the job fail."""
+    time.sleep(2)
+    Slurm().control("update", f"jobid={native_id}", "starttime=now", *more)
+
+
+def _ends_once(server: servers.HpcServer, job: Watch, attempts: int) -> None:
+    """It succeeds; the last of its attempts, and only that one, made the result."""
+    job.end()
+    assert job.state == "ProcessSucceeded", job.told()
+    agree(server, Slurm(), [job])
+    folder = server.job(job.job_id)
+    assert folder.attempts() == set(range(attempts))
+    facts = report.read(folder)
+    assert facts is not None
+    assert (facts.attempt, facts.state) == (attempts - 1, report.SUCCEEDED)
+
+
+def test_requeued_by_an_administrator(slurm: servers.HpcServer, witness: Witness) -> None:
+    job, native_id = _started(slurm, "counts", 40)
+    begun = time.time()
+    Slurm().control("requeue", native_id)
+    job.until("ProcessAccepted", AGAIN, 30)
+    _start_soon(native_id)
+    _ends_once(slurm, job, 2)
+    witness(
+        "started again by an administrator",
+        "`scontrol requeue` while the process counts",
+        f"accepted: {AGAIN}…, then: {job.message}",
+        job.ended - begun,
+        "Slurm",
+    )
+
+
+def test_started_again_without_its_image(slurm: servers.HpcServer, witness: Witness) -> None:
+    """The launcher of the first start was told to stop; of the second one there never was one."""
+    job, native_id = _started(slurm, "no_image", 40)
+    Slurm().control("requeue", native_id)
+    job.until("ProcessAccepted", AGAIN, 30)
+    Path(slurm.sections["hpc.process.no_image"]["image"]).unlink()
+    _start_soon(native_id)
+    told = job.end()
+    assert told == words.EXIT_CODES[255], job.told()
+    agree(slurm, Slurm(), [job])
+    known = Slurm().knew_at(native_id)
+    witness(
+        "started again by an administrator, its image gone meanwhile",
+        "`scontrol requeue` while the process counts; the image's file removed",
+        told,
+        max(0.0, job.ended - known),
+        "Slurm",
+    )
+
+
+def test_preempted_and_started_again(slurm: servers.HpcServer, witness: Witness) -> None:
+    job, native_id = _started(slurm, "preempted", 24)
+    begun = time.time()
+    line = ["--partition=urgent", "--nodelist=c2", "--mem=5500M", "--time=1", "--wrap=sleep 1"]
+    clustersite.as_user("sbatch", "--chdir=/", "--output=/dev/null", *line)
+    job.until("ProcessAccepted", AGAIN, 30)
+    _start_soon(native_id)
+    _ends_once(slurm, job, 2)
+    witness(
+        "preempted, may start again",
+        "a job in a partition of higher tier",
+        f"accepted: {AGAIN}…, then: {job.message}",
+        job.ended - begun,
+        "Slurm",
+    )
+
+
+def test_node_lost_while_its_processes_live_on(slurm: servers.HpcServer, witness: Witness) -> None:
+    site = Slurm()
+    job, native_id = _started(slurm, "second", 120)
+    begun = time.time()
+    site.kill("c2")
+    try:
+        # An administrator who knows that the node is lost need not wait for Slurm's own timeout.
+        site.control("update", "nodename=c2", "state=down", "reason=test")
+        # The client may be shown how the first start goes on.
+        row_of(slurm, job, "queued")
+        _start_soon(native_id, "nodelist=c1")
+        _ends_once(slurm, job, 2)
+        log = slurm.cli("log", job.job_id).stdout
+        assert "attempt 1 of the job has begun; nothing more is done" in log
+    finally:
+        site.mend()
+    witness(
+        "node lost, its processes live on",
+        "slurmd killed by SIGKILL; the job starts again on another node",
+        f"the progress of the first start, then of the second, then: {job.message}",
+        job.ended - begun,
+        "Slurm",
+    )
+
+
+def test_node_daemon_killed_and_back(slurm: servers.HpcServer, witness: Witness) -> None:
+    site = Slurm()
+    job, _ = _started(slurm, "second", 30)
+    begun = time.time()
+    site.kill("c2")
+    time.sleep(2)
+    site.start("c2")
+    _ends_once(slurm, job, 1)
+    witness(
+        "node's daemon crashes and comes back",
+        "slurmd killed by SIGKILL, started 2 s later",
+        job.message,
+        job.ended - begun,
+        "Slurm",
+    )
+
+
+def test_rescheduled_on_grid_engine(grid_engine: servers.HpcServer, witness: Witness) -> None:
+    site = GridEngine()
+    job, native_id = _started(grid_engine, "counts", 30)
+    begun = time.time()
+    for attempt in (1, 2):  # Grid Engine tells a job that it was started before, not how often
+        site.ask("qmod", "-rj", native_id)
+        servers.wait_for(
+            lambda attempt=attempt: attempt in grid_engine.job(job.job_id).attempts(),
+            f"attempt {attempt} begins",
+            60,
+        )
+        job.until("ProcessStarted", "left")
+    _ends_once(grid_engine, job, 3)
+    witness(
+        "started again by an administrator",
+        "`qmod -rj`, twice, while the process counts",
+        job.message,
+        job.ended - begun,
+        "Grid Engine",
+    )
+
+
+def test_execution_daemon_killed_and_back_on_grid_engine(
+    grid_engine: servers.HpcServer, witness: Witness
+) -> None:
+    site = GridEngine()
+    job, _ = _started(grid_engine, "counts", 30)
+    begun = time.time()
+    site.kill(site.node)
+    job.until("ProcessSucceeded")
+    told = time.time() - begun
+    time.sleep(2)
+    site.start(site.node)
+    _ends_once(grid_engine, job, 1)
+    witness(
+        "node's daemon crashes and comes back",
+        "sge_execd killed by SIGKILL, started after the process ended",
+        job.message,
+        told,
+        "Grid Engine",
+    )
+
+
+def test_node_loses_power_on_grid_engine(grid_engine: servers.HpcServer, witness: Witness) -> None:
+    """Grid Engine finds out when the host is back: the shepherd died without a word."""
+    site = GridEngine()
+    job, _ = _started(grid_engine, "second", 400)
+    shepherds = [
+        process
+        for process in psutil.Process(site.pid(site.node)).children()
+        if process.name() == "sge_shepherd"
+    ]
+    assert shepherds
+    site.kill(site.node)
+    for process in shepherds:
+        process.kill()
+    grid_engine.end_jobs()
+    site.start(site.node)
+    back = time.time()
+    assert job.end(90).startswith("the compute node failed (failed 19")
+    agree(grid_engine, site, [job])
+    witness(
+        "node loses power",
+        "sge_execd, sge_shepherd and the job killed by SIGKILL; sge_execd started",
+        job.message,
+        job.ended - back,
+        "Grid Engine",
+    )

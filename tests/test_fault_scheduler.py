@@ -1,0 +1,204 @@
+"""The batch system itself fails: its master is stopped, frozen, killed, or loses its memory.
+
+What was accepted waits and is submitted later, once; what runs goes on; what is lost is told.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import pytest
+
+import servers
+from faultsite import SITES, GridEngine, Site, Watch, agree, faulty_server, row_of, send
+from pywps_hpc.dispatch import words
+from reliability import Witness
+
+pytestmark = pytest.mark.cluster
+GRACE = 10.0
+SECTIONS = {
+    "hpc": {"poll_interval": 0.5, "poll_backoff": 1, "grace": GRACE, "command_timeout": 5},
+    # Two of these fill the cluster, the next ones wait.
+    "hpc.process.second": {"cpus": 8},
+}
+
+
+@dataclass
+class Bench:
+    """A batch system to break, and a service that uses it."""
+
+    site: Site
+    server: servers.HpcServer
+
+    def fill(self, seconds: float) -> list[Watch]:
+        """Two jobs that run for so long, and one that waits for its turn behind them."""
+        steps = int(seconds / 0.25)
+        jobs = [send(self.server, "second", steps=steps, seconds=0.25) for _ in range(3)]
+
+        def counts() -> bool:
+            return sum("left" in job.message for job in jobs) == 2
+
+        servers.wait_for(counts, "two of them count", 60)
+        for job in jobs:
+            row_of(self.server, job, "queued", "running")
+        assert sum(job.state == "ProcessAccepted" for job in jobs) == 1
+        return jobs
+
+    def trouble(self) -> str:
+        """What the dispatcher says that it cannot do."""
+        path = self.server.settings.database_url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            row = connection.execute("SELECT message FROM hpc_dispatcher").fetchone()
+        return str(row[0]) if row else ""
+
+    def end(self, jobs: Sequence[Watch]) -> None:
+        """All succeed, each of them run once, and nothing keeps the dispatcher from its work."""
+        for job in jobs:
+            job.end()
+            assert job.state == "ProcessSucceeded", job.told()
+        agree(self.server, self.site, list(jobs))
+        rows = [row_of(self.server, job, "succeeded") for job in jobs]
+        servers.wait_for(lambda: all(map(self.site.runs, rows)), "accounting knows all", 30)
+        assert [self.site.runs(row) for row in rows] == [1] * len(rows)
+        servers.wait_for(lambda: not self.trouble(), "the dispatcher can do its work", 30)
+
+
+@pytest.fixture(scope="module", params=SITES)
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    site = SITES[request.param]()
+    site.mend()
+    site.prepare()
+    with faulty_server("scheduler", site, SECTIONS) as server:
+        yield Bench(site, server)
+    site.mend()
+
+
+@pytest.fixture(autouse=True)
+def mended(bench: Bench) -> Iterator[None]:
+    """Whatever a test did to the daemons is undone before the next one."""
+    yield
+    bench.site.mend()
+
+
+def test_stopped_for_a_while(bench: Bench, witness: Witness) -> None:
+    site, server = bench.site, bench.server
+    jobs = bench.fill(4)
+    with site.down(site.master):
+        late = [send(server) for _ in range(2)]
+        servers.wait_for(bench.trouble, "the dispatcher says that it cannot ask", 30)
+        assert server.answers()
+        # What runs goes on, and its end is told by its own document.
+        servers.wait_for(
+            lambda: sum(job.state == "ProcessSucceeded" for job in jobs) == 2, "two end", 30
+        )
+        time.sleep(3)
+        assert {job.state for job in late} == {"ProcessAccepted"}
+        assert all(job.state != "ProcessFailed" for job in jobs)
+    begun = time.time()
+    bench.end([*jobs, *late])
+    seconds = max(job.ended for job in late) - begun
+    witness(
+        "scheduler down while jobs wait, run and end",
+        f"{site.master} stopped; two jobs sent meanwhile",
+        f"accepted, then: {late[0].message}",
+        seconds,
+        site.name,
+    )
+
+
+@pytest.mark.parametrize("dispatcher", ["lives", "is killed"])
+def test_frozen_while_jobs_are_submitted(bench: Bench, witness: Witness, dispatcher: str) -> None:
+    site, server = bench.site, bench.server
+    with site.hung(site.master):
+        jobs = [send(server) for _ in range(2)]
+        row_of(server, jobs[0], "submitting")
+        if dispatcher == "is killed":
+            time.sleep(1)
+            server.kill9("dispatcher")
+        time.sleep(7)  # longer than a command may take
+        assert {job.state for job in jobs} == {"ProcessAccepted"}
+    begun = time.time()
+    bench.end(jobs)
+    how = f"SIGSTOP to {site.master}, SIGCONT after 8 s"
+    if dispatcher == "is killed":
+        how = f"{how}; the dispatcher killed by SIGKILL while it submits"
+    witness(
+        "scheduler hung while jobs are submitted"
+        + (", dispatcher killed" if dispatcher == "is killed" else ""),
+        how,
+        jobs[0].message,
+        max(job.ended for job in jobs) - begun,
+        site.name,
+    )
+
+
+def test_killed_and_started_with_its_memory(bench: Bench, witness: Witness) -> None:
+    site = bench.site
+    jobs = bench.fill(8)
+    site.await_saved(time.time())
+    site.kill(site.master)
+    late = send(bench.server)
+    time.sleep(3)
+    site.start(site.master)
+    begun = time.time()
+    bench.end([*jobs, late])
+    witness(
+        "scheduler crashes and comes back",
+        f"{site.master} killed by SIGKILL, started 3 s later",
+        jobs[0].message,
+        max(job.ended for job in jobs) - begun,
+        site.name,
+    )
+
+
+def test_killed_and_started_without_its_memory(bench: Bench, witness: Witness) -> None:
+    site, server = bench.site, bench.server
+    jobs = bench.fill(40)
+    site.forget()
+    begun = time.time()
+    for job in jobs:
+        job.end()
+    told = {job.message for job in jobs}
+    assert told <= {words.LOST, words.CANCELLED_OR_LOST}
+    agree(server, site, jobs)
+    witness(
+        "scheduler loses its memory",
+        f"{site.master} killed by SIGKILL, started with an empty state",
+        jobs[0].message,
+        max(job.ended for job in jobs) - begun,
+        site.name,
+    )
+    bench.end([send(server)])
+
+
+def test_accounting_cannot_be_asked(bench: Bench, witness: Witness) -> None:
+    site, server = bench.site, bench.server
+    with site.no_accounting():
+        job = send(server, "counts", steps=400, seconds=0.25)
+        job.until("ProcessStarted", "left")
+        begun = time.time()
+        site.cancel(str(row_of(server, job, "running")["native_id"]))
+        good = send(server)
+        good.until("ProcessSucceeded")
+        if isinstance(site, GridEngine):  # nobody else knows how a job ended
+            time.sleep(GRACE + 2)
+            assert job.state == "ProcessStarted", job.told()  # that is not "lost"
+            begun = time.time()
+        else:
+            job.end()
+    assert job.end().startswith("cancelled by an administrator of the cluster")
+    agree(server, site, [job])
+    bench.end([good])
+    witness(
+        "accounting down when a job ends",
+        "slurmdbd stopped; slurmctld is asked"
+        if site.name == "Slurm"
+        else "accounting file unreadable for longer than the grace; then readable",
+        job.message,
+        job.ended - begun,
+        site.name,
+    )

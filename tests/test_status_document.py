@@ -1,0 +1,59 @@
+"""What a client is shown where the job's row knows more than the job's document."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from joblauncher import documents
+from joblauncher.files import atomic_write
+from joblauncher.jobdir import JobDir
+from pywps_hpc.jobs import Job, State
+from pywps_hpc.web.wps1 import status_document
+
+DOCUMENT = (
+    f'<wps:ExecuteResponse xmlns:wps="{documents.WPS}"><wps:Status/></wps:ExecuteResponse>'
+).encode()
+LOST = "lost: the batch system no longer knows the job"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> JobDir:
+    return JobDir(tmp_path)
+
+
+def shown(folder: JobDir, says: documents.Status, **row: object) -> documents.Status:
+    atomic_write(folder.status, documents.replace(DOCUMENT, says))
+    os.utime(folder.status, (1000, 1000))
+    job = Job("id", "w1", "counts", "d", native_id="7", **row)  # type: ignore[arg-type]
+    return documents.parse(status_document(job, folder, "slurm"))
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.DISMISSED])
+@pytest.mark.parametrize("says", ["accepted", "started", "succeeded"])
+def test_a_verdict_stands_whatever_a_launcher_wrote_last(
+    folder: JobDir, state: State, says: str
+) -> None:
+    late = documents.Status(says, 40, "60 of 100 left")
+    assert shown(folder, late, state=state, message=LOST) == documents.Status("failed", 100, LOST)
+
+
+def test_a_failure_keeps_its_own_words(folder: JobDir) -> None:
+    own = documents.Status("failed", 100, "The catchment has no outlet.")
+    assert shown(folder, own, state=State.FAILED, message="other") == own
+
+
+def test_a_job_that_waits_for_another_start_is_not_shown_as_started(folder: JobDir) -> None:
+    says = documents.Status("started", 40, "stopped by the batch system (SIGTERM)")
+    found = shown(folder, says, state=State.QUEUED, started=900.0, changed=1001.0)
+    assert found.state == "accepted"
+    assert found.message == "The batch system starts it again; waiting as slurm job 7 (w1)"
+
+
+def test_a_job_that_has_started_again_is_shown_at_once(folder: JobDir) -> None:
+    says = documents.Status("started", 40, "60 of 100 left")
+    assert shown(folder, says, state=State.QUEUED, started=900.0, changed=999.0) == says
+    assert shown(folder, says, state=State.QUEUED, changed=time.time()) == says

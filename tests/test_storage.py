@@ -1,0 +1,80 @@
+"""Storage that is full, read-only or away: its words, the room that is made, the patience."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from joblauncher import storage
+from joblauncher.jobdir import JobDir
+
+
+def _no_space() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/secret/place")
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> JobDir:
+    made = JobDir(tmp_path)
+    for folder in (made.work, made.temporary, made.storage):
+        folder.mkdir()
+        (folder / "large").touch()
+    return made
+
+
+def _failing(times: int, error: Callable[[], OSError]) -> tuple[list[int], Callable[[], None]]:
+    calls: list[int] = []
+
+    def write() -> None:
+        calls.append(1)
+        if len(calls) <= times:
+            raise error()
+
+    return calls, write
+
+
+def test_trouble_has_words_that_name_no_path() -> None:
+    assert storage.trouble(_no_space()) == "the storage is full"
+    assert storage.trouble(OSError(errno.EDQUOT, "x")) == "the storage quota is used up"
+    assert storage.trouble(FileNotFoundError(errno.ENOENT, "x")) == ""
+    assert storage.trouble(None) == ""
+
+
+def test_trouble_is_found_behind_what_it_led_to() -> None:
+    def write() -> None:
+        try:
+            raise _no_space()
+        except OSError as error:
+            raise RuntimeError("a library's own words") from error
+
+    with pytest.raises(RuntimeError) as caught:
+        write()
+    assert storage.trouble(caught.value) == "the storage is full"
+
+
+def test_room_is_made_by_what_the_job_worked_in_and_not_by_its_outputs(job: JobDir) -> None:
+    calls, write = _failing(1, _no_space)
+    storage.insist(job, write, patience=0)
+    assert len(calls) == 2
+    assert not job.work.exists()
+    assert not job.temporary.exists()
+    assert (job.storage / "large").exists()
+
+
+def test_patience_ends(job: JobDir) -> None:
+    calls, write = _failing(99, _no_space)
+    with pytest.raises(OSError, match="No space"):
+        storage.insist(job, write, patience=0.3)
+    assert len(calls) >= 3
+
+
+def test_what_is_not_about_the_storage_is_not_tried_again(job: JobDir) -> None:
+    calls, write = _failing(1, lambda: FileNotFoundError(errno.ENOENT, "x"))
+    with pytest.raises(FileNotFoundError):
+        storage.insist(job, write)
+    assert len(calls) == 1
+    assert job.work.exists()
