@@ -1,6 +1,6 @@
 # Two commands: `make demo` and `make test`. Each does all of its own set-up.
 
-.PHONY: demo test benchmark lint format clean
+.PHONY: demo test benchmark reliability lint format clean
 
 demo:  ## climate request on real data: local scheduler, no root, no cluster
 	@examples/demo.sh
@@ -10,6 +10,9 @@ test:  ## everything; as root on Debian with a real Slurm, Apptainer and image
 
 benchmark:  ## ratios against PyWPS, after `make test` has set things up
 	@"$${PYWPS_HPC_TEST_HOME:-/var/tmp/pywps-hpc}"/venv/bin/python benchmarks/accept.py
+
+reliability:  ## docs/reliability.md from what the fault tests saw
+	@"$${PYWPS_HPC_TEST_HOME:-/var/tmp/pywps-hpc}"/venv/bin/python tests/reliability.py
 
 lint:  ## what `make test` checks before it runs anything
 	ruff check .
