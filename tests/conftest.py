@@ -8,6 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Helpers that assert; their failures show the values, as a test's own do.
+pytest.register_assert_rewrite(
+    *("bench", "contract", "dialects", "faults", "faultsite", "house", "nodes", "postgres"),
+    *("servers", "sshd", "wpsclient"),
+)
 
 import lanes
 import reliability
@@ -19,6 +26,10 @@ from servers import DefaultServer, HpcServer
 
 #: Says that the test cluster is up: ``make test`` sets it after starting one.
 CLUSTER = "PYWPS_HPC_CLUSTER"
+
+# How long an example takes says nothing where other tests run beside it.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def pytest_configure(config: pytest.Config) -> None:

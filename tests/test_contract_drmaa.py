@@ -91,6 +91,7 @@ class TestDrmaa(gridengine.TestGridEngine):
     test_banner_of_a_login_shell_does_not_matter = None  # type: ignore[assignment]
     test_answer_cut_off_anywhere_is_no_answer = None  # type: ignore[assignment]
     test_ended_job_is_found_by_name_before_accounting_knows_it = None  # type: ignore[assignment]
+    test_elements_that_ended_are_found_by_name_before_accounting_knows_them = None  # type: ignore[assignment]
 
     def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
         return [*scheduler.header(job), "trap '' USR1"]  # as in gridengine.sh.j2
@@ -213,14 +214,19 @@ class TestDrmaa(gridengine.TestGridEngine):
         self, scheduler: DrmaaScheduler, logs: Path
     ) -> None:
         before = clients()
-        other = HelperAs()
-        other.ask("status", ids=[])
-        mine = wait_for(lambda: clients() - before, "the session is listed", 10)
-        other.close()
-        end = time.monotonic() + 10  # not at once; of a helper that was killed, minutes
-        while mine & clients():
-            assert time.monotonic() < end
-            time.sleep(0.2)
+        sessions: list[HelperAs] = []
+
+        def mine() -> set[str]:
+            """Opens one more: the first may have taken the number of one that went meanwhile."""
+            sessions.append(HelperAs())
+            sessions[-1].ask("status", ids=[])
+            return clients() - before
+
+        listed = wait_for(mine, "a session is listed", 30)
+        for session in sessions:
+            session.close()
+        # Not at once; of a helper that was killed, minutes.
+        wait_for(lambda: not listed & clients(), "no session is listed any more", 30)
 
 
 def clients() -> set[str]:

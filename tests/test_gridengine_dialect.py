@@ -286,6 +286,24 @@ def test_tasks_of_an_array_are_jobs_of_their_own() -> None:
     assert JOBS["array"] not in found
 
 
+def test_tasks_that_ended_share_a_row() -> None:
+    dialect = GridEngineDialect()
+    code, out, err = captured("qstat_ended")
+    row = "<tasks>1-10:1</tasks>"
+    array = out[: out.index(row)].rpartition("<JB_job_number>")[2].partition("<")[0]
+
+    def tasks(text: str) -> list[str]:
+        found = dialect.read_queue(code, out.replace(row, f"<tasks>{text}</tasks>"), err)
+        return [job for job, status in found.items() if job.partition(".")[0] == array]
+
+    assert tasks("1-10:1") == [f"{array}.{task}" for task in range(1, 11)]
+    assert tasks("1,3,4-6:1") == [f"{array}.{task}" for task in (1, 3, 4, 5, 6)]
+    assert tasks("2-8:3") == [f"{array}.{task}" for task in (2, 5, 8)]
+    for strange in ("undefined", "3-", "1-4:0", "-1"):
+        with pytest.raises(SchedulerUnavailable, match="where tasks belong"):
+            tasks(strange)
+
+
 def test_empty_queue_is_an_answer_and_empty_output_is_none() -> None:
     assert GridEngineDialect().read_queue(*captured("qstat_none")) == {}
     with pytest.raises(SchedulerUnavailable):
