@@ -30,6 +30,10 @@ class House:
     store: JobStore
     spool: Spool
 
+    def beat(self) -> None:
+        """Show a dispatcher's sign of life; after a while without one no job is taken."""
+        assert self.store.lead("nobody", 3600)
+
     def accept(
         self, process: str = "repeat_2", inputs: client.Inputs = (("text", "a"),), **how: Any
     ) -> JobDir:
@@ -42,6 +46,7 @@ class House:
         environ = {"REMOTE_USER": user} if (user := how.pop("user", "")) else {}
         path = f"/wps?{how.pop('query', '')}"
         document = client.execute_document(process, inputs, asynchronous=True, **how)
+        self.beat()
         answer = self.web.post(
             path, data=document, content_type="text/xml", headers=headers, environ_overrides=environ
         )
@@ -113,6 +118,4 @@ def open_house(folder: Path) -> Iterator[House]:
 
         service = hpc(Service([*odd_shapes.PROCESSES, *odd_data.PROCESSES]))
         own = settings.load([config])
-        store = JobStore(own.database_url)
-        store.lead("nobody", 3600)
-        yield House(Client(service), own, store, Spool(own.spool))
+        yield House(Client(service), own, JobStore(own.database_url), Spool(own.spool))

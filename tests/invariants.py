@@ -383,7 +383,7 @@ def check_server(
     facts = look()
     deadline = time.monotonic() + limit / 2
     # Accounting lags behind, and a job that ended may be cleaned up after for a moment still.
-    while violations(facts) and slurm and time.monotonic() < deadline:
+    while violations(facts) and time.monotonic() < deadline:
         time.sleep(0.5)
         facts = look()
     require([*violations(facts), *(reader.stop() if reader else ())])

@@ -59,8 +59,11 @@ def read_only(pid: int, path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if Path(f"/proc/{pid}").exists():
+        try:
             _remount(pid, path, read_only=False)
+        except subprocess.CalledProcessError:
+            if Path(f"/proc/{pid}/ns/mnt").exists():  # otherwise they ended with it
+                raise
 
 
 def _remount(pid: int, path: Path, *, read_only: bool) -> None:

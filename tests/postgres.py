@@ -82,13 +82,13 @@ class Postgres:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, preexec_fn=_end_with_parent, **self._account()
             )
-        wait_for(self.answers, f"PostgreSQL answers, see {self.log}")
+        wait_for(self.answers, f"PostgreSQL answers, see {self.log}", 120)
 
     def stop(self) -> None:
         """What an administrator's restart does: connections are cut (pg_ctl(1), fast)."""
         if self.process is not None:
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(60)
+            self.process.wait(120)
             self.process = None
 
     @contextlib.contextmanager

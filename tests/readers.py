@@ -95,7 +95,7 @@ class Reader(threading.Thread):
     def stop(self) -> list[Violation]:
         """Look once more, then end; what was wrong."""
         self._over.set()
-        self.join(30)
+        self.join(120)
         return [one for watch in self._watches.values() for one in watch.found]
 
     def __enter__(self) -> Reader:

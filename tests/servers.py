@@ -35,21 +35,29 @@ MARK = "PYWPS_HPC_TEST_SERVER"
 #: What a service's own configuration refers to.
 ODD_WORD = "forty"
 START_LIMIT, STOP_LIMIT = 120.0, 60.0
-#: No proxy of this machine stands between a test and its server.
+#: No proxy of this machine stands between a test and its server, and no connection is used twice: a
+#: server may close an idle one in the very moment in which the next request is sent on it.
 HTTP = requests.Session()
 HTTP.trust_env = False
+HTTP.headers["Connection"] = "close"
 
 T = TypeVar("T")
 #: Section -> key -> value; a key that is ``None`` is left out.
 Sections = Mapping[str, Mapping[str, object] | None]
 
 
+#: Bound and not listening: only who asks for one of their ports gets it (ip(7), SO_REUSEADDR).
+_RESERVED: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nobody listens on, and that nobody else is given while this process lives."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    _RESERVED.append(reserved)
+    port: int = reserved.getsockname()[1]
+    return port
 
 
 def wait_for(condition: Callable[[], T], what: str, limit: float = 60.0) -> T:
@@ -60,10 +68,11 @@ def wait_for(condition: Callable[[], T], what: str, limit: float = 60.0) -> T:
     """
     deadline = time.monotonic() + limit
     while True:
+        late = time.monotonic() >= deadline  # whoever stood still asks once more
         found = condition()
         if found:
             return found
-        assert time.monotonic() < deadline, f"not within {limit:g} s: {what}"
+        assert not late, f"not within {limit:g} s: {what}"
         time.sleep(0.05)
 
 
@@ -94,7 +103,11 @@ def write_config(
             "language": "en-US,fr-CA",
         },
         "processing": {"mode": "scheduler"},
-        "logging": {"level": "INFO", "database": f"sqlite:///{folder}/requests.sqlite"},
+        # PyWPS's own mode fails a process that waits longer than this for its turn in the database.
+        "logging": {
+            "level": "INFO",
+            "database": f"sqlite:///{folder}/requests.sqlite?timeout=120",
+        },
         "metadata:main": {"identification_title": "Odd processes"},
         "odd": {"answer": "${ODD_WORD}-two"},
         "hpc": {
@@ -104,7 +117,7 @@ def write_config(
             "poll_backoff": 0.5,
         },
         "hpc.container": {"runtime": "none", "python_path": SERVICES},
-        "hpc.resources": {"memory": "512M", "walltime": "00:02:00"},
+        "hpc.resources": {"memory": "512M", "walltime": "00:10:00"},
     }
     for section, changed in sections.items():
         if changed is None:
@@ -220,7 +233,6 @@ class Server(ABC):
         Raises:
             AssertionError: something of it had to be killed.
         """
-        HTTP.close()  # gunicorn waits for idle connections
         for root in self._roots():
             with contextlib.suppress(psutil.Error):
                 root.terminate()
@@ -338,7 +350,7 @@ class HpcServer(Server):
             env=self._environment() | {"COLUMNS": "200"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
 
     def job(self, job_id: str) -> JobDir:
@@ -436,7 +448,7 @@ class HpcServer(Server):
         path = url.removeprefix("sqlite:///")
         try:
             with contextlib.closing(
-                sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+                sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)
             ) as connection:
                 connection.row_factory = sqlite3.Row
                 return [dict(row) for row in connection.execute(query, values)]

@@ -34,6 +34,7 @@ from pywps.response.execute import ExecuteResponse  # noqa: E402
 from werkzeug.test import Client  # noqa: E402
 
 from examples.processes import ClimateAnomaly, ClipFeatures, Countdown, WhereAmI  # noqa: E402
+from servers import free_port  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(iris_sample_data.__file__).parent / "sample_data"
@@ -462,7 +463,8 @@ def test_report_tells_whether_an_address_answers(execute: Execute) -> None:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         threading.Thread(target=server.accept, daemon=True).start()
         open_port = execute("whereami", ("connect", address)).json("report")["connect"]
-    closed_port = execute("whereami", ("connect", address)).json("report")["connect"]
+    nobody = f"127.0.0.1:{free_port()}"
+    closed_port = execute("whereami", ("connect", nobody)).json("report")["connect"]
     assert open_port == {"address": address, "connected": True}
     assert closed_port["connected"] is False
     assert closed_port["reason"]
@@ -517,14 +519,12 @@ def test_service_is_plain_pywps_unless_its_configuration_says_scheduler() -> Non
 
 @pytest.mark.skipif(importlib.util.find_spec("rich") is None, reason="the demo needs rich")
 def test_demo_says_why_when_nobody_answers(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
     done = subprocess.run(
         [
             sys.executable,
             str(ROOT / "examples" / "demo.py"),
             "--url",
-            f"http://127.0.0.1:{port}/wps",
+            f"http://127.0.0.1:{free_port()}/wps",
         ],
         cwd=tmp_path,
         capture_output=True,

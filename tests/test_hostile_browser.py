@@ -139,7 +139,7 @@ def browse(url: str, folder: Path) -> None:
         [*line, "--virtual-time-budget=5000", "--dump-dom", url],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     assert "<iframe" in done.stdout

@@ -85,6 +85,7 @@ def accepted(house: House, patch: pytest.MonkeyPatch, **request: Any) -> Job | N
     ids = iter([ID])
     patch.setattr(jobs, "new_id", lambda: next(ids))
     patch.setattr(payload, "digest", lambda data: DIGEST)
+    house.beat()
     answer = house.web.open(**request)
     row = house.store.get(ID)
     if row is None:
@@ -152,6 +153,7 @@ PLAIN = {
 }
 
 
+@pytest.mark.timeout(1200)  # it computes all the while, and others beside it
 def test_no_byte_of_a_client_reaches_a_batch_system(house: House) -> None:
     own = dataclasses.replace(house.settings, sync_timeout=0.0)
     went = 0
@@ -172,7 +174,9 @@ def test_no_byte_of_a_client_reaches_a_batch_system(house: House) -> None:
                 went += 1
                 assert handed_over(own, row) == expected
 
-        run()
+        for _ in range(5):  # chance may have it that most are refused
+            if went < 20:
+                run()
     assert went >= 20
 
 
@@ -364,6 +368,8 @@ def test_a_bad_request_is_told_so_and_nothing_of_the_server_s_insides(house: Hou
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(house.web.application, "settings", own)
         for request in bad_requests():
+            if asked % 100 == 0:
+                house.beat()
             asked += 1
             answer = house.web.open(**request)
             text = answer.get_data(as_text=True)

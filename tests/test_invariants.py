@@ -15,6 +15,7 @@ from invariants import Broken, Facts, Folder, InvariantViolated, Row
 from joblauncher import documents, files, report
 from pywps_hpc.jobs import Wish, new_id
 from readers import Reader, Watch, documents_in
+from servers import wait_for
 
 ID, OTHER = new_id(), new_id()
 SUCCEEDED = documents.Status("succeeded", 100, "done")
@@ -189,8 +190,9 @@ def test_a_reader_sees_what_is_written_meanwhile(tmp_path: Path) -> None:
         good, bad = bench.accept(), bench.accept()
         bench.begin(good)
         bench.succeed(bad)
-        while reader.count < 20:
-            pass
+        before = reader.count
+        # Each round reads both; the first of these may have begun before the success.
+        wait_for(lambda: reader.count >= before + 10, "it has been read")
         files.atomic_write(bench.folder(bad).status, ACCEPTED)
     found = reader.stop()
     assert [(one.kind, one.job) for one in found] == [(Broken.TURNED_BACK, bad.id)]

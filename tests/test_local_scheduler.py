@@ -327,6 +327,31 @@ def test_last_word_waits_for_a_directory_that_is_away(
     assert finished(scheduler, number).exit_code == 3
 
 
+def test_supervisor_that_begins_at_this_moment_is_not_taken_for_dead(
+    scheduler: LocalScheduler, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = tmp_path / "go"
+    first = job(tmp_path, "sleep 600", cpus=4)
+    body = f"until [ -e {go} ]; do sleep 0.1; done; exit 3"
+    blocker, number = submit(scheduler, first, job(tmp_path, body, cpus=4))
+    waiting = local_job.LocalJob(state / "queue" / number)
+    has = waiting._has
+
+    def begins_meanwhile(name: str) -> bool:
+        if name == "started" and not has("started"):
+            runner = waiting.start()
+            assert runner is not None
+            waiting.await_start(runner)
+        return has(name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(waiting, "_has", begins_meanwhile)
+        assert waiting.status().phase is Phase.RUNNING
+    go.touch()
+    assert finished(scheduler, number).exit_code == 3
+    scheduler.cancel([blocker])
+
+
 def test_script_cannot_kill_its_supervisor_by_accident(
     scheduler: LocalScheduler, tmp_path: Path
 ) -> None:

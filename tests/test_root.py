@@ -31,7 +31,7 @@ def launch(house: House, *more: str, before: tuple[str, ...] = ()) -> tuple[int,
     job = house.accept()
     line = [*before, sys.executable, "-I", "-m", "joblauncher", *more]
     line += ["--digest", house.row(job).digest, str(job.path)]
-    code = subprocess.run(line, capture_output=True, timeout=60).returncode
+    code = subprocess.run(line, capture_output=True, timeout=120).returncode
     return code, documents.parse(read_plain(job.status)).message
 
 

@@ -20,6 +20,7 @@ SCHEDULES = 200
 ENOUGH = 150
 
 
+@pytest.mark.timeout(1200)  # it computes all the while, and others beside it
 def test_every_job_ends_once_and_all_tell_the_same_whatever_happens() -> None:
     machine = schedules.run(SCHEDULES)
     assert machine.schedules >= SCHEDULES

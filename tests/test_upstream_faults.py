@@ -45,7 +45,8 @@ SECTIONS = {
     "hpc.process.leaves_and_waits": {"walltime": "00:00:02"},
 }
 ENVIRONMENT = TOKYO
-SOON = 60.0
+#: Seconds of patience with a busy host.
+SOON = 120.0
 
 
 class InstantScheduler(Scheduler):
@@ -61,7 +62,7 @@ class InstantScheduler(Scheduler):
         native = str(len(self.exits) + 1)
         with Path(job.log).open("ab") as log:
             done = subprocess.run(
-                ["/bin/sh"], input=job.script.encode(), stdout=log, stderr=log, timeout=60
+                ["/bin/sh"], input=job.script.encode(), stdout=log, stderr=log, timeout=SOON
             )
         self.exits[native], self.names[native] = done.returncode, job.name
         return [native]
@@ -208,10 +209,16 @@ def test_fault_02_job_that_is_killed_on_its_node_is_told_as_failed(hpc_server: H
     wait_for(
         lambda: client.state_of(client.get(location).content) == "ProcessStarted", "it runs", SOON
     )
+    found = []
     for process in hpc_server.job_processes():
-        with contextlib.suppress(psutil.Error):  # it ended with the one that was killed before
+        with contextlib.suppress(psutil.Error):  # another job's, which has ended meanwhile
             if job_id in " ".join(process.cmdline()):
-                process.kill()
+                found.append(process)
+    pids = {process.pid for process in found}
+    # First the launcher, which would tell of the other's end; with it ends what it started.
+    for process in sorted(found, key=lambda p: p.ppid() in pids):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
     document = client.await_end(location, limit=SOON)
     assert client.state_of(document) == "ProcessFailed"
     assert client.message_of(document) == "killed by signal 9 (SIGKILL: killed)"
@@ -479,8 +486,11 @@ def test_fault_17_job_can_be_found_in_the_queue_and_back(hpc_server: HpcServer) 
     assert (row["name"], row["native_id"]) == (name, native)
 
 
-def test_fault_18_status_document_is_whole_at_every_moment(hpc_server: HpcServer) -> None:
-    location = client.submit(hpc_server.url, "chatter", [("times", "600")])
+def test_fault_18_status_document_is_whole_at_every_moment(
+    hpc_server: HpcServer, tmp_path: Path
+) -> None:
+    enough = tmp_path / "enough"
+    location = client.submit(hpc_server.url, "watcher", [("text", str(enough))])
     path = hpc_server.job(client.job_id_of(location)).status
     seen: set[bytes] = set()
     broken: list[bytes] = []
@@ -494,37 +504,50 @@ def test_fault_18_status_document_is_whole_at_every_moment(hpc_server: HpcServer
                 if not content.endswith(b"</wps:ExecuteResponse>"):
                     broken.append(content)
 
+    def ask() -> bool:
+        assert client.state_of(client.get(location).content) != "ProcessFailed"
+        return len(seen) > 50 or bool(broken)
+
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        client.await_end(location)  # parses every document that it is given
+        wait_for(ask, "it is read while it is written", SOON)
+        enough.touch()
+        end = client.await_end(location)  # parses every document that it is given
     finally:
         over.set()
         reader.join()
     assert broken == []
+    assert client.state_of(end) == "ProcessSucceeded"
     steps = {documents.parse(content).message for content in seen}
     assert len(steps) > 20  # it has read while it was written
 
 
-def test_fault_19_times_are_utc_wherever_server_and_node_are(hpc_server: HpcServer) -> None:
-    location = client.submit(hpc_server.url, "sleeper", [("seconds", "1")])
-    seen = set()
-    while True:
-        document = client.get(location).content
-        status = etree.fromstring(document).find("wps:Status", client.NS)
-        assert status is not None
-        stamp = datetime.strptime(str(status.get("creationTime")), "%Y-%m-%dT%H:%M:%S%z")
-        assert abs(datetime.now(timezone.utc) - stamp) < timedelta(minutes=2)
-        seen.add(client.state_of(document))
-        if "ProcessSucceeded" in seen:
-            break
-        time.sleep(0.05)
-    assert {"ProcessAccepted", "ProcessStarted"} <= seen
+def state_now(location: str) -> str:
+    """What a job's document says; the time in it is now, in UTC, and in no other time zone."""
+    document = client.get(location).content
+    status = etree.fromstring(document).find("wps:Status", client.NS)
+    assert status is not None
+    stamp = datetime.strptime(str(status.get("creationTime")), "%Y-%m-%dT%H:%M:%S%z")
+    assert abs(datetime.now(timezone.utc) - stamp) < timedelta(minutes=10)
+    return client.state_of(document)
+
+
+def test_fault_19_times_are_utc_wherever_server_and_node_are(
+    hpc_server: HpcServer, alone: HpcServer, instant: Hand, tmp_path: Path
+) -> None:
+    waiting = client.submit(alone.url, "repeat_2", [("text", "nobody takes it")])
+    assert state_now(waiting) == "ProcessAccepted"
+    seen = tmp_path / "seen"
+    location = client.submit(hpc_server.url, "watcher", [("text", str(seen))])
+    wait_for(lambda: state_now(location) == "ProcessStarted", "it runs", SOON)
+    seen.touch()
+    wait_for(lambda: state_now(location) == "ProcessSucceeded", "it ends", SOON)
     row = await_state(hpc_server, client.job_id_of(location), "succeeded")
     facts = report.read(hpc_server.job(str(row["id"])))
     assert facts is not None
     times = [facts.started, facts.finished, *(row[k] for k in ("created", "started", "finished"))]
-    assert [at for at in times if abs(time.time() - float(str(at))) > 120] == []
+    assert [at for at in times if abs(time.time() - float(str(at))) > 600] == []
 
 
 def test_fault_21_job_id_cannot_be_guessed_from_another(alone: HpcServer, instant: Hand) -> None:

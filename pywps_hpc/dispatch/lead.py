@@ -9,8 +9,6 @@ import socket
 import time
 from pathlib import Path
 
-import psutil
-
 from pywps_hpc.jobs import Deposed, JobStore
 
 __all__ = ["BEAT", "Deposed", "Lead", "is_dead", "name_of"]
@@ -78,8 +76,11 @@ class Lead:
 
 def name_of(pid: int) -> str:
     """A name for a process that no other process on any host has."""
-    started = psutil.Process(pid).create_time()
-    return f"{socket.gethostname()[:40]}:{_place()}:{pid}:{started:.2f}:{secrets.token_hex(2)}"
+    try:
+        _, started = _state(pid)
+    except OSError:
+        started = ""
+    return f"{socket.gethostname()[:40]}:{_place()}:{pid}:{started}:{secrets.token_hex(2)}"
 
 
 def is_dead(name: str) -> bool:
@@ -88,12 +89,27 @@ def is_dead(name: str) -> bool:
     if len(parts) != 5 or parts[1] != _place():
         return False
     _, _, pid, started, _ = parts
+    if not started:
+        return False
     try:
-        process = psutil.Process(int(pid))
-        same = f"{process.create_time():.2f}" == started
-        return not same or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
         return True
+    except PermissionError:
+        pass  # somebody else's, so it is there
+    try:
+        state, now = _state(int(pid))
+    except OSError:
+        return False  # hidden (proc(5), hidepid), or gone this moment
+    return now != started or state == "Z"
+
+
+def _state(pid: int) -> tuple[str, str]:
+    """State of a process, and its start in clock ticks since boot, which setting the clock does not
+    move (proc(5), /proc/PID/stat)."""
+    line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    fields = line.rpartition(")")[2].split()
+    return fields[0], fields[19]
 
 
 def _place() -> str:

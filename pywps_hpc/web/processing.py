@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import time
@@ -193,12 +194,12 @@ def wait(store: JobStore, job: JobDir, timeout: float) -> report.Report | None:
         The final report, or ``None`` when the time is over.
     """
     deadline = time.monotonic() + timeout
-    pause, seen = 0.05, None
+    pause = 0.05
+    seen = now = None  # each write makes a new file, whose number may have been used before
     while True:
-        try:
-            now = job.report.stat().st_ino  # each write makes a new file
-        except OSError:
-            now = None
+        with contextlib.suppress(OSError):
+            found = job.report.stat()
+            now = found.st_ino, found.st_mtime_ns
         if now != seen:
             seen = now
             latest = report.read(job)

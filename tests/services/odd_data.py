@@ -188,6 +188,16 @@ def doze(request: Any, response: Any) -> None:
     response.outputs["result"].data = "awake"
 
 
+def watch(request: Any, response: Any) -> None:
+    """Tell again and again that it has not ended, until a file of this name is there."""
+    step, file = 0, value(request)
+    while not Path(file).exists():
+        response.update_status(f"step {step}", step % 100)
+        step += 1
+        time.sleep(0.002)
+    response.outputs["document"].data = file
+
+
 PROCESSES = [
     open_process(
         echo_box,
@@ -237,4 +247,5 @@ PROCESSES = [
     open_process(measure_stack, "stack", [], [result("result", "integer")]),
     open_process(ring, "bell", [], [result()]),
     open_process(doze, "sleeper", [number("seconds")], [result()]),
+    open_process(watch, "watcher", [word()], [document()]),
 ]

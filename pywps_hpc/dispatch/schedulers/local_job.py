@@ -55,11 +55,13 @@ class LocalJob:
         """Where it stands; a job whose supervisor died is ended here."""
         if end := self._end():
             return end
+        # In this order: a supervisor that begins in between is alive, not one that died.
+        started = self._has("started")
         if self._alive():
             if self._has("suspend"):
                 return JobStatus(Phase.SUSPENDED, detail="suspended")
             return JobStatus(Phase.RUNNING, detail="running")
-        if not self._has("started"):
+        if not started:
             phase = Phase.HELD if self._has("held") else Phase.QUEUED
             return JobStatus(phase, detail=phase.value)
         # It may have ended between the first two questions.
