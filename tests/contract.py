@@ -239,10 +239,12 @@ class SchedulerContract:
         # A job may be called running before its script is: what is cancelled then has no log.
         log = logs / "log-2"
         wait_for(lambda: log.exists() and log.read_text(), "the second element's script runs")
-        assert self.until(scheduler, second, Phase.RUNNING)
+        assert self.until(scheduler, second, Phase.RUNNING).name == array.name
         scheduler.cancel([second])
         assert self.until(scheduler, second, Phase.FINISHED).outcome is Outcome.CANCELLED
-        assert scheduler.history(ids).keys() == set(ids)
+        history = scheduler.history(ids)
+        assert history.keys() == set(ids)
+        assert {status.name for status in history.values()} == {array.name}
         for place in array.places:
             assert (logs / f"log-{place}").read_text().startswith(f"element {place}\n")
 

@@ -88,8 +88,15 @@ def test_kill_9_of_one_part_is_mended_by_itself(hpc: servers.HpcServer, witness:
 
 
 def test_200_requests_at_once_are_answered_and_end(hpc: servers.HpcServer) -> None:
+    document = client.execute_document(
+        "countdown", [("steps", "1"), ("seconds", "0.01")], asynchronous=True
+    )
+
     def one(_number: int) -> str:
-        return client.submit(hpc.url, "countdown", [("steps", "1"), ("seconds", "0.01")])
+        """As a client that does what it is told: a busy service says when to ask again."""
+        while (answer := client.send(hpc.url, document)).status == 503:
+            time.sleep(float(answer.headers["Retry-After"]))
+        return client.location_of(answer)
 
     with ThreadPoolExecutor(50) as clients:
         locations = list(clients.map(one, range(200)))

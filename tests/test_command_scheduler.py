@@ -67,12 +67,13 @@ class FakeChannel(Channel):
 
 def queue(**jobs: str) -> Completed:
     """squeue's answer: ``j7="RUNNING|None"``."""
-    rows = ["JOBID|STATE|REASON", *(f"{name[1:]}|{text}" for name, text in jobs.items())]
+    rows = ["JOBID|STATE|REASON|NAME", *(f"{name[1:]}|{text}|t1" for name, text in jobs.items())]
     return Completed(0, "".join(f"pywps-hpc|{row}|end\n" for row in rows), "")
 
 
 def accounting(*rows: str) -> Completed:
-    lines = ["JobID|State|ExitCode|ElapsedRaw|TimelimitRaw", *(f"{row}|5|60" for row in rows)]
+    heading = "JobID|State|ExitCode|ElapsedRaw|TimelimitRaw|JobName"
+    lines = [heading, *(f"{row}|5|60|t1" for row in rows)]
     return Completed(0, "".join(f"{line}\n" for line in lines), "")
 
 

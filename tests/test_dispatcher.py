@@ -480,6 +480,25 @@ def test_accounting_tells_of_a_job_that_left_the_queue(bench: Bench) -> None:
     assert "time limit" in bench.row(job).message
 
 
+@pytest.mark.parametrize("place", ["queue", "accounting"])
+def test_another_job_that_had_the_same_id_is_not_taken_for_ours(bench: Bench, place: str) -> None:
+    """A batch system that lost its memory counts from the beginning; accounting lags behind."""
+    job = bench.running()
+    theirs = dataclasses.replace(CANCELLED, name="tsomeothername")
+    if place == "queue":
+        bench.scheduler.say(job.native_id, theirs)
+        bench.scheduler.accounting[job.native_id] = theirs
+    else:
+        bench.scheduler.forget(job.native_id, theirs)
+    bench.cycle()
+    bench.cycle(later=GRACE - 1)
+    assert bench.row(job).state is State.RUNNING
+    bench.scheduler.forget(job.native_id, dataclasses.replace(TIMEOUT, name=job.name))
+    bench.cycle(later=0.5)
+    bench.cycle(later=6)
+    assert "time limit" in bench.row(job).message
+
+
 def test_a_spool_that_is_not_mounted_ends_no_job(bench: Bench) -> None:
     job, accepted = bench.running(), bench.accept()
     spool = bench.settings.spool

@@ -401,6 +401,15 @@ def test_record_of_a_start_that_was_not_the_last_is_no_end() -> None:
     assert accounting.read(code, first, err) == {}
 
 
+def test_records_of_another_job_that_had_the_same_id_are_told_by_its_name() -> None:
+    code, out, err = captured("qacct_again")
+    first, second = (f"{'=' * 62}\n{text}" for text in out.split(f"{'=' * 62}\n")[1:])
+    assert ended("again").name == "a1"
+    other = second.replace("jobname      a1", "jobname      a2")
+    (status,) = accounting.read(code, first + other, err).values()
+    assert (status.name, status.restarts) == ("a2", 0)
+
+
 def with_fields(case: str, **changes: str) -> JobStatus:
     """A captured record with other values in some fields."""
     code, out, err = captured(f"qacct_{case}")

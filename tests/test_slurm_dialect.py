@@ -369,6 +369,16 @@ def test_job_that_nobody_knows_is_missing() -> None:
     assert SLURM.read_jobs(*captured("scontrol_unknown")) == {}
 
 
+def test_jobs_that_had_the_same_ids_are_told_by_their_names() -> None:
+    """Captured after slurmctld had lost its state and counted anew; slurmdbd had kept the rest."""
+    found = SLURM.read_accounting(*captured("sacct_states"))
+    ours = {job for job, status in found.items() if status.name == "sbatch"}
+    others = {job: status.name for job, status in found.items() if job not in ours}
+    assert {f"{JOBS['cancelled']}_5", f"{JOBS['obeyed']}_1"} <= others.keys()
+    assert all(name.startswith("w") for name in others.values())
+    assert {JOBS[case] for case in ("good", "fails", "cancelled", "obeyed", "limit")} <= ours
+
+
 def test_site_without_accounting_answers_with_nothing() -> None:
     assert SLURM.read_accounting(*captured("sacct_disabled")) == {}
 
@@ -382,8 +392,8 @@ def ended(
 
 
 def test_accounting_does_not_know_the_end_of_a_job_that_slurmctld_forgot() -> None:
-    rows = ["7|CANCELLED|0:0|5|60", "8|CANCELLED by 0|0:0|5|60"]
-    text = "\n".join(["JobID|State|ExitCode|ElapsedRaw|TimelimitRaw", *rows, ""])
+    rows = ["7|CANCELLED|0:0|5|60|t1", "8|CANCELLED by 0|0:0|5|60|t1"]
+    text = "\n".join(["JobID|State|ExitCode|ElapsedRaw|TimelimitRaw|JobName", *rows, ""])
     assert SLURM.read_accounting(0, text, "").keys() == {"8"}
 
 

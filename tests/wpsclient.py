@@ -244,6 +244,15 @@ def submit(
             identifier, inputs, outputs, asynchronous=True, lineage=lineage, language=language
         )
         answer = send(url, document, headers)
+    return location_of(answer)
+
+
+def location_of(answer: Answer) -> str:
+    """The statusLocation of a job that was accepted.
+
+    Raises:
+        AssertionError: it was not.
+    """
     assert answer.status == 200, (answer.status, answer.content)
     location = etree.fromstring(answer.content).get("statusLocation")
     assert location, answer.content

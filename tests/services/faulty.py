@@ -29,11 +29,14 @@ PRETENDED = {"mismatch_python": "3.1.4", "mismatch_dill": "9.9.9", "mismatch_pyw
 
 
 def count(process: Process, request: Any, response: Any) -> None:
-    """Count some steps; every one is written by whoever counts, with his process id."""
+    """Count some steps; every one is written by whoever counts, with his process id. Where that is
+    wanted, the last one is made when there is a file called "go" beside them."""
     steps, seconds = value(request, "steps"), value(request, "seconds")
     ticks = Path(process.workdir) / "ticks.txt"
     for step in range(1, steps + 1):
         time.sleep(seconds)
+        while step == steps and value(request, "wait") and not ticks.with_name("go").exists():
+            time.sleep(0.1)
         with ticks.open("a", encoding="utf-8") as file:
             file.write(f"{step} {os.getpid()}\n")
         response.update_status(f"{steps - step} of {steps} left", 100 * step // steps)
@@ -70,6 +73,7 @@ class Counting(Process):
         inputs = [
             whole("steps", min_occurs=0, default=2),
             number("seconds", min_occurs=0, default=0.5),
+            whole("wait", min_occurs=0, default=0),
         ]
         outputs = [document()]
         super().__init__(

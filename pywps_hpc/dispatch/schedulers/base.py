@@ -68,6 +68,8 @@ class JobStatus:
         detail: the scheduler's own words (state, reason), for the user and the log.
         hopeless: a waiting job that can never start as it stands (e.g. ``PartitionTimeLimit``).
         restarts: how often the batch system itself started the job anew.
+        name: the job's name, for an element that of its array; empty where the answer lacks it.
+            Ids are used again: by it a job is told from one that had the same id before.
     """
 
     phase: Phase
@@ -77,6 +79,7 @@ class JobStatus:
     detail: str = ""
     hopeless: bool = False
     restarts: int = 0
+    name: str = ""
 
 
 @dataclass(frozen=True)

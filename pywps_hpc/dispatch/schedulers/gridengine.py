@@ -152,13 +152,16 @@ class GridEngineDialect(Dialect):
 
     def read_queue(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
         """qstat's answer; all jobs of this user."""
-        return {job: self._listed(state) for job, _, state in _rows(returncode, stdout, stderr)}
+        return {
+            job: replace(self._listed(state), name=name)
+            for job, name, state in _rows(returncode, stdout, stderr)
+        }
 
     def _read_named(
         self, name: str, returncode: int, stdout: str, stderr: str
     ) -> dict[str, JobStatus]:
-        rows = _rows(returncode, stdout, stderr)
-        return {job: self._listed(state) for job, called, state in rows if called == name}
+        found = self.read_queue(returncode, stdout, stderr)
+        return {job: status for job, status in found.items() if status.name == name}
 
     def _listed(self, state: str) -> JobStatus:
         known = {*LETTERS, RESTARTED, BEING_DELETED}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -62,7 +63,7 @@ NEAR = 0.95
 _NOT_KNOWN = re.compile(r"(job id|job name) .* not found|no jobs running since startup")
 #: The file is there and cannot be read: an outage, while a site without accounting has no file.
 _NOT_READABLE = "error: unable to open"
-_NEEDED = {"jobnumber", "taskid", "failed", "exit_status", "ru_wallclock", "maxvmem"}
+_NEEDED = {"jobname", "jobnumber", "taskid", "failed", "exit_status", "ru_wallclock", "maxvmem"}
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
@@ -70,7 +71,7 @@ def read(returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
     """qacct's answer; nothing where this host has no accounting file.
 
     Of several records of one id the last counts: those before it are earlier starts of the job, or
-    another job, since ids are used again.
+    of another one, since ids are used again.
     """
     if returncode != 0:
         if _NOT_READABLE in stdout + stderr:
@@ -79,15 +80,15 @@ def read(returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
             return {}
         raise SchedulerUnavailable(f"qacct failed: {first_line(stderr) or returncode}")
     answer: dict[str, JobStatus] = {}
-    restarts: dict[str, int] = {}
+    restarts: Counter[tuple[str, str]] = Counter()
     for record in _records(stdout):
-        task = record["taskid"]
+        task, name = record["taskid"], record["jobname"]
         job = f"{record['jobnumber']}.{task}" if task.isdigit() else record["jobnumber"]
         if int(_number(record["failed"])) in RESTARTED:
-            restarts[job] = restarts.get(job, 0) + 1
+            restarts[job, name] += 1
             answer.pop(job, None)
         else:
-            answer[job] = replace(_ended(record), restarts=restarts.pop(job, 0))
+            answer[job] = replace(_ended(record), restarts=restarts.pop((job, name), 0), name=name)
     return answer
 
 

@@ -67,8 +67,8 @@ _TRY_LATER = re.compile(
 
 _MARK = "pywps-hpc|"  # tells a row from a banner of the login shell
 _END = "|end"  # tells a whole row from one that is cut off
-_QUEUE_FORMAT = f"{_MARK}%i|%T|%r{_END}"
-_SACCT_FORMAT = "JobID,State,ExitCode,ElapsedRaw,TimelimitRaw"
+_QUEUE_FORMAT = f"{_MARK}%i|%T|%r|%j{_END}"
+_SACCT_FORMAT = "JobID,State,ExitCode,ElapsedRaw,TimelimitRaw,JobName"
 # --all: also jobs in partitions that are hidden from this user, or they would seem to be gone.
 # --array: each element of an array on a line of its own.
 _SQUEUE = ("squeue", "--all", "--array", "--me", "--states=all", f"--format={_QUEUE_FORMAT}")
@@ -177,17 +177,16 @@ class SlurmDialect(Dialect):
             _, found, row = line.partition(_MARK)
             if found:
                 rows.append(row)
-        if not rows or rows[0] != f"JOBID|STATE|REASON{_END}":
+        if not rows or rows[0] != f"JOBID|STATE|REASON|NAME{_END}":
             raise SchedulerUnavailable("squeue's answer lacks its first line")
         answer = {}
         for row in rows[1:]:
-            fields = row.removesuffix(_END).split("|")
-            if not row.endswith(_END) or len(fields) != 3:
+            fields = row.removesuffix(_END).split("|", 3)  # a name may hold anything
+            if not row.endswith(_END) or len(fields) != 4:
                 raise SchedulerUnavailable(f"squeue's answer is cut off at {row!r}")
-            job, state, reason = fields
-            answer[job] = self._known(
-                slurm_states.listed(state, "" if reason == "None" else reason), state
-            )
+            job, state, reason, name = fields
+            status = slurm_states.listed(state, "" if reason == "None" else reason)
+            answer[job] = self._known(status, state, name)
         return answer
 
     def read_accounting(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
@@ -200,16 +199,16 @@ class SlurmDialect(Dialect):
             raise SchedulerUnavailable("sacct's answer lacks its first line")
         answer = {}
         for line in lines[lines.index(heading) + 1 :]:
-            fields = line.split("|")
-            if len(fields) != 5 or not _EXIT.fullmatch(fields[2]) or not fields[3].isdigit():
+            fields = line.split("|", 5)
+            if len(fields) != 6 or not _EXIT.fullmatch(fields[2]) or not fields[3].isdigit():
                 raise SchedulerUnavailable(f"sacct's answer is cut off at {line!r}")
-            job, state, code, elapsed, limit = fields
+            job, state, code, elapsed, limit, name = fields
             if state == slurm_states.ABANDONED:
                 continue
             # Measured: sacct shows exit codes from 128 on less 128; scontrol shows them in full.
             minutes = int(limit) if limit.isdigit() else 0
             status = slurm_states.ended(state, "", code, int(elapsed), 60 * minutes)
-            answer.update(dict.fromkeys(_elements(job), self._known(status, state)))
+            answer.update(dict.fromkeys(_elements(job), self._known(status, state, name)))
         return answer
 
     def read_jobs(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
@@ -236,11 +235,12 @@ class SlurmDialect(Dialect):
                 ) from error
             task = f"{fields.get('ArrayJobId')}_{fields.get('ArrayTaskId')}"
             job = task if _ID.fullmatch(task) else fields["JobId"]
-            answer[job] = replace(self._known(status, fields["JobState"]), restarts=restarts)
+            known = self._known(status, fields["JobState"], fields.get("JobName", ""))
+            answer[job] = replace(known, restarts=restarts)
         return answer
 
-    def _known(self, status: JobStatus | None, state: str) -> JobStatus:
-        return self.unknown_state(state) if status is None else status
+    def _known(self, status: JobStatus | None, state: str, name: str) -> JobStatus:
+        return replace(self.unknown_state(state) if status is None else status, name=name)
 
 
 def read_submitted(returncode: int, stdout: str, stderr: str) -> str:

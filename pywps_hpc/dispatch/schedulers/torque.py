@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from pywps_hpc.dispatch.schedulers import torque_states
@@ -67,6 +68,7 @@ _GONE = re.compile(
 _FORBIDDEN = re.compile(r"Unauthorized Request|additional permissions required", re.IGNORECASE)
 
 _ID = re.compile(r"\d+(\[\d*\])?(\.[\w.-]+)+")
+_ELEMENT = re.compile(r"-\d+$")  # what it appends to the name of an array
 _UNKNOWN = re.compile(r"^qstat: Unknown (?:Job Id|Array ID)(?: Error)? (\S+)", re.MULTILINE)
 _SAFE = re.compile(r"[\w@%+=:./~-]*")
 
@@ -144,14 +146,12 @@ class TorqueDialect(Dialect):
     def _read_named(
         self, name: str, returncode: int, stdout: str, stderr: str
     ) -> dict[str, JobStatus]:
-        return {
-            job: self._status(record)
-            for job, record in _records(returncode, stdout, stderr)
-            if re.fullmatch(rf"{name}(-\d+)?", record.get("Job_Name", ""))
-        }
+        found = {job: self._status(record) for job, record in _records(returncode, stdout, stderr)}
+        return {job: status for job, status in found.items() if status.name == name}
 
     def _status(self, record: dict[str, str]) -> JobStatus:
-        return torque_states.status(record) or self.unknown_state(record["job_state"])
+        status = torque_states.status(record) or self.unknown_state(record["job_state"])
+        return replace(status, name=_ELEMENT.sub("", record.get("Job_Name", "")))
 
     def explain(self, log_tail: str) -> Outcome | None:
         return torque_states.explain(log_tail)

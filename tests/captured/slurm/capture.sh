@@ -13,8 +13,8 @@ keep() { # case command...: stdin is passed on
 }
 script() { printf '#!/bin/bash\n#SBATCH --chdir=/ --export=NONE --no-requeue --output=%s/%%j.log --time=5\n%s\n' "$out" "$1"; }
 submit() { local body=$1; shift; script "$body" | as sbatch --parsable "$@"; }
-queue() { keep "$1" as squeue --all --me --states=all '--format=pywps-hpc|%i|%T|%r|end' "${@:2}"; }
-account() { keep "$1" as sacct --allocations --parsable2 --format=JobID,State,ExitCode,ElapsedRaw,TimelimitRaw "${@:2}"; }
+queue() { keep "$1" as squeue --all --me --states=all '--format=pywps-hpc|%i|%T|%r|%j|end' "${@:2}"; }
+account() { keep "$1" as sacct --allocations --parsable2 --format=JobID,State,ExitCode,ElapsedRaw,TimelimitRaw,JobName "${@:2}"; }
 show() { keep "$1" as scontrol --oneliner show job "$2"; }
 state() { squeue --noheader --states=all --format=%T --jobs="$1" 2>/dev/null; }
 until_state() { for _ in $(seq 1800); do [[ $(state "$1") =~ ^($2)$ ]] && return; sleep 0.2; done; echo "$1 never $2" >&2; }
