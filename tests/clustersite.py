@@ -5,12 +5,15 @@ Everything is found through the environment that ``tests/cluster/env.sh`` sets.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import psutil
 
 from servers import SERVICES, DefaultServer, HpcServer
 
@@ -125,6 +128,31 @@ def default_server(
         user=user(),
         sections=given,
     )
+
+
+def release(server: HpcServer, *job_ids: str) -> None:
+    """Let processes of ``faulty:service`` go on that wait for it."""
+    for job_id in job_ids:
+        (server.job(job_id).path / "go").touch()
+
+
+def processes_of(job_id: str) -> list[psutil.Process]:
+    """Container, launcher and process of a job, on whichever node of this host."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        if "joblauncher" in line and any(job_id in part for part in line):
+            found.append(process)
+    return found
+
+
+def shoot(processes: Iterable[psutil.Process]) -> None:
+    """SIGKILL to all of them at once: none sees another one die and has a word to say about it."""
+    targets = list(processes)
+    for order in (psutil.Process.suspend, psutil.Process.kill):
+        for process in targets:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                order(process)
 
 
 def as_user(*command: str) -> str:

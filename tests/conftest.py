@@ -19,7 +19,7 @@ pytest.register_assert_rewrite(
 import lanes
 import reliability
 from house import pywps_left_as_it_was
-from postgres import Postgres
+from postgres import PATIENCE, Postgres
 from pywps_hpc.jobs import JobStore
 from reliability import witness as witness
 from servers import DefaultServer, HpcServer
@@ -126,7 +126,7 @@ def default_server(
 @pytest.fixture
 def store(database: str) -> Iterator[JobStore]:
     """An empty job table, once in each kind of database."""
-    made = JobStore(database)
+    made = JobStore(database, PATIENCE)
     made.create()
     yield made
     made.engine.dispose()

@@ -46,7 +46,7 @@ class Orders:
         shutil.chown(order, site.user())
         os.replace(order, self.folder / step)
 
-    def await_done(self, step: str, limit: float = 60.0) -> None:
+    def await_done(self, step: str, limit: float = 120.0) -> None:
         """Wait until somebody came there."""
         servers.wait_for(
             lambda: not (self.folder / step).exists(), f"somebody comes to {step}", limit
@@ -137,4 +137,4 @@ class Dispatcher:
         """End it, whatever it is doing."""
         for process in servers.processes_marked(failpoint.VARIABLE, str(self.orders.folder)):
             process.kill()
-        self._started.wait(30)
+        self._started.wait(120)

@@ -26,6 +26,8 @@ from servers import free_port, wait_for
 #: PostgreSQL refuses to run as root.
 ACCOUNT = os.environ.get("PYWPS_HPC_TEST_USER", "wps")
 ROLE = "service"
+#: Seconds for which a job table waits for its database where a test is not about that.
+PATIENCE = 90.0
 
 
 def programs() -> Path:

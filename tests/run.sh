@@ -19,8 +19,8 @@ if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
     tests/cluster/gridengine.sh up
     python=$PYWPS_HPC_TEST_VENV/bin/python
     export PYWPS_HPC_CLUSTER=1
-    # Most of the time is spent waiting for batch systems; see tests/lanes.py.
-    workers=(-n 5 --no-loadscope-reorder)
+    # Most of the time is spent waiting for batch systems, the longest for Slurm; see tests/lanes.py.
+    workers=(-n 4 --no-loadscope-reorder)
 else
     echo "Not root on Debian: tests on real Slurm and Apptainer are left out."
     python3 -m venv .venv

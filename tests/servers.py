@@ -60,7 +60,7 @@ def free_port() -> int:
     return port
 
 
-def wait_for(condition: Callable[[], T], what: str, limit: float = 60.0) -> T:
+def wait_for(condition: Callable[[], T], what: str, limit: float = 120.0) -> T:
     """Ask until the answer is true, and return it.
 
     Raises:

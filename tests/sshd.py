@@ -111,14 +111,18 @@ class Sshd:
         for process in [*self.sessions(), psutil.Process(self._process.pid)]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        self._process.wait(10)
+        self._process.wait(60)
         self._process = None
 
     def sessions(self) -> list[psutil.Process]:
         """The server's processes that hold a connection each (two where it drops privileges)."""
         assert self._process is not None
-        below = psutil.Process(self._process.pid).children(recursive=True)
-        return [process for process in below if process.name().startswith("sshd")]
+        found = []
+        for process in psutil.Process(self._process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # a command that ends just now
+                if process.name().startswith("sshd"):
+                    found.append(process)
+        return found
 
     @contextlib.contextmanager
     def frozen(self, *, listener: bool = True) -> Iterator[None]:
@@ -126,7 +130,8 @@ class Sshd:
         assert self._process is not None
         stopped = self.sessions() + ([psutil.Process(self._process.pid)] if listener else [])
         for process in stopped:
-            process.send_signal(signal.SIGSTOP)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGSTOP)
         try:
             yield
         finally:

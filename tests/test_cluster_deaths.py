@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 import clustersite as site
@@ -75,21 +72,12 @@ def test_a_launcher_that_is_killed_is_told_in_words(
     location = client.submit(hpc.url, "sleeper", [("seconds", "100")])
     job_id = client.job_id_of(location)
 
-    def launchers() -> list[psutil.Process]:
-        found = []
-        for process in psutil.process_iter(["cmdline"]):
-            line = process.info["cmdline"] or []
-            if "joblauncher" in line and any(job_id in part for part in line):
-                found.append(process)
-        return found
-
     def running() -> bool:
         return client.state_of(client.get(location).content) == "ProcessStarted"
 
-    servers.wait_for(running, "the process runs", 60)
+    servers.wait_for(running, "the process runs")
     begun = time.monotonic()
-    for process in launchers():  # the launcher, its child and the container around them
-        os.kill(process.pid, signal.SIGKILL)
+    site.shoot(site.processes_of(job_id))  # the launcher, its child and the container around them
     document = client.await_end(location)
     assert client.state_of(document) == "ProcessFailed"
     assert "signal 9" in client.message_of(document), client.message_of(document)

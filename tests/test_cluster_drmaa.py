@@ -34,13 +34,13 @@ def hpc(request: pytest.FixtureRequest, grid_engine: None) -> Iterator[servers.H
     sections = {section: dict(keys) for section, keys in paths.PATHS["drmaa"]().items()}
     sections["hpc"] |= {"array_size": request.param, "command_timeout": 10, "grace": 10}
     sections["hpc.container"] = {"runtime": "none"}
-    with site.slurm_server(root, "examples.service:service", sections=sections) as server:
+    with site.slurm_server(root, "faulty:service", sections=sections) as server:
         client.await_end(_submit(server))  # a session is open
         yield server
 
 
-def _submit(server: servers.HpcServer) -> str:
-    return client.submit(server.url, "countdown", [("steps", "2"), ("seconds", "0.5")])
+def _submit(server: servers.HpcServer, *, wait: int = 0) -> str:
+    return client.submit(server.url, "counts", [("wait", str(wait))])
 
 
 def _dispatcher(server: servers.HpcServer) -> psutil.Process:
@@ -62,7 +62,7 @@ def _stop_dispatcher(server: servers.HpcServer) -> psutil.Process:
         dispatcher.resume()
         return False
 
-    servers.wait_for(stopped, "a dispatcher that stands still", 30)
+    servers.wait_for(stopped, "a dispatcher that stands still")
     return dispatcher
 
 
@@ -76,7 +76,7 @@ def _helper(server: servers.HpcServer) -> psutil.Process | None:
 
 
 def _kill(server: servers.HpcServer, number: signal.Signals) -> int:
-    helper = servers.wait_for(lambda: _helper(server), "a helper", 30)
+    helper = servers.wait_for(lambda: _helper(server), "a helper")
     helper.send_signal(number)
     helper.send_signal(signal.SIGCONT) if number != signal.SIGKILL else None
     return int(helper.pid)
@@ -154,16 +154,17 @@ def test_killed_again_and_again_during_submissions(
             locations.append(_submit(hpc))
             time.sleep(0.3)
         time.sleep(2)
+        servers.wait_for(lambda: len(killed) > 1, "two were killed")
     finally:
         stop.set()
         thread.join()
-    assert len(killed) > 1
     _agree(hpc, locations)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_killed_while_jobs_are_followed(hpc: servers.HpcServer, number: signal.Signals) -> None:
-    locations = [_submit(hpc) for _ in range(JOBS)]
-    servers.wait_for(lambda: any(row["state"] == "running" for row in hpc.rows()), "some run", 60)
+    locations = [_submit(hpc, wait=1) for _ in range(JOBS)]
+    servers.wait_for(lambda: any(row["state"] == "running" for row in hpc.rows()), "some run")
     _kill(hpc, number)
+    site.release(hpc, *map(client.job_id_of, locations))
     _agree(hpc, locations)

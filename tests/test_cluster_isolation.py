@@ -212,13 +212,13 @@ def probe(where: str) -> list[str]:
         servers.wait_for(runs, "the neighbour runs")
         wanted = targets(server, root, other, found)
         document = client.execute_async(
-            server.url, "probe", [("text", json.dumps(wanted))], [Output("document")], limit=60
+            server.url, "probe", [("text", json.dumps(wanted))], [Output("document")]
         )
         assert client.state_of(document) == "ProcessSucceeded", client.message_of(document)
         report = str(client.outputs_of(document)["document"].content)
         (HOME / f"probe-{where}.txt").write_text(report + "\n")
         # Nothing of it goes on, and nobody has noticed.
-        servers.wait_for(lambda: not _sleepers(wanted["daemon"]), "what it left behind ends", 30)
+        servers.wait_for(lambda: not _sleepers(wanted["daemon"]), "what it left behind ends")
         assert runs()
         assert server.answers()
         left = [path.with_name(wanted["left"]) for path in found.files]

@@ -16,14 +16,19 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
+from servers import wait_for
 
 
 class TestLocal(SchedulerContract):
     impossible = Resources(cpus=5)
+    walltime = (2, 120)
+    patience = 120
 
     @pytest.fixture
-    def scheduler(self, tmp_path: Path) -> Iterator[Scheduler]:
-        scheduler = LocalScheduler(tmp_path / "state", cpus=4, grace=1)
+    def scheduler(self, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scheduler]:
+        # Who has something to do at TERM is not killed meanwhile, however busy the host.
+        grace = 60 if "gets_a_term_first" in request.node.name else 1
+        scheduler = LocalScheduler(tmp_path / "state", cpus=4, grace=grace)
         yield scheduler
         scheduler.cancel([folder.name for folder in (tmp_path / "state/queue").iterdir()])
 
@@ -38,7 +43,10 @@ class TestLocal(SchedulerContract):
     def test_directory_out_of_reach_says_nothing_about_jobs(
         self, scheduler: Scheduler, logs: Path, tmp_path: Path
     ) -> None:
-        job = self.submit(scheduler, logs, "sleep 60")
+        own = self.job(scheduler, logs, "echo runs; sleep 600", walltime=600)
+        (job,) = scheduler.submit(own)
+        log = Path(own.log)
+        wait_for(lambda: log.exists() and log.read_text(), "the shell has its script")
         (tmp_path / "state").rename(tmp_path / "away")
         for ask in (scheduler.poll, scheduler.history, scheduler.cancel, scheduler.pause):
             with pytest.raises(SchedulerUnavailable):

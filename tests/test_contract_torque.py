@@ -31,6 +31,7 @@ from pywps_hpc.dispatch.schedulers.base import (
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.torque import TorqueDialect
+from servers import wait_for
 
 STANDIN = Path(__file__).parent / "torque_standin"
 
@@ -44,10 +45,13 @@ def configure(state: Path, **changes: Any) -> None:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Path:
+def state(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     folder = tmp_path / "torque"
     folder.mkdir()
     configure(folder, operators=[getpass.getuser()])
+    if "gets_a_term_first" in request.node.name:
+        # Who has something to do at TERM is not killed meanwhile, however busy the host.
+        configure(folder, kill_delay=60)
     return folder
 
 
@@ -61,21 +65,24 @@ def scheduler(state: Path) -> Iterator[Scheduler]:
     # This interpreter first: the stand-in's scripts start with "env python3".
     path = os.pathsep.join((str(STANDIN), str(Path(sys.executable).parent), os.environ["PATH"]))
     mine = CommandScheduler(
-        TorqueDialect(), LocalChannel({"PATH": path, "TORQUE_STANDIN": str(state)})
+        TorqueDialect(), LocalChannel({"PATH": path, "TORQUE_STANDIN": str(state)}), timeout=120
     )
     yield mine
     configure(state, down=False, keep_completed=300)
     left = [f"{job.name}.vm" for job in state.glob("jobs/*")]
     mine.cancel(left)
-    end = time.monotonic() + 20
-    while any(status.phase is not Phase.FINISHED for status in mine.poll(left).values()):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+
+    def over() -> bool:
+        return all(status.phase is Phase.FINISHED for status in mine.poll(left).values())
+
+    wait_for(over, "nothing is left running", 120)
 
 
 class TestTorque(SchedulerContract):
     index = "PBS_ARRAYID"
     impossible = Resources(queue="nowhere")
+    walltime = (2, 120)
+    patience = 120
 
     def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
         assert isinstance(scheduler, CommandScheduler)
@@ -84,14 +91,15 @@ class TestTorque(SchedulerContract):
     def waiting(
         self, scheduler: Scheduler, logs: Path, seconds: int, body: str, **more: Any
     ) -> BatchJob:
-        start = time.strftime("%Y%m%d%H%M.%S", time.localtime(time.time() + seconds))
+        # Fractions of a second are cut off.
+        start = time.strftime("%Y%m%d%H%M.%S", time.localtime(time.time() + seconds + 1))
         return self.job(scheduler, logs, body, extra=(f"-a {start}",), **more)
 
     # --- where TORQUE differs
 
     def test_memory_limit_ends_the_job(self, scheduler: Scheduler, logs: Path) -> None:
         """MOM counts what all processes together have reserved (vmem, pbs_resources(7B))."""
-        body = "python3 -c 'import time; x = bytearray(400 * 2**20); time.sleep(20)'"
+        body = "python3 -c 'import time; x = bytearray(400 * 2**20); time.sleep(50)'"
         job = self.submit(
             scheduler, logs, f"{body} & {body} & wait", memory=500, extra=("-l vmem=600mb",)
         )
@@ -117,13 +125,15 @@ class TestTorque(SchedulerContract):
         self.until(scheduler, running, Phase.RUNNING)
         scheduler.cancel([over, UNKNOWN_ID, running])
         scheduler.cancel([over, UNKNOWN_ID, running])
-        end = time.monotonic() + self.patience
-        while status := scheduler.poll([running]).get(running):
-            if status.phase is Phase.FINISHED:
-                assert status.outcome is Outcome.CANCELLED
-                break
-            assert time.monotonic() < end
-            time.sleep(0.2)
+
+        def ended() -> bool:
+            status = scheduler.poll([running]).get(running)
+            if status is None or status.phase is not Phase.FINISHED:
+                return status is None
+            assert status.outcome is Outcome.CANCELLED
+            return True
+
+        wait_for(ended, "the job is over", 120)
         scheduler.cancel([running])
         assert scheduler.poll([over])[over].exit_code == 0
         scheduler.cancel([])
@@ -146,10 +156,7 @@ class TestTorque(SchedulerContract):
         configure(state, keep_completed=0)
         job = self.job(scheduler, logs, "true")
         (number,) = scheduler.submit(job)
-        end = time.monotonic() + self.patience
-        while scheduler.poll([number]):
-            assert time.monotonic() < end
-            time.sleep(0.2)
+        wait_for(lambda: not scheduler.poll([number]), "the job is forgotten", 120)
         assert scheduler.history([number]) == {}
         assert scheduler.find(job.name) == []
         scheduler.cancel([number, UNKNOWN_ID])
@@ -185,10 +192,13 @@ class TestTorque(SchedulerContract):
         self, scheduler: Scheduler, logs: Path, state: Path
     ) -> None:
         configure(state, spool_as_final_name=False)
-        job = self.job(scheduler, logs, "echo started; sleep 2; exit 3")
+        go = logs / "go"
+        body = f"echo started; until [ -e {go} ]; do sleep 0.1; done; exit 3"
+        job = self.job(scheduler, logs, body)
         (number,) = scheduler.submit(job)
         self.until(scheduler, number, Phase.RUNNING)
         assert not Path(job.log).exists()
+        go.touch()
         assert self.until(scheduler, number, Phase.FINISHED).exit_code == 3
         assert Path(job.log).read_text() == "started\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import time
 
 import psutil
@@ -13,7 +14,7 @@ import wpsclient as client
 from servers import HpcServer, wait_for
 
 #: Seconds within which a death must be told: the start of an interpreter, on a very busy machine.
-SOON = 60.0
+SOON = 120.0
 #: Process -> what the client reads, and what the job's log must hold for its author.
 DEATHS = {
     "segfault": (
@@ -46,14 +47,19 @@ SECTIONS = {
     "hpc.process.sleeper": {"walltime": "00:00:03"},
     "hpc.process.hungry": {"memory": "200M"},
 }
-_seconds = itertools.count(80_000)
+#: How long to sleep: in each run of these tests other times, by which the sleepers are known.
+_seconds = itertools.count(80_000 + os.getpid())
 
 
 @pytest.fixture
 def untouched(hpc_server: HpcServer) -> object:
     """The web server is afterwards what it was before: same workers, and it answers."""
-    before = hpc_server.worker_pids()
-    assert before
+
+    def all_begun() -> set[int]:
+        workers = hpc_server.worker_pids()
+        return workers if len(workers) == hpc_server.workers else set()
+
+    before = wait_for(all_begun, "every worker runs", SOON)
     yield
     assert hpc_server.worker_pids() == before
     assert hpc_server.answers()
@@ -144,6 +150,18 @@ def test_job_that_needs_too_much_memory_says_so(hpc_server: HpcServer) -> None:
     assert client.message_of(final).startswith("killed: used more than the 200 MB asked for")
 
 
+def await_words(server: HpcServer, job_id: str, words: str) -> None:
+    """Wait until the process has said so, and the job table knows that it runs."""
+    log = server.job(job_id).log
+    wait_for(lambda: log.exists() and words in log.read_text(), f"it says: {words}", SOON)
+
+    def runs() -> bool:
+        row = server.row(job_id)
+        return row is not None and row["state"] == "running"
+
+    wait_for(runs, "the job table says running", SOON)
+
+
 def job_parts(server: HpcServer, job_id: str) -> dict[str, list[psutil.Process]]:
     """The processes of a running job: its launcher, the local scheduler's supervisor, and all."""
     row = server.row(job_id)
@@ -169,9 +187,8 @@ def test_job_that_is_killed_from_outside_is_told_as_failed_and_gone(
     # Nobody is left on the node to write a document: only the batch system knows.
     location = client.submit(hpc_server.url, "leaves_and_waits", [("seconds", str(next(_seconds)))])
     job_id = client.job_id_of(location)
-    wait_for(
-        lambda: client.state_of(client.get(location).content) == "ProcessStarted", "it runs", SOON
-    )
+    await_words(hpc_server, job_id, "waits with a child")
+    assert client.state_of(client.get(location).content) == "ProcessStarted"
     groups = job_parts(hpc_server, job_id)
     assert [len(groups[name]) for name in ("launcher", "supervisor")] == [1, 1]
     for process in groups[victim]:

@@ -13,6 +13,7 @@ from contextlib import closing
 import psutil
 import pytest
 
+import faults
 import servers
 from faultsite import Slurm, agree, faulty_server, row_of, send
 from reliability import Witness
@@ -20,7 +21,7 @@ from reliability import Witness
 pytestmark = pytest.mark.cluster
 SECTIONS = {
     # A dispatcher that says nothing for four times this long is replaced.
-    "hpc": {"poll_interval": 0.5, "poll_backoff": 1, "grace": 10, "command_timeout": 1.5},
+    "hpc": {"poll_interval": 0.5, "poll_backoff": 1, "grace": 10, "command_timeout": 3},
     "hpc.resources": {"memory": "300M"},
 }
 
@@ -28,7 +29,6 @@ SECTIONS = {
 @pytest.fixture
 def hpc() -> Iterator[servers.HpcServer]:
     site = Slurm()
-    site.mend()
     with faulty_server("dispatchers", site, SECTIONS) as server:
         line = [server.python, "-m", "pywps_hpc", "dispatcher", "--config", str(server.config)]
         # It has the server's mark: the server's end is its end, too.
@@ -49,7 +49,7 @@ def hpc() -> Iterator[servers.HpcServer]:
 def _leader(server: servers.HpcServer) -> int:
     """The process id of the dispatcher in charge."""
     path = server.settings.database_url.removeprefix("sqlite:///")
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as connection:
         row = connection.execute("SELECT holder FROM hpc_dispatcher").fetchone()
     return int(row[0].split(":")[2]) if row else 0
 
@@ -63,13 +63,13 @@ def _wake(pid: int) -> None:
 
 def _another(server: servers.HpcServer, former: int) -> int:
     return servers.wait_for(
-        lambda: (now := _leader(server)) not in (0, former) and now, "another one leads", 30
+        lambda: (now := _leader(server)) not in (0, former) and now, "another one leads"
     )
 
 
 def test_each_job_runs_once_whoever_leads(hpc: servers.HpcServer, witness: Witness) -> None:
     site = Slurm()
-    servers.wait_for(lambda: hpc.read_log().count(": slurm") == 2, "both are up", 30)
+    servers.wait_for(lambda: hpc.read_log().count(": slurm") == 2, "both are up")
     jobs = [send(hpc, steps=4, seconds=0.25) for _ in range(6)]
     first = _leader(hpc)
     begun = time.time()
@@ -78,9 +78,9 @@ def test_each_job_runs_once_whoever_leads(hpc: servers.HpcServer, witness: Witne
     taken_over = time.time() - begun
     for job in jobs:
         row_of(hpc, job, "succeeded")
-    # Idle: one that is frozen within a transaction keeps SQLite locked for all others.
+    # One that is frozen within a transaction keeps SQLite locked for all others.
     frozen = time.time()
-    os.kill(second, signal.SIGSTOP)
+    faults.suspend(hpc, psutil.Process(second))
     try:
         jobs += [send(hpc, steps=4, seconds=0.25) for _ in range(6)]
         third = _another(hpc, second)
@@ -93,7 +93,7 @@ def test_each_job_runs_once_whoever_leads(hpc: servers.HpcServer, witness: Witne
         assert job.state == "ProcessSucceeded", job.told()
     agree(hpc, site, jobs)
     rows = [row_of(hpc, job, "succeeded") for job in jobs]
-    servers.wait_for(lambda: all(map(site.runs, rows)), "accounting knows all", 30)
+    servers.wait_for(lambda: all(map(site.runs, rows)), "accounting knows all")
     assert [site.runs(row) for row in rows] == [1] * len(rows)
     assert all(hpc.job(job.job_id).attempts() == {0} for job in jobs)
     servers.wait_for(lambda: "another one took over" in hpc.read_log(), "the frozen one sees it")

@@ -26,6 +26,7 @@ from joblauncher import failpoint
 from reliability import Witness
 
 cluster = pytest.mark.cluster
+pytestmark = pytest.mark.timeout(1200)  # the first test plays for all of them
 ROOT = Path(__file__).resolve().parent.parent
 KILLED = "killed by signal 9 (SIGKILL: killed)"
 #: Step -> last words of a job that fails there; the others succeed.
@@ -102,7 +103,7 @@ class Played:
         """Wait for this job's end, aside."""
 
         def end() -> tuple[bytes, float]:
-            return client.await_end(location, limit=120, tolerant=True), time.monotonic()
+            return client.await_end(location, limit=300, tolerant=True), time.monotonic()
 
         self.plays[step].location = location
         self.plays[step].end = self.pool.submit(end)
@@ -131,7 +132,7 @@ def _play_web(played: Played, orders: faults.Orders) -> None:
             client.submit(hpc.url, "sleeper", [("seconds", "0.1")])
         orders.await_done(step)
         played.unanswered[step] = len({row["id"] for row in hpc.rows()} - known)
-        servers.wait_for(hpc.answers, "another worker answers", 30)
+        servers.wait_for(hpc.answers, "another worker answers")
         played.follow(step, client.submit(hpc.url, "sleeper", [("seconds", "0.1")]))
 
 
@@ -143,7 +144,7 @@ def _start(hpc: servers.HpcServer, step: str) -> str:
     if step.startswith("order"):
         location = client.submit(hpc.url, "sleeper", [("seconds", "100")])
         job_id = client.job_id_of(location)
-        servers.wait_for(lambda: (hpc.row(job_id) or {})["native_id"], "Slurm has it", 60)
+        servers.wait_for(lambda: (hpc.row(job_id) or {})["native_id"], "Slurm has it")
         assert hpc.cli("cancel", job_id).returncode == 0
         return location
     if step.startswith("end"):
@@ -232,4 +233,4 @@ def _forget_unrecorded(hpc: servers.HpcServer, known: Callable[[], set[str]]) ->
         past = time.time() - 4000
         os.utime(hpc.job(job_id).path, (past, past))
     hpc.kill9("dispatcher")  # the next one sweeps first
-    servers.wait_for(lambda: set(hpc.spool.job_ids()) == known(), "they are gone", 30)
+    servers.wait_for(lambda: set(hpc.spool.job_ids()) == known(), "they are gone")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -16,14 +17,14 @@ import pytest
 
 import clustersite
 import servers
-from faultsite import GridEngine, Slurm, Watch, agree, faulty_server, row_of, send
+from faultsite import GridEngine, Slurm, Watch, agree, faulty_server, release, row_of, send
 from joblauncher import report
 from pywps_hpc.dispatch import words
 from reliability import Witness
 
 pytestmark = pytest.mark.cluster
 SECTIONS = {
-    "hpc": {"poll_interval": 0.5, "poll_backoff": 1, "grace": 15, "command_timeout": 5},
+    "hpc": {"poll_interval": 0.5, "poll_backoff": 1, "grace": 40, "command_timeout": 5},
     "hpc.resources": {"requeue": "yes"},
 }
 ON_SLURM = {
@@ -38,27 +39,23 @@ AGAIN = "The batch system starts it again; waiting as "
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[servers.HpcServer]:
     site = Slurm()
-    site.mend()
     image = clustersite.folder("image") / "removable.sif"
     image.symlink_to(os.environ["PYWPS_HPC_TEST_IMAGE"])
     sections = SECTIONS | ON_SLURM | {"hpc.process.no_image": {"image": image}}
     with faulty_server("nodes", site, sections, restarts=True) as server:
         yield server
-    site.mend()
 
 
 @pytest.fixture(scope="module")
 def grid_engine() -> Iterator[servers.HpcServer]:
     site = GridEngine()
-    site.mend()
     with faulty_server("nodes", site, SECTIONS | ON_GRID_ENGINE, restarts=True) as server:
         yield server
-    site.mend()
 
 
-def _started(server: servers.HpcServer, process: str, steps: int) -> tuple[Watch, str]:
-    """A job that counts, and its id in the batch system."""
-    job = send(server, process, steps=steps, seconds=0.25)
+def _started(server: servers.HpcServer, process: str) -> tuple[Watch, str]:
+    """A job that runs until it is released, and its id in the batch system."""
+    job = send(server, process, wait=1)
     job.until("ProcessStarted", "left")
     return job, str(row_of(server, job, "running")["native_id"])
 
@@ -71,11 +68,14 @@ def _start_soon(native_id: str, *more: str) -> None:
 
 
 def _ends_once(server: servers.HpcServer, job: Watch, attempts: int) -> None:
-    """It succeeds; the last of its attempts, and only that one, made the result."""
+    """Released in the last of its attempts it succeeds; that one, and no other, made the result."""
+    folder = server.job(job.job_id)
+    begun = set(range(attempts))
+    servers.wait_for(lambda: folder.attempts() >= begun, f"attempt {attempts - 1} begins")
+    release(server, job)
     job.end()
     assert job.state == "ProcessSucceeded", job.told()
     agree(server, Slurm(), [job])
-    folder = server.job(job.job_id)
     assert folder.attempts() == set(range(attempts))
     facts = report.read(folder)
     assert facts is not None
@@ -83,10 +83,10 @@ def _ends_once(server: servers.HpcServer, job: Watch, attempts: int) -> None:
 
 
 def test_requeued_by_an_administrator(slurm: servers.HpcServer, witness: Witness) -> None:
-    job, native_id = _started(slurm, "counts", 40)
+    job, native_id = _started(slurm, "counts")
     begun = time.time()
     Slurm().control("requeue", native_id)
-    job.until("ProcessAccepted", AGAIN, 30)
+    job.until("ProcessAccepted", AGAIN)
     _start_soon(native_id)
     _ends_once(slurm, job, 2)
     witness(
@@ -100,9 +100,9 @@ def test_requeued_by_an_administrator(slurm: servers.HpcServer, witness: Witness
 
 def test_started_again_without_its_image(slurm: servers.HpcServer, witness: Witness) -> None:
     """The launcher of the first start was told to stop; of the second one there never was one."""
-    job, native_id = _started(slurm, "no_image", 40)
+    job, native_id = _started(slurm, "no_image")
     Slurm().control("requeue", native_id)
-    job.until("ProcessAccepted", AGAIN, 30)
+    job.until("ProcessAccepted", AGAIN)
     Path(slurm.sections["hpc.process.no_image"]["image"]).unlink()
     _start_soon(native_id)
     told = job.end()
@@ -119,11 +119,11 @@ def test_started_again_without_its_image(slurm: servers.HpcServer, witness: Witn
 
 
 def test_preempted_and_started_again(slurm: servers.HpcServer, witness: Witness) -> None:
-    job, native_id = _started(slurm, "preempted", 24)
+    job, native_id = _started(slurm, "preempted")
     begun = time.time()
     line = ["--partition=urgent", "--nodelist=c2", "--mem=5500M", "--time=1", "--wrap=sleep 1"]
     clustersite.as_user("sbatch", "--chdir=/", "--output=/dev/null", *line)
-    job.until("ProcessAccepted", AGAIN, 30)
+    job.until("ProcessAccepted", AGAIN)
     _start_soon(native_id)
     _ends_once(slurm, job, 2)
     witness(
@@ -137,7 +137,7 @@ def test_preempted_and_started_again(slurm: servers.HpcServer, witness: Witness)
 
 def test_node_lost_while_its_processes_live_on(slurm: servers.HpcServer, witness: Witness) -> None:
     site = Slurm()
-    job, native_id = _started(slurm, "second", 120)
+    job, native_id = _started(slurm, "second")
     begun = time.time()
     site.kill("c2")
     try:
@@ -147,8 +147,13 @@ def test_node_lost_while_its_processes_live_on(slurm: servers.HpcServer, witness
         row_of(slurm, job, "queued")
         _start_soon(native_id, "nodelist=c1")
         _ends_once(slurm, job, 2)
-        log = slurm.cli("log", job.job_id).stdout
-        assert "attempt 1 of the job has begun; nothing more is done" in log
+        servers.wait_for(
+            lambda: (
+                "attempt 1 of the job has begun; nothing more is done"
+                in slurm.cli("log", job.job_id).stdout
+            ),
+            "the first start gives up",
+        )
     finally:
         site.mend()
     witness(
@@ -162,11 +167,13 @@ def test_node_lost_while_its_processes_live_on(slurm: servers.HpcServer, witness
 
 def test_node_daemon_killed_and_back(slurm: servers.HpcServer, witness: Witness) -> None:
     site = Slurm()
-    job, _ = _started(slurm, "second", 30)
+    job, _ = _started(slurm, "second")
     begun = time.time()
     site.kill("c2")
-    time.sleep(2)
-    site.start("c2")
+    try:
+        time.sleep(2)
+    finally:
+        site.start("c2")
     _ends_once(slurm, job, 1)
     witness(
         "node's daemon crashes and comes back",
@@ -179,16 +186,17 @@ def test_node_daemon_killed_and_back(slurm: servers.HpcServer, witness: Witness)
 
 def test_rescheduled_on_grid_engine(grid_engine: servers.HpcServer, witness: Witness) -> None:
     site = GridEngine()
-    job, native_id = _started(grid_engine, "counts", 30)
+    job, native_id = _started(grid_engine, "counts")
     begun = time.time()
     for attempt in (1, 2):  # Grid Engine tells a job that it was started before, not how often
         site.ask("qmod", "-rj", native_id)
         servers.wait_for(
             lambda attempt=attempt: attempt in grid_engine.job(job.job_id).attempts(),
             f"attempt {attempt} begins",
-            60,
         )
-        job.until("ProcessStarted", "left")
+        # It counts, and has not only begun to.
+        ticks = replace(grid_engine.job(job.job_id), attempt=attempt).work / "ticks.txt"
+        servers.wait_for(ticks.exists, f"attempt {attempt} counts")
     _ends_once(grid_engine, job, 3)
     witness(
         "started again by an administrator",
@@ -203,13 +211,16 @@ def test_execution_daemon_killed_and_back_on_grid_engine(
     grid_engine: servers.HpcServer, witness: Witness
 ) -> None:
     site = GridEngine()
-    job, _ = _started(grid_engine, "counts", 30)
+    job, _ = _started(grid_engine, "counts")
     begun = time.time()
     site.kill(site.node)
-    job.until("ProcessSucceeded")
-    told = time.time() - begun
-    time.sleep(2)
-    site.start(site.node)
+    try:
+        release(grid_engine, job)
+        job.until("ProcessSucceeded")
+        told = time.time() - begun
+        time.sleep(2)
+    finally:
+        site.start(site.node)
     _ends_once(grid_engine, job, 1)
     witness(
         "node's daemon crashes and comes back",
@@ -223,7 +234,7 @@ def test_execution_daemon_killed_and_back_on_grid_engine(
 def test_node_loses_power_on_grid_engine(grid_engine: servers.HpcServer, witness: Witness) -> None:
     """Grid Engine finds out when the host is back: the shepherd died without a word."""
     site = GridEngine()
-    job, _ = _started(grid_engine, "second", 400)
+    job, _ = _started(grid_engine, "second")
     shepherds = [
         process
         for process in psutil.Process(site.pid(site.node)).children()
@@ -231,12 +242,12 @@ def test_node_loses_power_on_grid_engine(grid_engine: servers.HpcServer, witness
     ]
     assert shepherds
     site.kill(site.node)
-    for process in shepherds:
-        process.kill()
-    grid_engine.end_jobs()
-    site.start(site.node)
+    try:
+        clustersite.shoot([*shepherds, *grid_engine.job_processes()])
+    finally:
+        site.start(site.node)
     back = time.time()
-    assert job.end(90).startswith("the compute node failed (failed 19")
+    assert job.end().startswith("the compute node failed (failed 19")
     agree(grid_engine, site, [job])
     witness(
         "node loses power",

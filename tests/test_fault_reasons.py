@@ -6,7 +6,6 @@ the pace that it has by default.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -14,25 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 import clustersite
 import servers
-from faultsite import SITES, GridEngine, Site, Watch, agree, faulty_server, row_of, send
+from faultsite import SITES, GridEngine, Site, Watch, agree, faulty_server, release, row_of, send
 from reliability import Witness
 
 pytestmark = pytest.mark.cluster
 #: Seconds from the batch system's knowledge to the client's: three times what is promised, since
 #: the machine may be busy with other tests. docs/reliability.md has what was measured.
 SOON = 45.0
-LONG = {"steps": 400, "seconds": 0.25}
+LONG = {"wait": 1}  # until it is released, which nobody does here but where its node is lost
 NOWHERE = "/no/such/folder"
 
 SECTIONS: dict[str, dict[str, dict[str, object]]] = {
     "Slurm": {
-        "hpc.resources": {"memory": "300M", "walltime": "00:04:00"},
-        "hpc.process.slow": {"walltime": "00:01:00"},
+        "hpc.resources": {"memory": "300M", "walltime": "00:30:00"},
+        # Not on the node that will fail.
+        "hpc.process.slow": {"walltime": "00:01:00", "extra": "--nodelist=c1"},
         "hpc.process.too_long": {"queue": "short", "walltime": "00:30:00"},
         "hpc.process.no_partition": {"queue": "nowhere"},
         "hpc.process.no_account": {"account": "nobody"},
@@ -41,7 +40,7 @@ SECTIONS: dict[str, dict[str, dict[str, object]]] = {
         "hpc.process.second": {"extra": "--nodelist=c2"},
     },
     "Grid Engine": {
-        "hpc.resources": {"memory": "2G", "walltime": "00:04:00"},
+        "hpc.resources": {"memory": "2G", "walltime": "00:30:00"},
         "hpc.process.slow": {"walltime": "00:00:12"},
         "hpc.process.no_partition": {"queue": "nowhere"},
         "hpc.process.no_log": {"extra": f"-o :{NOWHERE}/log"},
@@ -60,7 +59,7 @@ class Cases:
     def told(self, name: str) -> str:
         """What the client was told in the end; the command line says the same."""
         watch = self.watches[name]
-        words = watch.end(150)
+        words = watch.end(240)
         assert watch.state == "ProcessFailed"
         row = row_of(self.server, watch, "failed", "dismissed")
         shown = " ".join(self.server.cli("show", watch.job_id).stdout.split())
@@ -85,9 +84,9 @@ on_slurm = pytest.mark.parametrize("cases", ["Slurm"], indirect=True, scope="mod
 @pytest.fixture(scope="module", params=SITES)
 def cases(request: pytest.FixtureRequest) -> Iterator[Cases]:
     site = SITES[request.param]()
-    site.mend()
     sections = SECTIONS[site.name] | {
-        "hpc": {"poll_interval": 2, "poll_backoff": 10, "grace": 15, "command_timeout": 5}
+        # Grid Engine's accounting lags by up to 15 s, and a busy host adds to that.
+        "hpc": {"poll_interval": 2, "poll_backoff": 10, "grace": 40, "command_timeout": 5}
     }
     broken = clustersite.folder("broken") / "broken.sif"
     broken.write_bytes(Path(os.environ["PYWPS_HPC_TEST_IMAGE"]).read_bytes()[:100_000])
@@ -114,7 +113,6 @@ def cases(request: pytest.FixtureRequest) -> Iterator[Cases]:
         yield Cases(site, server, watches)
         for watch in watches.values():
             watch.close()
-    site.mend()
 
 
 def _runs(cases: Cases, name: str) -> dict[str, Any]:
@@ -146,12 +144,7 @@ def test_dismissed(cases: Cases, witness: Witness) -> None:
 
 def test_launcher_killed(cases: Cases, witness: Witness) -> None:
     _runs(cases, "shot")
-    job_id = cases.watches["shot"].job_id
-    for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or []
-        if "joblauncher" in line and any(job_id in part for part in line):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+    clustersite.shoot(clustersite.processes_of(cases.watches["shot"].job_id))
     words = cases.told("shot")
     assert words == "killed by signal 9 (SIGKILL: killed)"
     seconds = cases.after("shot")
@@ -253,7 +246,7 @@ def test_log_that_cannot_be_opened(cases: Cases, witness: Witness) -> None:
         assert isinstance(site, GridEngine)
         # It is cleared away: nothing of it stays in the queue.
         servers.wait_for(
-            lambda: str(row["native_id"]) not in site.ask("qstat", "-u", "*"), "it is gone", 20
+            lambda: str(row["native_id"]) not in site.ask("qstat", "-u", "*"), "it is gone"
         )
         # Grid Engine notes no time of its own: this is from the submission, its turn included.
         seconds = watch.ended - watch.since
@@ -284,7 +277,7 @@ def test_refused_at_submission(cases: Cases, witness: Witness) -> None:
 @on_slurm
 def test_waits_in_vain(cases: Cases, witness: Witness) -> None:
     watch = cases.watches["too_long"]
-    watch.until("ProcessAccepted", "waits, but cannot start as it stands: PENDING (Partition", 30)
+    watch.until("ProcessAccepted", "waits, but cannot start as it stands: PENDING (Partition")
     seen, _, words = next(entry for entry in watch.seen if "cannot start" in entry[2])
     assert seen - watch.since <= SOON + 5
     witness(
@@ -310,10 +303,10 @@ def test_node_failure(cases: Cases, witness: Witness) -> None:
         assert seconds <= SOON
         # Its processes are alive; they find that they are not wanted any more.
         watch = cases.watches["second"]
+        release(server, watch)
         servers.wait_for(
             lambda: "the job is over already" in server.cli("log", watch.job_id).stdout,
             "the launcher gives up",
-            30,
         )
         agree(server, site, [watch])
     finally:

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 import pytest
 
+import clustersite
+import lanes
 import servers
-from faultsite import SITES, GridEngine, Site, Watch, agree, faulty_server, row_of, send
+from faultsite import SITES, GridEngine, Site, Watch, agree, faulty_server, release, row_of, send
 from pywps_hpc.dispatch import words
 from reliability import Witness
 
@@ -38,20 +40,19 @@ class Bench:
         """Two jobs that run until they are released, and one that waits for its turn behind."""
         jobs = [send(self.server, "second", wait=1) for _ in range(2)]
         for job in jobs:
-            job.until("ProcessStarted", "left", 120)
+            job.until("ProcessStarted", "left")
         waits = send(self.server, "second")
         row_of(self.server, waits, "queued")
         return [*jobs, waits]
 
     def release(self, jobs: Sequence[Watch]) -> None:
         """Let them come to their end."""
-        for job in jobs[:2]:
-            (self.server.job(job.job_id).work / "go").touch()
+        release(self.server, *jobs[:2])
 
     def trouble(self) -> str:
         """What the dispatcher says that it cannot do."""
         path = self.server.settings.database_url.removeprefix("sqlite:///")
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as connection:
             row = connection.execute("SELECT message FROM hpc_dispatcher").fetchone()
         return str(row[0]) if row else ""
 
@@ -62,26 +63,27 @@ class Bench:
             assert job.state == "ProcessSucceeded", job.told()
         agree(self.server, self.site, list(jobs))
         rows = [row_of(self.server, job, "succeeded") for job in jobs]
-        servers.wait_for(lambda: all(map(self.site.runs, rows)), "accounting knows all", 30)
+        servers.wait_for(lambda: all(map(self.site.runs, rows)), "accounting knows all")
         assert [self.site.runs(row) for row in rows] == [1] * len(rows)
-        servers.wait_for(lambda: not self.trouble(), "the dispatcher can do its work", 30)
+        servers.wait_for(lambda: not self.trouble(), "the dispatcher can do its work")
 
 
 @pytest.fixture(scope="module", params=SITES)
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     site = SITES[request.param]()
-    site.mend()
-    site.prepare()
+    with lanes.turn(site.lane, alone=True):
+        site.mend()
+        site.prepare()
     with faulty_server("scheduler", site, SECTIONS) as server:
         yield Bench(site, server)
-    site.mend()
 
 
 @pytest.fixture(autouse=True)
 def mended(bench: Bench) -> Iterator[None]:
-    """Whatever a test did to the daemons is undone before the next one."""
+    """Whatever a test did to the daemons is undone before the next one, and no job of it stays."""
     yield
     bench.site.mend()
+    clustersite.release(bench.server, *(str(row["id"]) for row in bench.server.rows()))
 
 
 def test_stopped_for_a_while(bench: Bench, witness: Witness) -> None:
@@ -89,12 +91,12 @@ def test_stopped_for_a_while(bench: Bench, witness: Witness) -> None:
     jobs = bench.fill()
     with site.down(site.master):
         late = [send(server) for _ in range(2)]
-        servers.wait_for(bench.trouble, "the dispatcher says that it cannot ask", 30)
+        servers.wait_for(bench.trouble, "the dispatcher says that it cannot ask")
         assert server.answers()
         # What runs goes on, and its end is told by its own document.
         bench.release(jobs)
         servers.wait_for(
-            lambda: sum(job.state == "ProcessSucceeded" for job in jobs) == 2, "two end", 30
+            lambda: sum(job.state == "ProcessSucceeded" for job in jobs) == 2, "two end"
         )
         time.sleep(3)
         assert {job.state for job in late} == {"ProcessAccepted"}
@@ -181,7 +183,7 @@ def test_killed_and_started_without_its_memory(bench: Bench, witness: Witness) -
 def test_accounting_cannot_be_asked(bench: Bench, witness: Witness) -> None:
     site, server = bench.site, bench.server
     with site.no_accounting():
-        job = send(server, "counts", steps=400, seconds=0.25)
+        job = send(server, "counts", wait=1)
         job.until("ProcessStarted", "left")
         begun = time.time()
         site.cancel(str(row_of(server, job, "running")["native_id"]))

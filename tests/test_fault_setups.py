@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+import clustersite
 import servers
-from faultsite import SITES, Slurm, Watch, agree, faulty_server, row_of, send
+from faultsite import SITES, Slurm, Watch, agree, faulty_server, release, row_of, send
 from pywps_hpc.dispatch import words
 from reliability import Witness
 
@@ -46,17 +47,17 @@ def _id(server: servers.HpcServer, job: Watch) -> str:
 def test_records_of_ended_jobs_have_aged_out(name: str, witness: Witness) -> None:
     """The service stands still while its jobs end, for so long that nobody knows them any more."""
     site = SITES[name]()
-    site.mend()
     sections = SECTIONS if name == "Slurm" else {"hpc": SECTIONS["hpc"]}
     with faulty_server("setups", site, sections, records=False) as server, site.forgetful():
-        bad = send(server, steps=400, seconds=0.25)
+        bad = send(server, wait=1)
         native_ids = [_id(server, bad)]
-        good = send(server, steps=24, seconds=0.25)
+        good = send(server, wait=1)
         native_ids += [_id(server, good)]
         assert good.state == "ProcessStarted"
         server.kill9_all()
-        servers.wait_for(lambda: server.has_succeeded(good.job_id), "one ends by itself", 60)
-        server.end_jobs()  # and the other one leaves no word
+        release(server, good)
+        servers.wait_for(lambda: server.has_succeeded(good.job_id), "one ends by itself")
+        clustersite.shoot(server.job_processes())  # and the other one leaves no word
         site.purge(native_ids)
         begun = time.time()
         server.start()
@@ -77,10 +78,9 @@ def test_accounting_comes_late(witness: Witness) -> None:
     """slurmctld has forgotten a job before the accounting, which was down, hears of its end; the
     service stood still meanwhile."""
     site = Slurm()
-    site.mend()
     sections = SECTIONS | {"hpc": SECTIONS["hpc"] | {"grace": PATIENT}}
     with faulty_server("setups", site, sections) as server, site.forgetful():
-        job = send(server, steps=400, seconds=0.25)
+        job = send(server, wait=1)
         native_id = _id(server, job)
         with site.down("slurmdbd"):
             server.kill9_all()
@@ -105,12 +105,11 @@ def test_accounting_comes_late(witness: Witness) -> None:
 
 def test_a_site_without_accounting(witness: Witness) -> None:
     site = Slurm()
-    site.mend()
     with (
         faulty_server("setups", site, SECTIONS, records=False) as server,
         site.set_up(**NO_ACCOUNTING),
     ):
-        bad, good = send(server, steps=400, seconds=0.25), send(server)
+        bad, good = send(server, wait=1), send(server)
         native_id = _id(server, bad)
         begun = time.time()
         site.cancel(native_id)
@@ -129,7 +128,6 @@ def test_a_site_without_accounting(witness: Witness) -> None:
 
 def test_memory_limit_without_cgroups(witness: Witness) -> None:
     site = Slurm()
-    site.mend()
     with faulty_server("setups", site, SECTIONS) as server, site.set_up(**NO_CGROUPS):
         job = send(server, "greedy", mebibytes=600)
         told = job.end()

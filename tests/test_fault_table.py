@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 import clustersite as site
@@ -20,7 +21,7 @@ from reliability import Witness
 pytestmark = pytest.mark.cluster
 
 #: Seconds for which the service waits for the lock, and for which somebody else has it.
-PATIENCE, LOCKED = 1, 6
+PATIENCE, LOCKED = 3, 8
 
 
 SECTIONS: dict[str, dict[str, object]] = {
@@ -33,7 +34,7 @@ def _server(name: str, **more: object) -> servers.HpcServer:
     root = site.folder(name)
     site.code(root)
     sections = SECTIONS | {"hpc": SECTIONS["hpc"] | more}
-    return site.slurm_server(root, "odd:service", sections=sections, workers=1)
+    return site.slurm_server(root, "faulty:service", sections=sections, workers=1)
 
 
 @pytest.fixture
@@ -59,23 +60,27 @@ def test_jobs_outlive_a_table_that_is_locked(
     orders_and_server: tuple[faults.Orders, servers.HpcServer], witness: Witness
 ) -> None:
     orders, hpc = orders_and_server
-    running = client.submit(hpc.url, "quiet", [("seconds", "2")])
+    running = client.submit(hpc.url, "waits")
     running_id = client.job_id_of(running)
     servers.wait_for(lambda: (hpc.row(running_id) or {})["state"] == "running", "it runs")
     # The next one is taken by Slurm, and before its row knows, the table is locked.
-    orders.give("submit.4", "sleep 2")
+    orders.give("submit.4", "stop")
     submitted = client.submit(hpc.url, "quiet", [("seconds", "0.1")])
-    orders.await_done("submit.4")
+    dispatcher = hpc.part("dispatcher")
+    servers.wait_for(lambda: dispatcher.status() == psutil.STATUS_STOPPED, "it stands still there")
     waiting = client.submit(hpc.url, "quiet", [("seconds", "0.1")])
     with _locked(hpc):
+        dispatcher.resume()
+        site.release(hpc, running_id)
         begun = time.monotonic()
         job_id = client.job_id_of(submitted)
         assert (hpc.row(job_id) or {})["state"] == "submitting"
-        servers.wait_for(lambda: "database is locked" in hpc.read_log(), "it is noticed", 30)
+        servers.wait_for(lambda: "database is locked" in hpc.read_log(), "it is noticed")
         time.sleep(LOCKED)
         assert (hpc.row(job_id) or {})["state"] == "submitting"
         assert (hpc.row(running_id) or {})["state"] == "running"
         # Whoever looks is answered meanwhile, by the launcher's own document.
+        servers.wait_for(lambda: hpc.has_succeeded(running_id), "the job ends meanwhile")
         document = client.get(running).content
         assert client.state_of(document) == "ProcessSucceeded"
     locations = [running, submitted, waiting]
@@ -93,7 +98,7 @@ def test_jobs_outlive_an_outage_of_the_database_server(
 ) -> None:
     postgres.clear()
     with _server("database", database=postgres.url) as hpc:
-        running = client.submit(hpc.url, "quiet", [("seconds", "4")])
+        running = client.submit(hpc.url, "waits")
         running_id = client.job_id_of(running)
         servers.wait_for(lambda: (hpc.row(running_id) or {})["state"] == "running", "it runs")
         waiting = client.submit(hpc.url, "quiet", [("seconds", "0.1")])
@@ -104,8 +109,9 @@ def test_jobs_outlive_an_outage_of_the_database_server(
             assert answer.status == 503
             assert int(answer.headers["Retry-After"]) > 0
             assert b'exceptionCode="ServerBusy"' in answer.content
-            servers.wait_for(lambda: hpc.has_succeeded(running_id), "the job ends meanwhile", 60)
-            servers.wait_for(lambda: "job table: " in hpc.read_log(), "it is noticed", 30)
+            site.release(hpc, running_id)
+            servers.wait_for(lambda: hpc.has_succeeded(running_id), "the job ends meanwhile")
+            servers.wait_for(lambda: "job table: " in hpc.read_log(), "it is noticed")
         locations = [running, waiting, client.submit(hpc.url, "quiet", [("seconds", "0.1")])]
         for location in locations:
             document = client.await_end(location)

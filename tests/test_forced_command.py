@@ -240,7 +240,7 @@ def run(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=120,
     )
 
 
@@ -313,12 +313,12 @@ def test_a_key_with_the_forced_command_serves_the_channel(programs: Path, tmp_pa
     server.start()
     channel = SshChannel(server.ssh, {"PATH": "/nowhere"})
     try:
-        answer = channel.run(["sbatch", "--parsable"], stdin="#!/bin/sh\n", timeout=10)
+        answer = channel.run(["sbatch", "--parsable"], stdin="#!/bin/sh\n", timeout=120)
         assert answer.returncode == 9
         assert answer.stdout.startswith(f"{programs}/sbatch --parsable\n#!/bin/sh\n/\n")
         for refused in (["id"], ["sbatch", "--parsable", "--wrap=id"], ["scancel", "1;id"]):
             with pytest.raises(ChannelUnavailable, match="refused by this key's forced command"):
-                channel.run(refused, timeout=10)
+                channel.run(refused, timeout=120)
     finally:
         channel.close()
         server.stop()

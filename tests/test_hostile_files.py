@@ -72,7 +72,7 @@ def launch(job: JobDir, digest: str, *more: str) -> subprocess.CompletedProcess[
     """The real launcher, as a batch script starts it."""
     root = ["--allow-root"] if os.geteuid() == 0 else []
     line = [sys.executable, "-I", "-m", "joblauncher", "--digest", digest, *root, *more]
-    return subprocess.run([*line, str(job.path)], capture_output=True, text=True, timeout=60)
+    return subprocess.run([*line, str(job.path)], capture_output=True, text=True, timeout=120)
 
 
 def poisoned(job: JobDir, canary: Path, **changes: str) -> bytes:
@@ -234,7 +234,7 @@ def listening(path: Path, _: Path) -> None:
 THINGS = [fifo, link, dangling, circle, endless, folder, huge, listening]
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(150)
 @pytest.mark.parametrize("thing", THINGS, ids=lambda thing: thing.__name__)
 def test_nobody_reads_anything_but_plain_files(
     house: House, job: JobDir, secret: Path, thing: Callable[[Path, Path], None]
@@ -331,7 +331,7 @@ NO_DOCUMENTS = [
 ]
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(150)
 @pytest.mark.parametrize("content", NO_DOCUMENTS, ids=range(len(NO_DOCUMENTS)))
 def test_what_is_no_status_document_is_none(house: House, job: JobDir, content: bytes) -> None:
     job.status.write_bytes(content)
@@ -481,7 +481,7 @@ def serve(house: House, job: JobDir, name: str = OUTPUT) -> tuple[int, bytes]:
     return answer.status_code, answer.get_data()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(150)
 @pytest.mark.parametrize("thing", [t for t in THINGS if t is not huge], ids=lambda t: t.__name__)
 def test_an_output_that_is_no_plain_file_is_not_served(
     house: House, job: JobDir, secret: Path, thing: Callable[[Path, Path], None]

@@ -120,7 +120,7 @@ def test_a_store_made_before_a_fork_works_in_every_child(store: JobStore) -> Non
     for child in children:
         child.start()
     for child in children:
-        child.join(30)
+        child.join(120)
         assert child.exitcode == 0
     assert [answers.get() for _ in children] == [True] * 4
     assert len(store.wished()) == 1
@@ -252,14 +252,17 @@ def test_only_finished_jobs_are_forgotten(store: JobStore) -> None:
 # One dispatcher
 
 
-def shift_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """A way to set the database's clock, by seconds from now."""
-    clock = table.clock
+@pytest.fixture
+def later(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """The database's clock stands still; this sets it, to seconds from the beginning."""
+    with store.engine.connect() as connection:
+        now = table.clock(connection)
 
-    def later(seconds: float) -> None:
-        monkeypatch.setattr(table, "clock", lambda connection: clock(connection) + seconds)
+    def set_to(seconds: float) -> None:
+        monkeypatch.setattr(table, "clock", lambda _: now + seconds)
 
-    return later
+    set_to(0)
+    return set_to
 
 
 def test_one_dispatcher_leads_and_a_second_one_waits(store: JobStore) -> None:
@@ -270,9 +273,8 @@ def test_one_dispatcher_leads_and_a_second_one_waits(store: JobStore) -> None:
 
 
 def test_a_silent_leader_is_replaced_after_the_lease(
-    store: JobStore, monkeypatch: pytest.MonkeyPatch
+    store: JobStore, later: Callable[[float], None]
 ) -> None:
-    later = shift_clock(monkeypatch)
     store.lead("a", 60)
     later(59)
     assert not store.lead("b", 60)
@@ -282,9 +284,8 @@ def test_a_silent_leader_is_replaced_after_the_lease(
 
 
 def test_a_sign_of_life_from_the_future_is_none(
-    store: JobStore, monkeypatch: pytest.MonkeyPatch
+    store: JobStore, later: Callable[[float], None]
 ) -> None:
-    later = shift_clock(monkeypatch)
     store.lead("a", 60)
     later(-3600)  # the database's clock was set back
     assert store.heartbeat()[0] == pytest.approx(3600, abs=30)
@@ -340,9 +341,8 @@ def test_of_many_at_once_exactly_one_leads(store: JobStore) -> None:
 
 
 def test_of_many_at_once_exactly_one_replaces_a_silent_leader(
-    store: JobStore, monkeypatch: pytest.MonkeyPatch
+    store: JobStore, later: Callable[[float], None]
 ) -> None:
-    later = shift_clock(monkeypatch)
     store.lead("gone", 60)
     later(61)
     leading = at_once(lambda number: store.lead(f"dispatcher {number}", 60))

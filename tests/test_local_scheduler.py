@@ -26,6 +26,10 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
+from servers import wait_for
+
+#: How a sleep is told from any other process of this host, another run of these tests included.
+NAP = f"4001.{os.getpid()}"
 
 
 @pytest.fixture
@@ -45,13 +49,19 @@ def job(folder: Path, body: str, name: str = "t1", **resources: Any) -> BatchJob
     return BatchJob(name, f"#!/bin/bash\n{body}\n", str(folder / "log"), resources=need)
 
 
-def wait(condition: Callable[[], Any], patience: float = 15) -> Any:
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.05)
-    raise AssertionError("waited in vain")
+def until(file: Path) -> str:
+    """Shell: go on when the test makes this file."""
+    return f"until [ -e {file} ]; do sleep 0.1; done"
+
+
+def wait(condition: Callable[[], Any]) -> Any:
+    return wait_for(condition, "what the test waits for", 120)
+
+
+def said(folder: Path) -> str:
+    """What the job's script has written, once it has written something."""
+    log = folder / "log"
+    return str(wait(lambda: log.exists() and log.read_text()))
 
 
 def finished(scheduler: LocalScheduler, number: str) -> JobStatus:
@@ -72,14 +82,20 @@ def supervisor(state: Path, number: str) -> int:
     return int((state / "queue" / number / "started").read_text())
 
 
-def processes(text: str) -> list[int]:
+def naps() -> list[int]:
+    """The processes that sleep for so long."""
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
-        if process.info["status"] != psutil.STATUS_ZOMBIE and text in (
+        if process.info["status"] != psutil.STATUS_ZOMBIE and NAP in (
             process.info["cmdline"] or []
         ):
             found.append(process.pid)
     return found
+
+
+def no_naps() -> bool:
+    """A process that was killed may take a moment to be gone."""
+    return not naps()
 
 
 def submit(scheduler: LocalScheduler, *jobs: BatchJob) -> list[str]:
@@ -92,20 +108,25 @@ def submit(scheduler: LocalScheduler, *jobs: BatchJob) -> list[str]:
 def test_jobs_beyond_the_processors_wait_in_order_and_nobody_overtakes(
     scheduler: LocalScheduler, tmp_path: Path
 ) -> None:
-    first = job(tmp_path, "sleep 1", cpus=3)
-    large = job(tmp_path, "sleep 1", cpus=4)
+    one, two = tmp_path / "one", tmp_path / "two"
+    first = job(tmp_path, until(one), cpus=3)
+    large = job(tmp_path, until(two), cpus=4)
     small = job(tmp_path, "true", cpus=1)
     ids = submit(scheduler, first, large, small)
     assert phases(scheduler, ids) == [Phase.RUNNING, Phase.QUEUED, Phase.QUEUED]
+    one.touch()
     finished(scheduler, ids[0])
     assert phases(scheduler, ids[1:]) == [Phase.RUNNING, Phase.QUEUED]
+    two.touch()
     finished(scheduler, ids[2])
 
 
 def test_held_job_lets_others_pass(scheduler: LocalScheduler, tmp_path: Path) -> None:
-    jobs = [job(tmp_path, "sleep 1", cpus=4), job(tmp_path, "true"), job(tmp_path, "true")]
+    go = tmp_path / "go"
+    jobs = [job(tmp_path, until(go), cpus=4), job(tmp_path, "true"), job(tmp_path, "true")]
     blocker, held, other = submit(scheduler, *jobs)
     scheduler.pause([held])
+    go.touch()
     finished(scheduler, blocker)
     finished(scheduler, other)
     assert phases(scheduler, [held]) == [Phase.HELD]
@@ -113,7 +134,7 @@ def test_held_job_lets_others_pass(scheduler: LocalScheduler, tmp_path: Path) ->
 
 def test_graphics_processors_are_counted_too(state: Path, tmp_path: Path) -> None:
     scheduler = LocalScheduler(state, cpus=4, gpus=1)
-    ids = submit(scheduler, job(tmp_path, "sleep 60", gpus=1), job(tmp_path, "true", gpus=1))
+    ids = submit(scheduler, job(tmp_path, "sleep 600", gpus=1), job(tmp_path, "true", gpus=1))
     assert phases(scheduler, ids) == [Phase.RUNNING, Phase.QUEUED]
     with pytest.raises(SubmissionRefused, match="2 graphics processors, this host has 1"):
         scheduler.submit(job(tmp_path, "true", gpus=2))
@@ -127,7 +148,7 @@ def test_callers_at_the_same_time_get_different_ids_and_share_the_processors(
     def submit() -> None:
         mine = LocalScheduler(state, cpus=2)
         for _ in range(5):
-            ids.extend(mine.submit(job(tmp_path, "sleep 60")))
+            ids.extend(mine.submit(job(tmp_path, "sleep 600")))
 
     threads = [threading.Thread(target=submit) for _ in range(4)]
     for thread in threads:
@@ -142,6 +163,7 @@ def test_callers_at_the_same_time_get_different_ids_and_share_the_processors(
 
 
 def test_new_instance_finds_everything_after_a_kill(state: Path, tmp_path: Path) -> None:
+    go = tmp_path / "go"
     code = f"""
 import os, signal
 from pathlib import Path
@@ -150,7 +172,7 @@ from pywps_hpc.dispatch.schedulers.local import LocalScheduler
 scheduler = LocalScheduler(Path({str(state)!r}), cpus=2)
 def job(name, body):
     return BatchJob(name, body, {str(tmp_path / "log")!r}, resources=Resources(cpus=2))
-for name, body in [("ran", "exit 3"), ("runs", "sleep 2; exit 4"), ("waits", "exit 5")]:
+for name, body in [("ran", "exit 3"), ("runs", "{until(go)}; exit 4"), ("waits", "exit 5")]:
     scheduler.submit(job(name, body))
 while scheduler.poll(["1"])["1"].exit_code != 3: pass
 scheduler.submit(job("held", "true"))
@@ -172,6 +194,7 @@ os.kill(0, signal.SIGKILL)
         Phase.QUEUED,
         Phase.HELD,
     ]
+    go.touch()
     assert finished(scheduler, "3").exit_code == 5
     assert scheduler.history(["1", "2"])["2"].exit_code == 4
 
@@ -219,18 +242,21 @@ def test_submission_that_was_cut_off_is_no_job(
 def test_two_supervisors_for_one_job_run_it_once(
     scheduler: LocalScheduler, state: Path, tmp_path: Path
 ) -> None:
-    jobs = [job(tmp_path, "sleep 60", cpus=4), job(tmp_path, "echo ran; sleep 1", cpus=4)]
+    go = tmp_path / "go"
+    jobs = [job(tmp_path, "sleep 600", cpus=4), job(tmp_path, f"echo ran; {until(go)}", cpus=4)]
     _, number = submit(scheduler, *jobs)
     waiting = local_job.LocalJob(state / "queue" / number)
     runners = [waiting.start() for _ in range(4)]
     for runner in runners:
         assert runner is not None
-        runner.wait(20)
+        runner.wait(120)
+    go.touch()
     assert finished(scheduler, number).exit_code == 0
+    scheduler.poll([])  # it may have ended while it was asked for: now it is put away
     late = local_job.LocalJob(state / "ended" / number)
     runner = late.start()
     assert runner is not None
-    runner.wait(20)
+    runner.wait(120)
     time.sleep(0.5)
     assert (tmp_path / "log").read_text() == "ran\n"
 
@@ -238,8 +264,9 @@ def test_two_supervisors_for_one_job_run_it_once(
 def test_process_id_given_to_somebody_else_is_not_mistaken_for_the_job(
     scheduler: LocalScheduler, state: Path, tmp_path: Path
 ) -> None:
-    with subprocess.Popen(["sleep", "60"]) as stranger:
-        (number,) = scheduler.submit(job(tmp_path, "sleep 60"))
+    with subprocess.Popen(["sleep", "600"]) as stranger:
+        (number,) = scheduler.submit(job(tmp_path, "echo runs; sleep 600"))
+        said(tmp_path)
         dead = supervisor(state, number)
         os.kill(dead, signal.SIGKILL)
         wait(lambda: not psutil.pid_exists(dead))
@@ -275,54 +302,64 @@ def test_numbers_are_never_given_again(state: Path, tmp_path: Path) -> None:
 def test_what_a_script_leaves_behind_ends_with_it(
     scheduler: LocalScheduler, tmp_path: Path
 ) -> None:
-    (number,) = scheduler.submit(job(tmp_path, "env -i setsid sleep 4001 & sleep 0.3"))
+    go = tmp_path / "go"
+    (number,) = scheduler.submit(job(tmp_path, f"env -i setsid sleep {NAP} & {until(go)}"))
+    wait(naps)
+    go.touch()
     finished(scheduler, number)
-    assert processes("4001") == []
+    wait(no_naps)
 
 
 def test_cancel_reaches_processes_that_hide(scheduler: LocalScheduler, tmp_path: Path) -> None:
-    body = """
-(env -i setsid bash -c 'trap "" TERM; sleep 4002; sleep 4002' &) &
+    body = f"""
+(env -i setsid bash -c 'trap "" TERM; sleep {NAP}; sleep {NAP}' &) &
 trap '' TERM
-sleep 4002
-sleep 4002"""
+sleep {NAP}
+sleep {NAP}"""
     (number,) = scheduler.submit(job(tmp_path, body))
-    wait(lambda: len(processes("4002")) == 2)
+    wait(lambda: len(naps()) == 2)
     scheduler.cancel([number])
     assert finished(scheduler, number).outcome is Outcome.CANCELLED
-    assert processes("4002") == []
+    wait(no_naps)
 
 
 def test_job_whose_supervisor_was_killed_does_not_run_on(
     scheduler: LocalScheduler, state: Path, tmp_path: Path
 ) -> None:
-    (number,) = scheduler.submit(job(tmp_path, "sleep 4003 & sleep 4003"))
-    wait(lambda: len(processes("4003")) == 2)
+    (number,) = scheduler.submit(job(tmp_path, f"sleep {NAP} & sleep {NAP}"))
+    wait(lambda: len(naps()) == 2)
     os.kill(supervisor(state, number), signal.SIGKILL)
     status = finished(scheduler, number)
     assert (status.outcome, status.exit_code) == (Outcome.UNKNOWN, None)
     assert "supervisor was killed" in status.detail
-    assert processes("4003") == []
+    wait(no_naps)
 
 
 def test_job_whose_supervisor_fails_does_not_run_on(
     scheduler: LocalScheduler, state: Path, tmp_path: Path
 ) -> None:
-    _, number = submit(scheduler, job(tmp_path, "sleep 1", cpus=4), job(tmp_path, "sleep 4005"))
+    go = tmp_path / "go"
+    jobs = [job(tmp_path, until(go), cpus=4), job(tmp_path, f"sleep {NAP}")]
+    _, number = submit(scheduler, *jobs)
     facts = state / "queue" / number / "job.json"
     facts.write_text(facts.read_text().replace('"walltime": 3600', '"walltime": "soon"'))
+    go.touch()
     status = finished(scheduler, number)
     assert status.outcome is Outcome.UNKNOWN
     assert "supervisor failed: TypeError" in status.detail
-    assert processes("4005") == []
+    wait(no_naps)
 
 
 def test_last_word_waits_for_a_directory_that_is_away(
     scheduler: LocalScheduler, state: Path, tmp_path: Path
 ) -> None:
-    (number,) = scheduler.submit(job(tmp_path, "sleep 1; exit 3"))
+    go = tmp_path / "go"
+    (number,) = scheduler.submit(job(tmp_path, f"echo $$; {until(go)}; exit 3"))
+    script = int(said(tmp_path))
     state.rename(tmp_path / "away")
-    time.sleep(2)
+    go.touch()
+    wait(lambda: not psutil.pid_exists(script))  # its supervisor knows the exit code
+    time.sleep(1)
     (tmp_path / "away").rename(state)
     assert finished(scheduler, number).exit_code == 3
 
@@ -332,8 +369,7 @@ def test_supervisor_that_begins_at_this_moment_is_not_taken_for_dead(
 ) -> None:
     go = tmp_path / "go"
     first = job(tmp_path, "sleep 600", cpus=4)
-    body = f"until [ -e {go} ]; do sleep 0.1; done; exit 3"
-    blocker, number = submit(scheduler, first, job(tmp_path, body, cpus=4))
+    blocker, number = submit(scheduler, first, job(tmp_path, f"{until(go)}; exit 3", cpus=4))
     waiting = local_job.LocalJob(state / "queue" / number)
     has = waiting._has
 
@@ -363,38 +399,89 @@ def test_script_cannot_kill_its_supervisor_by_accident(
 def test_supervisor_ignores_signals_meant_for_others(
     scheduler: LocalScheduler, state: Path, tmp_path: Path
 ) -> None:
-    (number,) = scheduler.submit(job(tmp_path, "sleep 1; exit 3"))
+    go = tmp_path / "go"
+    (number,) = scheduler.submit(job(tmp_path, f"{until(go)}; exit 3"))
     for name in ("TERM", "USR1"):
         os.kill(supervisor(state, number), getattr(signal, f"SIG{name}"))
+    go.touch()
     assert finished(scheduler, number).exit_code == 3
 
 
 # --- limits
 
 
+class Clock:
+    """What the supervisors of jobs take for the monotonic clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self._now, self._told = folder / "now", folder / "told"
+        self.runner = folder / "runner.py"
+        self.runner.write_text(
+            "import pathlib, runpy, time\n"
+            f"now, told = map(pathlib.Path, {[str(self._now), str(self._told)]})\n"
+            "def tell():\n"
+            "    text = now.read_text()\n"
+            "    told.write_text(text)\n"
+            "    return float(text)\n"
+            "time.monotonic = tell\n"
+            f"runpy.run_path({local_job.local_runner.__file__!r}, run_name='__main__')\n"
+        )
+        self._set(0)
+
+    def advance(self, seconds: float) -> None:
+        """Set it on, and wait until somebody has looked at it."""
+        self._set(float(self._now.read_text()) + seconds)
+        wait(lambda: self._told.read_text() == self._now.read_text())
+
+    def _set(self, now: float) -> None:
+        new = self._now.with_name("new")
+        new.write_text(str(now))
+        new.rename(self._now)
+
+
+@pytest.fixture
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    (tmp_path / "clock").mkdir()
+    clock = Clock(tmp_path / "clock")
+    monkeypatch.setattr(local_job.local_runner, "__file__", str(clock.runner))
+    return clock
+
+
 def test_clock_stands_still_while_a_job_is_suspended(
-    scheduler: LocalScheduler, tmp_path: Path
+    scheduler: LocalScheduler, tmp_path: Path, clock: Clock
 ) -> None:
-    (number,) = scheduler.submit(job(tmp_path, "sleep 1; exit 3", walltime=3))
+    go = tmp_path / "go"
+    body = f"echo $$; {until(go)}; exit 3"
+    (number,) = scheduler.submit(job(tmp_path, body, walltime=3600))
+    script = psutil.Process(int(said(tmp_path)))
+    clock.advance(3000)
     scheduler.pause([number])
-    time.sleep(4)
+    wait(lambda: script.status() == psutil.STATUS_STOPPED)
+    clock.advance(10_000)
     assert phases(scheduler, [number]) == [Phase.SUSPENDED]
     scheduler.resume([number])
+    go.touch()
     assert finished(scheduler, number).exit_code == 3
 
 
-def test_time_limit_holds_without_anybody_asking(scheduler: LocalScheduler, tmp_path: Path) -> None:
-    body = "trap 'echo warned; exit 0' TERM; sleep 4004 & wait"
-    (number,) = scheduler.submit(job(tmp_path, body, walltime=1))
-    wait(lambda: not processes("4004"))
+def test_time_limit_holds_without_anybody_asking(
+    scheduler: LocalScheduler, tmp_path: Path, clock: Clock
+) -> None:
+    body = f"trap 'echo warned; exit 0' TERM; sleep {NAP} & wait"
+    (number,) = scheduler.submit(job(tmp_path, body, walltime=3600))
+    wait(naps)
+    clock.advance(3599)
+    assert naps()
+    clock.advance(1)
+    wait(no_naps)
     status = finished(scheduler, number)
     assert (status.outcome, status.exit_code) == (Outcome.TIME_LIMIT, None)
-    assert status.detail == "time limit of 1 s reached"
+    assert status.detail == "time limit of 3600 s reached"
     assert (tmp_path / "log").read_text() == "warned\n"
 
 
 def test_memory_of_all_processes_counts_together(scheduler: LocalScheduler, tmp_path: Path) -> None:
-    hog = "python3 -c 'import time; x = bytearray(60 * 2**20); time.sleep(60)'"
+    hog = "python3 -c 'import time; x = bytearray(60 * 2**20); time.sleep(600)'"
     (number,) = scheduler.submit(job(tmp_path, f"{hog} & {hog} & {hog} & wait", memory=150))
     status = finished(scheduler, number)
     assert status.outcome is Outcome.MEMORY_LIMIT

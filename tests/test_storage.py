@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,7 +66,12 @@ def test_room_is_made_by_what_the_job_worked_in_and_not_by_its_outputs(job: JobD
     assert (job.storage / "large").exists()
 
 
-def test_patience_ends(job: JobDir) -> None:
+def test_patience_ends(job: JobDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    clock = SimpleNamespace(
+        monotonic=lambda: now[0], sleep=lambda pause: now.append(now.pop() + pause)
+    )
+    monkeypatch.setattr(storage, "time", clock)
     calls, write = _failing(99, _no_space)
     with pytest.raises(OSError, match="No space"):
         storage.insist(job, write, patience=0.3)

@@ -32,12 +32,13 @@ start() {
   case "$1" in
     sge_qmaster)
       clean_env "${settings[@]}" sge_qmaster >/dev/null
-      wait_for 30 master_answers || die "sge_qmaster does not answer (see $dir/spool/qmaster/messages)"
+      wait_for 120 master_answers || die "sge_qmaster does not answer (see $dir/spool/qmaster/messages)"
       ;;
     sge_execd)
       running sge_qmaster || die "sge_execd needs sge_qmaster"
       clean_env "${settings[@]}" "SGE_EXECD_PIDFILE=$(pidfile sge_execd)" \
         "$CLUSTER_DIR/fuse.sh" sge_execd
+      wait_for 120 running sge_execd || die "sge_execd does not run (see $dir/spool)"
       ;;
     *) die "no daemon is called $1" ;;
   esac
@@ -101,7 +102,7 @@ up() {
   start sge_qmaster
   configure
   start sge_execd
-  wait_for 30 ready || { qstat -f; die "the queue does not come up (see $dir/spool)"; }
+  wait_for 120 ready || { qstat -f; die "the queue does not come up (see $dir/spool)"; }
   printf '%s\n' "${settings[@]}" > "$dir/env"
 }
 

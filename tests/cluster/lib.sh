@@ -68,14 +68,14 @@ ours() {
   grep -qzxF "PYWPS_HPC_TEST_HOME=$HOME_DIR" "/proc/$1/environ" 2>/dev/null
 }
 
-# stop PIDFILE NAME: asks, waits ten seconds, then insists. A stranger's process is never touched. A
+# stop PIDFILE NAME: asks, waits half a minute, then insists. A stranger's process is never touched. A
 # daemon removes its file before it has ended, and may hang between the two: the process counts.
 stop() {
   local pid
   pid=$(cat "$1" 2>/dev/null) || return 0
   ours "$pid" "$2" || { rm -f "$1"; return 0; }
   kill "$pid"
-  wait_for 10 gone "$pid" "$2" || { kill -KILL "$pid"; wait_for 5 gone "$pid" "$2"; }
+  wait_for 30 gone "$pid" "$2" || { kill -KILL "$pid"; wait_for 30 gone "$pid" "$2"; }
   rm -f "$1"
 }
 gone() { ! ours "$@"; }

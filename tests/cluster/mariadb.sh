@@ -18,7 +18,7 @@ up() {
   fi
   rm -f "$dir/mariadb.sock"
   clean_env setsid --fork mariadbd --defaults-file="$dir/my.cnf" </dev/null >/dev/null 2>&1
-  wait_for 30 answers || die "the database does not answer (see $dir/mariadb.log)"
+  wait_for 120 answers || die "the database does not answer (see $dir/mariadb.log)"
 }
 answers() { runuser -u slurm -- mariadb --no-defaults --socket="$dir/mariadb.sock" -e 'USE slurm_acct_db'; }
 

@@ -25,16 +25,24 @@ clear_frozen() {
   done
 }
 
+# A daemon goes to the background before it has written its pid file, and before it answers.
 start() {
   running "$1" && return
   case "$1" in
-    slurmdbd) clean_env "MYSQL_UNIX_PORT=$HOME_DIR/mariadb/mariadb.sock" slurmdbd ;;
-    slurmctld) clean_env slurmctld -f "$SLURM_CONF" ;;
+    slurmdbd)
+      clean_env "MYSQL_UNIX_PORT=$HOME_DIR/mariadb/mariadb.sock" slurmdbd
+      wait_for 120 sacctmgr --noheader show cluster || die "slurmdbd does not answer (see $dir/log)"
+      ;;
+    slurmctld)
+      clean_env slurmctld -f "$SLURM_CONF"
+      wait_for 120 squeue --noheader || die "slurmctld does not answer (see $dir/log)"
+      ;;
     c?)
       clear_frozen "$1"
       clean_env "$CLUSTER_DIR/fuse.sh" slurmd -f "$SLURM_CONF" -N "$1" ;;
     *) die "no daemon is called $1" ;;
   esac
+  wait_for 120 running "$1" || die "$1 does not run (see $dir/log)"
 }
 
 # A number for this folder, far from those of other folders.
@@ -66,11 +74,10 @@ configure() {
 up() {
   configure
   start slurmdbd
-  wait_for 30 sacctmgr --noheader show cluster || die "slurmdbd does not answer (see $dir/log)"
   add_accounts
   start slurmctld
   for node in "${nodes[@]}"; do start "$node"; done
-  wait_for 30 ready || { sinfo -N -l; die "the nodes do not come up (see $dir/log)"; }
+  wait_for 120 ready || { sinfo -N -l; die "the nodes do not come up (see $dir/log)"; }
 }
 
 # Before slurmctld starts, so that it knows the users from its first second.

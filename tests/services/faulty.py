@@ -16,6 +16,9 @@ from typing import Any
 from pywps import Process, Service
 from pywps.app.exceptions import ProcessError
 
+import odd_data
+import odd_deaths
+import odd_shapes
 from joblauncher import payload
 from odd_kit import OPEN, document, number, result, value, whole
 
@@ -28,25 +31,56 @@ COUNTING = (
 PRETENDED = {"mismatch_python": "3.1.4", "mismatch_dill": "9.9.9", "mismatch_pywps": "3.2.1"}
 
 
+def wait() -> None:
+    """Until there is a file called "go" in the job's folder: a test says when."""
+    go = Path.cwd().parent / "go"
+    while not go.exists():
+        time.sleep(0.1)
+
+
 def count(process: Process, request: Any, response: Any) -> None:
     """Count some steps; every one is written by whoever counts, with his process id. Where that is
-    wanted, the last one is made when there is a file called "go" beside them."""
+    wanted, the last one is made when a test says so."""
     steps, seconds = value(request, "steps"), value(request, "seconds")
     ticks = Path(process.workdir) / "ticks.txt"
     for step in range(1, steps + 1):
         time.sleep(seconds)
-        while step == steps and value(request, "wait") and not ticks.with_name("go").exists():
-            time.sleep(0.1)
+        if step == steps and value(request, "wait"):
+            wait()
         with ticks.open("a", encoding="utf-8") as file:
             file.write(f"{step} {os.getpid()}\n")
         response.update_status(f"{steps - step} of {steps} left", 100 * step // steps)
     response.outputs["document"].file = str(ticks)
 
 
+def tick(_request: Any, response: Any) -> None:
+    """Count on, and tell of each step and its time, until a test says that it is enough."""
+    go, ticks, step = Path.cwd().parent / "go", Path.cwd() / "ticks.txt", 0
+    while not go.exists():
+        step += 1
+        with ticks.open("a", encoding="utf-8") as file:
+            file.write(f"{step} {time.time()}\n")
+        response.update_status(f"{step} counted", 50)
+        time.sleep(0.25)
+    response.outputs["document"].file = str(ticks)
+
+
+def stay_quiet(_request: Any, response: Any) -> None:
+    """Take as long as a test wishes, without a word."""
+    wait()
+    response.outputs["result"].data = "awake"
+
+
+def die_when_told(_request: Any, _response: Any) -> None:
+    """What the kernel's out-of-memory killer does, at the moment that a test wishes."""
+    wait()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def eat(request: Any, response: Any) -> None:
     """Take memory, page by page, and hold it for a while."""
     taken = bytearray(b"x") * (value(request, "mebibytes") * 2**20)
-    time.sleep(60)
+    time.sleep(600)
     response.outputs["result"].data = str(len(taken))
 
 
@@ -109,5 +143,11 @@ service = Service(
         _ending(end_by, "signalled", whole("number")),
         _ending(exit_with, "exits", whole("number")),
         _ending(refuse, "refuses"),
+        _ending(stay_quiet, "waits"),
+        _ending(die_when_told, "killed_when_told"),
+        Process(tick, "ticks", "ticks", outputs=[document()], **OPEN),
+        *odd_shapes.PROCESSES,
+        *odd_data.PROCESSES,
+        *odd_deaths.PROCESSES,
     ]
 )

@@ -123,8 +123,7 @@ def qsig() -> None:
             raise Failure(f"Request invalid for state of job {job['_id']}", server.WRONG_STATE)
         if not server.is_operator():
             raise Failure(f"Unauthorized Request  {job['_id']}", server.UNAUTHORIZED)
-        job["_stopped"] = wish == "suspend"
-        job["job_state"] = "S" if job["_stopped"] else "R"
+        job["_stopped"] = wish == "suspend"  # mom.py says when it has done so
 
     for_each("qsig", sys.argv[3:], suspend)
 

@@ -108,6 +108,8 @@ def run(number: str, job: server.Job, spool: Path, log: IO[bytes]) -> int:
         if wish is not stopped:
             tell(shell.pid, signal.SIGSTOP if wish else signal.SIGCONT)
             stopped = wish
+            with server.jobs() as known:
+                known[number]["job_state"] = "S" if stopped else "R"
         if not kill_at and verdict is None:
             verdict = exceeded(log, elapsed, used, *limits)
         if not kill_at and (delete or verdict is not None):

@@ -15,7 +15,7 @@ start() {
   else
     connect "$host"
   fi
-  wait_for 60 in_host "$host" test -e /run/ready || die "$host does not come up (see $SITE/log)"
+  wait_for 240 in_host "$host" test -e /run/ready || die "$host does not come up (see $SITE/log)"
   [ "$host" != login ] || forward
 }
 
@@ -40,7 +40,7 @@ boot() {
       unshare --mount --uts --ipc --net --pid --cgroup --fork --kill-child \
       "$HOSTS_DIR/init.sh" "$host" </dev/null > "$SITE/log/$host.log" 2>&1
   )
-  wait_for 10 first_process "$host" || die "$host does not start (see $SITE/log/$host.log)"
+  wait_for 60 first_process "$host" || die "$host does not start (see $SITE/log/$host.log)"
 }
 
 # Login carries the switch of the network.
@@ -56,7 +56,7 @@ connect() {
   in_network login ip link show "$1" >/dev/null 2>&1 && in_network "$1" ip link show eth0 >/dev/null 2>&1 &&
     return
   in_network login ip link delete "$1" >/dev/null 2>&1 || true
-  wait_for 10 in_network login ip link add "$1" type veth peer name eth0 netns "$(first_process "$1")" ||
+  wait_for 60 in_network login ip link add "$1" type veth peer name eth0 netns "$(first_process "$1")" ||
     die "cannot connect $1 with login"
   in_network login ip link set "$1" master br0 up
   give_address "$1" eth0
@@ -79,14 +79,14 @@ forward() {
     /usr/bin/python3 -I "$HOSTS_DIR/forward.py" "$SSH_PORT" "$pid" "${ADDRESS[login]}" 22 \
     </dev/null > "$SITE/log/forward.log" 2>&1
   echo "$pid" > "$SITE/run/forward.for"
-  wait_for 10 listens || die "nothing listens on port $SSH_PORT (see $SITE/log/forward.log)"
+  wait_for 60 listens || die "nothing listens on port $SSH_PORT (see $SITE/log/forward.log)"
 }
 listens() { (: < "/dev/tcp/127.0.0.1/$SSH_PORT"); }
 
 switch_off() {
   if is_up "$host"; then
     kill -KILL "$(first_process "$host")"
-    wait_for 20 gone "$(pidfile "$host")" unshare || die "$host does not go down"
+    wait_for 60 gone "$(pidfile "$host")" unshare || die "$host does not go down"
   fi
   rm -f "$(pidfile "$host")"
   [ "$host" != login ] || stop "$(pidfile forward)" "$PYTHON"

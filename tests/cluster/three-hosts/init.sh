@@ -76,12 +76,12 @@ on_login() {
   mariadbd --no-defaults --user=slurm --datadir=/var/lib/mysql --socket=/run/mysqld/mysqld.sock \
     --init-file=/etc/slurm/accounting.sql --skip-networking --innodb-buffer-pool-size=64M \
     --innodb-log-file-size=16M --innodb-flush-log-at-trx-commit=0 >/var/log/slurm/mariadb.log 2>&1 &
-  wait_for 30 runuser -u slurm -- mariadb --no-defaults --socket=/run/mysqld/mysqld.sock \
+  wait_for 120 runuser -u slurm -- mariadb --no-defaults --socket=/run/mysqld/mysqld.sock \
     -e 'USE slurm_acct_db'
   chown slurm:slurm /etc/slurm/slurmdbd.conf
   chmod 600 /etc/slurm/slurmdbd.conf
   slurmdbd
-  wait_for 30 sacctmgr --noheader show cluster
+  wait_for 120 sacctmgr --noheader show cluster
   accounts
   slurmctld
 }
@@ -104,7 +104,7 @@ main() {
   install -d -o munge -g munge -m 0755 /run/munge /var/log/munge /var/lib/munge
   install -d -o slurm -g slurm -m 0755 /var/log/slurm
   runuser -u munge -- munged
-  wait_for 30 has_address
+  wait_for 120 has_address
   if [ "$host" = login ]; then on_login; else slurmd; fi
   touch /run/ready
   # A shell as first process collects whatever its host's daemons leave behind.

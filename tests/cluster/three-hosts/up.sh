@@ -64,5 +64,5 @@ ready() {
 keys
 configuration
 for host in "${HOSTS[@]}"; do "$HOSTS_DIR/host.sh" start "$host"; done
-wait_for 40 ready || { in_host login sinfo -N -l; die "the nodes do not come up (see $SITE/log)"; }
+wait_for 180 ready || { in_host login sinfo -N -l; die "the nodes do not come up (see $SITE/log)"; }
 say "the three hosts are up: ssh -p $SSH_PORT $PYWPS_HPC_TEST_USER@127.0.0.1, or $HOSTS_DIR/on login"
