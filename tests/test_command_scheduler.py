@@ -221,9 +221,20 @@ def test_end_without_exit_code_is_looked_up_in_accounting_next() -> None:
     assert scheduler.poll(["7"])["7"].exit_code == 4
 
 
-def test_poll_stands_when_details_cannot_be_had() -> None:
+def test_end_whose_details_cannot_be_asked_is_not_told_yet() -> None:
     scheduler, _ = slurm(
-        squeue=queue(j7="FAILED|NonZeroExitCode"), scontrol=DOWN, sacct=ChannelTimeout("slow")
+        squeue=queue(j7="FAILED|NonZeroExitCode", j8="RUNNING|None"),
+        scontrol=DOWN,
+        sacct=ChannelTimeout("slow"),
+    )
+    assert scheduler.poll(["7", "8"]).keys() == {"8"}
+    with pytest.raises(SchedulerUnavailable):
+        scheduler.history(["7"])
+
+
+def test_poll_stands_when_nobody_knows_details() -> None:
+    scheduler, _ = slurm(
+        squeue=queue(j7="FAILED|NonZeroExitCode"), scontrol=UNKNOWN, sacct=accounting()
     )
     status = scheduler.poll(["7"])["7"]
     assert (status.phase, status.outcome, status.exit_code) == (

@@ -88,7 +88,13 @@ class CommandScheduler(Scheduler):
         answer = self._poll(ids)
         vague = [job for job, status in answer.items() if _is_vague(status)]
         if vague:
-            answer.update(self._details(answer, vague))
+            try:
+                answer.update(self._details(vague))
+            except SchedulerUnavailable as error:
+                # "Over, somehow" is no answer yet: whoever asks takes them for gone from the queue.
+                log.info("%s: no details of ended jobs: %s", self.system, error)
+                for job in vague:
+                    del answer[job]
         return answer
 
     def history(self, ids: Collection[str]) -> dict[str, JobStatus]:
@@ -141,19 +147,19 @@ class CommandScheduler(Scheduler):
             answer.update(found)
         return {job: answer[job] for job in wanted if job in answer}
 
-    def _details(self, answer: dict[str, JobStatus], vague: Sequence[str]) -> dict[str, JobStatus]:
+    def _details(self, vague: Sequence[str]) -> dict[str, JobStatus]:
         """More about jobs that the queue lists as ended but not how; asked of the server first,
-        since accounting lags. Without an answer what the queue said stands."""
+        since accounting lags. Where nobody knows more, what the queue said stands.
+
+        Raises:
+            SchedulerUnavailable: somebody who may know could not be asked.
+        """
         dialect = self.dialect
-        try:
-            known = self._ended(
-                vague,
-                (dialect.recent, dialect.recent_chunk),
-                (dialect.history, dialect.history_chunk),
-            )
-        except SchedulerUnavailable as error:
-            log.info("%s: no details of ended jobs: %s", self.system, error)
-            return {}
+        known = self._ended(
+            vague,
+            (dialect.recent, dialect.recent_chunk),
+            (dialect.history, dialect.history_chunk),
+        )
         return {job: status for job, status in known.items() if not _is_vague(status)}
 
     def _ended(self, ids: Collection[str], *sources: tuple[Ask, int]) -> dict[str, JobStatus]:
