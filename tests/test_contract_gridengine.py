@@ -37,7 +37,7 @@ HOME = Path(os.environ.get("PYWPS_HPC_TEST_HOME", "/var/tmp/pywps-hpc"))
 USER = os.environ.get("PYWPS_HPC_TEST_USER", "wps")
 CLUSTER = Path(__file__).parent / "cluster/gridengine.sh"
 #: Seconds between the notice of a suspension or a kill and the deed (cluster/gridengine/queue.in).
-NOTIFY = 5
+NOTIFY = 1
 
 
 @contextlib.contextmanager
