@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 import clustersite as site
+import faults
 import servers
 import wpsclient as client
 
@@ -25,7 +26,8 @@ def hpc() -> Iterator[servers.HpcServer]:
     root = site.folder("bursts")
     site.code(root)
     sections = {
-        "hpc": {"poll_interval": "1"},
+        # It may stand still for four times as long as a command may take.
+        "hpc": {"poll_interval": "1", "command_timeout": "150"},
         # Nothing starts before this test says so.
         "hpc.resources": {"memory": "300M", "extra": "--begin=now+3600"},
     }
@@ -35,14 +37,20 @@ def hpc() -> Iterator[servers.HpcServer]:
 
 @pytest.fixture(scope="module")
 def locations(hpc: servers.HpcServer) -> list[str]:
-    """Of the status documents of all jobs; some count to 3, most for minutes."""
+    """Of the status documents of all jobs; some count to 3, most for minutes. They come at once:
+    the dispatcher looks only when all of them are there, however busy the host."""
 
     def one(number: int) -> str:
         steps = "3" if number % 2 else "600"
         return client.submit(hpc.url, "countdown", [("steps", steps), ("seconds", "0.5")])
 
-    with ThreadPoolExecutor(20) as clients:
-        return list(clients.map(one, range(JOBS)))
+    dispatcher = hpc.part("dispatcher")
+    faults.suspend(hpc, dispatcher)
+    try:
+        with ThreadPoolExecutor(20) as clients:
+            return list(clients.map(one, range(JOBS)))
+    finally:
+        dispatcher.resume()
 
 
 @pytest.fixture(scope="module")
