@@ -5,12 +5,11 @@ Everything is found through the environment that ``tests/cluster/env.sh`` sets.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -144,15 +143,6 @@ def processes_of(job_id: str) -> list[psutil.Process]:
         if "joblauncher" in line and any(job_id in part for part in line):
             found.append(process)
     return found
-
-
-def shoot(processes: Iterable[psutil.Process]) -> None:
-    """SIGKILL to all of them at once: none sees another one die and has a word to say about it."""
-    targets = list(processes)
-    for order in (psutil.Process.suspend, psutil.Process.kill):
-        for process in targets:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                order(process)
 
 
 def as_user(*command: str) -> str:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import sqlite3
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -108,17 +107,9 @@ class Dispatcher:
     ) -> None:
         self.orders = Orders(server.folder.parent / name)
         self.log = server.folder.parent / f"{name}.log"
-        line = [server.python, "-m", "pywps_hpc", "dispatcher", "--config", str(server.config)]
-        with self.log.open("ab") as log:
-            self._started = subprocess.Popen(
-                [*server._as_user(), *line],
-                cwd=server.code,
-                env=server._environment() | self.orders.environment | dict(environment or {}),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        own = self.orders.environment | dict(environment or {})
+        command = server.program("dispatcher")
+        self._started = server.spawn(command, log=self.log, environment=own)
         self.process = servers.wait_for(self._find, f"dispatcher {name} runs")
 
     def _find(self) -> psutil.Process | None:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -74,6 +74,15 @@ def wait_for(condition: Callable[[], T], what: str, limit: float = 120.0) -> T:
             return found
         assert not late, f"not within {limit:g} s: {what}"
         time.sleep(0.05)
+
+
+def shoot(processes: Iterable[psutil.Process]) -> None:
+    """SIGKILL to all of them at once: none sees another one die and has a word to say about it."""
+    targets = list(processes)
+    for order in (psutil.Process.suspend, psutil.Process.kill):
+        for process in targets:
+            with contextlib.suppress(psutil.Error):
+                order(process)
 
 
 def write_config(
@@ -204,19 +213,7 @@ class Server(ABC):
         """Start it and wait until it is ready."""
         self.started = [child for child in self.started if child.poll() is None]
         for command in self.commands():
-            with self.log.open("ab") as log:
-                self.started.append(
-                    subprocess.Popen(
-                        [*self._as_user(), *command],
-                        cwd=self.code,
-                        env=self._environment(),
-                        stdin=subprocess.DEVNULL,
-                        stdout=log,
-                        stderr=log,
-                        start_new_session=True,
-                        preexec_fn=_end_with_parent,  # also if the tests are killed
-                    )
-                )
+            self.started.append(self.spawn(command))
         deadline = time.monotonic() + START_LIMIT
         while not self.is_ready():
             ended = [process.returncode for process in self.started if process.poll() is not None]
@@ -226,6 +223,31 @@ class Server(ABC):
                 self._kill_rest()
                 raise AssertionError(f"{self.application}: {words}\n{log_text}")
             time.sleep(0.05)
+
+    def spawn(
+        self,
+        command: Sequence[str],
+        *,
+        log: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start a command beside it, as its account and with its mark.
+
+        Args:
+            log: of the command; by default the server's own.
+            environment: for this command alone.
+        """
+        with (log or self.log).open("ab") as output:
+            return subprocess.Popen(
+                [*self._as_user(), *command],
+                cwd=self.code,
+                env=self._environment() | dict(environment or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,  # also if the tests are killed
+            )
 
     def stop(self) -> None:
         """Ask it to end, and see that it does, whole.
@@ -327,7 +349,7 @@ class HpcServer(Server):
         bind = ["--bind", f"127.0.0.1:{self.port}", "--workers", str(self.workers)]
         if self.web:
             web = [part.format(port=self.port, config=self.config) for part in self.web]
-            return [web, [*program, "dispatcher", *where]]
+            return [web, self.program("dispatcher")]
         kind = "serve" if self.dispatcher else "web"
         return [[*program, kind, self.application, *where, *bind]]
 
@@ -340,12 +362,14 @@ class HpcServer(Server):
         finally:
             self.end_jobs()
 
+    def program(self, command: str, *arguments: str) -> list[str]:
+        """``pywps-hpc <command> --config … <arguments>``."""
+        return [self.python, "-m", "pywps_hpc", command, "--config", str(self.config), *arguments]
+
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """``pywps-hpc <command> --config … <arguments>``, as the server's account."""
-        command, *rest = arguments
-        line = [self.python, "-m", "pywps_hpc", command, "--config", str(self.config), *rest]
         return subprocess.run(
-            [*self._as_user(), *line],
+            [*self._as_user(), *self.program(*arguments)],
             cwd=self.code,
             env=self._environment() | {"COLUMNS": "200"},
             capture_output=True,
@@ -373,9 +397,14 @@ class HpcServer(Server):
 
     def heartbeat(self) -> float:
         """Seconds since the dispatcher's last sign of life; infinite if there was none."""
-        rows = self._ask("SELECT beat FROM hpc_dispatcher")
+        leader = self.leader()
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
-        return now - rows[0]["beat"] if rows else float("inf")
+        return now - leader["beat"] if leader else float("inf")
+
+    def leader(self) -> dict[str, Any] | None:
+        """What the job table says of the dispatcher in charge."""
+        rows = self._ask("SELECT * FROM hpc_dispatcher")
+        return rows[0] if rows else None
 
     def part(self, which: Part) -> psutil.Process:
         """The topmost process of the web server or of the dispatcher.
@@ -398,23 +427,13 @@ class HpcServer(Server):
         """What a power failure does to one part: all its processes are gone at once."""
         top = self.part(which)
         family = [top, *top.children(recursive=True)]
-        for process in family:
-            with contextlib.suppress(psutil.Error):
-                process.send_signal(signal.SIGSTOP)
-        for process in family:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        shoot(family)
         psutil.wait_procs(family, timeout=STOP_LIMIT)
 
     def kill9_all(self) -> None:
         """What a power failure does to the host: supervisor, web server and dispatcher are gone."""
         family = self.processes()
-        for process in family:
-            with contextlib.suppress(psutil.Error):
-                process.send_signal(signal.SIGSTOP)
-        for process in family:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        shoot(family)
         psutil.wait_procs(family, timeout=STOP_LIMIT)
         self._kill_rest()
 
@@ -432,9 +451,7 @@ class HpcServer(Server):
 
     def end_jobs(self) -> None:
         """Kill the jobs that are still running on this host."""
-        for process in self.job_processes():
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        shoot(self.job_processes())
 
     def _ask(self, query: str, *values: object) -> list[dict[str, Any]]:
         """A question to the job table, read-only: a database in WAL mode belongs to its account."""

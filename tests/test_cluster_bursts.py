@@ -44,13 +44,8 @@ def locations(hpc: servers.HpcServer) -> list[str]:
         steps = "3" if number % 2 else "600"
         return client.submit(hpc.url, "countdown", [("steps", steps), ("seconds", "0.5")])
 
-    dispatcher = hpc.part("dispatcher")
-    faults.suspend(hpc, dispatcher)
-    try:
-        with ThreadPoolExecutor(20) as clients:
-            return list(clients.map(one, range(JOBS)))
-    finally:
-        dispatcher.resume()
+    with faults.held(hpc), ThreadPoolExecutor(20) as clients:
+        return list(clients.map(one, range(JOBS)))
 
 
 @pytest.fixture(scope="module")

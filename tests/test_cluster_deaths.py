@@ -77,7 +77,8 @@ def test_a_launcher_that_is_killed_is_told_in_words(
 
     servers.wait_for(running, "the process runs")
     begun = time.monotonic()
-    site.shoot(site.processes_of(job_id))  # the launcher, its child and the container around them
+    # The launcher, its child and the container around them.
+    servers.shoot(site.processes_of(job_id))
     document = client.await_end(location)
     assert client.state_of(document) == "ProcessFailed"
     assert "signal 9" in client.message_of(document), client.message_of(document)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
 
 import psutil
 import pytest
@@ -30,28 +27,15 @@ SECTIONS = {
 def hpc() -> Iterator[servers.HpcServer]:
     site = Slurm()
     with faulty_server("dispatchers", site, SECTIONS) as server:
-        line = [server.python, "-m", "pywps_hpc", "dispatcher", "--config", str(server.config)]
         # It has the server's mark: the server's end is its end, too.
-        with server.log.open("ab") as log:
-            server.started.append(
-                subprocess.Popen(
-                    [*server._as_user(), *line],
-                    cwd=server.code,
-                    env=server._environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                )
-            )
+        server.started.append(server.spawn(server.program("dispatcher")))
         yield server
 
 
 def _leader(server: servers.HpcServer) -> int:
     """The process id of the dispatcher in charge."""
-    path = server.settings.database_url.removeprefix("sqlite:///")
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as connection:
-        row = connection.execute("SELECT holder FROM hpc_dispatcher").fetchone()
-    return int(row[0].split(":")[2]) if row else 0
+    leader = server.leader()
+    return int(leader["holder"].split(":")[2]) if leader else 0
 
 
 def _wake(pid: int) -> None:

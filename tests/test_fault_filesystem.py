@@ -72,6 +72,13 @@ def _state(location: str) -> str:
     return client.state_of(client.get(location).content)
 
 
+def _started(server: servers.HpcServer, process: str) -> str:
+    """A job that runs; the address of its document."""
+    location = client.submit(server.url, process)
+    servers.wait_for(lambda: _state(location) == "ProcessStarted", "it runs")
+    return location
+
+
 def _refused(server: servers.HpcServer, words: str) -> tuple[str, float]:
     """A request while the storage is in trouble: a clear answer, and nothing is left of it."""
     before = set(server.spool.job_ids())
@@ -184,9 +191,8 @@ def _container(job_id: str) -> psutil.Process:
 def test_a_job_outlives_a_storage_that_is_read_only_for_a_while(
     apart: servers.HpcServer, witness: Witness
 ) -> None:
-    location = client.submit(apart.url, "waits")
+    location = _started(apart, "waits")
     job = apart.job(client.job_id_of(location))
-    servers.wait_for(lambda: _state(location) == "ProcessStarted", "it runs")
     with mounts.read_only(_container(job.job_id).pid, job.path):
         site.release(apart, job.job_id)
         time.sleep(3)  # the launcher tries to leave its last word for 10 s
@@ -203,9 +209,8 @@ def test_a_job_outlives_a_storage_that_is_read_only_for_a_while(
 def test_while_the_storage_is_read_only_for_the_service_it_waits(
     apart: servers.HpcServer, witness: Witness
 ) -> None:
-    location = client.submit(apart.url, "killed_when_told")
+    location = _started(apart, "killed_when_told")
     job_id = client.job_id_of(location)
-    servers.wait_for(lambda: _state(location) == "ProcessStarted", "it runs")
     with mounts.read_only(apart.part("dispatcher").pid, apart.spool.root):
         site.release(apart, job_id)
         refused, at_once = _refused(apart, "the storage is read-only")
@@ -229,9 +234,8 @@ def test_while_the_storage_is_read_only_for_the_service_it_waits(
 def test_a_job_whose_end_shows_late_is_not_judged_before(
     apart: servers.HpcServer, witness: Witness
 ) -> None:
-    location = client.submit(apart.url, "waits")
+    location = _started(apart, "waits")
     job = apart.job(client.job_id_of(location))
-    servers.wait_for(lambda: _state(location) == "ProcessStarted", "it runs")
     stale = apart.spool.root.parent / "stale"
     subprocess.run(["cp", "-a", str(job.path), str(stale)], check=True)
     pid = apart.part("dispatcher").pid

@@ -243,7 +243,7 @@ def test_node_loses_power_on_grid_engine(grid_engine: servers.HpcServer, witness
     assert shepherds
     site.kill(site.node)
     try:
-        clustersite.shoot([*shepherds, *grid_engine.job_processes()])
+        servers.shoot([*shepherds, *grid_engine.job_processes()])
     finally:
         site.start(site.node)
     back = time.time()

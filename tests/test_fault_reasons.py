@@ -144,7 +144,7 @@ def test_dismissed(cases: Cases, witness: Witness) -> None:
 
 def test_launcher_killed(cases: Cases, witness: Witness) -> None:
     _runs(cases, "shot")
-    clustersite.shoot(clustersite.processes_of(cases.watches["shot"].job_id))
+    servers.shoot(clustersite.processes_of(cases.watches["shot"].job_id))
     words = cases.told("shot")
     assert words == "killed by signal 9 (SIGKILL: killed)"
     seconds = cases.after("shot")

@@ -5,10 +5,8 @@ What was accepted waits and is submitted later, once; what runs goes on; what is
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 
 import pytest
@@ -45,16 +43,10 @@ class Bench:
         row_of(self.server, waits, "queued")
         return [*jobs, waits]
 
-    def release(self, jobs: Sequence[Watch]) -> None:
-        """Let them come to their end."""
-        release(self.server, *jobs[:2])
-
     def trouble(self) -> str:
         """What the dispatcher says that it cannot do."""
-        path = self.server.settings.database_url.removeprefix("sqlite:///")
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as connection:
-            row = connection.execute("SELECT message FROM hpc_dispatcher").fetchone()
-        return str(row[0]) if row else ""
+        leader = self.server.leader()
+        return str(leader["message"]) if leader else ""
 
     def end(self, jobs: Sequence[Watch]) -> None:
         """All succeed, each of them run once, and nothing keeps the dispatcher from its work."""
@@ -94,7 +86,7 @@ def test_stopped_for_a_while(bench: Bench, witness: Witness) -> None:
         servers.wait_for(bench.trouble, "the dispatcher says that it cannot ask")
         assert server.answers()
         # What runs goes on, and its end is told by its own document.
-        bench.release(jobs)
+        release(bench.server, *jobs)
         servers.wait_for(
             lambda: sum(job.state == "ProcessSucceeded" for job in jobs) == 2, "two end"
         )
@@ -147,7 +139,7 @@ def test_killed_and_started_with_its_memory(bench: Bench, witness: Witness) -> N
     late = send(bench.server)
     time.sleep(3)
     site.start(site.master)
-    bench.release(jobs)
+    release(bench.server, *jobs)
     begun = time.time()
     bench.end([*jobs, late])
     witness(

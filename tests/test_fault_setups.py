@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-import clustersite
 import servers
 from faultsite import SITES, Slurm, Watch, agree, faulty_server, release, row_of, send
 from pywps_hpc.dispatch import words
@@ -57,7 +56,7 @@ def test_records_of_ended_jobs_have_aged_out(name: str, witness: Witness) -> Non
         server.kill9_all()
         release(server, good)
         servers.wait_for(lambda: server.has_succeeded(good.job_id), "one ends by itself")
-        clustersite.shoot(server.job_processes())  # and the other one leaves no word
+        servers.shoot(server.job_processes())  # and the other one leaves no word
         site.purge(native_ids)
         begun = time.time()
         server.start()

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
+_RANGE = re.compile(r"(\d+)(?:-(\d+)(?::([1-9]\d*))?)?")
 _JOB_NAME = re.compile(r"[a-z][a-z0-9]{0,14}")
 
 
@@ -157,6 +158,20 @@ def job_name(value: str) -> str:
 def indices(places: Sequence[int]) -> str:
     """An array's indices as all batch systems take them: from the first to the last one."""
     return f"{places[0]:d}-{places[-1]:d}"
+
+
+def places(text: str) -> Iterator[int]:
+    """The indices in a batch system's list: ``1,3,4-6``, with a step ``2-8:3``.
+
+    Raises:
+        SchedulerUnavailable: it is no such list.
+    """
+    for part in text.split(","):
+        match = _RANGE.fullmatch(part)
+        if match is None:
+            raise SchedulerUnavailable(f"the answer has {text!r} where tasks belong")
+        first, last, step = match.groups()
+        yield from range(int(first), int(last or first) + 1, int(step or 1))
 
 
 def whole_lines(returncode: int, stdout: str, stderr: str) -> list[str]:

@@ -31,6 +31,7 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     first_line,
     indices,
     job_name,
+    places,
     plain,
 )
 
@@ -83,7 +84,6 @@ _TRY_LATER = re.compile(r"only \d+ jobs are allowed|not a submit host")
 # -g d: each element of an array by itself.
 _QSTAT = ("qstat", "-xml", "-g", "d", "-u", "$user", "-s")
 _SUBMITTED = re.compile(r"(\d+)(\.\d+-\d+:\d+)?")
-_TASKS = re.compile(r"(\d+)(?:-(\d+)(?::([1-9]\d*))?)?")
 # Measured: in "#$" lines quotes, commas, "#" and "$" are not passed on as they stand.
 _SAFE = re.compile(r"[\w@%+=:./~-]*")
 
@@ -252,19 +252,10 @@ def _rows(returncode: int, stdout: str, stderr: str) -> Iterator[tuple[str, str,
         if not number or not name or not state:
             raise SchedulerUnavailable("qstat's answer has a job without number, name or state")
         tasks = job.findtext("tasks")
-        for native_id in _elements(number, tasks) if tasks else (number,):
+        # Elements that ended share a row: 1,3,4-6:1.
+        ids = [f"{number}.{task}" for task in places(tasks)] if tasks else [number]
+        for native_id in ids:
             yield native_id, name, state
-
-
-def _elements(array: str, tasks: str) -> Iterator[str]:
-    """The elements of an array in one row. Those that ended share one: ``1,3,4-6:1``."""
-    for part in tasks.split(","):
-        match = _TASKS.fullmatch(part)
-        if match is None:
-            raise SchedulerUnavailable(f"qstat's answer has {tasks!r} where tasks belong")
-        first, last, step = (int(number or 1) for number in match.groups())
-        for task in range(first, max(first, last) + 1, step):
-            yield f"{array}.{task}"
 
 
 def _safe(value: str, what: str) -> str:

@@ -30,6 +30,7 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     first_line,
     indices,
     job_name,
+    places,
     plain,
     whole_lines,
 )
@@ -277,10 +278,7 @@ def _elements(job: str) -> Iterator[str]:
     if match is None:
         yield job
         return
-    for part in match.group(2).split(","):
-        first, _, last = part.partition("-")
-        for place in range(int(first), int(last or first) + 1):
-            yield f"{match.group(1)}_{place}"
+    yield from (f"{match.group(1)}_{place}" for place in places(match.group(2)))
 
 
 def _fields(line: str) -> Iterator[tuple[str, str]]:
