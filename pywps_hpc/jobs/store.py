@@ -147,9 +147,7 @@ class JobStore:
 
     def recent(self, limit: int = 100) -> list[Job]:
         """The jobs accepted last, newest first."""
-        query = sa.select(_jobs).order_by(_jobs.c.created.desc()).limit(limit)
-        with self._begin() as connection:
-            return [_job(row) for row in connection.execute(query).mappings()]
+        return self._select(sa.true(), _jobs.c.created.desc(), limit=limit)
 
     def wished(self) -> list[Job]:
         """Active jobs for which somebody wishes something."""
@@ -157,9 +155,7 @@ class JobStore:
 
     def ended(self, *, limit: int | None = None) -> list[Job]:
         """Jobs that are over; those that ended first come first."""
-        query = sa.select(_jobs).where(_ENDED).order_by(_jobs.c.finished, _jobs.c.id).limit(limit)
-        with self._begin() as connection:
-            return [_job(row) for row in connection.execute(query).mappings()]
+        return self._select(_ENDED, _jobs.c.finished, _jobs.c.id, limit=limit)
 
     def unmeasured(self, *, limit: int | None = None) -> list[Job]:
         """Jobs that are over, and whose folder's size is not known yet."""
@@ -298,8 +294,15 @@ class JobStore:
             silence = abs(clock(connection) - row["beat"]) if row else float("inf")
         return silence, row["message"] if row else ""
 
-    def _select(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> list[Job]:
-        query = sa.select(_jobs).where(condition).order_by(_jobs.c.created, _jobs.c.id).limit(limit)
+    def _select(
+        self,
+        condition: sa.ColumnElement[bool],
+        *order: sa.ColumnElement[Any],
+        limit: int | None = None,
+    ) -> list[Job]:
+        """Jobs of which this is true, oldest first unless another order is wanted."""
+        query = sa.select(_jobs).where(condition).limit(limit)
+        query = query.order_by(*(order or (_jobs.c.created, _jobs.c.id)))
         with self._begin() as connection:
             return [_job(row) for row in connection.execute(query).mappings()]
 
