@@ -18,6 +18,7 @@ pytest.register_assert_rewrite(
 
 import lanes
 import reliability
+import second_run
 from house import pywps_left_as_it_was
 from postgres import PATIENCE, Postgres
 from pywps_hpc.jobs import JobStore
@@ -32,7 +33,12 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 settings.load_profile("unhurried")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    second_run.add_option(parser)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    second_run.register(config)
     config.addinivalue_line(
         "markers", "cluster: needs the test cluster (root on Debian, make test)"
     )

@@ -37,4 +37,7 @@ fi
 "$python" -m ruff format --check .
 "$python" -m mypy
 "$(dirname "$python")/lint-imports"
-"$python" -m pytest ${workers[@]+"${workers[@]}"} "$@"
+failures=$(mktemp)
+code=0
+"$python" -m pytest --failures "$failures" ${workers[@]+"${workers[@]}"} "$@" || code=$?
+[ "$code" = 0 ] || "$python" tests/second_run.py "$failures" "$code"
