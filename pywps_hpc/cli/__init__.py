@@ -1,0 +1,23 @@
+"""The command line, one module for each kind of command.
+
+Imported at once is only what has to happen first: a server's start takes a while.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def main() -> None:
+    """Entry point of ``pywps-hpc``."""
+    from pywps_hpc.cli.main import main as run
+
+    run()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "commands":
+        from pywps_hpc.cli.main import commands
+
+        return commands
+    raise AttributeError(name)

@@ -1,0 +1,44 @@
+"""``cancel``, ``pause`` and ``resume``: what is to happen to jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pywps_hpc.cli.common import CONFIG, find_job, load, open_store
+from pywps_hpc.jobs import Wish
+
+
+@click.command()
+@CONFIG
+@click.argument("job_ids", nargs=-1, required=True)
+def cancel(config: Path, job_ids: tuple[str, ...]) -> None:
+    """Dismiss jobs; the dispatcher ends them in the batch system."""
+    _wish(config, job_ids, Wish.DISMISS, "will be dismissed")
+
+
+@click.command()
+@CONFIG
+@click.argument("job_ids", nargs=-1, required=True)
+def pause(config: Path, job_ids: tuple[str, ...]) -> None:
+    """Hold jobs that wait, suspend jobs that run."""
+    _wish(config, job_ids, Wish.PAUSE, "will be paused")
+
+
+@click.command()
+@CONFIG
+@click.argument("job_ids", nargs=-1, required=True)
+def resume(config: Path, job_ids: tuple[str, ...]) -> None:
+    """Let paused jobs go on."""
+    _wish(config, job_ids, Wish.RESUME, "will go on")
+
+
+def _wish(config: Path, job_ids: tuple[str, ...], wish: Wish, words: str) -> None:
+    store = open_store(load(config))
+    for job_id in job_ids:
+        row = find_job(store, job_id)
+        if store.wish(row.id, wish):
+            click.echo(f"{row.id}: {words}")
+        else:
+            click.echo(f"{row.id}: is over, or being dismissed")

@@ -1,0 +1,36 @@
+"""``pywps-hpc``: what an administrator runs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from pywps_hpc import __version__
+from pywps_hpc.cli import control, image, jobs, purge, serve
+from pywps_hpc.jobs import TableUnavailable
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pywps-hpc")
+def commands() -> None:
+    """Run the processes of a PyWPS service on an HPC cluster."""
+
+
+for command in (
+    *(serve.serve, serve.web, serve.dispatcher),
+    *(jobs.jobs, jobs.show, jobs.log),
+    *(control.cancel, control.pause, control.resume),
+    *(purge.purge, image.image),
+):
+    commands.add_command(command)
+
+
+def main() -> None:
+    """Run the command that the command line names."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    try:
+        commands(prog_name="pywps-hpc")
+    except TableUnavailable as error:
+        sys.exit(f"Error: the job table cannot be asked: {error}")

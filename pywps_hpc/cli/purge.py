@@ -1,0 +1,71 @@
+"""``purge``: remove ended jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pywps_hpc import settings, values
+from pywps_hpc.cli.common import CONFIG, clock, load, open_store
+from pywps_hpc.spool import Spool
+
+
+def _value(parse: Callable[[str], Any]) -> Callable[[Any, Any, str | None], Any]:
+    """An option that is written as in the configuration file."""
+
+    def callback(_context: Any, _option: Any, text: str | None) -> Any:
+        try:
+            return None if text is None else parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return callback
+
+
+@click.command()
+@CONFIG
+@click.option("--dry-run", is_flag=True, help="Only show what would go.")
+@click.option(
+    "--older-than",
+    metavar="AGE",
+    callback=_value(values.duration),
+    help="Jobs that ended longer ago: 12h, 7d (default: age in [hpc.retention]).",
+)
+@click.option(
+    "--keep-size",
+    metavar="SIZE",
+    callback=_value(values.bound),
+    help="The oldest, until the others take no more: 100G (default: size in [hpc.retention]).",
+)
+def purge(config: Path, dry_run: bool, older_than: float | None, keep_size: int | None) -> None:
+    """Remove ended jobs with all that is left of them, the oldest first."""
+    from joblauncher.files import amount
+    from pywps_hpc.dispatch.purge import Purger
+
+    own = load(config)
+    retention = own.retention
+    if older_than is not None or keep_size is not None:
+        retention = settings.Retention(older_than or 0.0, keep_size or 0)
+    if retention == settings.Retention():
+        raise click.UsageError("no limit: give --older-than or --keep-size, or set [hpc.retention]")
+    purger = Purger(open_store(own), Spool(own.spool))
+    try:
+        purger.measure()
+        due = purger.due(retention, time.time())
+        for expired in due:
+            job = expired.job
+            size = amount(job.size or 0)
+            click.echo(f"{job.id}: {size}, ended {clock(job.finished)}: {expired.reason}")
+            if not dry_run:
+                purger.remove(expired)
+        if not dry_run:
+            purger.empty()
+    except OSError as error:
+        raise click.ClickException(f"the spool cannot be used: {error.strerror}") from None
+    words = "would be removed" if dry_run else "removed"
+    total = amount(sum(expired.job.size or 0 for expired in due))
+    click.echo(f"{len(due)} jobs, {total}: {words}")
