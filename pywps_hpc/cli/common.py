@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import pwd
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
+from joblauncher import account
 from pywps_hpc import settings
-from pywps_hpc.jobs import Job, JobStore, SchemaTooNew, TableUnavailable
-from pywps_hpc.spool import is_job_id
+from pywps_hpc.jobs import (
+    Job,
+    JobStore,
+    SchemaTooNew,
+    SchemaTooOld,
+    TableMissing,
+    TableUnavailable,
+)
 
 CONFIG = click.option(
     "--config",
@@ -21,15 +32,24 @@ CONFIG = click.option(
 )
 
 
+class NoTable(click.ClickException):
+    """There is no job table to read."""
+
+
 def load(config: Path) -> settings.Settings:
-    try:
-        return settings.load([config])
-    except settings.SettingsError as error:
-        raise click.ClickException(str(error)) from None
+    """The settings, for a command that looks after jobs.
+
+    Root acts as the spool's owner from here on: what root made could not be used by the service.
+    """
+    own = _load(config)
+    if account.is_root():
+        _become_owner(own.spool)
+    return own
 
 
 def load_to_run(config: Path) -> settings.Settings:
-    own = load(config)
+    """The settings, for a part of the service itself."""
+    own = _load(config)
     try:
         settings.refuse_root(own)
     except settings.SettingsError as error:
@@ -37,16 +57,47 @@ def load_to_run(config: Path) -> settings.Settings:
     return own
 
 
-def open_store(own: settings.Settings, *, wait: bool = False) -> JobStore:
+def _load(config: Path) -> settings.Settings:
+    try:
+        return settings.load([config])
+    except settings.SettingsError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _become_owner(folder: Path) -> None:
+    """Act as the account that this belongs to, until the command ends (credentials(7))."""
+    owner, group = folder.stat().st_uid, folder.stat().st_gid
+    before = os.getgroups(), os.getegid(), os.geteuid()
+    groups = [group]
+    with contextlib.suppress(KeyError):
+        groups = os.getgrouplist(pwd.getpwuid(owner).pw_name, group)
+
+    def set_back() -> None:
+        os.seteuid(before[2])
+        os.setegid(before[1])
+        os.setgroups(before[0])
+
+    if owner != before[2]:
+        with contextlib.suppress(OSError):  # in a namespace that does not know this account
+            os.setgroups(groups)
+            os.setegid(group)
+            os.seteuid(owner)
+        click.get_current_context().call_on_close(set_back)
+
+
+def open_store(own: settings.Settings, *, wait: bool = False, read_only: bool = False) -> JobStore:
     """The job table.
 
     Args:
         wait: whether a server that does not answer yet will be asked again later.
+        read_only: whether nothing is to be made or changed.
     """
-    store = JobStore(own.database_url, own.database_timeout)
+    store = JobStore(own.database_url, own.database_timeout, read_only=read_only)
     try:
         store.create()
-    except SchemaTooNew as error:
+    except TableMissing as error:
+        raise NoTable(str(error)) from None
+    except (SchemaTooNew, SchemaTooOld) as error:
         raise click.ClickException(str(error)) from None
     except TableUnavailable as error:
         if not wait:
@@ -55,18 +106,48 @@ def open_store(own: settings.Settings, *, wait: bool = False) -> JobStore:
     return store
 
 
-def find_job(store: JobStore, job_id: str) -> Job:
-    row = store.get(job_id) if is_job_id(job_id) else None
-    if row is None:
-        raise click.ClickException(f"there is no job {job_id}")
-    return row
+def find_job(store: JobStore, text: str) -> Job:
+    """The one job that this names, see :meth:`~pywps_hpc.jobs.JobStore.find`."""
+    found = store.find(text)
+    if not found:
+        raise click.ClickException(f"there is no job {text}")
+    if len(found) > 1:
+        lines = columns([(job.id, job.state.value, queue_of(job)) for job in found])
+        raise click.ClickException("\n  ".join([f"{text} may be any of these jobs:", *lines]))
+    return found[0]
+
+
+def queue_of(job: Job) -> str:
+    """What the batch system calls a job."""
+    return f"{job.native_id} ({job.name})" if job.native_id else job.name
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines in which each column is as wide as it needs to be; nothing is ever cut."""
+    plain = [[one_line(cell) for cell in row] for row in rows]
+    widths = [max(map(len, cells)) for cells in zip(*plain, strict=True)]
+    padded = (map(str.ljust, row, widths) for row in plain)
+    return ["  ".join(row).rstrip() for row in padded]
+
+
+def show_facts(facts: Mapping[str, object]) -> None:
+    """Print names and values, one pair a line."""
+    for line in columns([(name, str(value)) for name, value in facts.items()]):
+        click.echo(line)
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks, and without what would command a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def clock(seconds: float) -> str:
+    """A time of day for people."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else "-"
 
 
 def age(since: float) -> str:
+    """How long ago that was: ``H:MM:SS``."""
     minutes, seconds = divmod(int(time.time() - since), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}"

@@ -9,10 +9,13 @@ import click
 from pywps_hpc.cli.common import CONFIG, find_job, load, open_store
 from pywps_hpc.jobs import Wish
 
+#: Each as `show` takes it.
+JOBS = click.argument("job_ids", metavar="JOB...", nargs=-1, required=True)
+
 
 @click.command()
 @CONFIG
-@click.argument("job_ids", nargs=-1, required=True)
+@JOBS
 def cancel(config: Path, job_ids: tuple[str, ...]) -> None:
     """Dismiss jobs; the dispatcher ends them in the batch system."""
     _wish(config, job_ids, Wish.DISMISS, "will be dismissed")
@@ -20,7 +23,7 @@ def cancel(config: Path, job_ids: tuple[str, ...]) -> None:
 
 @click.command()
 @CONFIG
-@click.argument("job_ids", nargs=-1, required=True)
+@JOBS
 def pause(config: Path, job_ids: tuple[str, ...]) -> None:
     """Hold jobs that wait, suspend jobs that run."""
     _wish(config, job_ids, Wish.PAUSE, "will be paused")
@@ -28,7 +31,7 @@ def pause(config: Path, job_ids: tuple[str, ...]) -> None:
 
 @click.command()
 @CONFIG
-@click.argument("job_ids", nargs=-1, required=True)
+@JOBS
 def resume(config: Path, job_ids: tuple[str, ...]) -> None:
     """Let paused jobs go on."""
     _wish(config, job_ids, Wish.RESUME, "will go on")
@@ -36,8 +39,7 @@ def resume(config: Path, job_ids: tuple[str, ...]) -> None:
 
 def _wish(config: Path, job_ids: tuple[str, ...], wish: Wish, words: str) -> None:
     store = open_store(load(config))
-    for job_id in job_ids:
-        row = find_job(store, job_id)
+    for row in [find_job(store, job_id) for job_id in job_ids]:  # all of them are known, or none
         if store.wish(row.id, wish):
             click.echo(f"{row.id}: {words}")
         else:

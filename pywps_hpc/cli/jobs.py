@@ -1,48 +1,90 @@
-"""``jobs``, ``show`` and ``log``: what is known of jobs."""
+"""``jobs``, ``show`` and ``log``: what is known of jobs. They create and change nothing."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from joblauncher.files import open_plain
-from pywps_hpc.cli.common import CONFIG, age, clock, find_job, load, open_store
-from pywps_hpc.jobs import ACTIVE, Wish
+from pywps_hpc.cli.common import (
+    CONFIG,
+    NoTable,
+    age,
+    clock,
+    columns,
+    find_job,
+    load,
+    open_store,
+    queue_of,
+    show_facts,
+)
+from pywps_hpc.jobs import ACTIVE, Job, Wish
 from pywps_hpc.spool import Spool
+
+JOB = click.argument("job_id", metavar="JOB")
 
 
 @click.command()
 @CONFIG
 @click.option("--all", "everything", is_flag=True, help="Show ended jobs too.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1))
-def jobs(config: Path, everything: bool, limit: int) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a job and line.")
+def jobs(config: Path, everything: bool, limit: int, as_json: bool) -> None:
     """List jobs, newest first."""
-    store = open_store(load(config))
+    try:
+        store = open_store(load(config), read_only=True)
+    except NoTable as error:  # so there are none
+        click.echo(error.message, err=True)
+        return
     rows = store.recent(limit) if everything else store.in_state(ACTIVE)[-limit:][::-1]
-    table = Table("job", "process", "state", "in the queue", "age", box=None, pad_edge=False)
-    for row in rows:
-        queue = f"{row.native_id} ({row.name})" if row.native_id else row.name
-        state = row.state.value + (
-            f" ({row.wish.value} asked)" if row.wish is not Wish.NONE else ""
-        )
-        table.add_row(row.id, row.process, state, queue, age(row.created))
-    Console(markup=False, emoji=False).print(table)
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(_facts(row)))
+        return
+    heading = ("job", "process", "state", "in the queue", "age")
+    lines = [(row.id, row.process, _state(row), queue_of(row), age(row.created)) for row in rows]
+    for line in columns([heading, *lines]):
+        click.echo(line)
+
+
+def _state(row: Job) -> str:
+    return row.state.value + (f" ({row.wish.value} asked)" if row.wish is not Wish.NONE else "")
+
+
+def _facts(row: Job) -> dict[str, Any]:
+    """Times are seconds since the epoch, 0 before they have come."""
+    return {
+        "job": row.id,
+        "process": row.process,
+        "state": row.state.value,
+        "asked": row.wish.value,
+        "native_id": row.native_id,
+        "name": row.name,
+        "owner": row.owner,
+        "message": row.message,
+        "accepted": row.created,
+        "submitted": row.submitted,
+        "started": row.started,
+        "ended": row.finished,
+    }
 
 
 @click.command()
 @CONFIG
-@click.argument("job_id")
+@JOB
 def show(config: Path, job_id: str) -> None:
-    """Show what is known of a job."""
+    """Show what is known of a job.
+
+    JOB is its id or the beginning of it, its name in the queue, or the batch system's id.
+    """
     from joblauncher import report
 
     own = load(config)
-    row = find_job(open_store(own), job_id)
-    facts: dict[str, Any] = {
+    row = find_job(open_store(own, read_only=True), job_id)
+    facts: dict[str, object] = {
         "job": row.id,
         "process": row.process,
         "state": row.state.value,
@@ -62,19 +104,19 @@ def show(config: Path, job_id: str) -> None:
         facts["exit code"] = "-" if latest.exit_code is None else latest.exit_code
         facts["signal"] = latest.signal or "-"
         facts |= {name.replace("_", " "): value for name, value in latest.usage.items()}
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in facts.items():
-        table.add_row(name, str(value), end_section=False)
-    Console(soft_wrap=True, markup=False, emoji=False).print(table)
+    show_facts(facts)
 
 
 @click.command()
 @CONFIG
-@click.argument("job_id")
+@JOB
 def log(config: Path, job_id: str) -> None:
-    """Print a job's standard output and error."""
+    """Print a job's standard output and error.
+
+    JOB is what `show` takes.
+    """
     own = load(config)
-    job = Spool(own.spool).open(find_job(open_store(own), job_id).id)
+    job = Spool(own.spool).open(find_job(open_store(own, read_only=True), job_id).id)
     try:
         with open_plain(job.log) as file:
             for line in file:

@@ -5,7 +5,7 @@ database, which :mod:`~pywps_hpc.jobs.database` connects to and :mod:`~pywps_hpc
 in the form that this version needs.
 """
 
-from pywps_hpc.jobs.database import TableUnavailable
+from pywps_hpc.jobs.database import TableMissing, TableUnavailable
 from pywps_hpc.jobs.job import (
     ACTIVE,
     TERMINAL,
@@ -18,7 +18,7 @@ from pywps_hpc.jobs.job import (
     job_name,
     new_id,
 )
-from pywps_hpc.jobs.schema import SchemaTooNew
+from pywps_hpc.jobs.schema import SchemaTooNew, SchemaTooOld
 from pywps_hpc.jobs.store import Deposed, JobStore
 
 __all__ = [
@@ -31,7 +31,9 @@ __all__ = [
     "Limit",
     "LimitReached",
     "SchemaTooNew",
+    "SchemaTooOld",
     "State",
+    "TableMissing",
     "TableUnavailable",
     "Wish",
     "job_name",

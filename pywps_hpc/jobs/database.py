@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -28,6 +30,10 @@ class TableUnavailable(Exception):
     transient = True
 
 
+class TableMissing(Exception):
+    """There is no job table, and whoever only reads does not make one."""
+
+
 class Lock(IntEnum):
     """What at most one transaction does at a time; the number is PostgreSQL's key for it."""
 
@@ -35,16 +41,18 @@ class Lock(IntEnum):
     ADMISSION = 0x68706302
 
 
-def connect(url: str, timeout: float) -> Engine:
+def connect(url: str, timeout: float, *, read_only: bool = False) -> Engine:
     """An engine for this process.
 
     Args:
         url: SQLAlchemy database URL.
         timeout: seconds until a server that does not answer, or a lock that is not given, is given
             up.
+        read_only: whether no file of SQLite's is to be made or changed; using the engine may raise
+            :class:`TableMissing`.
     """
     if sa.make_url(url).get_backend_name() == "sqlite":
-        return _sqlite(url, timeout)
+        return _sqlite_read_only(url, timeout) if read_only else _sqlite(url, timeout)
     return _postgresql(url, timeout)
 
 
@@ -69,6 +77,21 @@ def _sqlite(url: str, timeout: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def _sqlite_read_only(url: str, timeout: float) -> Engine:
+    """A database that somebody else keeps (SQLite: URI Filenames, Write-Ahead Logging)."""
+    path = Path(sa.make_url(url).database or "")
+
+    def open_database() -> sqlite3.Connection:
+        if not path.is_file():
+            raise TableMissing(f"there is no job table yet: {path}")
+        # Without a log nobody has it open, and reading would make one unless told that it stays.
+        unused = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
+        where = f"file:{quote(str(path.absolute()))}?mode=ro{unused}"
+        return sqlite3.connect(where, timeout, isolation_level=None, uri=True)
+
+    return sa.create_engine("sqlite://", creator=open_database, poolclass=sa.NullPool)
 
 
 def _use_wal(connection: sqlite3.Connection, timeout: float) -> None:
@@ -133,11 +156,11 @@ def begin(engine: Engine, *, write: bool = False, lock: Lock | None = None) -> I
     except sa.exc.TimeoutError as error:
         raise TableUnavailable("too many questions at once") from error
     except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-        raise TableUnavailable(_first_line(error)) from error
+        raise TableUnavailable(_first_line(error, engine)) from error
     except sa.exc.DBAPIError as error:
         if not error.connection_invalidated:
             raise
-        raise TableUnavailable(_first_line(error)) from error
+        raise TableUnavailable(_first_line(error, engine)) from error
 
 
 def clock(connection: Connection) -> float:
@@ -149,5 +172,8 @@ def clock(connection: Connection) -> float:
     return float(found.timestamp())
 
 
-def _first_line(error: sa.exc.DBAPIError) -> str:
-    return (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
+def _first_line(error: sa.exc.DBAPIError, engine: Engine) -> str:
+    words = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
+    if engine.dialect.name == "sqlite" and engine.url.database:  # which never says what it opens
+        words += f" ({engine.url.database})"
+    return words

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from pywps_hpc.jobs.database import Lock, begin
+from pywps_hpc.jobs.database import Lock, TableMissing, begin
 
 metadata = sa.MetaData()
 jobs = sa.Table(
@@ -94,6 +94,33 @@ class SchemaTooNew(Exception):
             f"the job table has version {found}, this program knows versions up to {VERSION}: "
             "run the newer program, or give this one a database of its own"
         )
+
+
+class SchemaTooOld(Exception):
+    """The database is still of an earlier version, and whoever only reads does not change it."""
+
+    def __init__(self, found: int) -> None:
+        super().__init__(
+            f"the job table has version {found}, this program needs version {VERSION}: "
+            "the service brings it there when it starts"
+        )
+
+
+def require(engine: Engine) -> None:
+    """Make sure that the tables are there and of this version; changes nothing.
+
+    Raises:
+        TableMissing, SchemaTooOld, SchemaTooNew: they are not.
+        TableUnavailable: the database cannot be asked now.
+    """
+    with begin(engine) as connection:
+        found = _version(connection)
+    if found == 0:
+        raise TableMissing("there is no job table yet: the service has never been started")
+    if found > VERSION:
+        raise SchemaTooNew(found)
+    if found < VERSION:
+        raise SchemaTooOld(found)
 
 
 def prepare(engine: Engine) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -51,10 +52,11 @@ class JobStore:
     Args:
         url: SQLAlchemy database URL. SQLite is put into WAL mode and must lie on a local disk.
         timeout: seconds to wait for a server, and for a lock that somebody else holds.
+        read_only: whether nothing is to be made or changed, not even a file.
     """
 
-    def __init__(self, url: str, timeout: float = 15.0) -> None:
-        self.url, self.timeout = url, timeout
+    def __init__(self, url: str, timeout: float = 15.0, *, read_only: bool = False) -> None:
+        self.url, self.timeout, self.read_only = url, timeout, read_only
         self._engine: tuple[int, Engine] | None = None
         self._is_prepared = False
         self._holder: str | None = None
@@ -63,7 +65,7 @@ class JobStore:
     def engine(self) -> Engine:
         """This process's engine: connections must not be shared across a fork (gunicorn)."""
         if self._engine is None or self._engine[0] != os.getpid():
-            self._engine = os.getpid(), connect(self.url, self.timeout)
+            self._engine = os.getpid(), connect(self.url, self.timeout, read_only=self.read_only)
         return self._engine[1]
 
     def create(self) -> None:
@@ -71,8 +73,12 @@ class JobStore:
 
         Raises:
             SchemaTooNew: they are of a later version.
+            TableMissing, SchemaTooOld: that would have to be done, and this one only reads.
         """
-        schema.prepare(self.engine)
+        if self.read_only:
+            schema.require(self.engine)
+        else:
+            schema.prepare(self.engine)
         self._is_prepared = True
 
     @contextmanager
@@ -140,6 +146,16 @@ class JobStore:
         """The job of this id, or ``None``."""
         found = self._select(_jobs.c.id == job_id)
         return found[0] if found else None
+
+    def find(self, text: str, *, limit: int = 20) -> list[Job]:
+        """Jobs that an administrator may mean: by their id or its beginning, their name in the
+        queue, or the batch system's id (of an array: all of its elements), newest first."""
+        means = [_jobs.c.name == text, _jobs.c.native_id == text]
+        if re.fullmatch(r"[0-9A-Fa-f-]+", text):
+            means.append(_jobs.c.id.startswith(text.lower(), autoescape=True))
+        if text[:1].isdigit():  # 7.server, 7[1].server, 7_1, 7.1
+            means += [_jobs.c.native_id.startswith(text + end, autoescape=True) for end in "._["]
+        return self._select(sa.or_(*means), _jobs.c.created.desc(), limit=limit)
 
     def in_state(self, states: Collection[State], *, limit: int | None = None) -> list[Job]:
         """Jobs in any of these states, oldest first."""
