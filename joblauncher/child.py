@@ -11,10 +11,9 @@ import contextlib
 import logging
 import os
 import sys
-import uuid
 from typing import Any
 
-from joblauncher import failpoint, fence, nodatabase, payload, report, storage
+from joblauncher import failpoint, fence, nodatabase, outputs, payload, report, storage
 from joblauncher.bounds import Bounds
 from joblauncher.files import MOST, amount, atomic_write, remove_tree, size_of
 from joblauncher.jobdir import JobDir
@@ -59,8 +58,7 @@ def run(job: JobDir, header: payload.Header, body: bytes, facts: report.Report) 
     _restore_request(wps_request, header.http)
     process.set_workdir(str(job.work))
     process.handler = _telling_of_memory(process.handler)
-    response = _response(job, header, facts, process, wps_request)
-    _keep_outputs_together(job)
+    response = _response(job, header, facts, process, wps_request, outputs.install(job))
     os.chdir(job.work)
     _set_grass()
     try:
@@ -119,7 +117,12 @@ def _restore_request(wps_request: Any, http: dict[str, Any]) -> None:
 
 
 def _response(
-    job: JobDir, header: payload.Header, facts: report.Report, process: Any, wps_request: Any
+    job: JobDir,
+    header: payload.Header,
+    facts: report.Report,
+    process: Any,
+    wps_request: Any,
+    stored: outputs.Outputs,
 ) -> Any:
     """The response object of this job: every document it makes is left in the job's folder."""
     from pywps.app.exceptions import ProcessError
@@ -128,6 +131,10 @@ def _response(
     from joblauncher.response import JobResponse
 
     def publish(document: bytes, response: JobResponse) -> None:
+        if response.state == report.SUCCEEDED and (lost := stored.lost()):
+            words = f"Process failed: output {lost}: its file was removed"
+            response._update_status(WPS_STATUS.FAILED, words, 100)
+            return
         if response.state == report.SUCCEEDED and header.max_output_size:
             # Outputs that are not files stand in the document itself.
             size = size_of(job.storage) + len(document)
@@ -194,25 +201,6 @@ def _telling_of_memory(handler: Any) -> Any:
             raise NoMemory from error
 
     return handle
-
-
-def _keep_outputs_together(job: JobDir) -> None:
-    """PyWPS stores a file that belongs to no output of the process (a MetaFile of a Metalink) in a
-    folder of its own beside the job's; here it goes inside, where the service serves it."""
-    from pywps.inout.storage.file import FileStorage
-
-    store = FileStorage._do_store
-
-    def store_here(self: Any, output: Any) -> Any:
-        fence.check(job)
-        before = output.uuid
-        output.uuid = before or f"{job.job_id}/{uuid.uuid4()}"
-        try:
-            return store(self, output)
-        finally:
-            output.uuid = before
-
-    FileStorage._do_store = store_here
 
 
 def _set_grass() -> None:

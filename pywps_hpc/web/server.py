@@ -40,9 +40,10 @@ def load(options: ServerOptions) -> Any:
     from pywps import Service, configuration
 
     from pywps_hpc import hpc
+    from pywps_hpc.web import routes
 
     if not isinstance(application, Service):
-        return application  # a middleware around hpc(service), we hope; nobody can look inside
+        return routes.around(application)
     if configuration.get_config_value("server", "url") == _PYWPS_DEFAULT_URL:
         configuration.CONFIG.set("server", "url", f"http://{options.bind}/wps")
     return hpc(application)

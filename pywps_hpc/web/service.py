@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import re
 import time
+import weakref
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import pywps.response.basic
 from pywps import Service, configuration
@@ -20,8 +20,9 @@ from werkzeug.wrappers import Request, Response
 from joblauncher import failpoint
 from pywps_hpc import jobs, settings
 from pywps_hpc.retention import expires, is_expired
-from pywps_hpc.spool import JOB_ID, JobDir, Spool
-from pywps_hpc.web import guard, processing, references, wps1
+from pywps_hpc.spool import JobDir, Spool
+from pywps_hpc.web import guard, processing, references, routes, wps1
+from pywps_hpc.web.addresses import Addresses, configured
 from pywps_hpc.web.errors import Busy, NotFound, storage_trouble
 
 LOGGER = logging.getLogger(__name__)
@@ -34,6 +35,10 @@ SAFE = {
 }
 
 
+#: The services of this process.
+SERVICES: weakref.WeakSet[HpcService] = weakref.WeakSet()
+
+
 class HpcService(Service):  # type: ignore[misc]
     """A :class:`pywps.Service` that spools Execute requests as jobs and shows their documents.
 
@@ -44,11 +49,11 @@ class HpcService(Service):  # type: ignore[misc]
     settings: settings.Settings
     store: jobs.JobStore
     spool: Spool
-    status_base: str
-    job_path: re.Pattern[str]
+    addresses: Addresses
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
         """Answer one request with safe headers (PEP 3333)."""
+        routes.notice(environ)
 
         def begin(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             given = {name.lower() for name, _ in headers}
@@ -60,9 +65,9 @@ class HpcService(Service):  # type: ignore[misc]
     def call(self, http_request: Request) -> Any:
         """Answer one request; never raises."""
         try:
-            shown = self.job_path.search(http_request.path)
-            if shown:
-                return self._show(http_request, *shown.groups())
+            shown = self.addresses.find(http_request.environ)
+            if shown is not None:
+                return self._show(http_request, *shown)
             return self._operate(guard.read(http_request, self.preprocessors))
         except NoApplicableCode as error:
             return error
@@ -124,7 +129,7 @@ class HpcService(Service):  # type: ignore[misc]
             return answer
         final = processing.wait(self.store, job, self.settings.sync_timeout)
         return wps1.sync_response(
-            self.settings, job, wps_request, final, urljoin(self.status_base, job.job_id)
+            self.settings, job, wps_request, final, urljoin(self.addresses.status, job.job_id)
         )
 
     def _is_recorded(self, job_id: str) -> bool:
@@ -150,7 +155,7 @@ class HpcService(Service):  # type: ignore[misc]
         with guard.reading():
             filled = self._parse_and_execute(process, wps_request, job.job_id)
         del process.execute
-        url = urljoin(self.status_base, job.job_id)
+        url = urljoin(self.addresses.status, job.job_id)
         return processing.accept(self.settings, self.store, job, process, filled, url)
 
     def _find(self, request: Request, job_id: str) -> jobs.Job:
@@ -169,16 +174,16 @@ class HpcService(Service):  # type: ignore[misc]
             raise NotFound("There is no such job.")
         return row
 
-    def _show(self, request: Request, kind: str, job_id: str, name: str | None) -> Response:
+    def _show(self, request: Request, kind: str, job_id: str, name: str) -> Response:
         """A job's status document, or one of its outputs."""
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(["GET", "HEAD"])
         row = self._find(request, job_id)
         job, end = self.spool.open(job_id), expires(row, self.settings.retention)
-        if kind == "status" and name is None:
+        if kind == "status" and not name:
             document = wps1.status_document(row, job, self.settings.scheduler)
             return wps1.status_response(document, end)
-        if kind != "status" and name is not None:
+        if kind == "outputs" and name:
             return wps1.output_response(request, job, name, end)
         raise NotFound("There is no such job.")
 
@@ -213,7 +218,8 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
         raise settings.SettingsError(f"{name}: [hpc] database: {error}") from None
     except jobs.TableUnavailable as error:
         LOGGER.error("the job table cannot be asked, requests for jobs are turned away: %s", error)
-    _set_urls(wrapped)
+    _set_addresses(wrapped)
+    SERVICES.add(wrapped)
     _spare_request_log()
     guard.install()
     references.install(own)
@@ -225,16 +231,15 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
     return wrapped
 
 
-def _set_urls(service: HpcService) -> None:
+def _set_addresses(service: HpcService) -> None:
     """Where documents and outputs are shown: beside the endpoint unless configured otherwise."""
-    # url is the endpoint, http://host/wps: its last segment gives way to ours.
-    service.status_base = urljoin(configuration.get_config_value("server", "url"), "status/")
-    outputs = configuration.get_config_value("server", "outputurl")
-    if urlsplit(outputs).scheme not in ("http", "https"):  # PyWPS's default is a file: URL
-        outputs = urljoin(configuration.get_config_value("server", "url"), "outputs/")
-        configuration.CONFIG.set("server", "outputurl", outputs.replace("%", "%%"))
-    segment = re.escape(urlsplit(outputs).path.strip("/").rpartition("/")[2])
-    service.job_path = re.compile(rf"(?:^|/)(status|{segment})/({JOB_ID})(?:/(.+))?$")
+    keys = ("url", "outputurl", "outputpath")
+    values = (str(configuration.get_config_value("server", key)) for key in keys)
+    service.addresses = configured(*values)
+    if service.addresses.warning:
+        LOGGER.warning("%s", service.addresses.warning)
+    outputs = service.addresses.outputs.replace("%", "%%")
+    configuration.CONFIG.set("server", "outputurl", outputs)
 
 
 def _spare_request_log() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import mimetypes
 import os
 import time
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
 from pywps.exceptions import NoApplicableCode
@@ -19,6 +17,7 @@ from joblauncher.files import open_beneath, open_plain, read_plain
 from pywps_hpc.jobs import Job, State
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import JobDir
+from pywps_hpc.web import media_types
 from pywps_hpc.web.errors import NotFound
 
 #: What of the answer that a job wrote for a waiting client is its to say.
@@ -91,9 +90,8 @@ def output_response(request: Request, job: JobDir, name: str, end: float | None 
     except OSError:
         raise NotFound("There is no such output.") from None
     facts = os.fstat(file.fileno())
-    mimetype = mimetypes.guess_type(PurePosixPath(name).name)[0] or "application/octet-stream"
     response = _streamed(file, request.environ, sunset(end))
-    response.mimetype = mimetype
+    response.mimetype = media_types.of_file(name.rpartition("/")[2])
     now = time.time()
     age = _KEEP if end is None else max(0, min(_KEEP, int(end - now)))
     response.cache_control.max_age = age

@@ -1,0 +1,180 @@
+"""Outputs as files: PyWPS's file storage, made to keep what a document of success says.
+
+Every output gets a file of its own in the job's folder, at an address that leads there: a name is
+percent-encoded (RFC 3986, section 2.1), two outputs of one name stay two, and a link is replaced by
+what it leads to, since no link is ever served.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote, unquote
+
+from joblauncher import fence
+from joblauncher.jobdir import JobDir
+
+#: Most bytes of a file's name (pathconf(3), NAME_MAX).
+LONGEST = 255
+
+
+class Outputs:
+    """What a job has stored so far.
+
+    Args:
+        job: its folder.
+    """
+
+    def __init__(self, job: JobDir) -> None:
+        self._job = job
+        self._stored: dict[Path, str] = {}
+
+    def store(self, file: str, folder: Path, extension: str, identifier: str, how: str) -> Path:
+        """Bring a file to where it is served from.
+
+        Args:
+            file: that the process gave.
+            folder: where it is to be.
+            extension: of its format, for a file whose name has none.
+            identifier: of the output.
+            how: ``[server] storage_copy_function``: ``copy``, ``link`` (a hard link), or ``move``,
+                which is a link too, since the working folder goes by itself at the end and a
+                Metalink looks at its files once more. Only the job's own files are linked.
+
+        Returns:
+            The stored file.
+
+        Raises:
+            ProcessError: there is no such file.
+            OSError: it cannot be stored.
+            fence.Superseded: the job is not this launcher's any more.
+        """
+        from pywps.app.exceptions import ProcessError
+
+        fence.check(self._job)
+        real = Path(os.path.realpath(file))
+        if not real.is_file():
+            raise ProcessError(f"output {identifier}: its file is not there")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        name = Path(file).name
+        target = _free(folder, name if PurePosixPath(name).suffix else name + extension)
+        if not (how in ("link", "move") and self._is_own(real) and _link(real, target)):
+            shutil.copyfile(real, target)
+            shutil.copystat(real, target)
+            target.chmod(stat.S_IMODE(target.stat().st_mode) | stat.S_IRUSR | stat.S_IWUSR)
+        self._stored[target] = identifier
+        return target
+
+    def lost(self) -> str:
+        """The output whose stored file the process removed or replaced; empty if all are there."""
+        for file, identifier in self._stored.items():
+            try:
+                mode = os.lstat(file).st_mode
+            except OSError:
+                return identifier
+            if not stat.S_ISREG(mode):
+                return identifier
+        return ""
+
+    def inside(self, destination: str) -> PurePosixPath:
+        """Where a process's own file goes that it writes to the storage by name: into the folder
+        that the service serves.
+
+        Raises:
+            ValueError: the name leads elsewhere.
+        """
+        place = PurePosixPath(destination)
+        if place.is_absolute() or ".." in place.parts or not place.parts:
+            raise ValueError("not a name below the folder of outputs")
+        own = self._job.job_id
+        return place if place.parts[0] == own else PurePosixPath(own, place)
+
+    def _is_own(self, file: Path) -> bool:
+        """Whether nobody else has a use for this file."""
+        folders = (self._job.work, self._job.temporary)
+        within = any(file.is_relative_to(os.path.realpath(folder)) for folder in folders)
+        return within and file.stat().st_uid == os.geteuid()
+
+
+def address(base: str, place: PurePosixPath) -> str:
+    """The URL of a file.
+
+    Args:
+        base: URL of the folder.
+        place: the file, from there; any bytes that a file system allows.
+    """
+    return "/".join(
+        [base.rstrip("/"), *(quote(os.fsencode(part), safe="") for part in place.parts)]
+    )
+
+
+def install(job: JobDir) -> Outputs:
+    """Let PyWPS in this interpreter store files as said above (``pywps.inout.storage.file``)."""
+    from pywps.inout.basic import IOHandler
+    from pywps.inout.outputs import MetaFile
+    from pywps.inout.storage import STORE_TYPE
+    from pywps.inout.storage.file import FileStorage
+
+    outputs = Outputs(job)
+
+    def store(storage: Any, output: Any) -> tuple[int, str, str]:
+        # A file behind a Metalink belongs to no output of the process.
+        own = str(output.uuid) if output.uuid else f"{job.job_id}/{uuid.uuid4()}"
+        extension = output.data_format.extension or ""
+        identifier = str(output.identifier or "?")
+        folder = Path(storage.target, own)
+        file = outputs.store(output.file, folder, extension, identifier, storage.copy_function)
+        return (
+            STORE_TYPE.PATH,
+            file.name,
+            address(storage.output_url, PurePosixPath(own, file.name)),
+        )
+
+    def url(storage: Any, destination: Any) -> str:
+        if isinstance(destination, IOHandler):
+            destination = f"{destination.uuid}/{Path(destination.file).name}"
+        return address(storage.output_url, outputs.inside(destination))
+
+    def location(storage: Any, destination: str) -> str:
+        return str(Path(storage.target, outputs.inside(destination)))
+
+    def write(storage: Any, data: str, destination: str, data_format: Any = None) -> str:
+        fence.check(job)
+        file = Path(location(storage, destination))
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.write_text(data, encoding="utf-8")
+        return url(storage, destination)
+
+    name = MetaFile.name.fget
+    MetaFile.name = property(lambda file: unquote(name(file)), doc=MetaFile.name.__doc__)
+    FileStorage._do_store = store
+    FileStorage.url, FileStorage.location, FileStorage.write = url, location, write
+    return outputs
+
+
+def _link(file: Path, target: Path) -> bool:
+    """Give a file another name; false on another file system, or one without hard links."""
+    try:
+        target.hardlink_to(file)
+    except OSError:
+        return False
+    return True
+
+
+def _free(folder: Path, name: str) -> Path:
+    """A name in this folder that no file has yet: this one, or one that ends alike."""
+    return next(file for file in _names(folder, name) if not os.path.lexists(file))
+
+
+def _names(folder: Path, name: str) -> Iterator[Path]:
+    yield folder / name
+    first, suffix = os.fsencode(PurePosixPath(name).stem), os.fsencode(PurePosixPath(name).suffix)
+    for number in count(1):
+        end = f"_{number}".encode() + suffix
+        yield folder / os.fsdecode(first[: LONGEST - len(end)] + end)
