@@ -11,6 +11,7 @@ from __future__ import annotations
 import configparser
 import difflib
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
@@ -284,6 +285,37 @@ def refuse_root(settings: Settings) -> None:
             "(User= of a systemd unit; or runuser -u ACCOUNT -- pywps-hpc ...). In a container "
             "that has nothing else in it: [hpc] allow_root = yes"
         )
+
+
+def refuse_open_spool(settings: Settings) -> None:
+    """See to it that the spool is this account's own: whoever can list it knows all jobs, and
+    whoever can write to it can put folders of his own in the place of theirs.
+
+    Raises:
+        SettingsError: with the way out.
+    """
+    facts, account_number = settings.spool.stat(), os.geteuid()
+    if account_number not in (0, facts.st_uid):
+        raise SettingsError(
+            f"[hpc] spool: {settings.spool} belongs to another account (number {facts.st_uid}), "
+            f"this one is number {account_number}: it has to be the account's own"
+        )
+    mode = stat.S_IMODE(facts.st_mode)
+    if mode & 0o077 or mode & 0o700 != 0o700:
+        raise SettingsError(
+            f"[hpc] spool: {settings.spool} has mode {mode:04o}; it has to be open to its account "
+            f"and to nobody else: chmod 700 {settings.spool}"
+        )
+
+
+def check_to_run(settings: Settings) -> None:
+    """What has to hold where jobs are accepted or run.
+
+    Raises:
+        SettingsError: with the way out.
+    """
+    refuse_root(settings)
+    refuse_open_spool(settings)
 
 
 def _is_required(key: Field[Any]) -> bool:

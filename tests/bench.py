@@ -53,7 +53,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         spool = self.root / "spool"
-        spool.mkdir()
+        spool.mkdir(mode=0o700)
         self.settings = Settings(
             spool=spool,
             database=self.database or f"sqlite:///{self.root / 'jobs.sqlite'}",

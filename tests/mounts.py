@@ -25,7 +25,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
     """A file system of this size for the service's account, seen by the nodes as well."""
     folder.mkdir()
     subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0755", "small", str(folder)],
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "small", str(folder)],
         check=True,
     )
     try:

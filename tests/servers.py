@@ -98,7 +98,7 @@ def write_config(
             Those with a dot in their names are given as ``**{"hpc.container": {…}}``.
     """
     for name in ("spool", "inputs", "work", "outputs"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
     content: dict[str, dict[str, object]] = {
         "server": {
             "url": url,

@@ -58,7 +58,7 @@ def apart() -> Iterator[servers.HpcServer]:
     """A service that sees mounts which its jobs do not see."""
     root = site.folder("apart")
     spool = root / "spool"
-    spool.mkdir()
+    spool.mkdir(mode=0o700)
     subprocess.run(["chown", f"{site.user()}:", str(spool)], check=True)
     server = _server(root, spool)
     server.prefix = mounts.APART

@@ -66,7 +66,7 @@ def test_the_administrator_of_a_container_may_allow_it(house: House) -> None:
 
 
 def invoke(folder: Path, *command: str, **keys: str) -> Result:
-    (folder / "spool").mkdir(exist_ok=True)
+    (folder / "spool").mkdir(mode=0o700, exist_ok=True)
     lines = {"spool": str(folder / "spool")} | keys
     config = folder / "pywps.cfg"
     own = "\n".join(f"{key} = {value}" for key, value in lines.items())

@@ -51,9 +51,9 @@ def load_to_run(config: Path) -> settings.Settings:
     """The settings, for a part of the service itself."""
     own = _load(config)
     try:
-        settings.refuse_root(own)
+        settings.check_to_run(own)
     except settings.SettingsError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(f"{config}: {error}") from None
     return own
 
 

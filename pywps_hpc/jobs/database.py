@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ class Lock(IntEnum):
 
     SCHEMA = 0x68706301
     ADMISSION = 0x68706302
+    FACTS = 0x68706303
 
 
 def connect(url: str, timeout: float, *, read_only: bool = False) -> Engine:
@@ -58,7 +61,10 @@ def connect(url: str, timeout: float, *, read_only: bool = False) -> Engine:
 
 def _sqlite(url: str, timeout: float) -> Engine:
     """WAL, a busy timeout, and transactions that take the lock at once."""
-    in_memory = sa.make_url(url).database in (None, "", ":memory:")  # which has one connection
+    path = sa.make_url(url).database
+    in_memory = path in (None, "", ":memory:")  # which has one connection
+    if path and not in_memory:
+        _make_private(Path(path))
     engine = sa.create_engine(
         url,
         connect_args={"timeout": timeout, "isolation_level": None},
@@ -92,6 +98,22 @@ def _sqlite_read_only(url: str, timeout: float) -> Engine:
         return sqlite3.connect(where, timeout, isolation_level=None, uri=True)
 
     return sa.create_engine("sqlite://", creator=open_database, poolclass=sa.NullPool)
+
+
+def _make_private(path: Path) -> None:
+    """Keep a database to its account, whatever the umask: who may read it may also lock it.
+
+    SQLite gives its other files (``-wal``, ``-shm``) the mode that it finds on this one.
+    """
+    with suppress(OSError):  # SQLite itself says what is wrong with the place
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+            with suppress(FileNotFoundError, PermissionError):
+                # By name: to close the file would give up the locks that this process has on it
+                # (fcntl(2)).
+                if stat.S_IMODE(file.stat().st_mode) & 0o077:
+                    file.chmod(0o600)
 
 
 def _use_wal(connection: sqlite3.Connection, timeout: float) -> None:
