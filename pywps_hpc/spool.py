@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from joblauncher.files import atomic_write, remove_tree
+from joblauncher.files import atomic_write, read_plain, remove_tree
 from joblauncher.jobdir import JobDir
 
 __all__ = ["JOB_ID", "JobDir", "Spool", "atomic_write", "is_job_id"]
@@ -19,6 +19,8 @@ __all__ = ["JOB_ID", "JobDir", "Spool", "atomic_write", "is_job_id"]
 ARRAYS = "arrays"
 #: Folder of the job folders that are being removed: what is in it goes, with or without a row.
 TRASH = "trash"
+#: File that says which spool this is.
+IDENTITY = "spool.id"
 #: A job id as a regular expression: a UUID in its canonical, lower-case form.
 JOB_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
@@ -37,6 +39,44 @@ class Spool:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._identity = ""
+
+    def recognise(self, identity: str) -> None:
+        """Say which spool this has to be, from now on."""
+        self._identity = identity
+
+    @property
+    def is_recognised(self) -> bool:
+        """Whether it has been said which spool this has to be."""
+        return bool(self._identity)
+
+    def identity(self) -> str:
+        """Which spool this is, as is written in it.
+
+        Raises:
+            OSError: nothing is written, or it cannot be read.
+        """
+        return read_plain(self.root / IDENTITY, most=100).decode("ascii", "replace").strip()
+
+    def mark(self, identity: str) -> str:
+        """Write down which spool this is, unless that has been done; what is written there now.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        # Linked into its place when it is whole: whoever comes first is the only one.
+        written = self.root / f".{IDENTITY}.{identity}"
+        atomic_write(written, f"{identity}\n".encode())
+        try:
+            (self.root / IDENTITY).hardlink_to(written)
+        except FileExistsError:
+            pass
+        except OSError:  # some file systems have no links
+            if not (self.root / IDENTITY).exists():
+                written.rename(self.root / IDENTITY)
+        finally:
+            written.unlink(missing_ok=True)
+        return self.identity()
 
     def open(self, job_id: str) -> JobDir:
         """The folder of a job, whether or not it exists.
@@ -77,7 +117,8 @@ class Spool:
             job_ids: by index.
         """
         folder = self.array(name)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for place in (folder.parent, folder):  # a parent made along the way has the umask's mode
+            place.mkdir(mode=0o700, exist_ok=True)
         script = JobDir(folder).script
         for index, job_id in job_ids.items():
             job = self.open(job_id)
@@ -108,11 +149,20 @@ class Spool:
         remove_tree(self.open(job_id).path)
 
     def require(self) -> None:
-        """Make sure that the spool is there: an empty folder is a file system that is not mounted.
+        """Make sure that the spool is there, and the one that it has to be: an empty folder is a
+        file system that is not mounted.
 
         Raises:
             OSError: it is not.
         """
+        if self._identity:
+            try:
+                found = self.identity()
+            except FileNotFoundError:
+                raise FileNotFoundError(errno.ENOENT, "the spool is not there") from None
+            if found != self._identity:
+                raise OSError(errno.ESTALE, "this is the spool of another job table")
+            return
         with os.scandir(self.root) as entries:
             if next(entries, None) is None:
                 raise FileNotFoundError(errno.ENOENT, "the spool is empty", str(self.root))

@@ -97,15 +97,22 @@ def pywps_left_as_it_was() -> Iterator[None]:
 
 
 @contextmanager
-def open_house(folder: Path) -> Iterator[House]:
-    """The odd processes as a service in this process."""
+def open_house(folder: Path, **sections: Mapping[str, object]) -> Iterator[House]:
+    """The odd processes as a service in this process.
+
+    Args:
+        sections: as in :func:`servers.write_config`.
+    """
     with pytest.MonkeyPatch.context() as patch, pywps_left_as_it_was():
         patch.setenv("ODD_WORD", "forty")
         patch.setenv("SERVER_SECRET", "open-sesame")
         patch.delenv("PYWPS_CFG", raising=False)
         patch.syspath_prepend(str(SERVICES))
         config = write_config(
-            folder, "http://127.0.0.1:9/wps", **{"odd": {"api_token": "open-sesame", "answer": "x"}}
+            folder,
+            "http://127.0.0.1:9/wps",
+            odd={"api_token": "open-sesame", "answer": "x"},
+            **sections,
         )
         from pywps import Service, configuration
 

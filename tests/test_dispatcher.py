@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -1061,7 +1062,8 @@ def _play(bench: Bench, hooks: Hooks, monkeypatch: pytest.MonkeyPatch, end: str)
     monkeypatch.setattr(evidence, "replace", replace)
     job = bench.accept()
     scheduler = Fragile(bench.scheduler, hooks, sturdy=("header",))
-    bench.restart(store=Fragile(bench.store, hooks), scheduler=scheduler)
+    with contextlib.suppress(Killed):
+        bench.restart(store=Fragile(bench.store, hooks), scheduler=scheduler)
     ended = False
     for _ in range(15):
         try:

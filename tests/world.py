@@ -196,6 +196,7 @@ class World:
         with machine.store.engine.begin() as connection:
             connection.exec_driver_sql("DELETE FROM hpc_jobs")
             connection.exec_driver_sql("DELETE FROM hpc_dispatcher")
+            connection.exec_driver_sql("DELETE FROM hpc_facts")
         self.root = Path(
             tempfile.mkdtemp(prefix="schedule-", dir=MEMORY if MEMORY.is_dir() else None)
         )

@@ -11,6 +11,7 @@ import click
 
 from pywps_hpc import settings, values
 from pywps_hpc.cli.common import CONFIG, clock, load, open_store
+from pywps_hpc.identity import tie
 from pywps_hpc.spool import Spool
 
 
@@ -52,7 +53,12 @@ def purge(config: Path, dry_run: bool, older_than: float | None, keep_size: int 
         retention = settings.Retention(older_than or 0.0, keep_size or 0)
     if retention == settings.Retention():
         raise click.UsageError("no limit: give --older-than or --keep-size, or set [hpc.retention]")
-    purger = Purger(open_store(own), Spool(own.spool))
+    store, spool = open_store(own), Spool(own.spool)
+    try:
+        tie(store, spool)
+    except settings.SettingsError as error:
+        raise click.ClickException(f"{config}: {error}") from None
+    purger = Purger(store, spool)
     try:
         purger.measure()
         due = purger.due(retention, time.time())

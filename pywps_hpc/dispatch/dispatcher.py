@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -16,6 +17,7 @@ from pywps_hpc.dispatch.staging import Stager
 from pywps_hpc.dispatch.submit import Submitter
 from pywps_hpc.dispatch.sweep import Sweeper
 from pywps_hpc.dispatch.wishes import Wishes
+from pywps_hpc.identity import StrangeSpool, tie
 from pywps_hpc.jobs import Job, JobStore, State, TableUnavailable, Wish
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import Spool
@@ -44,7 +46,8 @@ class Dispatcher:
         holder: name of this dispatcher, unique to it.
 
     Raises:
-        SettingsError: no script can be written with these settings.
+        SettingsError: no script can be written with these settings, or the spool is another job
+            table's.
     """
 
     def __init__(
@@ -68,11 +71,14 @@ class Dispatcher:
         self._submitter = Submitter(context)
         self._follower = Follower(context, self._wishes.was_cancelled)
         self._sweeper = Sweeper(context)
+        self._table, self._spool = store, spool
         self._waited_upon: set[tuple[str, Wish]] = set()
         self._due = 0.0
         self._pause = settings.poll_interval
         self._table_trouble = ""
         self._offset = _offset()
+        with contextlib.suppress(TableUnavailable):
+            self._tie()
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set. Jobs that were submitted go on without the dispatcher."""
@@ -85,6 +91,8 @@ class Dispatcher:
                 except Deposed:
                     log.warning("dispatcher %s: another one took over", self._lead.holder)
                     leading = False
+                except StrangeSpool:
+                    raise
                 except TableUnavailable as error:
                     self._miss_table(str(error))
                     stop.wait(self.settings.poll_interval)
@@ -110,7 +118,10 @@ class Dispatcher:
         """
         self._lead.beat()
         self._waited_upon = self._waiting()
-        changed, trouble = 0, ""
+        changed, trouble = 0, self._spool_trouble()
+        if trouble:  # no job is judged by what is not in a spool that is not there
+            self._tell(trouble)
+            return 0
         every = (self._wishes, self._stager, self._submitter)
         for part in (*every, *((self._follower,) if poll else ())):
             try:
@@ -124,6 +135,7 @@ class Dispatcher:
 
     def _turn(self, stop: threading.Event, leading: bool) -> bool:
         """One cycle and the pause after it; whether this dispatcher leads."""
+        self._tie()
         if not self._lead.take():
             stop.wait(BEAT)
             return False
@@ -140,6 +152,20 @@ class Dispatcher:
             if self._waiting() - self._waited_upon:
                 break
         return True
+
+    def _tie(self) -> None:
+        """Make sure, once, that spool and job table belong together."""
+        if not self._spool.is_recognised:
+            tie(self._table, self._spool)
+
+    def _spool_trouble(self) -> str:
+        """Why the spool cannot be used; empty if it can."""
+        try:
+            self._tie()
+            self._spool.require()
+        except OSError as error:
+            return f"the spool cannot be used: {error.strerror}"
+        return ""
 
     def _watch_clock(self) -> None:
         """A clock that is set must not make a job's grace pass."""

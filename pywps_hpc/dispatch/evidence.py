@@ -14,6 +14,7 @@ from joblauncher import documents, failpoint, report
 from joblauncher.files import open_plain, read_plain, write_together
 from joblauncher.jobdir import JobDir
 from pywps_hpc.dispatch.reconcile import Evidence, Left
+from pywps_hpc.spool import IDENTITY
 
 #: Bytes at the end of a log in which the batch system's own words are looked for.
 TAIL = 8192
@@ -32,9 +33,9 @@ def exists(folder: JobDir) -> bool:
     try:
         os.listdir(folder.path)
     except FileNotFoundError:
-        with os.scandir(folder.path.parent) as spool:
-            if next(spool, None) is None:
-                raise FileNotFoundError(errno.ENOENT, "the spool is empty") from None
+        # An empty folder is a file system that is not mounted.
+        if IDENTITY not in os.listdir(folder.path.parent):
+            raise FileNotFoundError(errno.ENOENT, "the spool is not there") from None
         return False
     return True
 

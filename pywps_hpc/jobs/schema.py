@@ -37,6 +37,7 @@ jobs = sa.Table(
     sa.Column("finished", sa.Double, nullable=False, index=True),
     sa.Column("changed", sa.Double, nullable=False),
     sa.Column("size", sa.BigInteger),
+    sa.Column("access", sa.String(36), unique=True, index=True),  # a row without one: its id
 )
 dispatcher = sa.Table(
     "hpc_dispatcher",
@@ -45,6 +46,13 @@ dispatcher = sa.Table(
     sa.Column("holder", sa.String(128), nullable=False),
     sa.Column("beat", sa.Double, nullable=False),
     sa.Column("message", sa.Text, nullable=False),
+    sa.Column("service", sa.String(255), nullable=False, server_default=""),
+)
+facts = sa.Table(
+    "hpc_facts",  # of the whole installation
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
 )
 _schema = sa.Table(
     "hpc_schema",
@@ -80,6 +88,18 @@ STEPS = (
         ],
         # Ids of TORQUE end with the server's whole name. SQLite heeds no length.
         postgresql=["ALTER TABLE hpc_jobs ALTER COLUMN native_id TYPE VARCHAR(255)"],
+    ),
+    Step(
+        4,
+        [
+            "CREATE TABLE hpc_facts ("
+            "name VARCHAR(32) NOT NULL, value TEXT NOT NULL, PRIMARY KEY (name))",
+            "ALTER TABLE hpc_dispatcher ADD COLUMN service VARCHAR(255) NOT NULL DEFAULT ''",
+            # Jobs of before have their id in the addresses that clients know.
+            "ALTER TABLE hpc_jobs ADD COLUMN access VARCHAR(36)",
+            "UPDATE hpc_jobs SET access = id",
+            "CREATE UNIQUE INDEX ix_hpc_jobs_access ON hpc_jobs (access)",
+        ],
     ),
 )
 #: The version of the tables above.

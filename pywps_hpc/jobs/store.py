@@ -32,6 +32,7 @@ from pywps_hpc.jobs.job import (
     Wish,
 )
 from pywps_hpc.jobs.schema import dispatcher as _dispatcher
+from pywps_hpc.jobs.schema import facts as _facts
 from pywps_hpc.jobs.schema import jobs as _jobs
 
 _ROLE = "dispatcher"
@@ -262,6 +263,22 @@ class JobStore:
         statement = _jobs.delete().where(_jobs.c.id == job_id, _ENDED)
         with self._begin(write=True) as connection:
             return connection.execute(statement).rowcount == 1
+
+    @contextmanager
+    def facts(self) -> Iterator[dict[str, str]]:
+        """What is kept of the installation as a whole, by name.
+
+        What the caller changes in the mapping is recorded at the end, unless an exception ends it;
+        nobody else looks at the facts meanwhile.
+        """
+        with self._begin(write=True, lock=Lock.FACTS) as connection:
+            query = sa.select(_facts.c.name, _facts.c.value)
+            known = {str(name): str(value) for name, value in connection.execute(query)}
+            facts = dict(known)
+            yield facts
+            for name, value in facts.items() - known.items():
+                connection.execute(_facts.delete().where(_facts.c.name == name))
+                connection.execute(_facts.insert().values(name=name, value=value))
 
     def lead(self, holder: str, lease: float, message: str = "") -> bool:
         """Take or keep the dispatcher's office, and show a sign of life.

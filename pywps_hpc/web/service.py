@@ -19,6 +19,7 @@ from werkzeug.wrappers import Request, Response
 
 from joblauncher import failpoint
 from pywps_hpc import jobs, settings
+from pywps_hpc.identity import tie
 from pywps_hpc.retention import expires, is_expired
 from pywps_hpc.spool import JobDir, Spool
 from pywps_hpc.web import guard, processing, references, routes, wps1
@@ -111,6 +112,7 @@ class HpcService(Service):  # type: ignore[misc]
         """
         process = self.prepare_process_for_execution(identifier)
         guard.check_inputs(wps_request, self.settings.inputs.max_inputs)
+        self._require_spool()
         processing.admit(self.settings, self.store, identifier, wps_request.http_request)
         job = self.spool.open(uuid)
         try:
@@ -131,6 +133,24 @@ class HpcService(Service):  # type: ignore[misc]
         return wps1.sync_response(
             self.settings, job, wps_request, final, urljoin(self.addresses.status, job.job_id)
         )
+
+    def _require_spool(self) -> None:
+        """Make sure that the spool is there, and the one that the job table belongs to.
+
+        Raises:
+            Busy: it is not.
+        """
+        try:
+            if not self.spool.is_recognised:  # the table could not be asked at start
+                tie(self.store, self.spool)
+            self.spool.require()
+            return
+        except OSError as error:
+            LOGGER.error("the spool cannot be used: %s", error.strerror)
+        except settings.SettingsError as error:
+            LOGGER.error("the spool cannot be used: %s", error)
+        words = "The service cannot look after its jobs now: their storage is not there."
+        raise Busy(words, self.settings.retry_after)
 
     def _is_recorded(self, job_id: str) -> bool:
         """Whether a job that could not be answered will be run all the same."""
@@ -180,11 +200,15 @@ class HpcService(Service):  # type: ignore[misc]
             raise MethodNotAllowed(["GET", "HEAD"])
         row = self._find(request, job_id)
         job, end = self.spool.open(job_id), expires(row, self.settings.retention)
-        if kind == "status" and not name:
-            document = wps1.status_document(row, job, self.settings.scheduler)
-            return wps1.status_response(document, end)
-        if kind == "outputs" and name:
-            return wps1.output_response(request, job, name, end)
+        try:
+            if kind == "status" and not name:
+                document = wps1.status_document(row, job, self.settings.scheduler)
+                return wps1.status_response(document, end)
+            if kind == "outputs" and name:
+                return wps1.output_response(request, job, name, end)
+        except NotFound:
+            self._require_spool()
+            raise
         raise NotFound("There is no such job.")
 
 
@@ -202,7 +226,10 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
         LOGGER.warning("[processing] mode is not scheduler: processes run in the web server")
         return service
     own = settings.build(sections, name)
-    settings.refuse_root(own)
+    try:
+        settings.check_to_run(own)
+    except settings.SettingsError as error:
+        raise settings.SettingsError(f"{name}: {error}") from None
     # A service may have overridden methods of its own, and may be filled with processes later: the
     # new object is of a class made from its class, and shares its attributes.
     base = type(service)
@@ -214,6 +241,9 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
     wrapped.store = jobs.JobStore(own.database_url, own.database_timeout)
     try:
         wrapped.store.create()
+        tie(wrapped.store, wrapped.spool)
+    except settings.SettingsError as error:
+        raise settings.SettingsError(f"{name}: {error}") from None
     except jobs.SchemaTooNew as error:
         raise settings.SettingsError(f"{name}: [hpc] database: {error}") from None
     except jobs.TableUnavailable as error:

@@ -1,0 +1,275 @@
+"""A spool and a job table know each other: nothing is accepted into another spool, or into one that
+is not there, and no job of it is judged."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import wpsclient as client
+from bench import Bench
+from house import House, open_house
+from pywps_hpc import settings
+from pywps_hpc.cli.main import commands
+from pywps_hpc.dispatch.schedulers.local import LocalScheduler
+from pywps_hpc.identity import FACT, PROMISED, StrangeSpool, tie
+from pywps_hpc.jobs import JobStore, State
+from pywps_hpc.settings import SettingsError
+from pywps_hpc.spool import IDENTITY, Spool
+from servers import write_config
+
+
+@pytest.fixture
+def bench(tmp_path: Path, database: str) -> Bench:
+    return Bench(tmp_path, database=database)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with open_house(tmp_path) as found:
+        yield found
+
+
+def new_spool(folder: Path) -> Spool:
+    folder.mkdir(mode=0o700, parents=True)
+    return Spool(folder)
+
+
+def fresh(bench: Bench) -> JobStore:
+    """The bench's table as another program sees it."""
+    return JobStore(bench.settings.database_url)
+
+
+def other_table(folder: Path) -> JobStore:
+    store = JobStore(f"sqlite:///{folder / 'other.sqlite'}")
+    store.create()
+    return store
+
+
+def test_both_have_the_same_identity_and_only_the_account_reads_it(bench: Bench) -> None:
+    file = bench.spool.root / IDENTITY
+    with bench.store.facts() as facts:
+        assert facts[FACT] == file.read_text().strip()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert {path.name for path in bench.spool.root.iterdir()} == {IDENTITY}
+    tie(fresh(bench), Spool(bench.spool.root))  # whoever comes later
+
+
+def test_a_copy_of_a_service_with_another_spool_is_refused(bench: Bench, tmp_path: Path) -> None:
+    elsewhere = new_spool(tmp_path / "copy" / "spool")
+    with pytest.raises(StrangeSpool, match=r"\[hpc\] spool.*\[hpc\] database") as refused:
+        tie(fresh(bench), elsewhere)
+    assert "\n" not in str(refused.value)
+    tie(other_table(tmp_path), elsewhere)  # as the message says
+    with pytest.raises(StrangeSpool):
+        tie(fresh(bench), elsewhere)
+    tie(fresh(bench), Spool(bench.spool.root))
+
+
+def test_two_services_on_one_spool_are_refused(bench: Bench, tmp_path: Path) -> None:
+    other = other_table(tmp_path)
+    with pytest.raises(StrangeSpool, match="two services need a spool and a database each"):
+        tie(other, Spool(bench.spool.root))
+    with other.facts() as facts:
+        assert facts == {}
+    (bench.spool.root / IDENTITY).unlink()  # as the message says, where the old table was lost
+    tie(other, Spool(bench.spool.root))
+    assert "another job table" in bench.dispatcher._spool_trouble()
+
+
+def test_an_installation_of_an_earlier_version_is_taken_as_it_is(bench: Bench) -> None:
+    job = bench.accept()
+    forget(bench)
+    bench.restart()
+    assert (bench.spool.root / IDENTITY).exists()
+    assert bench.cycle() == 1
+    assert bench.row(job).state is State.QUEUED
+
+
+def test_an_earlier_installation_whose_spool_is_not_mounted_is_not(bench: Bench) -> None:
+    job = bench.accept()
+    forget(bench)
+    shutil.rmtree(bench.folder(job).path)
+    with pytest.raises(StrangeSpool, match="is its file system mounted"):
+        bench.restart()
+    assert list(bench.spool.root.iterdir()) == []
+    assert bench.row(job).state is State.ACCEPTED
+
+
+def forget(bench: Bench) -> None:
+    """Nothing is written on either side."""
+    with bench.store.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM hpc_facts")
+    (bench.spool.root / IDENTITY).unlink()
+    bench.spool = Spool(bench.spool.root)
+
+
+def test_of_many_starters_all_write_the_same(bench: Bench) -> None:
+    forget(bench)
+    ready, errors = threading.Barrier(6), []
+
+    def work() -> None:
+        try:
+            ready.wait(60)
+            tie(fresh(bench), Spool(bench.spool.root))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    with bench.store.facts() as facts:
+        assert facts[FACT] == (bench.spool.root / IDENTITY).read_text().strip()
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+def test_a_kill_between_the_two_leaves_nobody_outside(bench: Bench, is_written: bool) -> None:
+    with bench.store.facts() as facts:
+        identity = facts[FACT]
+        facts[FACT] = PROMISED + identity
+    if not is_written:
+        (bench.spool.root / IDENTITY).unlink()
+    tie(fresh(bench), Spool(bench.spool.root))
+    with bench.store.facts() as facts:
+        assert facts[FACT] == identity == (bench.spool.root / IDENTITY).read_text().strip()
+
+
+@pytest.mark.parametrize("place", ["empty", "missing", "another service's", "not empty"])
+def test_no_job_is_judged_by_a_spool_that_is_not_ours(
+    bench: Bench, tmp_path: Path, place: str
+) -> None:
+    waiting, running = bench.accept(), bench.running()
+    bench.scheduler.forget(running.native_id)
+    real = bench.spool.root.rename(tmp_path / "elsewhere")
+    if place != "missing":
+        new = new_spool(bench.spool.root)
+        if place == "another service's":
+            tie(other_table(tmp_path), new)
+        elif place == "not empty":
+            (new.root / "lost+found").mkdir()
+    before = [bench.row(job) for job in (waiting, running)]
+    for _ in range(4):
+        bench.cycle(later=100)
+        assert bench.store.heartbeat()[1].startswith("the spool cannot be used: ")
+    assert [bench.row(job) for job in (waiting, running)] == before
+    if place != "missing":
+        shutil.rmtree(bench.spool.root)
+    real.rename(bench.spool.root)
+    bench.cycle()
+    assert bench.store.heartbeat()[1] == ""
+    for _ in range(4):
+        bench.cycle(later=30)
+    assert bench.row(running).state is State.FAILED
+
+
+@pytest.mark.parametrize("place", ["empty", "missing", "another service's"])
+def test_a_client_is_told_503_and_nothing_is_accepted(
+    house: House, tmp_path: Path, place: str
+) -> None:
+    job = house.accept()
+    real = house.spool.root.rename(tmp_path / "elsewhere")
+    if place != "missing":
+        new = new_spool(house.spool.root)
+        if place == "another service's":
+            (new.root / IDENTITY).write_text("00000000-0000-4000-8000-000000000000\n")
+    document = client.execute_document("repeat_2", [("text", "a")], asynchronous=True)
+    answers = [
+        house.web.post("/wps", data=document, content_type="text/xml"),
+        house.get(f"/status/{house.row(job).id}"),
+        house.get(f"/outputs/{house.row(job).id}/a.txt"),
+    ]
+    for answer in answers:
+        assert answer.status_code == 503, answer.get_data()
+        assert answer.headers["Retry-After"]
+        assert b"their storage is not there" in answer.get_data()
+        assert str(tmp_path).encode() not in answer.get_data()
+    if place == "empty":
+        assert list(house.spool.root.iterdir()) == []
+    assert [row.id for row in house.store.recent()] == [job.job_id]
+    if place != "missing":
+        shutil.rmtree(house.spool.root)
+    real.rename(house.spool.root)
+    assert house.get(f"/status/{house.row(job).id}").status_code == 200
+
+
+@pytest.mark.parametrize("command", [("dispatcher",), ("purge", "--older-than", "1d")])
+def test_a_command_says_in_one_line_what_does_not_fit(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    bench = Bench(tmp_path)
+    keys = {"spool": tmp_path / "copy" / "spool", "database": bench.settings.database}
+    config = write_config(tmp_path / "copy", "http://127.0.0.1:9/wps", hpc=keys)
+    result = CliRunner().invoke(commands, [*command, "--config", str(config)])
+    assert result.exit_code == 1
+    assert result.output.count("\n") == 1
+    assert "[hpc] spool" in result.output
+    assert "needs a new database" in result.output
+
+
+def test_a_service_with_a_strange_spool_is_not_wrapped(bench: Bench, tmp_path: Path) -> None:
+    copy = open_house(tmp_path / "copy", hpc={"database": bench.settings.database})
+    with pytest.raises(SettingsError, match="is its file system mounted"), copy:
+        pass
+
+
+# Neighbours on the file system
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o701, 0o720, 0o500])
+@pytest.mark.parametrize("command", [("dispatcher",), ("web", "odd:service"), ("serve", "x:y")])
+def test_a_spool_that_others_may_look_into_is_refused(
+    tmp_path: Path, command: tuple[str, ...], mode: int
+) -> None:
+    config = write_config(tmp_path, "http://127.0.0.1:9/wps")
+    (tmp_path / "spool").chmod(mode)
+    result = CliRunner().invoke(commands, [*command, "--config", str(config)])
+    assert result.exit_code == 1
+    assert result.output.count("\n") == 1
+    assert f"chmod 700 {tmp_path / 'spool'}" in result.output
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_a_spool_of_another_account_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o700)
+    own = settings.Settings(spool=tmp_path)
+    settings.refuse_open_spool(own)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(SettingsError, match="belongs to another account"):
+        settings.refuse_open_spool(own)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o000])
+def test_whatever_the_umask_nothing_of_ours_is_open_to_others(tmp_path: Path, umask: int) -> None:
+    earlier = tmp_path / "earlier.sqlite"
+    JobStore(f"sqlite:///{earlier}").create()
+    earlier.chmod(0o644)  # as versions before left it
+    before = os.umask(umask)
+    try:
+        bench = Bench(tmp_path)
+        bench.scheduler.arrays = True
+        bench.restart()
+        local = LocalScheduler(bench.spool.root / "scheduler")
+        for _ in range(3):
+            bench.accept()
+        bench.cycle()
+        bench.spool.discard(bench.accept().id)
+        JobStore(f"sqlite:///{earlier}").create()
+    finally:
+        os.umask(before)
+    assert local.system == "local"
+    files = [*tmp_path.iterdir(), *bench.spool.root.iterdir()]
+    modes = {path: path.lstat().st_mode & 0o077 for path in files}
+    names = {path.name for path in modes}
+    assert names >= {"jobs.sqlite", "jobs.sqlite-wal", "arrays", "trash", "scheduler"}
+    assert {str(path) for path, others in modes.items() if others} == set()
