@@ -208,6 +208,9 @@ class Settings:
         command_environment: what these commands need (``SLURM_CONF=…``), one ``NAME=value`` a line.
         grace: seconds of absence from the scheduler's answers before a job counts as lost.
         sync_timeout: seconds that a synchronous Execute waits for its job.
+        max_waiting: synchronous Executes that wait at once in one process of the web server; a
+            further client is told at once where its job's status is. With another WSGI server than
+            ``pywps-hpc serve``: fewer than the threads of a process.
         array_size: most jobs to hand over in one job array; 1 means none. At most the site's own
             limit less one (Slurm: ``MaxArraySize``; Grid Engine: ``max_aj_tasks``; TORQUE:
             ``max_job_array_size``).
@@ -243,6 +246,7 @@ class Settings:
     command_environment: Mapping[str, str] = _key(values.variables, {})
     grace: float = _key(values.seconds, 60.0)
     sync_timeout: float = _key(values.seconds, 300.0)
+    max_waiting: int = _key(values.integer(0), 64)
     array_size: int = _key(values.integer(1), 500)
     slots: int = _key(values.integer(0), 0)
     max_active: int = _key(values.integer(0), 0)

@@ -52,10 +52,11 @@ def web(application: str, config: Path, bind: str, workers: int, threads: int) -
     from pywps_hpc.web.server import ServerOptions
     from pywps_hpc.web.server import serve as run
 
-    open_store(load_to_run(config), wait=True)
+    own = load_to_run(config)
+    open_store(own, wait=True)
     os.environ["PYWPS_CFG"] = str(config.absolute())  # PyWPS reads it when it is imported
     sys.argv[1:] = []  # gunicorn has options of its own
-    run(ServerOptions(application, bind, workers, threads))
+    run(ServerOptions(application, bind, workers, threads, own.max_waiting))
 
 
 @click.command()

@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from pywps.exceptions import (
@@ -182,32 +183,39 @@ def accept(
     return row, response
 
 
-def wait(store: JobStore, job: JobDir, timeout: float) -> report.Report | None:
+def wait(
+    store: JobStore, job: JobDir, timeout: float, listens: Callable[[], bool]
+) -> report.Report | None:
     """Wait for a job's end.
 
-    The launcher's report tells of it first; of a job that died without one, the job table.
+    The launcher's report tells of it first; of a job that died without one, the job table, which
+    is asked more seldom.
 
     Args:
         timeout: seconds.
+        listens: whether the client still waits.
 
     Returns:
-        The final report, or ``None`` when the time is over.
+        The final report, or ``None`` when the time is over or nobody listens.
     """
     deadline = time.monotonic() + timeout
-    pause = 0.05
-    seen = now = None  # each write makes a new file, whose number may have been used before
+    pause, asked = 0.05, 0.0
+    seen = found = None  # each write makes a new file, whose number may have been used before
     while True:
+        now = time.monotonic()
         with contextlib.suppress(OSError):
-            found = job.report.stat()
-            now = found.st_ino, found.st_mtime_ns
-        if now != seen:
-            seen = now
+            facts = job.report.stat()
+            found = facts.st_ino, facts.st_mtime_ns
+        if found != seen:
+            seen = found
             latest = report.read(job)
             if latest is not None and latest.is_final():
                 return latest
-        if _is_over(store, job.job_id):
-            return report.read(job)
-        if time.monotonic() > deadline:
+        if now - asked >= 1:
+            asked = now
+            if _is_over(store, job.job_id):
+                return report.read(job)
+        if now > deadline or not listens():
             return None
         time.sleep(pause)
         pause = min(pause * 1.3, 0.5)

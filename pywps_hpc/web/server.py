@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +17,15 @@ class ServerOptions:
         application: ``MODULE:NAME`` of a :class:`pywps.Service` or of a WSGI application.
         bind: ``HOST:PORT`` to listen on.
         workers: processes.
-        threads: requests at once in each; a waiting synchronous Execute keeps one.
+        threads: requests that are worked on at once in each.
+        waiters: synchronous Executes that wait at once in each, beside these.
     """
 
     application: str
     bind: str
     workers: int = 2
     threads: int = 16
+    waiters: int = 0
 
 
 def load(options: ServerOptions) -> Any:
@@ -50,18 +53,23 @@ def load(options: ServerOptions) -> Any:
 
 
 _PYWPS_DEFAULT_URL = "http://localhost/wps"
+#: Open files of a worker, at most: what its connections can make use of.
+_FILES = 16384
 
 
 def serve(options: ServerOptions) -> None:
     """Run gunicorn in this process until it is told to stop (SIGTERM)."""
     from gunicorn.app.base import BaseApplication
 
+    _allow_open_files()
+
     class Server(BaseApplication):  # type: ignore[misc]
         def load_config(self) -> None:
             self.cfg.set("bind", options.bind)
             self.cfg.set("workers", options.workers)
-            self.cfg.set("threads", options.threads)
-            self.cfg.set("worker_class", "gthread")
+            self.cfg.set("threads", options.threads + options.waiters)
+            self.cfg.set("worker_class", "pywps_hpc.web.worker.BufferingWorker")
+            self.cfg.set("limit_request_line", 0)  # the worker bounds it
             self.cfg.set("proc_name", "pywps-hpc web")
             self.cfg.set("errorlog", "-")
             self.cfg.set("graceful_timeout", 10)
@@ -73,3 +81,11 @@ def serve(options: ServerOptions) -> None:
             return load(options)
 
     Server().run()
+
+
+def _allow_open_files() -> None:
+    """Let connections have as many files as this account may open (getrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

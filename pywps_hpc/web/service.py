@@ -22,7 +22,7 @@ from pywps_hpc import jobs, settings
 from pywps_hpc.identity import tie
 from pywps_hpc.retention import expires, is_expired
 from pywps_hpc.spool import JobDir, Spool
-from pywps_hpc.web import guard, processing, references, routes, wps1
+from pywps_hpc.web import guard, processing, references, routes, waiting, wps1
 from pywps_hpc.web.addresses import Addresses, configured
 from pywps_hpc.web.errors import Busy, NotFound, storage_trouble
 
@@ -51,6 +51,7 @@ class HpcService(Service):  # type: ignore[misc]
     store: jobs.JobStore
     spool: Spool
     addresses: Addresses
+    waiters: waiting.Waiters
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
         """Answer one request with safe headers (PEP 3333)."""
@@ -114,6 +115,14 @@ class HpcService(Service):  # type: ignore[misc]
         guard.check_inputs(wps_request, self.settings.inputs.max_inputs)
         self._require_spool()
         processing.admit(self.settings, self.store, identifier, wps_request.http_request)
+        waits = not processing.is_asynchronous(process, wps_request)
+        with self.waiters.place(waits) as place:
+            if waits and wps_request.raw and not place:  # nothing but the output is an answer
+                raise Busy("Too many clients wait for a result now.", self.settings.retry_after)
+            return self._run(process, wps_request, uuid, place)
+
+    def _run(self, process: Any, wps_request: Any, uuid: str, place: bool) -> Any:
+        """Accept a job, and wait for it if there is a place to wait."""
         job = self.spool.open(uuid)
         try:
             self.spool.create(uuid)
@@ -129,10 +138,12 @@ class HpcService(Service):  # type: ignore[misc]
             raise
         if not row.sync:
             return answer
-        final = processing.wait(self.store, job, self.settings.sync_timeout)
-        return wps1.sync_response(
-            self.settings, job, wps_request, final, urljoin(self.addresses.status, job.job_id)
-        )
+        url = urljoin(self.addresses.status, job.job_id)
+        if not place:
+            return wps1.goes_on(job, wps_request, url, "Too many clients wait for a result now.")
+        listens = waiting.listens(wps_request.http_request.environ)
+        final = processing.wait(self.store, job, self.settings.sync_timeout, listens)
+        return wps1.sync_response(self.settings, job, wps_request, final, url)
 
     def _require_spool(self) -> None:
         """Make sure that the spool is there, and the one that the job table belongs to.
@@ -238,6 +249,7 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
     wrapped.__dict__ = service.__dict__
     wrapped.settings = own
     wrapped.spool = Spool(own.spool)
+    wrapped.waiters = waiting.Waiters(own.max_waiting)
     wrapped.store = jobs.JobStore(own.database_url, own.database_timeout)
     try:
         wrapped.store.create()

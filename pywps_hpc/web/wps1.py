@@ -135,7 +135,24 @@ def sync_response(
         raise NoApplicableCode(final.message)
     if final is not None:
         return status_response(documents.harmless(read_plain(job.status)))
-    words = f"The job did not end within {settings.sync_timeout:g} seconds and goes on."
+    return goes_on(
+        job,
+        wps_request,
+        status_url,
+        f"The job did not end within {settings.sync_timeout:g} seconds.",
+    )
+
+
+def goes_on(job: JobDir, wps_request: Any, status_url: str, reason: str) -> Response:
+    """What a client is told that does not wait for its job's end any longer, or not at all.
+
+    Args:
+        reason: why, in a sentence.
+
+    Raises:
+        NoApplicableCode: for raw output; it tells where the status document is.
+    """
+    words = f"{reason} The job goes on."
     if wps_request.raw:
         raise NoApplicableCode(f"{words} Its status: {status_url}", code=504)
     document = documents.with_location(read_plain(job.status), status_url)
