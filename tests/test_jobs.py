@@ -211,6 +211,29 @@ def test_a_wish_is_seen_until_it_is_granted(store: JobStore) -> None:
     assert store.wished() == []
 
 
+def test_what_waits_for_the_dispatcher_shows_when_something_comes(store: JobStore) -> None:
+    empty = store.waiting()
+    assert not empty.has_more_than(empty)
+    first = add(store)
+    one = store.waiting()
+    assert one.has_more_than(empty)
+    assert not empty.has_more_than(one)
+    second = add(store)
+    two = store.waiting()
+    assert two.has_more_than(one)
+    # Who was submitted, put back or ended is no news.
+    taken = store.move(second, State.SUBMITTING)
+    assert taken is not None
+    assert not store.waiting().has_more_than(two)
+    assert store.move(taken, State.ACCEPTED) is not None
+    assert not store.waiting().has_more_than(two)
+    assert store.wish(first.id, Wish.PAUSE)
+    three = store.waiting()
+    assert three.has_more_than(two)
+    assert store.wish(first.id, Wish.DISMISS)
+    assert store.waiting().has_more_than(three)
+
+
 def test_a_dismissal_is_not_taken_back_by_a_later_wish(store: JobStore) -> None:
     job = add(store)
     assert store.wish(job.id, Wish.DISMISS)

@@ -15,13 +15,14 @@ from typing import Any
 import psutil
 import pytest
 
-from pywps_hpc.dispatch.schedulers import local_job
+from pywps_hpc.dispatch.schedulers import local_job, local_lock
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
     Outcome,
     Phase,
     Resources,
+    SchedulerUnavailable,
     SubmissionRefused,
     SubmissionUncertain,
 )
@@ -493,3 +494,82 @@ def test_environment_of_the_administrator_reaches_the_job(state: Path, tmp_path:
     (number,) = scheduler.submit(job(tmp_path, 'echo "$SCRATCH"'))
     finished(scheduler, number)
     assert (tmp_path / "log").read_text() == "/a b\n"
+
+
+# --- the lock
+
+
+def keeper(state: Path, then: str) -> subprocess.Popen[bytes]:
+    """Another process of ours that holds the lock, and what it does then."""
+    lines = (
+        "import os, signal, sys, time",
+        "from pywps_hpc.dispatch.schedulers.local_lock import take",
+        f"lock = open({str(state / 'lock')!r}, 'a')",
+        "take(lock.fileno())",
+        "print('has it', flush=True)",
+        then,
+    )
+    command = [sys.executable, "-c", "\n".join(lines)]
+    found = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert found.stdout is not None
+    assert found.stdout.readline() == b"has it\n"
+    return found
+
+
+def test_a_stopped_holder_of_the_lock_stops_nobody_else(
+    scheduler: LocalScheduler, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_lock, "STOPPED", 0.3)
+    with keeper(state, "os.kill(os.getpid(), signal.SIGSTOP)") as holder:
+        (number,) = scheduler.submit(job(tmp_path, "echo ran"))
+        assert holder.wait(60) == -signal.SIGKILL
+    assert finished(scheduler, number).exit_code == 0
+
+
+def test_a_holder_at_work_is_waited_for_and_then_named(
+    scheduler: LocalScheduler, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_lock, "STOPPED", 0.1)
+    monkeypatch.setattr(local_lock, "PATIENCE", 0.5)
+    with keeper(state, "time.sleep(300)") as holder:
+        with pytest.raises(SchedulerUnavailable, match=str(holder.pid)):
+            scheduler.poll([])
+        assert holder.poll() is None
+        holder.kill()
+    assert scheduler.poll([]) == {}
+
+
+# --- a long queue
+
+
+def test_a_submission_costs_the_same_however_many_jobs_wait(
+    scheduler: LocalScheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(scheduler, job(tmp_path, "sleep 600", cpus=4))
+    looked: list[int] = []
+    status = local_job.LocalJob.status
+
+    def counted(one: local_job.LocalJob) -> JobStatus:
+        looked.append(one.number)
+        return status(one)
+
+    monkeypatch.setattr(local_job.LocalJob, "status", counted)
+    counts = []
+    for _ in range(30):
+        looked.clear()
+        submit(scheduler, job(tmp_path, "true"))
+        counts.append(len(looked))
+    assert counts[-1] == counts[0] > 0
+
+
+def test_what_an_earlier_version_left_is_adopted(state: Path, tmp_path: Path) -> None:
+    before = LocalScheduler(state, cpus=1, grace=0.2)
+    running, waiting = submit(before, job(tmp_path, "sleep 600"), job(tmp_path, "echo ran"))
+    for entry in (state / "active").iterdir():  # which the earlier version did not know
+        entry.unlink()
+    (state / "active").rmdir()
+    after = LocalScheduler(state, cpus=1, grace=0.2)
+    assert phases(after, [running, waiting]) == [Phase.RUNNING, Phase.QUEUED]
+    after.cancel([running])
+    assert finished(after, waiting).exit_code == 0
+    assert not list((state / "active").iterdir())

@@ -18,7 +18,7 @@ from pywps_hpc.dispatch.submit import Submitter
 from pywps_hpc.dispatch.sweep import Sweeper
 from pywps_hpc.dispatch.wishes import Wishes
 from pywps_hpc.identity import StrangeSpool, tie
-from pywps_hpc.jobs import Job, JobStore, State, TableUnavailable, Wish
+from pywps_hpc.jobs import JobStore, TableUnavailable, Waiting
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import Spool
 
@@ -72,7 +72,7 @@ class Dispatcher:
         self._follower = Follower(context, self._wishes.was_cancelled)
         self._sweeper = Sweeper(context)
         self._table, self._spool = store, spool
-        self._waited_upon: set[tuple[str, Wish]] = set()
+        self._waited_upon = Waiting(0.0, frozenset())
         self._due = 0.0
         self._pause = settings.poll_interval
         self._table_trouble = ""
@@ -117,7 +117,7 @@ class Dispatcher:
             Deposed: another dispatcher leads.
         """
         self._lead.beat()
-        self._waited_upon = self._waiting()
+        self._waited_upon = self.store.waiting()
         changed, trouble = 0, self._spool_trouble()
         if trouble:  # no job is judged by what is not in a spool that is not there
             self._tell(trouble)
@@ -149,7 +149,7 @@ class Dispatcher:
         while not (stop.is_set() or self._is_due() or time.monotonic() >= self._due):
             stop.wait(min(NOTICE, max(0.0, self._due - time.monotonic())))
             self._lead.beat()
-            if self._waiting() - self._waited_upon:
+            if self.store.waiting().has_more_than(self._waited_upon):
                 break
         return True
 
@@ -211,12 +211,6 @@ class Dispatcher:
         elif self._table_trouble and not trouble:
             log.info("dispatcher %s: the job table answers again", self._lead.holder)
         self._table_trouble = trouble
-
-    def _waiting(self) -> set[tuple[str, Wish]]:
-        """Who waits for the dispatcher rather than for the batch system."""
-        jobs: list[Job] = self.store.in_state({State.STAGING, State.ACCEPTED})
-        jobs += self.store.wished()
-        return {(job.id, job.wish) for job in jobs}
 
     def _resign(self) -> None:
         try:

@@ -19,7 +19,7 @@ from pywps_hpc.jobs.job import (
     new_id,
 )
 from pywps_hpc.jobs.schema import SchemaTooNew, SchemaTooOld
-from pywps_hpc.jobs.store import Deposed, JobStore
+from pywps_hpc.jobs.store import Deposed, JobStore, Waiting
 
 __all__ = [
     "ACTIVE",
@@ -35,6 +35,7 @@ __all__ = [
     "State",
     "TableMissing",
     "TableUnavailable",
+    "Waiting",
     "Wish",
     "job_name",
     "new_id",

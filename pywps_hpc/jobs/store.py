@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -42,6 +42,24 @@ _ACTIVE = _jobs.c.state.in_([state.value for state in ACTIVE])
 
 class Deposed(Exception):
     """Somebody else is the dispatcher now: this one must not do anything more."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What waits for the dispatcher.
+
+    Attributes:
+        newest: when the youngest job was accepted that is to be submitted, seconds since the epoch;
+            0 if there is none.
+        wishes: id and wish of each active job for which somebody wishes something.
+    """
+
+    newest: float
+    wishes: frozenset[tuple[str, str]]
+
+    def has_more_than(self, earlier: Waiting) -> bool:
+        """Whether something came since then."""
+        return self.newest > earlier.newest or bool(self.wishes - earlier.wishes)
 
 
 class JobStore:
@@ -169,6 +187,19 @@ class JobStore:
     def wished(self) -> list[Job]:
         """Active jobs for which somebody wishes something."""
         return self._select(sa.and_(_jobs.c.wish != "", _ACTIVE))
+
+    def waiting(self) -> Waiting:
+        """What waits for the dispatcher rather than for the batch system; costs no whole rows."""
+        newest = sa.select(sa.func.max(_jobs.c.created)).where(
+            _jobs.c.state.in_([State.STAGING.value, State.ACCEPTED.value])
+        )
+        wishes = sa.select(_jobs.c.id, _jobs.c.wish).where(_jobs.c.wish != "", _ACTIVE)
+        with self._begin() as connection:
+            found = connection.execute(wishes).all()
+            return Waiting(
+                newest=connection.execute(newest).scalar() or 0.0,
+                wishes=frozenset((job_id, wish) for job_id, wish in found),
+            )
 
     def ended(self, *, limit: int | None = None) -> list[Job]:
         """Jobs that are over; those that ended first come first."""

@@ -10,13 +10,13 @@ keeps its limits and writes down how it ended.
     directory/lock        one caller at a time, across processes
     directory/last        the last id given
     directory/queue/ID/   a job (see local_job)
-    directory/ended/ID/   the same, after its end, for a while
+    directory/active/ID   an empty file: this job of the queue may have started
+    directory/ended/ID/   the same job, after its end, for a while
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -37,6 +37,7 @@ from pywps_hpc.dispatch.schedulers.base import (
 )
 from pywps_hpc.dispatch.schedulers.dialect import job_name
 from pywps_hpc.dispatch.schedulers.local_job import LocalJob
+from pywps_hpc.dispatch.schedulers.local_lock import take
 
 #: Seconds between two looks for ended jobs to forget.
 _PURGE = 60.0
@@ -69,6 +70,7 @@ class LocalScheduler(Scheduler):
     ) -> None:
         self._directory = directory.absolute()
         self._queue = self._directory / "queue"
+        self._active = self._directory / "active"
         self._ended = self._directory / "ended"
         self._cpus = cpus or os.cpu_count() or 1
         self._gpus = gpus
@@ -79,6 +81,9 @@ class LocalScheduler(Scheduler):
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self._queue, self._ended):
             folder.mkdir(exist_ok=True)
+        if not self._active.is_dir():  # it is new, or left by a version that kept no such list
+            with self._alone():
+                self._list_active()
 
     def submit(self, job: BatchJob) -> list[str]:
         self._check(job)
@@ -101,7 +106,11 @@ class LocalScheduler(Scheduler):
     def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:
         with self._alone():
             self._advance()
-            return {str(job.number): job.status() for job in self._known(ids)}
+            answer = {job: job.status() for job in self._known(ids)}
+            for job, status in answer.items():
+                if status.phase is Phase.FINISHED:
+                    self._put_away(job)
+            return {str(job.number): status for job, status in answer.items()}
 
     def history(self, ids: Collection[str]) -> dict[str, JobStatus]:
         answer = self.poll(ids)
@@ -112,6 +121,7 @@ class LocalScheduler(Scheduler):
             for job in self._known(ids):
                 if job.status().phase is not Phase.FINISHED:
                     job.cancel()
+                    self._put_away(job)
             self._advance()
 
     def pause(self, ids: Collection[str]) -> None:
@@ -139,8 +149,10 @@ class LocalScheduler(Scheduler):
         """One caller at a time; a directory that cannot be used says nothing about any job."""
         try:
             with (self._directory / "lock").open("a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                take(lock.fileno())
                 yield
+        except TimeoutError as error:
+            raise SchedulerUnavailable(f"the local scheduler: {error}", command="local") from None
         except OSError as error:
             raise SchedulerUnavailable(
                 f"the local scheduler cannot use its directory: {error}", command="local"
@@ -198,29 +210,52 @@ class LocalScheduler(Scheduler):
 
     def _advance(self) -> None:
         """Put away what ended and start what fits, in the order of arrival."""
-        cpus, gpus = self._cpus, self._gpus
-        waiting = []
-        for job in _jobs(self._queue):
-            phase = job.status().phase
-            if phase is Phase.FINISHED:
-                job.folder.rename(self._ended / job.folder.name)
-            elif phase is Phase.QUEUED:
-                waiting.append(job)
-            elif phase is not Phase.HELD:
-                facts = job.facts()
-                cpus, gpus = cpus - facts["cpus"], gpus - facts["gpus"]
+        cpus, gpus, active = self._cpus, self._gpus, set()
+        for number in [int(entry.name) for entry in self._active.iterdir()]:
+            job = LocalJob(self._queue / str(number))
+            if self._put_away(job) or job.status().phase in (Phase.QUEUED, Phase.HELD):
+                continue  # it ended, or its supervisor never began
+            active.add(number)
+            facts = job.facts()
+            cpus, gpus = cpus - facts["cpus"], gpus - facts["gpus"]
         started = []
-        for job in waiting:
+        # Where no processor is free nobody has to look at the queue, however long it is.
+        for job in _jobs(self._queue) if cpus > 0 else ():
+            if job.number in active or self._put_away(job) or job.status().phase is Phase.HELD:
+                continue
             facts = job.facts()
             # No overtaking: a job that needs many processors would wait for ever.
             if facts["cpus"] > cpus or facts["gpus"] > gpus:
                 break
             cpus, gpus = cpus - facts["cpus"], gpus - facts["gpus"]
+            (self._active / str(job.number)).touch()
             if runner := job.start():
                 started.append((job, runner))
+            if cpus <= 0:
+                break
         for job, runner in started:
             job.await_start(runner)
         self._purge()
+
+    def _put_away(self, job: LocalJob) -> bool:
+        """Take a job out of the queue if it has ended; whether it is out of it now."""
+        if job.folder.parent == self._queue and job.folder.is_dir():
+            if job.status().phase is not Phase.FINISHED:
+                return False
+            job.folder.rename(self._ended / job.folder.name)
+        (self._active / str(job.number)).unlink(missing_ok=True)
+        return True
+
+    def _list_active(self) -> None:
+        """Note which jobs of the queue may have started."""
+        folder = self._directory / ".new-active"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        for job in _jobs(self._queue):
+            if job.status().phase not in (Phase.QUEUED, Phase.HELD):
+                (folder / str(job.number)).touch()
+        if not self._active.is_dir():  # another process may have been quicker
+            folder.rename(self._active)
 
     def _purge(self) -> None:
         if time.monotonic() < self._next_purge:
