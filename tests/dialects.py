@@ -14,7 +14,8 @@ CAPTURED = Path(__file__).parent / "captured"
 def captured(system: str, case: str) -> tuple[int, str, str]:
     """Return code, standard output and standard error of a real command."""
     code, out, err = (
-        (CAPTURED / system / f"{case}.{part}").read_text() for part in ("rc", "stdout", "stderr")
+        (CAPTURED / system / f"{case}.{part}").read_text(errors="replace")
+        for part in ("rc", "stdout", "stderr")
     )
     return int(code), out, err
 

@@ -30,6 +30,7 @@ from pywps_hpc.dispatch.schedulers.base import (
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
+from pywps_hpc.dispatch.schedulers.torque import TorqueDialect
 
 JOB = BatchJob("t1", "#!/bin/sh\ntrue\n", "/logs/t1.log")
 DOWN = Completed(
@@ -399,3 +400,101 @@ def test_failure_without_a_known_reason_carries_the_output() -> None:
     with pytest.raises(SchedulerError, match="the moon is full") as trouble:
         scheduler.cancel(["7"])
     assert trouble.value.command == "scancel 7"
+
+
+# --- questions that one id breaks
+
+
+class Brittle:
+    """qstat or sacct, of which some ids break every question in which they occur."""
+
+    def __init__(self, *broken: str, down: bool = False) -> None:
+        self.broken, self.down, self.calls = set(broken), down, 0
+
+    def qstat(self, argv: Sequence[str]) -> Reply:
+        self.calls += 1
+        ids = argv[3:]
+        if self.down or self.broken.intersection(ids):
+            return Completed(0, "Job Id: cut off", "")
+        text = "".join(f"Job Id: {job}\n    Job_Name = t1\n    job_state = R\n\n" for job in ids)
+        return Completed(0, text, "")
+
+    def sacct(self, argv: Sequence[str]) -> Reply:
+        self.calls += 1
+        ids = argv[-1].removeprefix("--jobs=").split(",")
+        if self.down or self.broken.intersection(ids):
+            return Completed(0, accounting().stdout + "7|cut", "")
+        return accounting(*(f"{job}|COMPLETED|0:0" for job in ids))
+
+
+IDS = [f"{number}.vm" for number in range(100, 140)]
+
+
+def torque(brittle: Brittle) -> CommandScheduler:
+    return CommandScheduler(TorqueDialect(), FakeChannel(qstat=brittle.qstat), timeout=7)
+
+
+def test_id_that_breaks_the_question_is_found_and_the_others_are_answered() -> None:
+    brittle = Brittle("117.vm")
+    scheduler = torque(brittle)
+    for _ in range(2):
+        assert len(scheduler.poll(IDS)) == 32
+        assert "117.vm" in scheduler.unasked  # not said to be unknown
+    for _ in range(3):
+        assert scheduler.poll(IDS).keys() == set(IDS) - {"117.vm"}
+        assert scheduler.unasked == {"117.vm"}
+    brittle.broken.clear()
+    assert scheduler.poll(IDS).keys() == set(IDS)
+    assert not scheduler.unasked
+
+
+def test_ids_that_break_the_only_question_are_found() -> None:
+    scheduler = torque(Brittle("100.vm", "104.vm"))
+    for _ in range(2):
+        with pytest.raises(SchedulerUnavailable):
+            scheduler.poll(IDS[:8])
+    answers = []
+    for _ in range(8):
+        try:
+            answers.append(scheduler.poll(IDS[:8]).keys())
+        except SchedulerUnavailable:
+            continue
+    assert answers[-1] == set(IDS[:8]) - {"100.vm", "104.vm"}
+
+
+def test_outage_costs_few_commands_however_long_it_lasts() -> None:
+    brittle = Brittle(down=True)
+    scheduler = torque(brittle)
+    for _ in range(30):
+        with pytest.raises(SchedulerUnavailable):
+            scheduler.poll(IDS)
+    assert brittle.calls <= 30 * 3
+    brittle.down = False
+    assert scheduler.poll(IDS).keys() == set(IDS)
+
+
+def test_record_that_accounting_stumbles_over_keeps_no_other_job_open() -> None:
+    brittle = Brittle("7")
+    scheduler, _ = slurm(sacct=brittle.sacct, scontrol=UNKNOWN)
+    ids = [str(number) for number in range(250)]
+    for _ in range(6):
+        answer = scheduler.history(ids)
+    assert answer.keys() == set(ids) - {"7"}
+    assert scheduler.unasked == {"7"}
+
+
+def test_order_that_one_job_breaks_reaches_the_others() -> None:
+    told: list[str] = []
+
+    def scancel(argv: Sequence[str]) -> Reply:
+        if "7" in argv:
+            return ChannelTimeout("no answer within 7 s")
+        told.extend(argv[1:])
+        return OK
+
+    scheduler, _ = slurm(scancel=scancel)
+    ids = [str(number) for number in range(150)]
+    for _ in range(3):
+        with pytest.raises(SchedulerError):
+            scheduler.cancel(ids)
+    assert set(told) == set(ids) - {"7"}

@@ -79,17 +79,18 @@ class Follower:
         missing, self._missing = self._missing, {}
         for job in jobs:
             status = answer.get(job.native_id)
+            known = unasked is None and job.native_id not in context.scheduler.unasked
             if status is None:
                 # The row may have it from another dispatcher, which asked at other times.
                 job = replace(job, missing_since=missing.get(job.id, 0.0))
-                if unasked is None:  # nobody can miss what only the accounting would know
+                if known:  # nobody can miss what only the accounting would know
                     self._missing[job.id] = job.missing_since or asked
             with context.guard(job):
                 if owners[job.native_id].id != job.id:
                     changed += self._give_up(job)
                     continue
                 fresh = status is not None and last.get(job.id) != status
-                changed += self._attend(job, status, fresh=fresh, known=unasked is None, now=asked)
+                changed += self._attend(job, status, fresh=fresh, known=known, now=asked)
                 if status is not None:
                     self._last[job.id] = status
         if unasked is not None:

@@ -147,11 +147,33 @@ class SubmissionUncertain(SchedulerUnavailable):
 
 
 class SubmissionPostponed(SchedulerUnavailable):
-    """The job was certainly not accepted now; the same request may be later."""
+    """The job was certainly not accepted now; the same request may be later.
+
+    Attributes:
+        answered: whether the batch system itself said so, which concerns jobs like this one;
+            otherwise nobody could be asked, which concerns all.
+        passing: whether its reason is known to pass (a full queue, a partition under maintenance).
+            One that is not known is given time to pass, but not for ever.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        answered: bool = False,
+        passing: bool = True,
+        command: str = "",
+        returncode: int | None = None,
+        output: str = "",
+    ) -> None:
+        super().__init__(message, command=command, returncode=returncode, output=output)
+        self.answered = answered
+        self.passing = passing
 
 
 class SubmissionRefused(SchedulerError):
-    """The batch system said no (unknown partition, over a limit) and would say so again."""
+    """The batch system said no for a reason that is known to stay: an unknown partition, a limit
+    that this job can never keep."""
 
 
 class NotPermitted(SchedulerError):
@@ -169,6 +191,9 @@ class Scheduler(ABC):
     system: str = ""
     #: Whether it takes job arrays.
     arrays: bool = False
+    #: Ids that break the question about them, so that the latest :meth:`poll` and :meth:`history`
+    #: could tell of the others only: they are missing from the answer, but not unknown.
+    unasked: Collection[str] = frozenset()
 
     def header(self, job: BatchJob) -> Sequence[str]:
         """The lines of the job's script that tell the batch system what it needs."""
@@ -182,8 +207,9 @@ class Scheduler(ABC):
             Its native id, or those of the array's elements in the order of ``places``.
 
         Raises:
-            SubmissionRefused: the batch system said no.
-            SubmissionPostponed: not now (a limit on waiting jobs, no such command).
+            SubmissionRefused: the batch system said no, and would say so again.
+            SubmissionPostponed: not now (a limit on waiting jobs, no such command, any words that
+                are not known to be final).
             SubmissionUncertain: no clear answer; :meth:`find` tells what happened.
         """
 

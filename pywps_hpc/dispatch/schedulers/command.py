@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from pywps_hpc.dispatch.channels import (
@@ -30,6 +31,8 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.dialect import Action, Dialect, Question
+from pywps_hpc.dispatch.schedulers.parts import Ask as AskAbout
+from pywps_hpc.dispatch.schedulers.parts import NotStarted, Parts, Unasked
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,13 @@ class CommandScheduler(Scheduler):
         self._channel = channel
         self._timeout = timeout
         self._said: set[str] = set()
+        self._parts: defaultdict[str, Parts] = defaultdict(Parts)
+        self._unpolled: set[str] = set()
+        self._without_history: set[str] = set()
+
+    @property
+    def unasked(self) -> Collection[str]:  # type: ignore[override]
+        return self._unpolled | self._without_history
 
     def header(self, job: BatchJob) -> Sequence[str]:
         return self.dialect.header(job)
@@ -85,23 +95,30 @@ class CommandScheduler(Scheduler):
         return []
 
     def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:
+        self._without_history = set()
         answer = self._poll(ids)
         vague = [job for job, status in answer.items() if _is_vague(status)]
         if vague:
-            try:
-                answer.update(self._details(vague))
-            except SchedulerUnavailable as error:
-                # "Over, somehow" is no answer yet: whoever asks takes them for gone from the queue.
-                log.info("%s: no details of ended jobs: %s", self.system, error)
-                for job in vague:
-                    del answer[job]
+            # "Over, somehow" is no answer yet: whoever asks takes them for gone from the queue.
+            details, unasked = self._details(vague)
+            answer.update(details)
+            for job in unasked:
+                log.info("%s: no details of %s: %s", self.system, job, unasked[job])
+                del answer[job]
         return answer
 
     def history(self, ids: Collection[str]) -> dict[str, JobStatus]:
         dialect = self.dialect
-        return self._ended(
-            ids, (dialect.history, dialect.history_chunk), (dialect.recent, dialect.recent_chunk)
+        answer, unasked = self._ended(
+            ids,
+            ("history", dialect.history, dialect.history_chunk),
+            ("recent", dialect.recent, dialect.recent_chunk),
         )
+        # "Not known" is an answer only if every source was asked.
+        if len(unasked) == len(set(ids)) and not answer and ids:
+            raise next(iter(unasked.values()))
+        self._without_history = set(unasked)
+        return answer
 
     def cancel(self, ids: Collection[str]) -> None:
         self._control(Action.CANCEL, ids)
@@ -127,9 +144,16 @@ class CommandScheduler(Scheduler):
             return self._ask(self.dialect.submit(job))
         except SubmissionPostponed:
             raise
-        except _NotStarted as error:
+        except NotStarted as error:
             raise SubmissionPostponed(str(error), command=error.command) from error
         except SchedulerUnavailable as error:
+            if self.dialect.not_taken.search(error.output):
+                raise SubmissionPostponed(
+                    str(error),
+                    command=error.command,
+                    returncode=error.returncode,
+                    output=error.output,
+                ) from error
             # Slurm was seen to answer "Socket timed out" for a job that ran later.
             raise SubmissionUncertain(
                 f"no clear answer to the submission of {job.name}: {error}",
@@ -142,55 +166,65 @@ class CommandScheduler(Scheduler):
         """What the queue says of these jobs."""
         wanted = sorted(set(ids))
         answer: dict[str, JobStatus] = {}
-        for chunk in _chunks(wanted, self.dialect.poll_chunk or len(wanted)):
+
+        def ask(chunk: Sequence[str]) -> None:
             found = self._ask(self.dialect.poll(chunk))
             answer.update(found)
+
+        self._unpolled = set(self._in_parts("poll", wanted, self.dialect.poll_chunk, ask))
         return {job: answer[job] for job in wanted if job in answer}
 
-    def _details(self, vague: Sequence[str]) -> dict[str, JobStatus]:
+    def _in_parts(self, kind: str, ids: Sequence[str], size: int, ask: AskAbout) -> Unasked:
+        """Ask a few at a time; who could not be asked about, where others could."""
+        if not size and ids:
+            ask(ids)  # the question is the same whoever it is about
+            return {}
+        unasked = self._parts[kind].ask(ids, size, ask)
+        for job, error in unasked.items():
+            self._say_once("%s: nothing can be asked about %s: %s", self.system, job, error)
+        return unasked
+
+    def _details(self, vague: Sequence[str]) -> tuple[dict[str, JobStatus], Unasked]:
         """More about jobs that the queue lists as ended but not how; asked of the server first,
-        since accounting lags. Where nobody knows more, what the queue said stands.
-
-        Raises:
-            SchedulerUnavailable: somebody who may know could not be asked.
-        """
+        since accounting lags. Where nobody knows more, what the queue said stands; also returned
+        is where somebody who may know could not be asked."""
         dialect = self.dialect
-        known = self._ended(
+        known, unasked = self._ended(
             vague,
-            (dialect.recent, dialect.recent_chunk),
-            (dialect.history, dialect.history_chunk),
+            ("recent", dialect.recent, dialect.recent_chunk),
+            ("history", dialect.history, dialect.history_chunk),
         )
-        return {job: status for job, status in known.items() if not _is_vague(status)}
+        return {job: status for job, status in known.items() if not _is_vague(status)}, unasked
 
-    def _ended(self, ids: Collection[str], *sources: tuple[Ask, int]) -> dict[str, JobStatus]:
+    def _ended(
+        self, ids: Collection[str], *sources: tuple[str, Ask, int]
+    ) -> tuple[dict[str, JobStatus], Unasked]:
         """Ask one source after the other about the ids still open; only ends count, since
-        accounting may show a job that left the queue as running for a while (or for ever)."""
+        accounting may show a job that left the queue as running for a while (or for ever). Also
+        returned is who is still open while some source could not be asked about it."""
         answer: dict[str, JobStatus] = {}
-        unasked: SchedulerUnavailable | None = None
-        for ask, size in sources:
-            for chunk in _chunks(sorted(set(ids) - answer.keys()), size):
+        unasked: Unasked = {}
+        for kind, ask, size in sources:
+
+            def look(chunk: Sequence[str], ask: Ask = ask) -> None:
                 if answer.keys() >= set(chunk):
-                    continue  # elements of an array whose other elements were asked about
+                    return  # elements of an array whose other elements were asked about
                 question = ask(chunk)
-                if question is None:
-                    break
-                try:
-                    found = self._ask(question)
-                except _NotInstalled as error:
-                    self._say_once("%s: %s", self.system, error)
-                    break
-                except SchedulerUnavailable as error:
-                    unasked = error
-                    break
+                found = self._ask(question) if question is not None else {}
                 answer.update(
                     (job, found[job])
                     for job in ids
                     if job in found and found[job].phase is Phase.FINISHED
                 )
-        # "Not known" is an answer only if every source was asked.
-        if unasked is not None and set(ids) - answer.keys():
-            raise unasked
-        return answer
+
+            still = sorted(set(ids) - answer.keys())
+            try:
+                unasked.update(self._in_parts(kind, still, size, look))
+            except _NotInstalled as error:
+                self._say_once("%s: %s", self.system, error)
+            except SchedulerUnavailable as error:
+                unasked.update(dict.fromkeys(still, error))
+        return answer, {job: error for job, error in unasked.items() if job not in answer}
 
     def _steer(self, actions: dict[Phase, Action], ids: Collection[str]) -> None:
         todo: dict[tuple[Action, str], list[str]] = {}
@@ -201,7 +235,7 @@ class CommandScheduler(Scheduler):
             self._control(action, jobs, detail)
 
     def _control(self, action: Action, ids: Collection[str], detail: str = "") -> None:
-        for chunk in _chunks(sorted(set(ids)), self.dialect.control_chunk):
+        def tell(chunk: Sequence[str]) -> None:
             ways = self.dialect.control(action, chunk, detail)
             for way in ways:
                 try:
@@ -212,6 +246,11 @@ class CommandScheduler(Scheduler):
                         raise
                     self._say_once("%s: %s; doing the next best", self.system, error)
 
+        untold = self._in_parts(action.value, sorted(set(ids)), self.dialect.control_chunk, tell)
+        if untold:
+            error = next(iter(untold.values()))
+            raise SchedulerError(f"{', '.join(untold)}: {error}", command=error.command)
+
     def _ask(self, question: Question[Answer]) -> Answer:
         command = shlex.join(question.argv)
         try:
@@ -219,7 +258,7 @@ class CommandScheduler(Scheduler):
         except CommandMissing as error:
             raise _NotInstalled(str(error), command=command) from error
         except ChannelUnavailable as error:
-            raise _NotStarted(str(error), command=command) from error
+            raise NotStarted(str(error), command=command) from error
         except ChannelError as error:
             raise SchedulerUnavailable(str(error), command=command) from error
         output = f"{reply.stdout}\n{reply.stderr}".strip()
@@ -229,7 +268,8 @@ class CommandScheduler(Scheduler):
                 raise SchedulerUnavailable(
                     f"{question.argv[0]} was killed by signal {-reply.returncode}"
                 )
-            if reply.returncode != 0 and (match := self.dialect.cannot_ask.search(output)):
+            failed = reply.returncode not in self.dialect.answers
+            if failed and (match := self.dialect.cannot_ask.search(reply.stderr)):
                 raise SchedulerUnavailable(f"{self.system} cannot be asked: {match.group()}")
             return question.read(*reply)
         except SchedulerError as error:
@@ -245,11 +285,7 @@ class CommandScheduler(Scheduler):
             log.warning(text, *values)
 
 
-class _NotStarted(SchedulerUnavailable):
-    """The command certainly did not start."""
-
-
-class _NotInstalled(_NotStarted):
+class _NotInstalled(NotStarted):
     """There is no such command: a site without accounting, for one."""
 
 
@@ -260,8 +296,3 @@ def _is_vague(status: JobStatus) -> bool:
         or (status.outcome is Outcome.EXITED and status.exit_code is None)
         or (status.outcome is Outcome.SIGNALLED and status.signal is None)
     )
-
-
-def _chunks(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), max(size, 1)):
-        yield ids[start : start + size]

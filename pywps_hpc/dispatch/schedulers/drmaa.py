@@ -33,6 +33,7 @@ from pywps_hpc.dispatch.schedulers.dialect import Action
 from pywps_hpc.dispatch.schedulers.drmaa_process import Helper, HelperFailed
 from pywps_hpc.dispatch.schedulers.drmaa_words import (
     CANNOT_ASK,
+    DENIED,
     NO_ERROR,
     NOT_PERMITTED,
     NOT_TAKEN,
@@ -78,6 +79,10 @@ class DrmaaScheduler(Scheduler):
         self.arrays = self.system not in NO_ARRAYS
         self.helper = helper
         self.commands = commands
+
+    @property
+    def unasked(self) -> Collection[str]:  # type: ignore[override]
+        return self.commands.unasked
 
     def header(self, job: BatchJob) -> Sequence[str]:
         return self.commands.header(job)
@@ -155,8 +160,11 @@ class DrmaaScheduler(Scheduler):
             error = SubmissionRefused(words or kind)
             try:
                 dialect.submit(job).read(1, "", words or kind)
-            except (SubmissionRefused, SubmissionPostponed) as known:
+            except SubmissionRefused as known:
                 error = known
+            except SubmissionPostponed as known:
+                if known.passing or kind in DENIED:
+                    error = known
             except SchedulerUnavailable:
                 pass  # not how the command puts it; the exception's kind is clear enough
         error.command, error.output = "drmaa_run_job", f"{kind}: {words}"
