@@ -207,6 +207,8 @@ class Settings:
         command_path: PATH for the scheduler's commands.
         command_environment: what these commands need (``SLURM_CONF=…``), one ``NAME=value`` a line.
         grace: seconds of absence from the scheduler's answers before a job counts as lost.
+        submit_timeout: seconds for which a job is offered again that the batch system refuses for
+            a reason that is not known to be final.
         sync_timeout: seconds that a synchronous Execute waits for its job.
         max_waiting: synchronous Executes that wait at once in one process of the web server; a
             further client is told at once where its job's status is. With another WSGI server than
@@ -245,6 +247,7 @@ class Settings:
     command_path: str = _key(values.text, "/usr/local/bin:/usr/bin:/bin")
     command_environment: Mapping[str, str] = _key(values.variables, {})
     grace: float = _key(values.seconds, 60.0)
+    submit_timeout: float = _key(values.seconds, 3600.0)
     sync_timeout: float = _key(values.seconds, 300.0)
     max_waiting: int = _key(values.integer(0), 64)
     array_size: int = _key(values.integer(1), 500)

@@ -13,6 +13,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     Phase,
     Scheduler,
     SchedulerUnavailable,
+    SubmissionPostponed,
     SubmissionRefused,
     SubmissionUncertain,
 )
@@ -32,6 +33,7 @@ class FakeScheduler(Scheduler):
         drop_reply: a submission has its effect, but is answered by a timeout.
         late: such a job shows only when the test calls :meth:`arrive`.
         refuse: words with which every submission is refused.
+        postpone: asked for each job or array: what keeps it out for now, ``None`` if nothing.
         refuse_arrays: words with which every array is refused.
         not_permitted: words with which every pause and resume is refused.
         on_submit: called with the job before a submission is answered.
@@ -43,6 +45,7 @@ class FakeScheduler(Scheduler):
     drop_reply: bool = False
     late: bool = False
     refuse: str = ""
+    postpone: Callable[[BatchJob], SubmissionPostponed | None] = lambda job: None
     refuse_arrays: str = ""
     not_permitted: str = ""
     on_submit: Callable[[BatchJob], None] = lambda job: None
@@ -59,6 +62,8 @@ class FakeScheduler(Scheduler):
         self.on_submit(job)
         if words := self.refuse or (job.places and self.refuse_arrays):
             raise SubmissionRefused(words)
+        if (trouble := self.postpone(job)) is not None:
+            raise trouble
         if self.drop_reply:
             self.under_way.append(job)
             if not self.late:

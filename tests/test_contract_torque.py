@@ -27,7 +27,6 @@ from pywps_hpc.dispatch.schedulers.base import (
     SchedulerUnavailable,
     SubmissionPostponed,
     SubmissionRefused,
-    SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.torque import TorqueDialect
@@ -218,6 +217,19 @@ class TestTorque(SchedulerContract):
         assert scheduler.explain(Path(job.log).read_text()) is Outcome.TIME_LIMIT
 
 
+class TestManyJobsThatAreUnknown:
+    def test_fifty_that_left_the_queue_are_told_from_one_that_runs(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        """Nine unknown ids in one question read as a server that cannot be asked."""
+        job = TestTorque().submit(scheduler, logs, "sleep 600")
+        gone = [f"{number}.{job.partition('.')[2]}" for number in range(90001, 90051)]
+        assert scheduler.poll([job, *gone]).keys() == {job}
+        assert not scheduler.unasked
+        assert scheduler.history(gone) == {}
+        scheduler.cancel([job, *gone])
+
+
 class TestTorqueDoesNotAnswer:
     def test_no_question_is_answered_and_nothing_changes(
         self, scheduler: Scheduler, logs: Path, state: Path
@@ -236,12 +248,12 @@ class TestTorqueDoesNotAnswer:
         configure(state, down=False)
         assert scheduler.poll([job])[job].phase is Phase.RUNNING
 
-    def test_submission_is_uncertain_rather_than_refused(
+    def test_submission_is_postponed_rather_than_refused(
         self, scheduler: Scheduler, logs: Path, state: Path
     ) -> None:
         job = TestTorque().job(scheduler, logs, "true")
         configure(state, down=True)
-        with pytest.raises(SubmissionUncertain):
+        with pytest.raises(SubmissionPostponed):
             scheduler.submit(job)
         configure(state, down=False)
         assert scheduler.find(job.name) == []

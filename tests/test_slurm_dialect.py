@@ -19,6 +19,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     Phase,
     Resources,
     SchedulerUnavailable,
+    SubmissionPostponed,
     SubmissionRefused,
 )
 from pywps_hpc.dispatch.schedulers.dialect import Action
@@ -504,3 +505,75 @@ def test_commands_take_ids_in_their_own_way() -> None:
     assert argv(Action.SUSPEND) == ["scontrol suspend 7,8", "scancel --signal=STOP --full 7 8"]
     assert argv(Action.RESUME, "SUSPENDED") == ["scontrol resume 7,8"]
     assert argv(Action.RESUME, "STOPPED") == ["scancel --signal=CONT --full 7 8"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "I/O error writing script/environment to file",
+        "Required partition not available (inactive or drain)",
+        "Requested partition configuration not available now",
+        "Partition in DOWN state",
+        "Required node not available (down, drained or reserved)",
+        "System submissions disabled",
+        "Requested operation is presently disabled",
+        "MaxJobCount limit reached",
+        "Disk quota exceeded",
+        "No space left on device",
+        "Slurm temporarily unable to accept job, sleeping and retrying",
+        "Licenses currently unavailable",
+        "Requested reservation not usable now",
+    ],
+)
+def test_trouble_that_passes_is_waited_for(words: str) -> None:
+    with pytest.raises(SubmissionPostponed) as trouble:
+        read_submitted(1, "", f"sbatch: error: Batch job submission failed: {words}\n")
+    assert trouble.value.answered
+    assert trouble.value.passing
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Slurm backup controller in standby mode",
+        "Controller is in standby mode, try a different controller",
+        "Connection reset by peer",
+        "No route to host",
+        "Network is unreachable",
+        "Message receive failure",
+        "Invalid authentication credential",
+        "Authentication credential expired",
+        "Rate limit exceeded, please retry momentarily",
+        "Connection forced closed by quiesce timeout",
+        "Protocol authentication error",
+        "Incompatible versions of client and server code",
+    ],
+)
+def test_server_that_cannot_be_asked_is_recognised_in_other_words(words: str) -> None:
+    assert SLURM.cannot_ask.search(f"sbatch: error: Batch job submission failed: {words}")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["the moon is full", "Unspecified error", "Invalid user id", "Slurm internal error, contact …"],
+)
+def test_words_that_are_not_known_to_be_final_are_not(words: str) -> None:
+    with pytest.raises(SubmissionPostponed) as trouble:
+        read_submitted(1, "", f"sbatch: error: Batch job submission failed: {words}\n")
+    assert trouble.value.answered
+    assert not trouble.value.passing
+
+
+@pytest.mark.parametrize(
+    ("lines", "final"),
+    [
+        ("sbatch: error: QOSMaxCpuPerJobLimit\n", True),
+        ("sbatch: error: AssocMaxWallDurationPerJobLimit\n", True),
+        ("sbatch: error: AssocMaxSubmitJobLimit\n", False),
+        ("", False),
+    ],
+)
+def test_policy_that_a_job_can_never_keep_is_final(lines: str, final: bool) -> None:
+    words = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+    with pytest.raises(SubmissionRefused if final else SubmissionPostponed):
+        read_submitted(1, "", f"{lines}sbatch: error: Batch job submission failed: {words}\n")

@@ -441,4 +441,68 @@ def test_server_that_is_down_is_recognized(command: str) -> None:
 )
 def test_answer_of_a_server_that_is_up_is_not_taken_for_silence(case: str) -> None:
     code, out, err = captured(case)
-    assert code == 0 or not TorqueDialect.cannot_ask.search(f"{out}\n{err}")
+    assert code in TorqueDialect.answers or not TorqueDialect.cannot_ask.search(f"{out}\n{err}")
+
+
+def test_stray_words_beside_an_answer_are_no_outage() -> None:
+    """Measured: with nine unknown ids qstat names servers that do not exist."""
+    code, out, err = captured("qstat_nine_unknown")
+    assert TorqueDialect().cannot_ask.search(err)
+    assert code in TorqueDialect().answers
+    known = [f"{number}.trq1" for number in range(90001, 90009)]
+    assert TorqueDialect().poll(known).read(code, out, err) == {}
+    with pytest.raises(SchedulerUnavailable, match=r"lacks 90009\.trq1"):
+        TorqueDialect().poll([*known, "90009.trq1"]).read(code, out, err)
+    read_control(code, "", err.replace("qstat:", "qdel:"))  # all of them are gone
+
+
+def test_no_question_is_about_more_ids_than_the_commands_bear() -> None:
+    assert {
+        TorqueDialect().poll_chunk,
+        TorqueDialect().recent_chunk,
+        TorqueDialect().control_chunk,
+    } == {8}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Queue is not enabled",
+        "Queue is currently not available",
+        "Maximum number of jobs already in queue for user",
+        "Error saving file",
+        "Error writing file MSG=No space left on device",
+        "Server has no node list",
+        "This queue had errors during its recovery. Please correct any settings",
+    ],
+)
+def test_trouble_that_passes_is_waited_for(words: str) -> None:
+    with pytest.raises(SubmissionPostponed) as trouble:
+        read_submitted(1, "", f"qsub: submit error ({words})\n")
+    assert trouble.value.answered
+    assert trouble.value.passing
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "qsub: submit error (Expired credential)",
+        "qsub: submit error (Invalid credential)",
+        "qsub: submit error (Pbs Server is currently too busy to service this request.)",
+        "qsub: cannot connect to server vm (errno=15137) could not connect to trqauthd",
+        "qsub: cannot connect to server vm (errno=113) No route to host",
+        "qsub: submit error (Request not allowed: Server shutting down)",
+        "qsub: submit error (Error reading data from socket)",
+    ],
+)
+def test_server_that_cannot_be_asked_is_recognised_in_other_words(words: str) -> None:
+    assert TorqueDialect().cannot_ask.search(words)
+
+
+@pytest.mark.parametrize("words", ["the moon is full", "Bad UID for job execution"])
+def test_words_that_are_not_known_to_be_final_are_not(words: str) -> None:
+    with pytest.raises(SubmissionPostponed) as trouble:
+        read_submitted(1, "", f"qsub: submit error ({words})\n")
+    assert trouble.value.answered
+    assert not trouble.value.passing
+    assert str(trouble.value) == f"TORQUE refused the job: {words}"

@@ -4,12 +4,16 @@ A row is set to SUBMITTING, with its place in the array, before the batch system
 finds a row in that state (after an unclear answer, or after a dispatcher was killed) looks for the
 job's name in the queue first, and tries again only when a submission that may still be under way
 would have shown by then.
+
+One that the batch system does not take is offered again (see :mod:`~pywps_hpc.dispatch.deferral`);
+only a refusal that is known to be final ends it at once.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import TemplateError
@@ -19,10 +23,13 @@ from joblauncher.files import atomic_write
 from joblauncher.jobdir import JobDir
 from pywps_hpc.dispatch import evidence, words
 from pywps_hpc.dispatch.context import Context
+from pywps_hpc.dispatch.deferral import ENOUGH, Deferral
 from pywps_hpc.dispatch.reconcile import Do, decide_submission
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
+    SchedulerError,
     SchedulerUnavailable,
+    SubmissionPostponed,
     SubmissionRefused,
     SubmissionUncertain,
 )
@@ -36,6 +43,20 @@ BATCH = 50
 PACE = 1.0
 
 
+class _NotNow(SchedulerUnavailable):
+    """The batch system does not take these jobs for now; they are accepted only, as before.
+
+    Attributes:
+        jobs: as they are now.
+        error: its answer.
+    """
+
+    def __init__(self, jobs: Sequence[Job], error: SubmissionPostponed) -> None:
+        super().__init__(str(error))
+        self.jobs = jobs
+        self.error = error
+
+
 class Submitter:
     """Submits what is accepted."""
 
@@ -45,6 +66,10 @@ class Submitter:
         self._last = float("-inf")
         self._waits = False
         self._alone: set[str] = set()  # ids of jobs whose array was refused
+        self._deferral = Deferral(
+            context.settings.array_size if self._together else 1, context.settings.submit_timeout
+        )
+        self._unclear: dict[str, float] = {}  # job id -> seconds lost to unclear answers
 
     def is_due(self) -> bool:
         """Whether jobs wait that the last round left and the next one would take."""
@@ -62,17 +87,95 @@ class Submitter:
             with context.guard(job):
                 changed += self._resolve(job)
         most = context.settings.array_size if self._together else BATCH
-        waiting = context.store.in_state({State.ACCEPTED}, limit=most)
+        bound = most + len(self._deferral)
+        accepted = context.store.in_state({State.ACCEPTED}, limit=bound)
+        if len(accepted) < bound:
+            self._deferral.keep({job.id for job in accepted})
+        waiting = self._candidates(accepted)[:most]
         self._waits = bool(waiting) and self._is_early()
         if self._waits or not waiting:
             return changed
         self._last = context.clock()
         before = changed
-        for group in self._groups(waiting):
-            context.beat()
-            changed += self._submit(group)
+        groups: dict[str, list[Job]] = {}
+        for job in waiting:
+            groups.setdefault(self._key(job), []).append(job)
+        for key, jobs in groups.items():
+            changed += self._offer(key, jobs)
         self._waits = len(waiting) == most and changed > before
         return changed
+
+    def _key(self, job: Job) -> str:
+        """Those can go together that have the same settings and so the same script."""
+        return job.process if job.process in self._context.settings.processes else ""
+
+    def _candidates(self, accepted: Sequence[Job]) -> list[Job]:
+        """Those to offer now, oldest first; a wish comes first, see wishes.py."""
+        now = self._context.clock()
+        groups: dict[str, list[Job]] = {}
+        for job in accepted:
+            if job.wish is Wish.NONE:
+                groups.setdefault(self._key(job), []).append(job)
+        chosen = [
+            job
+            for key, jobs in groups.items()
+            for job in self._deferral.group(key).candidates(jobs, now)
+        ]
+        return sorted(chosen, key=lambda job: job.id in self._alone)
+
+    def _offer(self, key: str, jobs: Sequence[Job]) -> int:
+        """Hand over jobs with the same settings; how many changed.
+
+        An array that is not taken is offered in halves, down to single jobs: the limit may be on
+        arrays or their size, and one job among them may be the cause.
+        """
+        context, group = self._context, self._deferral.group(key)
+        alone, free = self._apart(jobs)
+        left: list[Job] = []
+        reason, changed, failures = "", 0, 0
+        while alone or free:
+            if alone:
+                batch = alone.popleft()
+            else:
+                batch = [free.popleft() for _ in range(min(group.size, len(free)))]
+            if failures >= ENOUGH and not (len(batch) == 1 and self._deferral.is_over(batch[0])):
+                left += batch
+                continue
+            context.beat()
+            try:
+                changed += self._submit(batch)
+            except _NotNow as refusal:
+                if len(refusal.jobs) > 1:
+                    group.size = len(refusal.jobs) // 2
+                    free.extendleft(reversed(refusal.jobs))
+                    continue
+                left += refusal.jobs
+                reason = words.postponed(str(refusal))
+                failures = ENOUGH if refusal.error.passing else failures + 1
+                for job in refusal.jobs:
+                    group.tries[job.id] = group.tries.get(job.id, 0) + 1
+            else:
+                failures = 0
+                self._deferral.taken(key, len(batch))
+                group.forget(job.id for job in batch)
+        if left:
+            group.postpone(left, context.clock())
+            for job in left:
+                if job.message != reason:
+                    context.store.note(job, message=reason)
+        return changed
+
+    def _apart(self, jobs: Sequence[Job]) -> tuple[deque[list[Job]], deque[Job]]:
+        """Those that go by themselves, or again with the names and places that they have; and
+        those that may go together."""
+        alone: dict[str, list[Job]] = {}
+        free: deque[Job] = deque()
+        for job in jobs:
+            if job.place or job.id in self._alone or self._deferral.is_over(job):
+                alone.setdefault(job.name, []).append(job)
+            else:
+                free.append(job)
+        return deque(alone.values()), free
 
     def _is_early(self) -> bool:
         return self._together and 0 <= self._context.clock() - self._last < PACE
@@ -87,28 +190,19 @@ class Submitter:
         action = decide_submission(job, found, now=asked, patience=patience)
         if action.do is Do.ADOPT:
             log.info("%s: the batch system has it as %s", job.id, action.native_id)
-            changes = {"native_id": action.native_id, "missing_since": 0.0}
+            changes = {"native_id": action.native_id, "missing_since": 0.0, "message": ""}
             return context.store.move(job, State.QUEUED, **changes) is not None
         if action.do is Do.RETRY:
             # Under the same name and place: should the first submission show after all, the job
             # is found under both ids.
             log.info("%s: the batch system did not take it", job.id)
+            lost = self._unclear[job.id] = self._unclear.get(job.id, 0.0) + patience
+            if lost >= context.settings.submit_timeout:
+                return self._fail([job], words.UNCLEAR, rewrite=True) > 0
             return context.store.move(job, State.ACCEPTED, missing_since=0.0) is not None
         if not job.missing_since:
             context.store.note(job, missing_since=asked)
         return False
-
-    def _groups(self, jobs: Sequence[Job]) -> Iterator[list[Job]]:
-        """Those that can go together: the same settings and so the same script."""
-        groups: dict[tuple[str, str], list[Job]] = {}
-        for job in jobs:
-            if job.wish is not Wish.NONE:
-                continue  # that comes first, see wishes.py
-            own = job.process if job.process in self._context.settings.processes else ""
-            alone = not self._together or job.id in self._alone
-            again = job.name if job.place or alone else ""
-            groups.setdefault((own, again), []).append(job)
-        yield from groups.values()
 
     def _submit(self, jobs: Sequence[Job]) -> int:
         """One submission; how many jobs changed."""
@@ -183,12 +277,15 @@ class Submitter:
             ids = context.scheduler.submit(batch)
             failpoint.reach("submit.4")
         except SubmissionRefused as error:
-            log.warning("%s: refused: %s (%s: %s)", batch.name, error, error.command, error.output)
-            if len(jobs) == 1:
-                return self._fail(jobs, words.refused(str(error)), rewrite=True)
-            # Each is to hear its own verdict, and the limit may be on arrays.
-            self._alone.update(job.id for job in jobs)
-            return self._put_back(jobs)
+            return self._refuse(jobs, batch, error)
+        except SubmissionPostponed as error:
+            if not error.passing and len(jobs) == 1 and self._deferral.is_over(jobs[0]):
+                return self._refuse(jobs, batch, error)
+            back = self._put_back(jobs)
+            if not error.answered:
+                raise
+            log.info("%s: not taken for now: %s (%s)", batch.name, error, error.output)
+            raise _NotNow(back, error) from error
         except SubmissionUncertain as error:
             log.warning("%s: not clear whether the batch system took it: %s", batch.name, error)
             raise
@@ -197,7 +294,7 @@ class Submitter:
             raise
         log.info("%s: %d submitted as %s", batch.name, len(jobs), ids[0])
         moves = [
-            (job, State.QUEUED, {"native_id": native_id, "missing_since": 0.0})
+            (job, State.QUEUED, {"native_id": native_id, "missing_since": 0.0, "message": ""})
             for job, native_id in zip(jobs, ids, strict=True)
         ]
         self._alone.difference_update(job.id for job in jobs)
@@ -205,13 +302,22 @@ class Submitter:
         failpoint.reach("submit.5")
         return len(moved)
 
-    def _put_back(self, jobs: Sequence[Job]) -> int:
+    def _refuse(self, jobs: Sequence[Job], batch: BatchJob, error: SchedulerError) -> int:
+        log.warning("%s: refused: %s (%s: %s)", batch.name, error, error.command, error.output)
+        if len(jobs) == 1:
+            self._deferral.forget([jobs[0].id])
+            return self._fail(jobs, words.refused(str(error)), rewrite=True)
+        # Each is to hear its own verdict, and the limit may be on arrays.
+        self._alone.update(job.id for job in jobs)
+        return len(self._put_back(jobs))
+
+    def _put_back(self, jobs: Sequence[Job]) -> list[Job]:
         """They certainly were not taken: each is a job of its own again."""
         prefix = self._context.settings.job_prefix
         moves = [
             (job, State.ACCEPTED, {"name": job_name(prefix, job.id), "place": 0}) for job in jobs
         ]
-        return len(self._context.store.move_all(moves))
+        return self._context.store.move_all(moves)
 
     def _fail(self, jobs: Sequence[Job], reason: str, *, rewrite: bool) -> int:
         end = self._context.end

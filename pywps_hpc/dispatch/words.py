@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from joblauncher.run import NOT_MINE, NOT_TOLD, OUT_OF_MEMORY, describe_signal
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Resources
 
@@ -12,7 +14,11 @@ NO_RESULT = "the job ended without leaving a result"
 TWICE = "the batch system started the job a second time, while its first start had not ended"
 FOLDER_GONE = "the job's folder was removed"
 SETTINGS = "could not start: the service's settings for this process cannot be used"
+UNCLEAR = "could not start: the batch system gave no clear answer, however often it was asked"
 CANNOT_START = "waits, but cannot start as it stands: "
+
+# A path at the start of a word; "and/or" and "Access/permission" are none.
+_PATH = re.compile(r"(?<![\w.])/[\w.+-]+(/[\w.+-]*)*")
 
 #: Exit codes of a job whose launcher left nothing: 126 and 127 are the shell's own (POSIX.1, Shell
 #: Command Language, 2.8.2), 72 is the batch script's, 255 Apptainer's.
@@ -79,7 +85,17 @@ def cannot_start(detail: str) -> str:
 
 def refused(reason: str) -> str:
     """For a job that the batch system did not take."""
-    return f"could not start: {reason}"
+    return f"could not start: {without_paths(reason)}"
+
+
+def postponed(reason: str) -> str:
+    """For a job that the batch system does not take for now."""
+    return f"waits: {without_paths(reason)}"
+
+
+def without_paths(text: str) -> str:
+    """A batch system's sentence without the names of its server's files."""
+    return _PATH.sub("…", text)
 
 
 def clock(seconds: int) -> str:

@@ -52,6 +52,9 @@ def status_document(row: Job, job: JobDir, scheduler: str) -> bytes:
         words = f"{status.message}; waiting as {scheduler} job {row.native_id} ({row.name})"
         words += f": {row.message}" if row.message else ""
         return documents.replace(document, documents.Status(status.state, 0, words))
+    if status.state == report.ACCEPTED and row.message:
+        words = f"{status.message}; {row.message}"
+        return documents.replace(document, documents.Status(status.state, 0, words))
     if row.state is State.QUEUED and row.started and written < row.changed:
         words = f"The batch system starts it again; waiting as {scheduler} job {row.native_id}"
         words += f" ({row.name})" + (f": {row.message}" if row.message else "")

@@ -9,7 +9,8 @@ How a reader of answers reports what it finds:
 * what it can read as a result, it returns;
 * no answer, half an answer, or one that makes no sense: :class:`~.base.SchedulerUnavailable`
   (a row that is cut off must never count as a job that is gone);
-* a clear no: :class:`~.base.SubmissionRefused` or :class:`~.base.NotPermitted`.
+* a clear no: :class:`~.base.SubmissionRefused` or :class:`~.base.NotPermitted`;
+* any other answer to a submission: :class:`~.base.SubmissionPostponed` (see :func:`turned_down`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ from pywps_hpc.dispatch.schedulers.base import (
     JobStatus,
     Outcome,
     Phase,
+    SchedulerError,
     SchedulerUnavailable,
+    SubmissionPostponed,
+    SubmissionRefused,
 )
 
 log = logging.getLogger(__name__)
@@ -68,8 +72,12 @@ class Dialect(ABC):
 
     #: Name of the batch system, as in the configuration (``slurm``).
     system: str = ""
-    #: In the output of a failed command: the server could not be asked, so nothing is known.
+    #: On standard error of a failed command: the server could not be asked, so nothing is known.
     cannot_ask: re.Pattern[str]
+    #: Of these words those after which a job was certainly not taken.
+    not_taken: re.Pattern[str] = re.compile(r"(?!)")
+    #: Exit codes of a query that are answers, whatever else stands on standard error.
+    answers: frozenset[int] = frozenset({0})
     #: Most ids in one command; ``poll_chunk`` 0 means that the question needs no ids at all.
     poll_chunk: int = 0
     #: In the id of an array's element: its index.
@@ -139,6 +147,29 @@ class Dialect(ABC):
             self._unknown.add(text)
             log.warning("%s: unknown job state %r, treated as running", self.system, text)
         return JobStatus(Phase.RUNNING, detail=text)
+
+
+def turned_down(
+    system: str, words: str, text: str, *, passing: re.Pattern[str], final: re.Pattern[str]
+) -> SchedulerError:
+    """The error for a submission that the batch system answered by a no.
+
+    Only what is known to be final ends a job: the words for trouble that passes are more than
+    anybody has measured, and differ between releases and sites.
+
+    Args:
+        system: the batch system's name, for the message.
+        words: why, in one sentence.
+        text: all that the command said.
+        passing: in that text: trouble that is known to pass.
+        final: in that text: a refusal that would come again.
+    """
+    if passing.search(text):
+        message = f"{system} takes no such job for now: {words}"
+        return SubmissionPostponed(message, answered=True)
+    if final.search(text):
+        return SubmissionRefused(f"{system} refused the job: {words}")
+    return SubmissionPostponed(f"{system} refused the job: {words}", answered=True, passing=False)
 
 
 def plain(value: str, what: str) -> str:

@@ -33,6 +33,8 @@ REFUSED = frozenset(
         "InvalidAttributeValueException",
     }
 )
+#: Of these the one that may be over later: only the words can tell.
+DENIED = frozenset({"DeniedByDrmException"})
 NOT_PERMITTED = frozenset({"AuthorizationException"})
 #: The job is not in the state that this changes, or no more: no error (base.Scheduler).
 NO_ERROR = frozenset(
