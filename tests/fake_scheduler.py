@@ -57,6 +57,11 @@ class FakeScheduler(Scheduler):
     cancelled: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
 
+    def probe(self) -> str:
+        if self.unavailable:
+            raise SchedulerUnavailable("cannot connect to server")
+        return "fake 1.0"
+
     def submit(self, job: BatchJob) -> list[str]:
         self._asked("submit")
         self.on_submit(job)

@@ -43,6 +43,9 @@ def commands(dialect: Dialect) -> Iterator[list[str]]:
     """Every command that a dialect has, for one job and for several."""
     yield list(dialect.submit(BatchJob("w0123456789abcd", "#!/bin/sh\n", "/spool/job.log")).argv)
     yield from (list(question.argv) for question in dialect.find("w0123456789abcd"))
+    yield list(dialect.probe().argv)
+    if (question := dialect.version()) is not None:
+        yield list(question.argv)
     ids = IDS[dialect.system]
     for some, ask in [(ids, dialect.poll), (ids[:1], dialect.recent), (ids[:1], dialect.history)]:
         if (question := ask(some)) is not None:

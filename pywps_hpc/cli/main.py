@@ -8,7 +8,7 @@ import sys
 import click
 
 from pywps_hpc import __version__
-from pywps_hpc.cli import control, image, jobs, purge, serve
+from pywps_hpc.cli import control, image, jobs, purge, serve, status
 from pywps_hpc.jobs import TableUnavailable
 
 
@@ -22,7 +22,7 @@ for command in (
     *(serve.serve, serve.web, serve.dispatcher),
     *(jobs.jobs, jobs.show, jobs.log),
     *(control.cancel, control.pause, control.resume),
-    *(purge.purge, image.image),
+    *(status.status, purge.purge, image.image),
 ):
     commands.add_command(command)
 

@@ -62,7 +62,10 @@ def _drmaa(settings: Settings) -> Scheduler:
 
     assert settings.drmaa_library is not None  # Settings sees to that
     helper = Helper(
-        settings.drmaa_library, _environment(settings), timeout=settings.command_timeout
+        settings.drmaa_library,
+        _environment(settings),
+        timeout=settings.command_timeout,
+        system=settings.system,
     )
     return DrmaaScheduler(helper, _commands(settings, settings.system))
 

@@ -102,8 +102,8 @@ class LocalChannel(Channel):
         except (FileNotFoundError, NotADirectoryError) as error:
             raise CommandMissing(
                 f"command not found: {argv[0]} (searched {self._environment['PATH']}): install "
-                "the batch system's client commands on this host, or add their folder to PATH in "
-                "the scheduler's environment",
+                "the batch system's client commands on this host, or add their folder to the "
+                "PATH in [hpc] command_path",
                 argv,
             ) from error
         except (OSError, ValueError) as error:

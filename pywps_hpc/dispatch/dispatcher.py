@@ -16,6 +16,7 @@ from pywps_hpc.dispatch.script import Scripts
 from pywps_hpc.dispatch.staging import Stager
 from pywps_hpc.dispatch.submit import Submitter
 from pywps_hpc.dispatch.sweep import Sweeper
+from pywps_hpc.dispatch.watch import Watch
 from pywps_hpc.dispatch.wishes import Wishes
 from pywps_hpc.identity import StrangeSpool, tie
 from pywps_hpc.jobs import JobStore, TableUnavailable, Waiting
@@ -72,6 +73,7 @@ class Dispatcher:
         self._follower = Follower(context, self._wishes.was_cancelled)
         self._sweeper = Sweeper(context)
         self._table, self._spool = store, spool
+        self._watch = Watch(settings, scheduler, clock)
         self._waited_upon = Waiting(0.0, frozenset())
         self._due = 0.0
         self._pause = settings.poll_interval
@@ -117,6 +119,9 @@ class Dispatcher:
             Deposed: another dispatcher leads.
         """
         self._lead.beat()
+        if self._watch.reach.reachable is None:
+            self._ask_first()
+            self._tell(self._watch.trouble)
         self._waited_upon = self.store.waiting()
         changed, trouble = 0, self._spool_trouble()
         if trouble:  # no job is judged by what is not in a spool that is not there
@@ -128,8 +133,11 @@ class Dispatcher:
                 changed += part.run()
             except SchedulerUnavailable as error:
                 trouble = str(error)
+        if trouble or (poll and self._watch.is_due()):
+            self._lead.beat()
+            self._watch.ask()
         if poll or trouble:  # what was not asked has not begun to answer
-            self._tell(trouble)
+            self._tell(self._watch.trouble or trouble)
         self._sweeper.run()
         return changed
 
@@ -137,6 +145,8 @@ class Dispatcher:
         """One cycle and the pause after it; whether this dispatcher leads."""
         self._tie()
         if not self._lead.take():
+            if self._watch.reach.reachable is None:
+                self._ask_first()
             stop.wait(BEAT)
             return False
         if not leading:
@@ -193,11 +203,23 @@ class Dispatcher:
         cheap = self.scheduler.system == "local"
         return self.settings.poll_interval if cheap else self.settings.poll_backoff
 
+    def _ask_first(self) -> None:
+        """Ask whether the batch system answers before there is a job for it."""
+        self._watch.ask()
+        if self._watch.reach.reachable:
+            log.info("dispatcher %s: %s answers", self._lead.holder, self._watch.reach.system)
+        else:
+            log.warning("dispatcher %s: %s", self._lead.holder, self._watch.trouble)
+            self._lead.message = self._watch.trouble
+
     def _tell(self, trouble: str) -> None:
         """Show in the table what keeps the dispatcher from its work; log it when it changes."""
-        if trouble == self._lead.message:
+        if (trouble, self._watch.reach) == (self._lead.message, self._lead.reach):
             return
-        if trouble:
+        self._lead.reach = self._watch.reach
+        if trouble == self._lead.message:
+            pass
+        elif trouble:
             log.warning("dispatcher %s: %s", self._lead.holder, trouble)
         else:
             log.info("dispatcher %s: all goes on again", self._lead.holder)

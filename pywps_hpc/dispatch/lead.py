@@ -9,7 +9,7 @@ import socket
 import time
 from pathlib import Path
 
-from pywps_hpc.jobs import Deposed, JobStore
+from pywps_hpc.jobs import Deposed, JobStore, Reach
 
 __all__ = ["BEAT", "Deposed", "Lead", "is_dead", "name_of"]
 
@@ -29,6 +29,7 @@ class Lead:
 
     Attributes:
         message: what the dispatcher has to say to whoever looks at its signs of life.
+        reach: whether it reaches the batch system, for the same.
     """
 
     def __init__(self, store: JobStore, lease: float, holder: str = "") -> None:
@@ -36,19 +37,20 @@ class Lead:
         self._lease = lease
         self.holder = holder or name_of(os.getpid())
         self.message = ""
+        self.reach = Reach()
         self._last = float("-inf")
 
     def take(self) -> bool:
         """Take or keep the lead, and show a sign of life; whether this dispatcher leads now."""
         self._last = time.monotonic()
-        if self._store.lead(self.holder, self._lease, self.message):
+        if self._claim():
             return True
         leader = self._store.leader()
         if not is_dead(leader):
             return False
         log.info("dispatcher %s: %s is dead", self.holder, leader)
         self._store.resign(leader)
-        return self._store.lead(self.holder, self._lease, self.message)
+        return self._claim()
 
     def beat(self) -> None:
         """Show a sign of life, if it is time for one.
@@ -66,8 +68,11 @@ class Lead:
             Deposed: somebody else leads.
         """
         self._last = time.monotonic()
-        if not self._store.lead(self.holder, self._lease, self.message):
+        if not self._claim():
             raise Deposed
+
+    def _claim(self) -> bool:
+        return self._store.lead(self.holder, self._lease, self.message, self.reach)
 
     def resign(self) -> None:
         """Let a standby take over at once."""

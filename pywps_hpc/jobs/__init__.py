@@ -10,6 +10,7 @@ from pywps_hpc.jobs.job import (
     ACTIVE,
     TERMINAL,
     TRANSITIONS,
+    WAITING,
     Job,
     Limit,
     LimitReached,
@@ -18,6 +19,7 @@ from pywps_hpc.jobs.job import (
     job_name,
     new_id,
 )
+from pywps_hpc.jobs.leader import Leader, Reach
 from pywps_hpc.jobs.schema import SchemaTooNew, SchemaTooOld
 from pywps_hpc.jobs.store import Deposed, JobStore, Waiting
 
@@ -25,11 +27,14 @@ __all__ = [
     "ACTIVE",
     "TERMINAL",
     "TRANSITIONS",
+    "WAITING",
     "Deposed",
     "Job",
     "JobStore",
+    "Leader",
     "Limit",
     "LimitReached",
+    "Reach",
     "SchemaTooNew",
     "SchemaTooOld",
     "State",

@@ -33,6 +33,8 @@ class Wish(Enum):
 
 TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.DISMISSED})
 ACTIVE = frozenset(State) - TERMINAL
+#: Not begun, or to begin again.
+WAITING = frozenset({State.STAGING, State.ACCEPTED, State.SUBMITTING, State.QUEUED})
 
 #: state -> states it may turn into. Terminal is terminal: it has no entry.
 TRANSITIONS: dict[State, frozenset[State]] = {

@@ -47,6 +47,10 @@ dispatcher = sa.Table(
     sa.Column("beat", sa.Double, nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("service", sa.String(255), nullable=False, server_default=""),
+    sa.Column("since", sa.Float, nullable=False, server_default="0"),
+    sa.Column("system", sa.String(255), nullable=False, server_default=""),
+    sa.Column("reachable", sa.Integer),  # 1 yes, 0 no
+    sa.Column("reach_since", sa.Float, nullable=False, server_default="0"),
 )
 facts = sa.Table(
     "hpc_facts",  # of the whole installation
@@ -99,6 +103,15 @@ STEPS = (
             "ALTER TABLE hpc_jobs ADD COLUMN access VARCHAR(36)",
             "UPDATE hpc_jobs SET access = id",
             "CREATE UNIQUE INDEX ix_hpc_jobs_access ON hpc_jobs (access)",
+        ],
+    ),
+    Step(
+        5,
+        [
+            "ALTER TABLE hpc_dispatcher ADD COLUMN since FLOAT NOT NULL DEFAULT 0",
+            "ALTER TABLE hpc_dispatcher ADD COLUMN system VARCHAR(255) NOT NULL DEFAULT ''",
+            "ALTER TABLE hpc_dispatcher ADD COLUMN reachable INTEGER",
+            "ALTER TABLE hpc_dispatcher ADD COLUMN reach_since FLOAT NOT NULL DEFAULT 0",
         ],
     ),
 )

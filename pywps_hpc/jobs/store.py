@@ -31,6 +31,7 @@ from pywps_hpc.jobs.job import (
     State,
     Wish,
 )
+from pywps_hpc.jobs.leader import Leader, Reach
 from pywps_hpc.jobs.schema import dispatcher as _dispatcher
 from pywps_hpc.jobs.schema import facts as _facts
 from pywps_hpc.jobs.schema import jobs as _jobs
@@ -311,7 +312,9 @@ class JobStore:
                 connection.execute(_facts.delete().where(_facts.c.name == name))
                 connection.execute(_facts.insert().values(name=name, value=value))
 
-    def lead(self, holder: str, lease: float, message: str = "") -> bool:
+    def lead(
+        self, holder: str, lease: float, message: str = "", reach: Reach | None = None
+    ) -> bool:
         """Take or keep the dispatcher's office, and show a sign of life.
 
         Silence is told by the database's clock, never by those of two hosts. A sign from the
@@ -321,21 +324,30 @@ class JobStore:
             holder: who asks; unique to a process.
             lease: seconds of silence after which somebody else may take over.
             message: what the dispatcher has to say ("cannot reach slurmctld").
+            reach: whether it reaches the batch system.
 
         Returns:
             Whether ``holder`` is the dispatcher now.
         """
-        beat = _dispatcher.c.beat
+        reach, beat = reach or Reach(), _dispatcher.c.beat
         with self._begin(write=True) as connection:
             now = clock(connection)
             mine = sa.or_(_dispatcher.c.holder == holder, beat < now - lease, beat > now + lease)
-            own = {"holder": holder, "beat": now, "message": message}
-            take = _dispatcher.update().where(_dispatcher.c.role == _ROLE, mine).values(own)
+            own = {
+                **{"holder": holder, "beat": now, "message": message, "system": reach.system},
+                "reachable": None if reach.reachable is None else int(reach.reachable),
+                "reach_since": reach.since,
+            }
+            own |= _storable(own)
+            took = sa.case((_dispatcher.c.holder == holder, _dispatcher.c.since), else_=time.time())
+            take = _dispatcher.update().where(_dispatcher.c.role == _ROLE, mine)
+            take = take.values(own | {"since": took})
             if connection.execute(take).rowcount == 1:
                 return True
         try:
             with self._begin(write=True) as connection:
-                connection.execute(_dispatcher.insert().values(role=_ROLE, **own))
+                first = own | {"role": _ROLE, "since": time.time()}
+                connection.execute(_dispatcher.insert().values(first))
         except sa.exc.IntegrityError:  # somebody holds it
             return False
         return True
@@ -352,11 +364,27 @@ class JobStore:
 
     def heartbeat(self) -> tuple[float, str]:
         """Seconds since the dispatcher's last sign of life (infinite if none), and its message."""
+        leader = self.dispatcher()
+        return (leader.silence, leader.message) if leader else (float("inf"), "")
+
+    def dispatcher(self) -> Leader | None:
+        """The dispatcher in charge, alive or not; ``None`` if there is none."""
         with self._begin() as connection:
             row = connection.execute(sa.select(_dispatcher)).mappings().first()
+            if row is None:
+                return None
             # One from the future is as far from the truth as one from the past, see lead().
-            silence = abs(clock(connection) - row["beat"]) if row else float("inf")
-        return silence, row["message"] if row else ""
+            silence = abs(clock(connection) - row["beat"])
+        known = None if row["reachable"] is None else bool(row["reachable"])
+        reach = Reach(row["system"], known, row["reach_since"])
+        return Leader(row["holder"], row["since"], silence, row["message"], reach)
+
+    def count(self) -> dict[State, int]:
+        """How many jobs there are in each state."""
+        query = sa.select(_jobs.c.state, sa.func.count()).group_by(_jobs.c.state)
+        with self._begin() as connection:
+            found = {State(state): int(number) for state, number in connection.execute(query)}
+        return {state: found.get(state, 0) for state in State}
 
     def _select(
         self,

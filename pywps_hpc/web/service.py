@@ -205,6 +205,15 @@ class HpcService(Service):  # type: ignore[misc]
             raise NotFound("There is no such job.")
         return row
 
+    def _is_reachable(self) -> bool:
+        """Whether somebody can ask the batch system now, as far as is known."""
+        leader = self.store.dispatcher()
+        return (
+            leader is not None
+            and leader.is_alive(self.settings.dispatcher_lease)
+            and leader.reach.reachable is not False
+        )
+
     def _show(self, request: Request, kind: str, job_id: str, name: str) -> Response:
         """A job's status document, or one of its outputs."""
         if request.method not in ("GET", "HEAD"):
@@ -213,7 +222,10 @@ class HpcService(Service):  # type: ignore[misc]
         job, end = self.spool.open(job_id), expires(row, self.settings.retention)
         try:
             if kind == "status" and not name:
-                document = wps1.status_document(row, job, self.settings.scheduler)
+                reachable = row.state not in jobs.WAITING or self._is_reachable()
+                document = wps1.status_document(
+                    row, job, self.settings.scheduler, reachable=reachable
+                )
                 return wps1.status_response(document, end)
             if kind == "outputs" and name:
                 return wps1.output_response(request, job, name, end)

@@ -26,8 +26,15 @@ _OWN = ("content-type", "content-disposition")
 _KEEP = 3600
 
 
-def status_document(row: Job, job: JobDir, scheduler: str) -> bytes:
+#: For a client whose job waits for the batch system while nobody can ask it.
+CANNOT_ASK = "the batch system cannot be asked at the moment"
+
+
+def status_document(row: Job, job: JobDir, scheduler: str, *, reachable: bool = True) -> bytes:
     """The job's document, with what the batch system says while the process has not begun.
+
+    Args:
+        reachable: whether the batch system can be asked now.
 
     Raises:
         NotFound: the job has no document (any more).
@@ -51,6 +58,10 @@ def status_document(row: Job, job: JobDir, scheduler: str) -> bytes:
     if status.state == report.ACCEPTED and row.native_id:
         words = f"{status.message}; waiting as {scheduler} job {row.native_id} ({row.name})"
         words += f": {row.message}" if row.message else ""
+        words += "" if reachable else f"; {CANNOT_ASK}"
+        return documents.replace(document, documents.Status(status.state, 0, words))
+    if status.state == report.ACCEPTED and not reachable:
+        words = f"{status.message}; {CANNOT_ASK}"
         return documents.replace(document, documents.Status(status.state, 0, words))
     if status.state == report.ACCEPTED and row.message:
         words = f"{status.message}; {row.message}"
@@ -58,6 +69,7 @@ def status_document(row: Job, job: JobDir, scheduler: str) -> bytes:
     if row.state is State.QUEUED and row.started and written < row.changed:
         words = f"The batch system starts it again; waiting as {scheduler} job {row.native_id}"
         words += f" ({row.name})" + (f": {row.message}" if row.message else "")
+        words += "" if reachable else f"; {CANNOT_ASK}"
         return documents.replace(document, documents.Status(report.ACCEPTED, 0, words))
     return document
 

@@ -199,6 +199,17 @@ class Scheduler(ABC):
         """The lines of the job's script that tell the batch system what it needs."""
         return ()
 
+    def probe(self) -> str:
+        """Ask one cheap question that only a batch system that can be used answers.
+
+        Returns:
+            What answered, with its version where that is known: ``slurm 22.05.8``.
+
+        Raises:
+            SchedulerUnavailable: none can be used now.
+        """
+        return self.system
+
     @abstractmethod
     def submit(self, job: BatchJob) -> list[str]:
         """Hand over a job or an array: all of it is accepted, or nothing.

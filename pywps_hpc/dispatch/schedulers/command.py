@@ -6,6 +6,7 @@ long lists of ids into chunks, and keeps apart "no", "cannot ask" and "cannot kn
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shlex
 from collections import defaultdict
@@ -70,6 +71,14 @@ class CommandScheduler(Scheduler):
 
     def header(self, job: BatchJob) -> Sequence[str]:
         return self.dialect.header(job)
+
+    def probe(self) -> str:
+        self._ask(self.dialect.probe())
+        question, version = self.dialect.version(), ""
+        if question is not None:
+            with contextlib.suppress(SchedulerUnavailable):
+                version = self._ask(question)
+        return f"{self.system} {version}".rstrip()
 
     def submit(self, job: BatchJob) -> list[str]:
         native = self._submit(job)

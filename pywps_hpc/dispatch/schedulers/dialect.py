@@ -97,6 +97,15 @@ class Dialect(ABC):
             ValueError: a value would leave its line or its option.
         """
 
+    def probe(self) -> Question[dict[str, JobStatus]]:
+        """A cheap question that proves the commands, their configuration and the server; one that
+        is asked anyway, so that whatever restricts commands (a forced command) lets it pass."""
+        return self.find("probe")[0]
+
+    def version(self) -> Question[str] | None:
+        """The version of the commands; a site need not allow the question."""
+        return None
+
     @abstractmethod
     def submit(self, job: BatchJob) -> Question[str]:
         """Hand over a job or an array; the answer is its id. The script travels on standard
@@ -216,6 +225,12 @@ def whole_lines(returncode: int, stdout: str, stderr: str) -> list[str]:
     if stdout and not stdout.endswith("\n"):
         raise SchedulerUnavailable("the answer is cut off")
     return stdout.splitlines()
+
+
+def read_version(returncode: int, stdout: str, stderr: str) -> str:
+    """The number in what a command says of its version; empty if it says none."""
+    found = re.search(r"\d+(\.\d+)+\w*", stdout or stderr) if returncode == 0 else None
+    return found.group() if found else ""
 
 
 def first_line(text: str) -> str:

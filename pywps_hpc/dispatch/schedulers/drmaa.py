@@ -87,6 +87,16 @@ class DrmaaScheduler(Scheduler):
     def header(self, job: BatchJob) -> Sequence[str]:
         return self.commands.header(job)
 
+    def probe(self) -> str:
+        library = self._ask("hello")
+        try:
+            system = self.commands.probe()
+        except SchedulerUnavailable as error:
+            if not _not_installed(error):
+                raise
+            system = self.system
+        return f"{system} by DRMAA ({library.get('implementation') or 'library unknown'})"
+
     def submit(self, job: BatchJob) -> list[str]:
         command = REMOTE_COMMAND.get(self.system, str)(job.path)
         log_path = OUTPUT_PATH.get(self.system, str)(job.log)

@@ -36,6 +36,14 @@ REMEDIES = (
 )
 
 
+#: What a library says that belongs to this batch system.
+SIGNS = {
+    "gridengine": ("sge_root", "cell directory", "qmaster", "grid engine"),
+    "slurm": ("slurm",),
+    "torque": ("pbs", "torque"),
+}
+
+
 class HelperFailed(Exception):
     """The helper died, hung, or would not start.
 
@@ -56,14 +64,21 @@ class Helper:
         environment: what the library needs (``SGE_ROOT``, ``SLURM_CONF``). The process gets nothing
             else of the dispatcher's own, since some libraries pass all of it on to jobs.
         timeout: seconds for one call.
+        system: which batch system the library should be for, where that is known.
     """
 
     #: How the process is started.
     argv: Sequence[str] = (sys.executable, "-m", "pywps_hpc.dispatch.schedulers.drmaa_helper")
 
     def __init__(
-        self, library: Path, environment: Mapping[str, str], *, timeout: float = 60.0
+        self,
+        library: Path,
+        environment: Mapping[str, str],
+        *,
+        timeout: float = 60.0,
+        system: str = "",
     ) -> None:
+        self._system = system
         self._environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": os.environ.get("HOME", "/"),
@@ -139,7 +154,11 @@ class Helper:
         hello = self._read(asked=False)
         if "error" in hello:
             self.close()
-            raise HelperFailed(with_remedy(": ".join(hello["error"])), asked=False)
+            raise HelperFailed(with_remedy(": ".join(hello["error"]), self._system), asked=False)
+        told = f"{hello.get('drms')} {hello.get('implementation')}"
+        if other := _other_system(told, self._system):
+            self.close()
+            raise HelperFailed(_mismatch(told, other, self._system), asked=False)
         log.info("DRMAA session open: %s, pid %s", hello, self.pid)
 
     def _read(self, *, asked: bool) -> dict[str, Any]:
@@ -177,9 +196,28 @@ class Helper:
         return words
 
 
-def with_remedy(problem: str) -> str:
-    """A library's complaint at start, with what to do about it."""
+def with_remedy(problem: str, system: str = "") -> str:
+    """A library's complaint at start, with what to do about it.
+
+    Args:
+        system: which batch system the library should be for, where that is known.
+    """
+    if "shared object" not in problem and (other := _other_system(problem, system)):
+        return _mismatch(problem, other, system)
     for sign, remedy in REMEDIES:
         if sign in problem.lower():
             return f"{problem} — {remedy}"
     return problem
+
+
+def _other_system(text: str, system: str) -> str:
+    """The batch system that a library speaks of, if it is not the one that was meant."""
+    spoken = [name for name, signs in SIGNS.items() if any(sign in text.lower() for sign in signs)]
+    return spoken[0] if system and spoken and system not in spoken else ""
+
+
+def _mismatch(told: str, other: str, system: str) -> str:
+    return (
+        f"{told} — [hpc] drmaa_library seems to be {other}'s, but [hpc] system is {system}: "
+        "one of them is wrong"
+    )

@@ -31,6 +31,7 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     job_name,
     places,
     plain,
+    read_version,
     turned_down,
 )
 
@@ -139,6 +140,9 @@ class GridEngineDialect(Dialect):
 
     def submit(self, job: BatchJob) -> Question[str]:
         return Question(("qsub", "-terse"), read_submitted, stdin=job.script)
+
+    def version(self) -> Question[str]:
+        return Question(("qstat", "-help"), read_version)
 
     def element(self, array: str, place: int) -> str:
         return f"{array}.{place}"

@@ -85,6 +85,10 @@ class LocalScheduler(Scheduler):
             with self._alone():
                 self._list_active()
 
+    def probe(self) -> str:
+        self.poll(())
+        return self.system
+
     def submit(self, job: BatchJob) -> list[str]:
         self._check(job)
         try:

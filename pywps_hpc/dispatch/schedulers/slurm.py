@@ -30,6 +30,7 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     job_name,
     places,
     plain,
+    read_version,
     turned_down,
     whole_lines,
 )
@@ -152,6 +153,9 @@ class SlurmDialect(Dialect):
 
     def submit(self, job: BatchJob) -> Question[str]:
         return Question(("sbatch", "--parsable"), read_submitted, stdin=job.script)
+
+    def version(self) -> Question[str]:
+        return Question(("squeue", "--version"), read_version)
 
     def element(self, array: str, place: int) -> str:
         return f"{array}_{place}"

@@ -30,6 +30,7 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     indices,
     job_name,
     plain,
+    read_version,
     turned_down,
 )
 
@@ -130,6 +131,12 @@ class TorqueDialect(Dialect):
 
     def submit(self, job: BatchJob) -> Question[str]:
         return Question(("qsub",), read_submitted, stdin=job.script)
+
+    def probe(self) -> Question[dict[str, JobStatus]]:
+        return self.poll(("0",))  # unknown, in the server's own words; the other lists all jobs
+
+    def version(self) -> Question[str]:
+        return Question(("qstat", "--version"), read_version)
 
     def element(self, array: str, place: int) -> str:
         return array.replace("[]", f"[{place}]", 1)

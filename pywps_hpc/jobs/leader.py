@@ -1,0 +1,54 @@
+"""What the job table says of the dispatcher in charge: plain data, no database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Whether the batch system answers.
+
+    Attributes:
+        system: its name, with its version where that is known.
+        reachable: ``None`` before it has been asked.
+        since: when that began, seconds since the epoch.
+    """
+
+    system: str = ""
+    reachable: bool | None = None
+    since: float = 0.0
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The dispatcher in charge.
+
+    Attributes:
+        holder: its name.
+        since: when it took over, seconds since the epoch.
+        silence: seconds since its last sign of life.
+        message: what keeps it from its work, for the administrator; empty if nothing does.
+        reach: whether it reaches the batch system.
+    """
+
+    holder: str
+    since: float
+    silence: float
+    message: str
+    reach: Reach
+
+    def is_alive(self, lease: float) -> bool:
+        """Whether it has shown a sign of life within its lease in seconds."""
+        return self.silence <= lease
+
+    @property
+    def host(self) -> str:
+        """Where it runs."""
+        return self.holder.partition(":")[0]
+
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 if its name does not tell."""
+        parts = self.holder.split(":")
+        return int(parts[2]) if len(parts) > 2 and parts[2].isdigit() else 0
