@@ -132,7 +132,7 @@ def _response(
 
     def publish(document: bytes, response: JobResponse) -> None:
         if response.state == report.SUCCEEDED and (lost := stored.lost()):
-            words = f"Process failed: output {lost}: its file was removed"
+            words = f"Process failed: output {lost}: its file cannot be read any more"
             response._update_status(WPS_STATUS.FAILED, words, 100)
             return
         if response.state == report.SUCCEEDED and header.max_output_size:

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from joblauncher import fence
+from joblauncher.files import open_beneath
 from joblauncher.jobdir import JobDir
 
 #: Most bytes of a file's name (pathconf(3), NAME_MAX).
@@ -61,24 +62,25 @@ class Outputs:
         real = Path(os.path.realpath(file))
         if not real.is_file():
             raise ProcessError(f"output {identifier}: its file is not there")
+        if self._is_own(real):
+            real.chmod(stat.S_IMODE(real.stat().st_mode) | stat.S_IRUSR)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = Path(file).name
         target = _free(folder, name if PurePosixPath(name).suffix else name + extension)
         if not (how in ("link", "move") and self._is_own(real) and _link(real, target)):
             shutil.copyfile(real, target)
             shutil.copystat(real, target)
-            target.chmod(stat.S_IMODE(target.stat().st_mode) | stat.S_IRUSR | stat.S_IWUSR)
+        target.chmod(stat.S_IMODE(target.stat().st_mode) | stat.S_IRUSR)
         self._stored[target] = identifier
         return target
 
     def lost(self) -> str:
-        """The output whose stored file the process removed or replaced; empty if all are there."""
+        """The first output whose file cannot be served any more, since the process removed it, took
+        its rights, or put a link in its way; empty if there is none."""
         for file, identifier in self._stored.items():
             try:
-                mode = os.lstat(file).st_mode
+                open_beneath(self._job.path, *file.relative_to(self._job.path).parts).close()
             except OSError:
-                return identifier
-            if not stat.S_ISREG(mode):
                 return identifier
         return ""
 

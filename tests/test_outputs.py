@@ -76,6 +76,10 @@ def test_an_input_that_is_given_back_is_copied_and_stays(server: HpcServer) -> N
     assert given.read_text() == "given"
 
 
+def test_a_file_that_was_locked_is_served(server: HpcServer) -> None:
+    assert files_of(server, "locked") == {"first": "the first"}
+
+
 def test_files_behind_a_metalink_are_all_there(server: HpcServer) -> None:
     names = ["a#b.txt", "50%25.txt", "plain.txt"]
     metalink = files_of(server, "behind", *(("name", name) for name in names))["first"]
@@ -94,7 +98,8 @@ def test_what_a_process_writes_to_the_storage_itself_is_served(server: HpcServer
 @pytest.mark.parametrize(
     ("process", "says"),
     [
-        ("removed", "output first: its file was removed"),
+        ("removed", "output first: its file cannot be read any more"),
+        ("hidden", "output first: its file cannot be read any more"),
         ("never_there", "output first: its file is not there"),
     ],
 )
@@ -132,6 +137,16 @@ def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
     assert stored.lost() == ""
     (job.outputs / names[1]).unlink()
     assert stored.lost() == "x"
+
+
+@pytest.mark.parametrize("how", ["copy", "move", "link"])
+def test_a_stored_file_has_the_rights_that_serving_it_takes(tmp_path: Path, how: str) -> None:
+    job = JobDir(tmp_path / JOB)
+    job.work.mkdir(parents=True)
+    file = job.work / "a.txt"
+    file.touch(mode=0)
+    stored = outputs.Outputs(job).store(str(file), job.outputs, "", "x", how)
+    assert stored.stat().st_mode & 0o400  # which root, who runs some tests, does not need
 
 
 @pytest.mark.parametrize("name", ["../other", "/etc/x", "a/../../b", ""])

@@ -80,6 +80,23 @@ def removed(request: Any, response: Any) -> None:
         path.unlink()
 
 
+def hidden(request: Any, response: Any) -> None:
+    """An output that is stored, and whose folder is then replaced by a link to another one."""
+    _place(response, "first", "", "there.txt", "the first")
+    output = response.outputs["first"]
+    output.storage = FileStorageBuilder().build()
+    output.get_url()
+    folder = Path(output.storage.target, str(output.uuid))
+    folder.rename(folder.with_name("elsewhere"))
+    folder.symlink_to("elsewhere")
+
+
+def locked(request: Any, response: Any) -> None:
+    """A file that nobody may read, as one output."""
+    _place(response, "first", "", "locked.txt", "the first")
+    os.chmod(response.outputs["first"].file, 0)
+
+
 def never_there(request: Any, response: Any) -> None:
     """An output whose file there is not."""
     response.outputs["first"].file = str(Path(response.outputs["first"].workdir, "never.txt"))
@@ -105,6 +122,8 @@ service = Service(
         _process(behind, [NAME], [FIRST]),
         _process(by_storage, [NAME], [result("address")]),
         _process(removed, [], [FIRST]),
+        _process(hidden, [], [FIRST]),
+        _process(locked, [], [FIRST]),
         _process(never_there, [], [FIRST]),
     ]
 )
