@@ -12,8 +12,11 @@ import pytest
 from bench import Bench
 from fake_scheduler import DONE, FakeScheduler
 from joblauncher.jobdir import JobDir
+from pywps_hpc.dispatch.build import DIALECTS
+from pywps_hpc.dispatch.channels import Channel, Completed
 from pywps_hpc.dispatch.purge import Purger
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
+from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.submit import PACE, Submitter
 from pywps_hpc.jobs import Job, State, Wish, job_name
 from pywps_hpc.retention import Expired
@@ -24,6 +27,38 @@ def bench(tmp_path: Path) -> Bench:
     scheduler = FakeScheduler()
     scheduler.arrays = True
     return Bench(tmp_path, scheduler)
+
+
+SQUEUE = "pywps-hpc|JOBID|STATE|REASON|NAME|end\n"
+#: What the commands answer of whom nobody knows.
+EMPTY = {
+    "slurm": {
+        "sbatch": Completed(1, "", "sbatch: error: Batch job submission failed: Socket timed out"),
+        "squeue": Completed(0, SQUEUE, ""),
+        "sacct": Completed(0, "JobID|State|ExitCode|ElapsedRaw|TimelimitRaw|JobName\n", ""),
+    },
+    "gridengine": {
+        "qsub": Completed(1, "", "error: commlib error: got read error"),
+        "qstat": Completed(0, "<?xml version='1.0'?><job_info></job_info>", ""),
+        "qacct": Completed(1, "", "error: job name wnothing not found\n"),
+    },
+    "torque": {
+        "qsub": Completed(1, "", "qsub: submit error (End of File)"),
+        "qstat": Completed(0, "", ""),
+    },
+}
+
+
+class Counting(Channel):
+    """Answers each command always the same."""
+
+    def __init__(self, answers: dict[str, Completed]) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    def run(self, argv: Sequence[str], *, stdin: str = "", timeout: float) -> Completed:
+        self.asked.append(argv[0])
+        return self.answers[argv[0]]
 
 
 def submissions(bench: Bench) -> int:
@@ -222,6 +257,26 @@ def test_array_that_was_not_taken_goes_again_under_the_same_name_and_places(benc
     found = rows(bench, jobs)
     assert {job.state for job in found} == {State.QUEUED}
     assert [(job.name, job.place) for job in found] == before
+
+
+@pytest.mark.parametrize("system", ["slurm", "gridengine", "torque"])
+def test_uncertain_array_costs_one_look_up_a_cycle_on_every_system(
+    bench: Bench, system: str
+) -> None:
+    """Also after a restart that finds jobs of several arrays."""
+    channel = Counting(EMPTY[system])
+    bench.scheduler = CommandScheduler(DIALECTS[system](), channel)  # type: ignore[assignment]
+    bench.restart()
+    for size in (60, 40):
+        for _ in range(size):
+            bench.accept()
+        bench.cycle(later=PACE)
+    bench.restart()
+    channel.asked.clear()
+    bench.cycle(later=PACE)
+    assert len(bench.store.in_state({State.SUBMITTING})) == 100
+    most = {"slurm": 2, "gridengine": 1 + 2, "torque": 1}[system]
+    assert len(channel.asked) == most, channel.asked
 
 
 def test_jobs_that_another_dispatcher_named_anew_meanwhile_are_submitted_under_their_names(

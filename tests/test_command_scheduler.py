@@ -325,6 +325,36 @@ def test_not_found_is_only_said_when_every_place_was_asked(rules: dict[str, Any]
         scheduler.find("t1")
 
 
+def test_array_is_looked_up_by_one_question_to_each_place() -> None:
+    scheduler, channel = slurm(squeue=queue(j7_2="RUNNING|None"), sacct=accounting())
+    wanted = [("t1", place) for place in range(1, 61)]
+    found, unasked = scheduler.find_all(wanted)
+    assert unasked is None
+    assert found.keys() == set(wanted)
+    assert {pair: ids for pair, ids in found.items() if ids} == {("t1", 2): ["7_2"]}
+    assert [argv[0] for argv in channel.asked] == ["squeue", "sacct"]
+
+
+def test_many_names_are_looked_up_together() -> None:
+    scheduler, channel = slurm(squeue=queue(j7="RUNNING|None"), sacct=accounting())
+    found, _ = scheduler.find_all([(f"t{number}", 0) for number in range(1, 41)])
+    assert {pair: ids for pair, ids in found.items() if ids} == {("t1", 0): ["7"]}
+    asked = {argv[0]: argv[-1].count(",") + 1 for argv in channel.asked}
+    assert asked == {"squeue": 40, "sacct": 39}  # what the queue has is not asked for again
+
+
+def test_what_is_found_is_told_although_others_could_not_be_asked_about() -> None:
+    scheduler, _ = slurm(squeue=queue(j7="RUNNING|None"), sacct=ChannelTimeout("slow"))
+    found, unasked = scheduler.find_all([("t1", 0), ("t2", 0)])
+    assert found == {("t1", 0): ["7"]}
+    assert unasked is not None
+
+
+def test_job_of_another_name_is_not_taken_for_the_one_looked_for() -> None:
+    scheduler, _ = slurm(squeue=queue(), sacct=accounting("7|COMPLETED|0:0"))
+    assert scheduler.find("t2") == []
+
+
 def test_site_without_accounting_can_say_not_found() -> None:
     scheduler, _ = slurm(squeue=queue(), sacct=NO_ACCOUNTING)
     assert scheduler.find("t1") == []

@@ -49,6 +49,8 @@ class Follower:
         self._asked = float("-inf")  # when the batch system answered last
         self._last: dict[str, JobStatus] = {}  # by job id
         self._missing: dict[str, float] = {}  # job id -> since when it was in no answer
+        self._followed: list[Job] = []
+        self._found: dict[tuple[str, int], list[str]] = {}  # this turn's look-ups by name and place
         self._exhausted: dict[str, set[str]] = defaultdict(set)  # native ids that led nowhere
 
     def run(self) -> int:
@@ -60,7 +62,8 @@ class Follower:
         context = self._context
         self.unsettled = False
         followed = context.store.in_state({State.QUEUED, State.RUNNING, State.PAUSED})
-        jobs = [job for job in followed if job.native_id]
+        self._followed = jobs = [job for job in followed if job.native_id]
+        self._found = {}
         if not jobs:
             return 0
         # A batch system that lost its memory gives the same ids to other jobs.
@@ -189,8 +192,14 @@ class Follower:
         """Another id under which the batch system has this job; empty if there is none."""
         exhausted = self._exhausted[job.id]
         exhausted.add(job.native_id)
-        found = self._context.scheduler.find(job.name, job.place)
-        return next((other for other in found if other not in exhausted), "")
+        wanted = job.name, job.place
+        if wanted not in self._found:  # one look-up for its whole array
+            array = {(other.name, other.place) for other in self._followed if other.name == job.name}
+            found, unasked = self._context.scheduler.find_all(array | {wanted})
+            self._found |= found
+            if unasked is not None and wanted not in found:
+                raise unasked
+        return next((other for other in self._found[wanted] if other not in exhausted), "")
 
     def _clear_away(self, job: Job) -> None:
         """Nobody but us would ever take this job from the queue.

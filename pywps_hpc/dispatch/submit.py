@@ -81,11 +81,7 @@ class Submitter:
         Raises:
             SchedulerUnavailable: the rest has to wait.
         """
-        context, changed = self._context, 0
-        for job in context.store.in_state({State.SUBMITTING}):
-            context.beat()
-            with context.guard(job):
-                changed += self._resolve(job)
+        context, changed = self._context, self._resolve_all()
         most = context.settings.array_size if self._together else BATCH
         bound = most + len(self._deferral)
         accepted = context.store.in_state({State.ACCEPTED}, limit=bound)
@@ -180,12 +176,32 @@ class Submitter:
     def _is_early(self) -> bool:
         return self._together and 0 <= self._context.clock() - self._last < PACE
 
-    def _resolve(self, job: Job) -> bool:
-        """Find out whether the batch system has a job that it may have been given."""
-        context = self._context
+    def _resolve_all(self) -> int:
+        """Find out, for all of them at once, whether the batch system has the jobs that it may have
+        been given; how many changed.
+
+        Raises:
+            SchedulerUnavailable: some of them nobody could be asked about.
+        """
+        context, changed = self._context, 0
+        jobs = context.store.in_state({State.SUBMITTING})
+        if not jobs:
+            return 0
         asked = context.clock()
-        found = context.scheduler.find(job.name, job.place)
+        found, unasked = context.scheduler.find_all({(job.name, job.place) for job in jobs})
         failpoint.reach("resolve.1")
+        for job in jobs:
+            context.beat()
+            if (job.name, job.place) in found:
+                with context.guard(job):
+                    changed += self._resolve(job, found[job.name, job.place], asked)
+        if unasked is not None:
+            raise unasked
+        return changed
+
+    def _resolve(self, job: Job, found: Sequence[str], asked: float) -> bool:
+        """What to do with a job that was found under these ids."""
+        context = self._context
         patience = max(context.settings.grace, context.settings.command_timeout)
         action = decide_submission(job, found, now=asked, patience=patience)
         if action.do is Do.ADOPT:

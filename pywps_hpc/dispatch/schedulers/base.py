@@ -233,6 +233,25 @@ class Scheduler(ABC):
             place: the element's index in the array; 0: it is no array.
         """
 
+    def find_all(
+        self, wanted: Collection[tuple[str, int]]
+    ) -> tuple[dict[tuple[str, int], list[str]], SchedulerUnavailable | None]:
+        """:meth:`find` for many jobs, by as few questions as there can be.
+
+        Args:
+            wanted: name and place of each.
+
+        Returns:
+            The ids of each about which everybody could be asked, and why not of the others.
+        """
+        found = {}
+        for name, place in wanted:
+            try:
+                found[name, place] = self.find(name, place)
+            except SchedulerUnavailable as error:
+                return found, error
+        return found, None
+
     @abstractmethod
     def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:
         """The status of these jobs by one question; jobs it does not know are missing."""

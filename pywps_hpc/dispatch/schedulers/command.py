@@ -33,7 +33,7 @@ from pywps_hpc.dispatch.schedulers.base import (
 )
 from pywps_hpc.dispatch.schedulers.dialect import Action, Dialect, Question
 from pywps_hpc.dispatch.schedulers.parts import Ask as AskAbout
-from pywps_hpc.dispatch.schedulers.parts import NotStarted, Parts, Unasked
+from pywps_hpc.dispatch.schedulers.parts import NotStarted, Parts, Unasked, chunks
 
 log = logging.getLogger(__name__)
 
@@ -85,23 +85,50 @@ class CommandScheduler(Scheduler):
         return [self.dialect.element(native, place) for place in job.places] or [native]
 
     def find(self, name: str, place: int = 0) -> list[str]:
-        unasked: SchedulerUnavailable | None = None
-        for order, question in enumerate(self.dialect.find(name)):
-            try:
-                found = self._ask(question)
-            except _NotInstalled as error:
-                if order == 0:  # a site may lack accounting, but not the queue
-                    raise
-                self._say_once("%s: %s", self.system, error)
-            except SchedulerUnavailable as error:
-                unasked = error
-            else:
-                if ids := [job for job in found if self._place(job) == place]:
-                    return ids
-        # "Nowhere" is an answer only if every place was asked.
+        found, unasked = self.find_all([(name, place)])
         if unasked is not None:
             raise unasked
-        return []
+        return found[name, place]
+
+    def find_all(
+        self, wanted: Collection[tuple[str, int]]
+    ) -> tuple[dict[tuple[str, int], list[str]], SchedulerUnavailable | None]:
+        found: dict[tuple[str, int], list[str]] = {}
+        for names in chunks(sorted({name for name, _ in wanted}), self.dialect.find_chunk):
+            these = {(name, place) for name, place in wanted if name in names}
+            unasked = self._look_up(these, found)
+            if unasked is not None:
+                return found, unasked
+            # "Nowhere" is an answer only if every place was asked.
+            found |= {pair: [] for pair in these - found.keys()}
+        return found, None
+
+    def _look_up(
+        self, wanted: Collection[tuple[str, int]], found: dict[tuple[str, int], list[str]]
+    ) -> SchedulerUnavailable | None:
+        """Look for these in the queue, and for those that are not there in accounting."""
+        unasked: SchedulerUnavailable | None = None
+        in_queue = True
+        while missing := sorted({name for name, _ in set(wanted) - found.keys()}):
+            queue, *accounting = self.dialect.find(*missing)
+            for question in [queue] if in_queue else accounting:
+                try:
+                    answer = self._ask(question)
+                except _NotInstalled as error:
+                    if in_queue:  # a site may lack accounting, but not the queue
+                        raise
+                    self._say_once("%s: %s", self.system, error)
+                except SchedulerUnavailable as error:
+                    unasked = error
+                else:
+                    new: dict[tuple[str, int], list[str]] = {}
+                    for job, status in answer.items():
+                        new.setdefault((status.name, self._place(job)), []).append(job)
+                    found |= {pair: new[pair] for pair in new.keys() & wanted - found.keys()}
+            if not in_queue:
+                break
+            in_queue = False
+        return unasked if set(wanted) - found.keys() else None
 
     def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:
         self._without_history = set()

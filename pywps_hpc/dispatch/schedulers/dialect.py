@@ -82,6 +82,8 @@ class Dialect(ABC):
     poll_chunk: int = 0
     #: In the id of an array's element: its index.
     index: re.Pattern[str]
+    #: Most names in one look-up.
+    find_chunk: int = 50
     recent_chunk: int = 1
     history_chunk: int = 100
     control_chunk: int = 100
@@ -116,9 +118,9 @@ class Dialect(ABC):
         """The id of an array's element, from the array's own and the index."""
 
     @abstractmethod
-    def find(self, name: str) -> Sequence[Question[dict[str, JobStatus]]]:
-        """Where to look for jobs of this name, in order: the queue, then accounting. Elements of
-        arrays are answered one by one."""
+    def find(self, *names: str) -> Sequence[Question[dict[str, JobStatus]]]:
+        """Where to look for jobs of these names, in order: the queue, then accounting. Elements of
+        arrays are answered one by one, each with the name of its array."""
 
     @abstractmethod
     def poll(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:

@@ -126,6 +126,11 @@ class DrmaaScheduler(Scheduler):
     def find(self, name: str, place: int = 0) -> list[str]:
         return self.commands.find(name, place)
 
+    def find_all(
+        self, wanted: Collection[tuple[str, int]]
+    ) -> tuple[dict[tuple[str, int], list[str]], SchedulerUnavailable | None]:
+        return self.commands.find_all(wanted)
+
     def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:
         try:
             return self.commands.poll(ids)

@@ -7,7 +7,7 @@ the moment it ends; accounting (qacct) follows up to 15 s later and is the only 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from xml.etree import ElementTree
@@ -147,12 +147,11 @@ class GridEngineDialect(Dialect):
     def element(self, array: str, place: int) -> str:
         return f"{array}.{place}"
 
-    def find(self, name: str) -> Sequence[Question[dict[str, JobStatus]]]:
-        job_name(name)
+    def find(self, *names: str) -> Sequence[Question[dict[str, JobStatus]]]:
         # "z": the qmaster remembers the latest jobs that ended, while accounting still lags.
         return (
-            Question((*_QSTAT, "prsz"), partial(self._read_named, name)),
-            Question(("qacct", "-j", name), accounting.read),
+            Question((*_QSTAT, "prsz"), partial(self._read_named, set(map(job_name, names)))),
+            *(Question(("qacct", "-j", name), accounting.read) for name in names),
         )
 
     def poll(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
@@ -191,10 +190,10 @@ class GridEngineDialect(Dialect):
         }
 
     def _read_named(
-        self, name: str, returncode: int, stdout: str, stderr: str
+        self, names: Collection[str], returncode: int, stdout: str, stderr: str
     ) -> dict[str, JobStatus]:
         found = self.read_queue(returncode, stdout, stderr)
-        return {job: status for job, status in found.items() if status.name == name}
+        return {job: status for job, status in found.items() if status.name in names}
 
     def _listed(self, state: str) -> JobStatus:
         known = {*LETTERS, RESTARTED, BEING_DELETED}

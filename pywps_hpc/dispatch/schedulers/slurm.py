@@ -160,8 +160,8 @@ class SlurmDialect(Dialect):
     def element(self, array: str, place: int) -> str:
         return f"{array}_{place}"
 
-    def find(self, name: str) -> Sequence[Question[dict[str, JobStatus]]]:
-        job_name(name)
+    def find(self, *names: str) -> Sequence[Question[dict[str, JobStatus]]]:
+        name = ",".join(map(job_name, names))
         # A job may have run and left the queue while nobody asked.
         return (
             Question((*_SQUEUE, f"--name={name}"), self.read_queue),

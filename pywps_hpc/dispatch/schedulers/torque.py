@@ -9,7 +9,7 @@ no history.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -141,9 +141,10 @@ class TorqueDialect(Dialect):
     def element(self, array: str, place: int) -> str:
         return array.replace("[]", f"[{place}]", 1)
 
-    def find(self, name: str) -> Sequence[Question[dict[str, JobStatus]]]:
+    def find(self, *names: str) -> Sequence[Question[dict[str, JobStatus]]]:
         # -t: each element of an array by itself.
-        return (Question(("qstat", "-f", "-1", "-t"), partial(self._read_named, job_name(name))),)
+        wanted = set(map(job_name, names))
+        return (Question(("qstat", "-f", "-1", "-t"), partial(self._read_named, wanted)),)
 
     def poll(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
         return Question(("qstat", "-f", "-1", *ids), partial(self.read_queue, ids))
@@ -184,10 +185,10 @@ class TorqueDialect(Dialect):
         return answer
 
     def _read_named(
-        self, name: str, returncode: int, stdout: str, stderr: str
+        self, names: Collection[str], returncode: int, stdout: str, stderr: str
     ) -> dict[str, JobStatus]:
         found = {job: self._status(record) for job, record in _records(returncode, stdout, stderr)}
-        return {job: status for job, status in found.items() if status.name == name}
+        return {job: status for job, status in found.items() if status.name in names}
 
     def _status(self, record: dict[str, str]) -> JobStatus:
         status = torque_states.status(record) or self.unknown_state(record["job_state"])
