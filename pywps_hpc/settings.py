@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from joblauncher import account
 from joblauncher.bounds import SCHEMES
-from pywps_hpc import values
+from pywps_hpc import extra_options, values
 
 SCHEDULERS = ("local", "slurm", "gridengine", "torque", "drmaa")
 DRMAA_SYSTEMS = ("slurm", "gridengine", "torque")
@@ -64,7 +64,8 @@ class Resources:
         account: account or project to charge; empty means the user's default.
         requeue: whether the batch system may start a job again that it had to end (its node failed,
             other jobs needed its resources, an administrator wished it). ``local`` never does.
-        extra: options in the batch system's own words, one a line.
+        extra: options in the batch system's own words, one a line; none of those that the service
+            sets itself (see :mod:`~pywps_hpc.extra_options`).
     """
 
     cpus: int = _key(values.integer(1), 1)
@@ -462,6 +463,18 @@ class _Reader:
         }
         return ProcessSettings(**changed, max_active=found.get("max_active", 0))
 
+    def _check_extra(self, settings: Settings) -> None:
+        """Options in the batch system's own words must not contradict our keys."""
+        system = settings.system if settings.scheduler == "drmaa" else settings.scheduler
+        everyone = {"hpc.resources": settings.defaults} | {
+            PROCESS_PREFIX + identifier: own for identifier, own in settings.processes.items()
+        }
+        for section, own in everyone.items():
+            try:
+                extra_options.check(system, own.resources.extra, own.resources.gpus)
+            except ValueError as error:
+                raise self.fail(section, "extra", str(error)) from None
+
     def paths(self, section: str, key: str) -> tuple[Path, ...]:
         text = os.path.expandvars(self.sections.get(section, {}).get(key, ""))
         try:
@@ -489,6 +502,7 @@ class _Reader:
             for key in ("host", "user", "key", "known_hosts"):
                 if not getattr(settings.ssh, key):
                     raise self.fail("hpc.ssh", key, "is missing (channel = ssh)")
+        self._check_extra(settings)
         everyone = {"hpc.container": settings.defaults} | {
             PROCESS_PREFIX + identifier: own for identifier, own in settings.processes.items()
         }

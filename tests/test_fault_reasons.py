@@ -35,7 +35,7 @@ SECTIONS: dict[str, dict[str, dict[str, object]]] = {
         "hpc.process.too_long": {"queue": "short", "walltime": "00:30:00"},
         "hpc.process.no_partition": {"queue": "nowhere"},
         "hpc.process.no_account": {"account": "nobody"},
-        "hpc.process.no_log": {"extra": f"--output={NOWHERE}/log"},
+        "hpc.process.no_log": {"walltime": "00:29:00"},
         "hpc.process.preempted": {"queue": "spare", "extra": "--nodelist=c2", "memory": "5500M"},
         "hpc.process.second": {"extra": "--nodelist=c2"},
     },
@@ -43,8 +43,22 @@ SECTIONS: dict[str, dict[str, dict[str, object]]] = {
         "hpc.resources": {"memory": "2G", "walltime": "00:30:00"},
         "hpc.process.slow": {"walltime": "00:00:12"},
         "hpc.process.no_partition": {"queue": "nowhere"},
-        "hpc.process.no_log": {"extra": f"-o :{NOWHERE}/log"},
+        "hpc.process.no_log": {"walltime": "00:29:00"},
     },
+}
+#: A site's own template, which sends the log of jobs with this walltime elsewhere.
+TEMPLATE = """\
+{{% extends "default/{name}.sh.j2" %}}
+{{% block header %}}
+{{{{ super() }}}}
+{{% if resources.walltime == 29 * 60 %}}
+{line}
+{{% endif %}}
+{{% endblock %}}
+"""
+LOG_LINES = {
+    "slurm": f"#SBATCH --output={NOWHERE}/log",
+    "gridengine": f"#$ -o :{NOWHERE}/log",
 }
 
 
@@ -88,6 +102,10 @@ def cases(request: pytest.FixtureRequest) -> Iterator[Cases]:
         # Grid Engine's accounting lags by up to 15 s, and a busy host adds to that.
         "hpc": {"poll_interval": 2, "poll_backoff": 10, "grace": 40, "command_timeout": 5}
     }
+    templates = clustersite.folder("templates")
+    for name, line in LOG_LINES.items():
+        (templates / f"{name}.sh.j2").write_text(TEMPLATE.format(name=name, line=line))
+    sections["hpc"]["templates"] = templates
     broken = clustersite.folder("broken") / "broken.sif"
     broken.write_bytes(Path(os.environ["PYWPS_HPC_TEST_IMAGE"]).read_bytes()[:100_000])
     broken.chmod(0o644)

@@ -194,7 +194,9 @@ class Follower:
         exhausted.add(job.native_id)
         wanted = job.name, job.place
         if wanted not in self._found:  # one look-up for its whole array
-            array = {(other.name, other.place) for other in self._followed if other.name == job.name}
+            array = {
+                (other.name, other.place) for other in self._followed if other.name == job.name
+            }
             found, unasked = self._context.scheduler.find_all(array | {wanted})
             self._found |= found
             if unasked is not None and wanted not in found:
