@@ -182,7 +182,7 @@ def _response(
         status_url=header.status_url,
         publish=publish,
     )
-    response.store_status_file = not header.sync
+    response.store_status_file = wps_request.store_execute == "true"
     return response
 
 

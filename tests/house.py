@@ -86,7 +86,7 @@ def pywps_left_as_it_was() -> Iterator[None]:
             (pywps.response.basic, ["store_status"]),
             (pywps.xml_util, ["fromstring", "parse"]),
             (WPSRequest, ["_set_json"]),
-            (sys.modules[WPSRequest.__module__], ["_get_reference_header"]),
+            (sys.modules[WPSRequest.__module__], ["_get_rawvalue_value"]),
             (ComplexInput, ["process"]),
             (IOHandler, ["_check_valid"]),
             (configuration, ["CONFIG"]),

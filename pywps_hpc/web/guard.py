@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pywps.xml_util
-from lxml import etree
 from pywps import configuration
 from pywps.app.WPSRequest import WPSRequest
 from pywps.exceptions import FileSizeExceeded, InvalidParameterValue, NoApplicableCode
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.wrappers import Request
+
+from pywps_hpc.web import request_json, request_reading
 
 LOGGER = logging.getLogger(__name__)
 
@@ -43,28 +44,20 @@ def install() -> None:
     pywps.xml_util.parse = lambda source: _plain(_parse(source))
 
     def set_json(request: Any, value: dict[str, Any], *arguments: Any, **named: Any) -> None:
+        request_json.check(value)
         # PyWPS would make input objects of what the client says, with folders and validators of the
         # client's choice, and throw them away: it reads the inputs once more, for good.
         _set_json(request, {**value, "inputs": {}}, *arguments, **named)
 
     WPSRequest._set_json = set_json
     # The class hides its module.
-    sys.modules[WPSRequest.__module__]._get_reference_header = reference_headers  # type: ignore[attr-defined]
+    sys.modules[WPSRequest.__module__]._get_rawvalue_value = request_json.content  # type: ignore[attr-defined]
 
 
 def _plain(tree: Any) -> Any:
     if tree.docinfo.internalDTD is not None or tree.docinfo.doctype:
         raise DoctypeRefused
     return tree
-
-
-def reference_headers(elements: list[etree._Element]) -> list[tuple[str, str]]:
-    """``wps:Header`` elements of a reference (WPS 1.0.0, table 23); PyWPS's own reader fails."""
-    found = []
-    for element in elements:
-        attributes = {etree.QName(name).localname: value for name, value in element.attrib.items()}
-        found.append((str(attributes.get("key", "")), str(attributes.get("value", ""))))
-    return found
 
 
 def read_body(request: Request) -> None:
@@ -92,14 +85,14 @@ def read_body(request: Request) -> None:
 
 
 def read(request: Request, preprocessors: Any) -> WPSRequest:
-    """Have PyWPS read a request: its parser takes much for granted.
+    """Read a request within the bounds of its size.
 
     Raises:
         NoApplicableCode: it is not one of WPS; HTTP 400 (OWS Common 06-121r3, clause 8.6).
     """
     read_body(request)
     with reading():
-        return WPSRequest(request, preprocessors)
+        return request_reading.read(request, preprocessors)
 
 
 @contextlib.contextmanager

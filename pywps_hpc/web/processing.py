@@ -134,7 +134,7 @@ def accept(
     process._set_uuid(job.job_id)
     response = JobResponse(wps_request, job.job_id, process=process, status_url=status_url)
     asynchronous = is_asynchronous(process, wps_request)
-    response.store_status_file = asynchronous
+    response.store_status_file = wps_request.store_execute == "true"
     response._update_status(WPS_STATUS.ACCEPTED, "PyWPS Request accepted", 0)
     bounds = references.bounds(settings)
     staging = settings.inputs.fetch == "server" and references.plan(job, wps_request, bounds)

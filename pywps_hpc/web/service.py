@@ -8,6 +8,7 @@ import os
 import time
 import weakref
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urljoin
 
@@ -22,7 +23,7 @@ from pywps_hpc import jobs, settings
 from pywps_hpc.identity import tie
 from pywps_hpc.retention import expires, is_expired
 from pywps_hpc.spool import JobDir, Spool
-from pywps_hpc.web import guard, processing, references, routes, waiting, wps1
+from pywps_hpc.web import guard, processing, references, request_values, routes, waiting, wps1
 from pywps_hpc.web.addresses import Addresses, configured
 from pywps_hpc.web.errors import Busy, NotFound, storage_trouble
 
@@ -183,11 +184,25 @@ class HpcService(Service):  # type: ignore[misc]
         """PyWPS checks and fills in the inputs, then calls ``process.execute``: that is ours."""
         process.set_workdir(str(job.work))
         process.execute = lambda filled, _uuid: filled
+        process.setup_outputs_from_wps_request = partial(request_values.choose_outputs, process)
         with guard.reading():
+            request_values.check_inputs(process, wps_request)
             filled = self._parse_and_execute(process, wps_request, job.job_id)
-        del process.execute
+        del process.execute, process.setup_outputs_from_wps_request
         url = urljoin(self.addresses.status, job.job_id)
         return processing.accept(self.settings, self.store, job, process, filled, url)
+
+    def create_literal_inputs(self, source: Any, inputs: Any) -> Any:
+        """Literal inputs of a request, by our rules."""
+        return request_values.literals(source, inputs)
+
+    def create_complex_inputs(self, source: Any, inputs: Any) -> Any:
+        """Complex inputs of a request, by our rules."""
+        return request_values.documents(source, inputs)
+
+    def create_bbox_inputs(self, source: Any, inputs: Any) -> Any:
+        """Bounding boxes of a request, by our rules."""
+        return request_values.boxes(source, inputs)
 
     def _find(self, request: Request, job_id: str) -> jobs.Job:
         """The job of this id.

@@ -1,0 +1,237 @@
+"""A request held against the process that it names: its inputs and outputs, none left out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from pywps.exceptions import (
+    InvalidParameterValue,
+    MissingParameterValue,
+    StorageNotSupported,
+)
+from pywps.inout.basic import BasicBoundingBox, BasicComplex, BasicLiteral
+
+from joblauncher.units import Unit
+from pywps_hpc.web import request_boxes, request_literals
+from pywps_hpc.web.request_content import PLAIN, decode, flag
+
+Given = Mapping[str, Any]
+#: What may stand beside the value of an input that is no complex one.
+_LITERAL, _BOX = ("data", "uom", "datatype"), ("data", "crs", "dimensions")
+_KINDS = {"literal": "a literal value", "complex": "complex data", "bbox": "a bounding box"}
+
+
+def check_inputs(process: Any, request: Any) -> None:
+    """Make sure that the process has each input that is given, as often as it is given.
+
+    Raises:
+        InvalidParameterValue: it has not.
+    """
+    known = {item.identifier: item for item in process.inputs}
+    for name, given in (request.inputs or {}).items():
+        if name not in known:
+            raise InvalidParameterValue(
+                f"Process '{process.identifier}' has no input '{name}'.", name
+            )
+        most = known[name].max_occurs
+        if most is not None and len(given) > most:
+            raise InvalidParameterValue(
+                f"input {name}: it is given {len(given)} times; at most {most} are allowed.", name
+            )
+
+
+def literals(source: Any, given: Sequence[Given]) -> deque[Any]:
+    """Literal inputs; see :func:`_made`."""
+
+    def fill(item: Any, value: Given) -> None:
+        name = source.identifier
+        _only(source, value, "literal", _LITERAL)
+        request_literals.fit(name, source.data_type, value.get("datatype") or "")
+        asked = value.get("uom") or ""
+        if asked:
+            item.uom = _unit(source, asked)
+        elif source.uoms:
+            item.uom = Unit.of(source.uoms[0])
+        item.data = request_literals.read(name, source.data_type, value.get("data"))
+
+    return _made(source, given, fill)
+
+
+def boxes(source: Any, given: Sequence[Given]) -> deque[Any]:
+    """Bounding boxes; see :func:`_made`."""
+
+    def fill(item: Any, value: Given) -> None:
+        _only(source, value, "bbox", _BOX)
+        box = dict(value)
+        if isinstance(box.get("data"), str):
+            listed = request_boxes.of_list(source.identifier, box["data"])
+            box |= {key: found for key, found in listed.items() if found is not None}
+        if isinstance(box.get("dimensions"), str) and box["dimensions"].isdecimal():
+            box["dimensions"] = int(box["dimensions"])
+        request_boxes.fit(source.identifier, box, source.crss, source.dimensions)
+        item.data = box["data"]
+        item.crs = box.get("crs") or source.crss[0]
+        item.dimensions = box.get("dimensions") or source.dimensions
+
+    return _made(source, given, fill)
+
+
+def documents(source: Any, given: Sequence[Given]) -> deque[Any]:
+    """Complex inputs; see :func:`_made`."""
+
+    def fill(item: Any, value: Given) -> None:
+        name = source.identifier
+        if value.get("kind") in ("literal", "bbox"):
+            raise _wrong_kind(source, value["kind"])
+        for key in ("uom", "datatype"):
+            if value.get(key):
+                raise InvalidParameterValue(f"input {name}: complex data has no {key}.", name)
+        item.data_format = _format(item, value, readable=(*PLAIN, "base64"))
+        item.method = value.get("method") or "GET"
+        data, encoding = value.get("data"), str(value.get("encoding") or "").lower()
+        if encoding not in PLAIN and isinstance(data, str) and not value.get("href"):
+            value = {**value, "data": decode(data, name)}
+        item.process(value)
+
+    return _made(source, given, fill)
+
+
+def choose_outputs(process: Any, request: Any) -> None:
+    """Give each output that is asked for the format it is asked in, and note whether it is wanted
+    by reference.
+
+    Raises:
+        InvalidParameterValue: there is no such output, or not in that format or unit.
+        StorageNotSupported: the process stores nothing.
+    """
+    known = {item.identifier: item for item in process.outputs}
+    for name, asked in (request.outputs or {}).items():
+        item = known.get(name)
+        if item is None:
+            raise InvalidParameterValue(
+                f"Process '{process.identifier}' has no output '{name}'.", name
+            )
+        if asked.get("uom"):
+            _unit(item, asked["uom"])
+        wanted = {**asked, "mimeType": asked.get("mimetype")}
+        if isinstance(item, BasicComplex):
+            item.data_format = _format(item, wanted)
+        elif asked.get("schema") or not _is_text(wanted):
+            raise InvalidParameterValue(f"output {name}: it can be had as text only.", name)
+        if request.raw:
+            continue
+        asked["asReference"] = flag(str(asked.get("asReference", "false")), "asReference")
+        item.as_reference = asked["asReference"] == "true"
+        if item.as_reference and process.store_supported == "false":
+            raise StorageNotSupported("The storage of data is not supported for this process.")
+
+
+def _made(source: Any, given: Sequence[Given], fill: Callable[[Any, Given], None]) -> deque[Any]:
+    """The process's inputs for the values of a request.
+
+    Args:
+        source: the process's description of the input.
+        given: in PyWPS's dictionaries.
+
+    Raises:
+        InvalidParameterValue: the process does not take one of them.
+        MissingParameterValue: there are fewer than it needs.
+    """
+    made: deque[Any] = deque(maxlen=source.max_occurs)
+    for value in given:
+        item = source.clone()
+        fill(item, value)
+        made.append(item)
+    if len(made) < source.min_occurs:
+        raise MissingParameterValue(
+            f"At least {source.min_occurs} inputs are required. You provided {len(made)}.",
+            locator=source.identifier,
+        )
+    return made
+
+
+def _only(source: Any, value: Given, kind: str, keys: Iterable[str]) -> None:
+    """Refuse what an input of this kind cannot have."""
+    name = source.identifier
+    told = value.get("kind", kind)
+    if value.get("href") or told == "reference":
+        raise InvalidParameterValue(f"input {name}: {_KINDS[kind]} cannot be a reference.", name)
+    if told != kind and not (kind == "bbox" and told is None):
+        raise _wrong_kind(source, told)
+    for key, content in value.items():
+        if content and key not in (*keys, "identifier", "kind", "method"):
+            raise InvalidParameterValue(f"input {name}: {_KINDS[kind]} has no {key}.", name)
+
+
+def _wrong_kind(source: Any, told: str) -> InvalidParameterValue:
+    kind = next(
+        words
+        for base, words in (
+            (BasicLiteral, "literal"),
+            (BasicBoundingBox, "bbox"),
+            (BasicComplex, "complex"),
+        )
+        if isinstance(source, base)
+    )
+    name = source.identifier
+    return InvalidParameterValue(
+        f"input {name}: it takes {_KINDS[kind]}, not {_KINDS.get(told, told)}.", name
+    )
+
+
+def _unit(item: Any, asked: str) -> Unit:
+    for unit in getattr(item, "uoms", ()):
+        if asked in (unit.uom, unit.reference):
+            return Unit.of(unit)
+    name = item.identifier
+    raise InvalidParameterValue(f"{name}: the unit {asked} is not supported.", name)
+
+
+def _format(item: Any, asked: Given, *, readable: tuple[str, ...] = ()) -> Any:
+    """The format that is asked for: the default one if that will do, else the first.
+
+    Args:
+        readable: encodings that need not be named by a format.
+    """
+    kind, schema = _media_type(asked.get("mimeType") or ""), asked.get("schema") or ""
+    encoding = str(asked.get("encoding") or "").lower()
+    if not (kind or schema or encoding):
+        return item.data_format
+    same = [
+        found
+        for found in item.supported_formats
+        if (not kind or _media_type(found.mime_type) == kind)
+        and (not schema or found.schema == schema)
+    ]
+    named = [found for found in same if _is_encoding(encoding, found.encoding)]
+    fitting = named or (same if encoding in readable else [])
+    if not fitting:
+        raise InvalidParameterValue(
+            f"{item.identifier}: the format is not supported "
+            f"(mimeType '{asked.get('mimeType') or ''}', encoding '{encoding}', "
+            f"schema '{schema}').",
+            "mimeType",
+        )
+    return item.data_format if item.data_format in fitting else fitting[0]
+
+
+def _is_encoding(asked: str, offered: str | None) -> bool:
+    known = (offered or "").lower()
+    return not asked or asked == known or (asked in PLAIN and known in PLAIN)
+
+
+def _media_type(text: str) -> tuple[str, ...]:
+    """Type and parameters, to be compared without regard to case and white space (RFC 9110,
+    section 8.3.1)."""
+    first, *rest = (part.strip().lower() for part in text.split(";"))
+    return (first, *sorted(rest)) if first else ()
+
+
+def _is_text(asked: Given) -> bool:
+    kind = _media_type(asked.get("mimeType") or "")
+    encoding = str(asked.get("encoding") or "").lower()
+    return encoding in PLAIN and (
+        not kind or kind[0].startswith("text/") or kind[0] == "application/json"
+    )

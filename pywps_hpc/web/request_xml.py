@@ -1,0 +1,281 @@
+"""WPS 1.0.0 requests in XML (OGC 05-007r7, clauses 8.2.2, 9.2.2 and 10.2.1).
+
+Comments and processing instructions are no content. An element, attribute or text that has no
+place in the schema is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lxml import etree
+from pywps.exceptions import InvalidParameterValue, MissingParameterValue
+
+from pywps_hpc.web import request_boxes
+from pywps_hpc.web.request_content import Content, collapse, output
+
+WPS = "http://www.opengis.net/wps/1.0.0"
+OWS = "http://www.opengis.net/ows/1.1"
+XLINK = "http://www.w3.org/1999/xlink"
+#: Namespaces of later versions.
+LATER = ("http://www.opengis.net/wps/2.0", "http://www.opengis.net/wps/2.0.0")
+#: Attributes of these namespaces say nothing about the request. Clients are known to misspell
+#: that of ``xsi:schemaLocation``.
+_ANNOTATIONS = ("http://www.w3.org/XML/1998/namespace", "http://www.w3.org/2001/XMLSchema-")
+_LINK = ("type", "role", "arcrole", "title", "show", "actuate")
+_FORMAT = ("mimeType", "encoding", "schema")
+_FLAGS = ("lineage", "storeExecuteResponse", "status")
+#: How often a child may be there.
+_ONE, _MAYBE, _ANY, _SOME = (1, 1), (0, 1), (0, None), (1, None)
+_DESCRIBED = {f"{{{OWS}}}Identifier": _ONE, f"{{{OWS}}}Title": _MAYBE, f"{{{OWS}}}Abstract": _MAYBE}
+
+Children = dict[str, list[etree._Element]]
+
+
+def accepted_versions(root: etree._Element) -> list[str]:
+    """Versions in order of preference (OGC 06-121r3, clause 7.3.2); none: any."""
+    found = children(root, {f"{{{WPS}}}AcceptVersions": _MAYBE, f"{{{OWS}}}AcceptVersions": _MAYBE})
+    return [
+        collapse(text(version))
+        for accepted in found.values()
+        for element in accepted
+        for version in children(element, {f"{{{OWS}}}Version": _SOME})["Version"]
+    ]
+
+
+def identifiers(root: etree._Element) -> list[str]:
+    """The processes that a DescribeProcess names."""
+    return [
+        collapse(text(e)) for e in children(root, {f"{{{OWS}}}Identifier": _SOME})["Identifier"]
+    ]
+
+
+def execute(root: etree._Element) -> Content:
+    """Read an Execute element.
+
+    Raises:
+        InvalidParameterValue, MissingParameterValue: it is not of the schema's form.
+    """
+    parts = children(
+        root,
+        {
+            f"{{{OWS}}}Identifier": _ONE,
+            f"{{{WPS}}}DataInputs": _MAYBE,
+            f"{{{WPS}}}ResponseForm": _MAYBE,
+        },
+    )
+    inputs: dict[str, list[dict[str, Any]]] = {}
+    for holder in parts["DataInputs"]:
+        attributes(holder)
+        for element in children(holder, {f"{{{WPS}}}Input": _ANY})["Input"]:
+            given = _input(element)
+            inputs.setdefault(given["identifier"], []).append(given)
+    content = Content(_identifier(parts), inputs)
+    return _response_form(content, parts["ResponseForm"][0]) if parts["ResponseForm"] else content
+
+
+def children(element: etree._Element, allowed: Mapping[str, tuple[int, int | None]]) -> Children:
+    """The children of an element that holds nothing else, by local name.
+
+    Args:
+        allowed: qualified names, each with the least and greatest number.
+
+    Raises:
+        InvalidParameterValue: there is something else, or too many of one.
+        MissingParameterValue: there are too few of one.
+    """
+    found: Children = {etree.QName(name).localname: [] for name in allowed}
+    if _own_text(element).strip():
+        raise InvalidParameterValue(
+            f"{_name(element)} holds text in a wrong place.", _name(element)
+        )
+    for child in element.iterchildren(etree.Element):
+        if child.tag not in allowed:
+            raise InvalidParameterValue(
+                f"{_name(child)} is not known in {_name(element)}.", _name(child)
+            )
+        found[_name(child)].append(child)
+    for qualified, (least, most) in allowed.items():
+        name = str(etree.QName(qualified).localname)
+        number = len(found[name])
+        if number < least:
+            raise MissingParameterValue(f"{_name(element)} has no {name}.", name)
+        if most is not None and number > most:
+            raise InvalidParameterValue(f"{_name(element)} has more than one {name}.", name)
+    return found
+
+
+def attributes(element: etree._Element, *allowed: str, link: bool = False) -> dict[str, str]:
+    """The attributes of an element, white space collapsed; all are of such types.
+
+    Args:
+        link: whether ``xlink:href`` may be there; the result has it as ``href``.
+
+    Raises:
+        InvalidParameterValue: there are others.
+    """
+    found = {}
+    for key, value in element.attrib.items():
+        name = etree.QName(str(key))
+        if name.namespace is None and name.localname in allowed:
+            found[str(name.localname)] = collapse(str(value))
+        elif link and name.namespace == XLINK and name.localname == "href":
+            found["href"] = collapse(str(value))
+        elif not _says_nothing(name):
+            hint = " (it is xlink:href)" if link and name.localname == "href" else ""
+            raise InvalidParameterValue(
+                f"The attribute {name.localname} is not known in {_name(element)}{hint}.",
+                str(name.localname),
+            )
+    return found
+
+
+def text(element: etree._Element) -> str:
+    """The text of an element without children; comments are no part of it.
+
+    Raises:
+        InvalidParameterValue: it has children.
+    """
+    for child in element.iterchildren(etree.Element):
+        raise InvalidParameterValue(
+            f"{_name(element)} holds text, not {_name(child)}.", _name(child)
+        )
+    return _own_text(element)
+
+
+def _says_nothing(name: etree.QName) -> bool:
+    namespace = name.namespace or ""
+    if namespace == XLINK:
+        return name.localname in _LINK
+    return namespace.startswith(_ANNOTATIONS) or name.localname == "schemaLocation"
+
+
+def _own_text(element: etree._Element) -> str:
+    return (element.text or "") + "".join(child.tail or "" for child in element)
+
+
+def _name(element: etree._Element) -> str:
+    return str(etree.QName(element).localname)
+
+
+def _identifier(parts: Children) -> str:
+    found = collapse(text(parts["Identifier"][0]))
+    if not found:
+        raise MissingParameterValue("An Identifier is empty.", "Identifier")
+    return found
+
+
+def _only(element: etree._Element, *names: str) -> etree._Element:
+    """The one child of an element that holds one of these."""
+    parts = children(element, {f"{{{WPS}}}{name}": _MAYBE for name in names})
+    return _choice(element, [child for found in parts.values() for child in found], names)
+
+
+def _choice(
+    element: etree._Element, found: list[etree._Element], names: tuple[str, ...]
+) -> etree._Element:
+    words = " or ".join((", ".join(names[:-1]), names[-1]))
+    if not found:
+        raise MissingParameterValue(f"{_name(element)} has no {words}.", names[0])
+    if len(found) > 1:
+        raise InvalidParameterValue(f"{_name(element)} has more than {words}.", names[0])
+    return found[0]
+
+
+def _input(element: etree._Element) -> dict[str, Any]:
+    attributes(element)
+    parts = children(
+        element, {**_DESCRIBED, f"{{{WPS}}}Data": _MAYBE, f"{{{WPS}}}Reference": _MAYBE}
+    )
+    name = _identifier(parts)
+    form = _choice(element, parts["Data"] + parts["Reference"], ("Data", "Reference"))
+    if _name(form) == "Reference":
+        return {"identifier": name, "kind": "reference", **_reference(form)}
+    attributes(form)
+    value = _only(form, "LiteralData", "ComplexData", "BoundingBoxData")
+    match _name(value):
+        case "LiteralData":
+            given = attributes(value, "dataType", "uom")
+            return {
+                "identifier": name,
+                "kind": "literal",
+                "data": text(value),
+                "uom": given.get("uom", ""),
+                "datatype": given.get("dataType", ""),
+            }
+        case "ComplexData":
+            given = attributes(value, *_FORMAT)
+            return {"identifier": name, "kind": "complex", "data": _document(value), **given}
+    given = attributes(value, "crs", "dimensions")
+    parts = children(value, {f"{{{OWS}}}LowerCorner": _ONE, f"{{{OWS}}}UpperCorner": _ONE})
+    lower, upper = (text(parts[corner][0]).split() for corner in ("LowerCorner", "UpperCorner"))
+    crs, dimensions = given.get("crs"), given.get("dimensions")
+    box = request_boxes.of_corners(name, lower, upper, crs, dimensions)
+    return {"identifier": name, "kind": "bbox", **box}
+
+
+def _document(element: etree._Element) -> str:
+    """What complex data holds: one element as XML, or text."""
+    inside = list(element.iterchildren(etree.Element))
+    if not inside:
+        return _own_text(element)
+    if len(inside) > 1 or _own_text(element).strip():
+        raise InvalidParameterValue(
+            f"{_name(element)} holds more than one element, or an element and text.", _name(element)
+        )
+    return str(etree.tostring(inside[0], encoding=str, with_tail=False))
+
+
+def _reference(element: etree._Element) -> dict[str, Any]:
+    given: dict[str, Any] = attributes(element, "method", *_FORMAT, link=True)
+    if not given.get("href"):
+        raise MissingParameterValue("A Reference has no xlink:href.", "href")
+    given.setdefault("method", "GET")
+    parts = children(
+        element,
+        {
+            f"{{{WPS}}}Header": _ANY,
+            f"{{{WPS}}}Body": _MAYBE,
+            f"{{{WPS}}}BodyReference": _MAYBE,
+        },
+    )
+    bodies = parts["Body"] + parts["BodyReference"]
+    if len(bodies) > 1:
+        raise InvalidParameterValue("A Reference has more than one body.", "BodyReference")
+    if bodies and given["method"].upper() != "POST":
+        raise InvalidParameterValue("A Reference with a body has method POST.", "method")
+    for header in parts["Header"]:
+        pair = attributes(header, "key", "value")
+        given.setdefault("header", []).append((pair.get("key", ""), pair.get("value", "")))
+    for body in parts["Body"]:
+        given["body"] = _document(body)
+    for body in parts["BodyReference"]:
+        given["bodyreference"] = attributes(body, link=True).get("href", "")
+    return given
+
+
+def _response_form(content: Content, element: etree._Element) -> Content:
+    attributes(element)
+    form = _only(element, "ResponseDocument", "RawDataOutput")
+    if _name(form) == "RawDataOutput":
+        asked = attributes(form, "uom", *_FORMAT)
+        name = _identifier(children(form, _DESCRIBED))
+        wanted = {name: output(name, asked, raw=True)}
+        return Content(content.identifier, content.inputs, wanted, raw=True)
+    flags = attributes(form, *_FLAGS)
+    outputs: dict[str, dict[str, str]] = {}
+    for element in children(form, {f"{{{WPS}}}Output": _ANY})["Output"]:
+        asked = attributes(element, "uom", "asReference", *_FORMAT)
+        name = _identifier(children(element, _DESCRIBED))
+        if name in outputs:
+            raise InvalidParameterValue(f"The output {name} is asked for twice.", name)
+        outputs[name] = output(name, asked, raw=False)
+    return Content(
+        content.identifier,
+        content.inputs,
+        outputs,
+        store=flags.get("storeExecuteResponse", "false"),
+        status=flags.get("status", "false"),
+        lineage=flags.get("lineage", "false"),
+    )
