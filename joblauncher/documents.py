@@ -90,15 +90,14 @@ def replace(document: bytes, status: Status) -> bytes:
     message = writable(status.message)
     child = etree.SubElement(element, f"{{{WPS}}}Process{status.state.capitalize()}")
     if status.state == "failed":
-        report = etree.SubElement(child, f"{{{WPS}}}ExceptionReport")
+        report = etree.SubElement(child, f"{{{OWS}}}ExceptionReport", version="1.0.0")
         exception = etree.SubElement(
             report, f"{{{OWS}}}Exception", exceptionCode="NoApplicableCode"
         )
-        exception.set("locator", "None")
         etree.SubElement(exception, f"{{{OWS}}}ExceptionText").text = message
     else:
         child.text = message
-        if status.state != "succeeded":
+        if status.state in ("started", "paused"):
             child.set("percentCompleted", str(min(status.percent, 99)))
     if status.state != "succeeded":
         for outputs in root.findall(f"{{{WPS}}}ProcessOutputs"):

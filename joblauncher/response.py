@@ -20,7 +20,8 @@ from pywps.response.execute import ExecuteResponse
 from pywps.response.status import WPS_STATUS
 from pywps.translations import get_translation
 
-from joblauncher import documents, storage
+from joblauncher import documents, storage, stored_values
+from joblauncher import lineage as lineage_of
 
 _CDATA = re.compile(r"\A<!\[CDATA\[(.*)\]\]>\Z", re.DOTALL)
 #: Formats that PyWPS parses before it inserts them (pywps/inout/outputs.py, _json_data).
@@ -36,9 +37,10 @@ Publish = Callable[[bytes, "JobResponse"], None]
 
 @functools.cache
 def _templates() -> Any:
-    """PyWPS compiles its templates anew for each response; once a process is enough."""
+    """Compiled once a process; PyWPS does so anew for each response, and its documents are not
+    valid."""
     environment = RelEnvironment(
-        loader=PackageLoader("pywps", "templates"),
+        loader=PackageLoader("joblauncher", "templates"),
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=True,
@@ -79,16 +81,27 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
     def json(self) -> dict[str, Any]:
         """What the document's template is filled with."""
         stored, self.store_status_file = self.store_status_file, False
+        lineage, self.wps_request.lineage = self.wps_request.lineage, "false"
         try:
             facts: dict[str, Any] = super().json
         finally:
-            self.store_status_file = stored
+            self.store_status_file, self.wps_request.lineage = stored, lineage
         if stored:
             facts["status_location"] = self.status_url
+        # PyWPS escapes it here and once more in the template.
+        facts["service_instance"] = facts["service_instance"].replace("&amp;", "&")
+        if "outputs" in facts:
+            facts["outputs"] = [
+                stored_values.by_reference(self.outputs[output["identifier"]], output)
+                for output in facts["outputs"]
+            ]
+        if lineage == "true" and self.is_over:
+            facts["lineage"] = True
+            facts["input_definitions"] = lineage_of.inputs(self.wps_request.inputs)
+            facts["output_definitions"] = lineage_of.outputs(self.process)
         self.plain_outputs = facts.get("outputs", [])
-        for kind in ("outputs", "input_definitions"):
-            if kind in facts:
-                facts[kind] = [_shielded(element) for element in facts[kind]]
+        if "outputs" in facts:
+            facts["outputs"] = [_shielded(element) for element in facts["outputs"]]
         self.facts = facts
         return facts
 
