@@ -23,7 +23,16 @@ from pywps_hpc import jobs, settings
 from pywps_hpc.identity import tie
 from pywps_hpc.retention import expires, is_expired
 from pywps_hpc.spool import JobDir, Spool
-from pywps_hpc.web import guard, processing, references, request_values, routes, waiting, wps1
+from pywps_hpc.web import (
+    descriptions,
+    guard,
+    processing,
+    references,
+    request_values,
+    routes,
+    waiting,
+    wps1,
+)
 from pywps_hpc.web.addresses import Addresses, configured
 from pywps_hpc.web.errors import Busy, NotFound, storage_trouble
 
@@ -191,6 +200,17 @@ class HpcService(Service):  # type: ignore[misc]
         del process.execute, process.setup_outputs_from_wps_request
         url = urljoin(self.addresses.status, job.job_id)
         return processing.accept(self.settings, self.store, job, process, filled, url)
+
+    def get_capabilities(self, wps_request: Any, uuid: str) -> Any:
+        """The answer to GetCapabilities."""
+        version = wps_request.version
+        return descriptions.Capabilities(wps_request, uuid, version, processes=self.processes)
+
+    def describe(self, wps_request: Any, uuid: str, identifiers: Any) -> Any:
+        """The answer to DescribeProcess."""
+        return descriptions.Descriptions(
+            wps_request, uuid, processes=self.processes, identifiers=identifiers
+        )
 
     def create_literal_inputs(self, source: Any, inputs: Any) -> Any:
         """Literal inputs of a request, by our rules."""
