@@ -91,7 +91,7 @@ class Found:
 
     Attributes:
         kind: ``LiteralData``, ``ComplexData``, ``BoundingBoxData`` or ``Reference``.
-        attributes: of that element, without the location.
+        attributes: of that element, without the location and without empty ones.
         content: the text, the box's corners, or the bytes behind the reference.
     """
 
@@ -357,7 +357,7 @@ def outputs_of(document: bytes) -> dict[str, Found]:
         element = output.find("wps:Reference", NS) if holder is None else holder[0]
         assert element is not None, document
         kind = str(etree.QName(element).localname)
-        attributes = {str(k): str(v) for k, v in element.attrib.items() if k != "href"}
+        attributes = {str(k): str(v) for k, v in element.attrib.items() if k != "href" and v}
         content: str | bytes = "".join(str(part) for part in element.itertext())
         if kind == "Reference":
             answer = get(str(element.get("href")))

@@ -98,7 +98,7 @@ def _read_query(found: WPSRequest, http_request: Request) -> None:
         raise MissingParameterValue("Missing request value", "request")
     found.operation = operation.lower()
     if found.operation not in OPERATIONS:
-        raise OperationNotSupported(f"Unknown request {found.operation}", found.operation)
+        raise OperationNotSupported(f"Unknown request {found.operation}", operation)
     found.api = place.get("api")
     found.default_mimetype = given.text("f") or place.get("default_mimetype")
     found.check_and_set_language(given.text("language"))
