@@ -6,6 +6,7 @@ PyWPS converts generously: "maybe" is true, 1.7 is the integer 1, "10" is a day 
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any
 
 from pywps.exceptions import InvalidParameterValue
@@ -68,10 +69,11 @@ def read(name: str, data_type: str, value: Any) -> Any:
     if form is not None and not form.fullmatch(value):
         raise _refused(name, data_type, value)
     if form is not None and form.pattern == _WHOLE:
-        number = float(value) if re.search("[.eE]", value) else int(value)
-        if number != number // 1 or (data_type == "positiveInteger" and number < 1):
+        number = Decimal(value)
+        # PyWPS passes it through a float, which holds no more digits.
+        if number != number.to_integral_value() or abs(number) > 2**53:
             raise _refused(name, data_type, value)
-        if isinstance(number, float) and abs(number) >= 2**53:
+        if data_type == "positiveInteger" and number < 1:
             raise _refused(name, data_type, value)
         return int(number)
     return value
