@@ -130,7 +130,7 @@ def test_polls_are_prompt_beside_every_kind_of_slow_client(server: HpcServer, cr
     crowd.join(server, get(f"/outputs/{job.job_id}/large.nc"), number=50)
     patient = crowd.join(server, waits(), number=60)
     wait_for(lambda: waiting_jobs(server) == 60, "all are accepted", 60)
-    assert slowest_poll(server, job, 30) < PROMPT, f"alone {alone:.3f} s"
+    assert slowest_poll(server, job, 30) < PROMPT + alone  # others may be busy on this machine
     # None of them had to be turned away for that.
     assert sum(is_silent(connection, 0.01) for connection in patient) >= PLACES
 
@@ -169,8 +169,9 @@ def test_more_connections_than_files_may_be_open(tmp_path: Path, crowd: Crowd) -
     with serving(tmp_path, prefix=["prlimit", "--nofile=1024:1024"]) as server:
         before = {process.pid for process in server.processes()}
         job = accepted(server)
+        alone = slowest_poll(server, job)
         crowd.join(server, number=2200)
-        assert slowest_poll(server, job) < PROMPT
+        assert slowest_poll(server, job) < PROMPT + alone
         assert {process.pid for process in server.processes()} == before
         assert "Too many open files" not in server.read_log()
 

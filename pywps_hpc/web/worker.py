@@ -129,14 +129,15 @@ class BufferingWorker(Worker):  # type: ignore[misc]
             self._poll.register(accepted, _IN | _GONE)
 
     def _give_way(self) -> bool:
-        """Close one connection for another: an idle one, or one that is slow, of whoever has most;
-        whether there was any."""
+        """Close connections for others: idle ones, a few at once since each look costs time, or a
+        slow one, of whoever has most; whether there was any."""
         found = [c for c in self._open.values() if c.phase is not Phase.WORKING]
-        if not found:
-            return False
         many = Counter(c.host for c in found)
-        self._close(max(found, key=lambda c: (many[c.host], c.is_idle, -c.moved)))
-        return True
+        found.sort(key=lambda c: (c.is_idle, many[c.host], -c.moved), reverse=True)
+        idle = sum(c.is_idle for c in found)
+        for connection in found[: max(1, min(idle, self._limit // 16))]:
+            self._close(connection)
+        return bool(found)
 
     def _move(self, connection: Connection, event: int) -> None:
         if connection.phase is Phase.WORKING:
