@@ -13,9 +13,9 @@ import os
 import sys
 from typing import Any
 
-from joblauncher import failpoint, fence, nodatabase, outputs, payload, report, storage
+from joblauncher import answers, failpoint, fence, nodatabase, outputs, payload, report, storage
 from joblauncher.bounds import Bounds
-from joblauncher.files import MOST, amount, atomic_write, remove_tree, size_of
+from joblauncher.files import MOST, amount, remove_tree, size_of
 from joblauncher.jobdir import JobDir
 
 LOGGER = logging.getLogger("PYWPS")
@@ -70,7 +70,7 @@ def run(job: JobDir, header: payload.Header, body: bytes, facts: report.Report) 
     if not response.is_over:  # PyWPS sees to that; a process may have replaced _run_process
         raise payload.PayloadError("the process returned without an end")
     if header.sync:
-        _answer(job, facts, response)
+        answers.leave(job, facts, response)
     return 0 if response.state == report.SUCCEEDED else 1
 
 
@@ -136,8 +136,8 @@ def _response(
             response._update_status(WPS_STATUS.FAILED, words, 100)
             return
         if response.state == report.SUCCEEDED and header.max_output_size:
-            # Outputs that are not files stand in the document itself.
-            size = size_of(job.storage) + len(document)
+            # Outputs that are not files stand in the document itself; a raw one is in neither.
+            size = size_of(job.storage) + len(document) + answers.raw_size(response)
             if size > header.max_output_size:
                 with contextlib.suppress(OSError):
                     remove_tree(job.outputs)
@@ -209,20 +209,3 @@ def _set_grass() -> None:
 
     if configuration.get_config_value("grass", "gisbase"):
         Service._set_grass(None)
-
-
-def _answer(job: JobDir, facts: report.Report, response: Any) -> None:
-    """Let PyWPS render what a client that waits on its connection is to get."""
-    from pywps.exceptions import NoApplicableCode
-    from werkzeug.wrappers import Response
-
-    environ = response.wps_request.http_request.environ
-    try:
-        answer = Response.from_app(response, environ)
-    except Exception:  # e.g. raw output was asked for an output that there is not
-        LOGGER.exception("the answer cannot be written")
-        words = "The process succeeded, but the answer that was asked for cannot be written."
-        answer = NoApplicableCode(words, code=500).get_response(environ)
-    atomic_write(job.response, answer.get_data())
-    facts.response = {"status": answer.status_code, "headers": list(answer.headers)}
-    facts.write(job)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Mapping
@@ -46,6 +47,25 @@ def atomic_write(path: Path, content: bytes, mode: int = 0o600) -> None:
         OSError: the old file is untouched, no temporary file stays.
     """
     write_together({path: content}, mode=mode)
+
+
+def atomic_copy(source: str, path: Path, mode: int = 0o600) -> None:
+    """As :func:`atomic_write`, with the content of another file, however large that is.
+
+    Raises:
+        OSError: as there.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(source, "rb") as content, os.fdopen(descriptor, "wb") as file:
+            shutil.copyfileobj(content, file, 1 << 20)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
 def write_together(

@@ -69,6 +69,7 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         status_url: str,
         publish: Publish | None = None,
     ) -> None:
+        self.outputs: dict[str, Any] = {}  # made by the next
         super().__init__(wps_request, uuid, process=process)
         self.store_status_file: bool = False
         self.template_env = _templates()
@@ -82,10 +83,14 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         """What the document's template is filled with."""
         stored, self.store_status_file = self.store_status_file, False
         lineage, self.wps_request.lineage = self.wps_request.lineage, "false"
+        given: tuple[Any, Any] = self.outputs, self.process.outputs
+        if self.wps_request.raw:  # the answer is the output itself, of any size
+            self.outputs, self.process.outputs = {}, []
         try:
             facts: dict[str, Any] = super().json
         finally:
             self.store_status_file, self.wps_request.lineage = stored, lineage
+            self.outputs, self.process.outputs = given
         if stored:
             facts["status_location"] = self.status_url
         # PyWPS escapes it here and once more in the template.
