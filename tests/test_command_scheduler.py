@@ -398,6 +398,14 @@ def test_owner_who_may_not_suspend_stops_by_signal(caplog: pytest.LogCaptureFixt
     assert "an operator of the cluster may do this" in caplog.text
 
 
+def test_pause_reaches_all_of_a_job_that_was_sent_a_stop_signal() -> None:
+    """STOPPED may stand for the batch step alone."""
+    scheduler, channel = slurm(squeue=queue(j7="STOPPED|None"), scontrol=DENIED, scancel=OK)
+    assert scheduler.poll(["7"])["7"].by_signal
+    scheduler.pause(["7"])
+    assert channel.asked[-1] == ["scancel", "--signal=STOP", "--full", "7"]
+
+
 def test_resume_goes_the_way_the_job_was_stopped() -> None:
     scheduler, channel = slurm(
         squeue=queue(j1="PENDING|JobHeldAdmin", j2="STOPPED|None", j3="SUSPENDED|None"),

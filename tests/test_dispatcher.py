@@ -1117,3 +1117,20 @@ def test_a_dispatcher_killed_at_any_point_finishes_every_job_once(
         assert not bench.folder(job).work.exists(), points
         bench.store.engine.dispose()
     assert points > 50  # it was really killed at each
+
+
+def test_resumption_reaches_a_running_job_that_others_sent_a_stop_signal(bench: Bench) -> None:
+    job = bench.running()
+    stopped = JobStatus(Phase.SUSPENDED, detail="STOPPED", by_signal=True)
+    bench.scheduler.say(job.native_id, stopped)
+    bench.cycle()
+    row = bench.row(job)
+    assert (row.state, row.message) == (State.RUNNING, words.SIGNAL_SENT)
+    bench.store.wish(job.id, Wish.RESUME)
+    bench.cycle(later=1)
+    assert bench.scheduler.calls.count("resume") == 1
+    assert bench.scheduler.queue[job.native_id].phase is Phase.RUNNING
+    bench.cycle(later=1)
+    bench.cycle(later=1)
+    row = bench.row(job)
+    assert (row.state, row.message, row.wish) == (State.RUNNING, "", Wish.NONE)

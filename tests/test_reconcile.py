@@ -403,3 +403,19 @@ def test_times_read_as_in_the_settings(seconds: int, text: str) -> None:
 )
 def test_amounts_read_as_in_the_settings(mebibytes: float, text: str) -> None:
     assert words.amount(mebibytes) == text
+
+
+STOPPED = JobStatus(Phase.SUSPENDED, detail="STOPPED", by_signal=True)
+
+
+def test_stop_signal_that_others_sent_is_not_told_as_a_pause() -> None:
+    told = Action(Do.NOTE, words=words.SIGNAL_SENT)
+    assert judge(job(State.RUNNING), STOPPED, Evidence()) == told
+    assert judge(job(State.QUEUED), STOPPED, Evidence()).state is State.RUNNING
+    resumed = job(State.RUNNING, wish=Wish.RESUME, message=words.SIGNAL_SENT)
+    assert judge(resumed, JobStatus(Phase.RUNNING), Evidence()) == Action(Do.NOTE)
+
+
+def test_stop_signal_of_ours_is_a_pause() -> None:
+    assert judge(job(State.RUNNING, wish=Wish.PAUSE), STOPPED, Evidence()).state is State.PAUSED
+    assert judge(job(State.PAUSED), STOPPED, Evidence()).do is Do.KEEP

@@ -105,4 +105,6 @@ class Wishes:
 
 def _is_done(job: Job) -> bool:
     """Whether a pause or resumption shows."""
+    if job.wish is Wish.RESUME and job.message == words.SIGNAL_SENT:
+        return False  # whatever stands still of it is to go on
     return (job.state is State.PAUSED) is (job.wish is Wish.PAUSE)

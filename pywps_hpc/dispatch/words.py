@@ -15,6 +15,7 @@ TWICE = "the batch system started the job a second time, while its first start h
 FOLDER_GONE = "the job's folder was removed"
 SETTINGS = "could not start: the service's settings for this process cannot be used"
 UNCLEAR = "could not start: the batch system gave no clear answer, however often it was asked"
+SIGNAL_SENT = "was sent a stop signal, not by this service: it may run on, or stand still in part"
 CANNOT_START = "waits, but cannot start as it stands: "
 
 # A path at the start of a word; "and/or" and "Access/permission" are none.

@@ -67,6 +67,8 @@ class JobStatus:
         signal: number of the signal that ended it; ``None`` where none did.
         detail: the scheduler's own words (state, reason), for the user and the log.
         hopeless: a waiting job that can never start as it stands (e.g. ``PartitionTimeLimit``).
+        by_signal: suspended only as far as somebody sent the job a stop signal: the batch system
+            does not know whether it reached all processes, or any.
         restarts: how often the batch system itself started the job anew.
         name: the job's name, for an element that of its array; empty where the answer lacks it.
             Ids are used again: by it a job is told from one that had the same id before.
@@ -78,6 +80,7 @@ class JobStatus:
     signal: int | None = None
     detail: str = ""
     hopeless: bool = False
+    by_signal: bool = False
     restarts: int = 0
     name: str = ""
 

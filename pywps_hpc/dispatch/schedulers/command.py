@@ -265,8 +265,11 @@ class CommandScheduler(Scheduler):
     def _steer(self, actions: dict[Phase, Action], ids: Collection[str]) -> None:
         todo: dict[tuple[Action, str], list[str]] = {}
         for job, status in self._poll(ids).items():
-            if status.phase in actions:
-                todo.setdefault((actions[status.phase], status.detail), []).append(job)
+            # One that was sent a stop signal may run on: for a pause it counts as running.
+            uncertain = status.by_signal and actions is PAUSE
+            phase = Phase.RUNNING if uncertain else status.phase
+            if phase in actions:
+                todo.setdefault((actions[phase], status.detail), []).append(job)
         for (action, detail), jobs in todo.items():
             self._control(action, jobs, detail)
 

@@ -23,6 +23,9 @@ PHASES = {
     "SUSPENDED": Phase.SUSPENDED,  # by an operator: the processors are free
     "STOPPED": Phase.SUSPENDED,  # by SIGSTOP: the processors stay allocated
 }
+# Measured, and agent.c: also after a signal to the batch script alone (scancel(1), --batch), while
+# what it started runs on.
+BY_SIGNAL = "STOPPED"
 
 # squeue(1) and sacct(1), JOB STATE CODES: states of jobs that are over.
 OUTCOMES = {
@@ -62,7 +65,6 @@ HOPELESS_REASONS = {
     "JobHoldMaxRequeue",
     "MaxCPUsPerNode",
     "MaxMemPerLimit",
-    "PartitionNodeLimit",
     "PartitionTimeLimit",
     "QOSNotAllowed",
     "QOSTimeLimit",
@@ -96,7 +98,7 @@ def listed(state: str, reason: str) -> JobStatus | None:
         if waits and reason in HELD_REASONS:
             phase = Phase.HELD
         hopeless = waits and (reason in HOPELESS_REASONS or bool(_HOPELESS_LIMIT.fullmatch(reason)))
-        return JobStatus(phase, detail=detail, hopeless=hopeless)
+        return JobStatus(phase, detail=detail, hopeless=hopeless, by_signal=state == BY_SIGNAL)
     if state not in OUTCOMES:
         return None
     outcome = OUTCOMES[state]
