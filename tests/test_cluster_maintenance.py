@@ -111,6 +111,8 @@ def test_resumption_reaches_a_job_that_somebody_else_stopped(hpc: servers.HpcSer
     location = client.submit(hpc.url, "ticks")
     job_id = client.job_id_of(location)
     servers.wait_for(lambda: _row(hpc, job_id)["state"] == "running", "the table says running")
+    ticks = hpc.job(job_id).work / "ticks.txt"
+    servers.wait_for(ticks.exists, "it counts")
     native_id = str(_row(hpc, job_id)["native_id"])
     site.as_user("scancel", "--signal=STOP", "--full", native_id)
     said = "was sent a stop signal"

@@ -374,6 +374,8 @@ def test_empty_id_is_no_success(library: Library) -> None:
     ("kind", "words", "meaning"),
     [
         ("DeniedByDrmException", "no such queue", SubmissionRefused),
+        ("DeniedByDrmException", "the moon is full", SubmissionPostponed),
+        ("InternalException", "job rejected: no such project", SubmissionRefused),
         ("InvalidAttributeValueException", "bad option", SubmissionRefused),
         ("InvalidArgumentException", "", SubmissionRefused),
         ("AuthorizationException", "not you", SubmissionRefused),
@@ -409,6 +411,18 @@ def test_refusal_in_other_words_than_those_of_the_command_is_one(library: Librar
     library.will("run", f"fail('InvalidAttributeValueException', {words!r})")
     with pytest.raises(SubmissionRefused, match="requested queue not found"):
         on_torque(library, NoCommands()).submit(JOB)
+
+
+def test_queue_under_maintenance_is_waited_for_in_the_words_of_any_library(
+    library: Library,
+) -> None:
+    words = "Queue is not enabled: Queue is not enabled MSG=queue is disabled"
+    for kind in ("InvalidAttributeValueException", "DeniedByDrmException", "InternalException"):
+        library.will("run", f"fail({kind!r}, {words!r})")
+        with pytest.raises(SubmissionPostponed, match="Queue is not enabled") as trouble:
+            on_torque(library, NoCommands()).submit(JOB)
+        assert trouble.value.answered
+        assert trouble.value.passing
 
 
 def test_job_of_torque_that_is_over_needs_no_control(library: Library) -> None:

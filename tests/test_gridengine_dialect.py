@@ -618,3 +618,11 @@ def test_words_that_are_not_known_to_be_final_are_not() -> None:
     assert trouble.value.answered
     assert not trouble.value.passing
     assert str(trouble.value) == "Grid Engine refused the job: the moon is full"
+
+
+def test_control_character_in_the_name_of_some_other_job_hides_no_job() -> None:
+    code, out, err = captured("qstat_states")
+    good = GridEngineDialect().read_queue(code, out, err)
+    name = next(iter(good.values())).name
+    odd = GridEngineDialect().read_queue(code, out.replace(f">{name}<", ">\x01<"), err)
+    assert odd.keys() == good.keys()

@@ -577,3 +577,10 @@ def test_policy_that_a_job_can_never_keep_is_final(lines: str, final: bool) -> N
     words = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
     with pytest.raises(SubmissionRefused if final else SubmissionPostponed):
         read_submitted(1, "", f"{lines}sbatch: error: Batch job submission failed: {words}\n")
+
+
+def test_line_break_in_the_name_of_some_other_job_hides_no_job() -> None:
+    head = "pywps-hpc|JOBID|STATE|REASON|NAME|end\n"
+    rows = "pywps-hpc|7|RUNNING|None|a\nb|end\npywps-hpc|8|RUNNING|None|t1|end\n"
+    answer = SLURM.read_queue(0, f"Welcome!\n{head}{rows}", "")
+    assert {job: status.name for job, status in answer.items()} == {"7": "a\nb", "8": "t1"}

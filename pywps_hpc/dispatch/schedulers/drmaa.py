@@ -171,12 +171,15 @@ class DrmaaScheduler(Scheduler):
         error: SchedulerError = SubmissionUncertain(words or kind)
         if kind in NOT_TAKEN:
             error = SubmissionPostponed(words or kind)
-        elif kind in REFUSED and not dialect.cannot_ask.search(words):
-            error = SubmissionRefused(words or kind)
+        elif not dialect.cannot_ask.search(words):
+            if kind in DENIED:
+                error = SubmissionPostponed(words or kind, answered=True, passing=False)
+            elif kind in REFUSED:
+                error = SubmissionRefused(words or kind)
             try:
                 dialect.submit(job).read(1, "", words or kind)
             except SubmissionRefused as known:
-                error = known
+                error = known  # slurm-drmaa calls a plain refusal an InternalException
             except SubmissionPostponed as known:
                 if known.passing or kind in DENIED:
                     error = known

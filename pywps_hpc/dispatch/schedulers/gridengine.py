@@ -112,6 +112,7 @@ _FINAL = re.compile(
 # may say otherwise.
 # -g d: each element of an array by itself.
 _QSTAT = ("qstat", "-xml", "-g", "d", "-u", "$user", "-s")
+_NO_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _SUBMITTED = re.compile(r"(\d+)(\.\d+-\d+:\d+)?")
 # Measured: in "#$" lines quotes, commas, "#" and "$" are not passed on as they stand.
 _SAFE = re.compile(r"[\w@%+=:./~-]*")
@@ -276,7 +277,8 @@ def _rows(returncode: int, stdout: str, stderr: str) -> Iterator[tuple[str, str,
     if not found or not end:
         raise SchedulerUnavailable("qstat's answer is cut off")
     try:
-        root = ElementTree.fromstring(f"{found}{document}{end}")
+        # What XML cannot hold may stand in the name of some other job of this account.
+        root = ElementTree.fromstring(_NO_XML.sub("\ufffd", f"{found}{document}{end}"))
     except ElementTree.ParseError as error:
         raise SchedulerUnavailable(f"qstat's answer is no XML: {error}") from error
     for job in root.iter("job_list"):

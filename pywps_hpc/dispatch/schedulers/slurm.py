@@ -70,7 +70,8 @@ _NOT_TAKEN = re.compile(
 )
 _GONE = re.compile(
     r"Invalid job id|Job \d+_\d+ not found|already completing or completed|Job has already finished"
-    r"|Job is no longer pending|Job is pending execution|Job is not suspended",
+    r"|Job is no longer pending|Job is pending execution|Job is not suspended"
+    r"|Job can not be altered now",  # on its way to another state: orders are given again
     re.IGNORECASE,
 )
 _FORBIDDEN = re.compile(r"permission denied|Invalid user id", re.IGNORECASE)
@@ -103,6 +104,7 @@ _FINAL = re.compile(
 )
 
 _MARK = "pywps-hpc|"  # tells a row from a banner of the login shell
+_ROW = re.compile(re.escape(_MARK) + r"(?=JOBID\||\d+(?:_\d+)?\|)")
 _END = "|end"  # tells a whole row from one that is cut off
 _QUEUE_FORMAT = f"{_MARK}%i|%T|%r|%j{_END}"
 _SACCT_FORMAT = "JobID,State,ExitCode,ElapsedRaw,TimelimitRaw,JobName"
@@ -213,17 +215,15 @@ class SlurmDialect(Dialect):
 
     def read_queue(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
         """squeue's answer; it holds jobs that ended within MinJobAge, without their exit codes."""
-        rows = []
-        for line in whole_lines(returncode, stdout, stderr):
-            _, found, row = line.partition(_MARK)
-            if found:
-                rows.append(row)
-        if not rows or rows[0] != f"JOBID|STATE|REASON|NAME{_END}":
+        whole_lines(returncode, stdout, stderr)
+        _, *rows = _ROW.split(stdout)
+        ends = [row.rfind(f"{_END}\n") for row in rows]
+        if not rows or rows[0][: ends[0]] != "JOBID|STATE|REASON|NAME":
             raise SchedulerUnavailable("squeue's answer lacks its first line")
         answer = {}
-        for row in rows[1:]:
-            fields = row.removesuffix(_END).split("|", 3)  # a name may hold anything
-            if not row.endswith(_END) or len(fields) != 4:
+        for row, end in zip(rows[1:], ends[1:], strict=True):
+            fields = row[:end].split("|", 3)  # a name may hold anything, line breaks too
+            if end < 0 or len(fields) != 4:
                 raise SchedulerUnavailable(f"squeue's answer is cut off at {row!r}")
             job, state, reason, name = fields
             status = slurm_states.listed(state, "" if reason == "None" else reason)

@@ -201,10 +201,12 @@ class TorqueDialect(Dialect):
 def read_submitted(returncode: int, stdout: str, stderr: str) -> str:
     """The id that qsub printed last; banners and the site's submit filter may speak before."""
     if returncode != 0:
-        words = re.search(r"qsub: (?:submit error )?\(?(.+?)\)?$", stderr, re.MULTILINE)
+        match = re.search(r"qsub: (?:submit error )?\(?(.+?)\)?$", stderr, re.MULTILINE)
+        known = _PASSING.search(stderr) or _FINAL.search(stderr)  # libraries put it otherwise
+        words = match.group(1) if match else first_line(stderr) if known else ""
         if not words:
             raise SchedulerUnavailable(f"qsub ended with {returncode}: {first_line(stderr)}")
-        raise turned_down("TORQUE", words.group(1), stderr, passing=_PASSING, final=_FINAL)
+        raise turned_down("TORQUE", words, stderr, passing=_PASSING, final=_FINAL)
     last = stdout.rstrip("\n").rpartition("\n")[2].strip()
     if not _ID.fullmatch(last):
         raise SchedulerUnavailable("qsub reported success but no job id")
