@@ -11,9 +11,20 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
-from joblauncher import answers, failpoint, fence, nodatabase, outputs, payload, report, storage
+from joblauncher import (
+    IN_JOB,
+    answers,
+    failpoint,
+    fence,
+    nodatabase,
+    outputs,
+    payload,
+    report,
+    storage,
+)
 from joblauncher.bounds import Bounds
 from joblauncher.files import MOST, amount, remove_tree, size_of
 from joblauncher.jobdir import JobDir
@@ -49,12 +60,16 @@ def run(job: JobDir, header: payload.Header, body: bytes, facts: report.Report) 
     from pywps.exceptions import NoApplicableCode
     from pywps.response.status import WPS_STATUS
 
-    from joblauncher import references
+    from joblauncher import references, service
 
     bounds = Bounds.of(header.bounds)
     references.install(bounds, job)
-    content = payload.load(body)
+    os.environ[IN_JOB] = job.job_id
+    empty = service.placeholder()
+    content = payload.load(body, empty)
     process, wps_request = content["process"], content["request"]
+    process.service = service.fill(empty, content["service"])
+    process._status_store = service.StatusStore(job.status, header.status_url)
     _restore_request(wps_request, header.http)
     process.set_workdir(str(job.work))
     process.handler = _telling_of_memory(process.handler)
@@ -65,13 +80,33 @@ def run(job: JobDir, header: payload.Header, body: bytes, facts: report.Report) 
         references.check(wps_request.inputs, bounds)
     except NoApplicableCode as error:
         response._update_status(WPS_STATUS.FAILED, str(error.description), 100)
+        _answer(job, header, facts, response)
     else:
-        process._run_process(wps_request, response)
-    if not response.is_over:  # PyWPS sees to that; a process may have replaced _run_process
-        raise payload.PayloadError("the process returned without an end")
-    if header.sync:
-        answers.leave(job, facts, response)
+        with _cleaning(process):
+            process._run_process(wps_request, response)
+            _answer(job, header, facts, response)
     return 0 if response.state == report.SUCCEEDED else 1
+
+
+@contextlib.contextmanager
+def _cleaning(process: Any) -> Iterator[None]:
+    """Let a process tidy up once after its end, as PyWPS does; whatever comes of it, the result
+    stands."""
+    try:
+        yield
+    except fence.Superseded:  # another launcher is at work on the same things
+        raise
+    except BaseException:
+        _clean(process)
+        raise
+    _clean(process)
+
+
+def _clean(process: Any) -> None:
+    try:
+        process.clean()
+    except (Exception, SystemExit):
+        LOGGER.exception("clean() of the process failed")
 
 
 def _configure(job: JobDir, sections: dict[str, dict[str, str]]) -> None:
@@ -209,3 +244,15 @@ def _set_grass() -> None:
 
     if configuration.get_config_value("grass", "gisbase"):
         Service._set_grass(None)
+
+
+def _answer(job: JobDir, header: payload.Header, facts: report.Report, response: Any) -> None:
+    """Leave the answer for a client that waits on its connection, if one does.
+
+    Raises:
+        PayloadError: there is nothing to answer.
+    """
+    if not response.is_over:  # PyWPS sees to that; a process may have replaced _run_process
+        raise payload.PayloadError("the process returned without an end")
+    if header.sync:
+        answers.leave(job, facts, response)

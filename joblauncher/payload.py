@@ -12,18 +12,21 @@ import hashlib
 import hmac
 import io
 import json
+import logging
 import os
 import platform
 import re
 import stat
-import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 from joblauncher.files import open_plain
+from joblauncher.modules import Holdings
+
+LOGGER = logging.getLogger(__name__)
 
 MAGIC = b"pywps-hpc job 1\n"
 
@@ -71,38 +74,48 @@ def versions() -> dict[str, str]:
     }
 
 
-def pack(header: Header, content: Any) -> bytes:
+def pack(header: Header, content: Any, is_live: Callable[[Any], bool] = lambda _: False) -> bytes:
     """The bytes of a dump file.
+
+    Args:
+        header: what is read before anything is loaded.
+        content: the process and its request.
+        is_live: tells the running service, which stays here: the job has one of its own.
 
     Raises:
         PayloadError: something in the content cannot travel; the message says what.
     """
-    import dill
+    return (
+        MAGIC + json.dumps(asdict(header), sort_keys=True).encode() + b"\n" + dump(content, is_live)
+    )
+
+
+def dump(
+    content: Any,
+    is_live: Callable[[Any], bool] = lambda _: False,
+    holdings: Holdings | None = None,
+) -> bytes:
+    """One object as :func:`load` reads it.
+
+    Args:
+        content: the object.
+        is_live: as for :func:`pack`.
+        holdings: what modules hold, for dumps one after another.
+
+    Raises:
+        PayloadError: something in it cannot travel; the message says what.
+    """
+    from joblauncher.pickling import Pickler
 
     body = io.BytesIO()
+    pickler = Pickler(body, is_live, holdings or Holdings())
     try:
-        # recurse: of the globals of a function in __main__ only those that it uses travel, not the
-        # whole service.
-        pickler = dill.Pickler(body, protocol=4, recurse=True)
-        pickler.reducer_override = _by_name
         pickler.dump(content)
     except Exception as error:  # pickling runs foreign code, which may raise anything
         raise PayloadError(f"the process cannot be sent to the batch system: {error}") from error
-    return MAGIC + json.dumps(asdict(header), sort_keys=True).encode() + b"\n" + body.getvalue()
-
-
-def _by_name(thing: Any) -> Any:
-    """Send a class or function that its module holds by its name, also where dill would not.
-
-    A package that has a class of a submodule's name (``pywps.app.Process``) hides the submodule
-    from dill, which then sends the class with all its code: sixty times as much, and on the node
-    no longer the class that others are made from.
-    """
-    if isinstance(thing, (type, FunctionType)) and thing.__module__ not in (None, "__main__"):
-        name: str = thing.__qualname__
-        if getattr(sys.modules.get(thing.__module__), name, None) is thing:
-            return name
-    return NotImplemented
+    for name, reason in pickler.left_out.items():
+        LOGGER.warning("the global %r cannot be sent, the job will not know it: %s", name, reason)
+    return body.getvalue()
 
 
 def digest(data: bytes) -> str:
@@ -167,16 +180,24 @@ def check(header: Header, job_id: str) -> None:
             )
 
 
-def load(body: bytes) -> Any:
+def load(body: bytes, service: Any = None) -> Any:
     """Unpickle what :func:`pack` wrote.
+
+    Args:
+        body: the bytes after the header.
+        service: what stands here for the service that wrote them.
 
     Raises:
         PayloadError: naming the module that is missing here, or what else went wrong.
     """
     import dill
 
+    class Unpickler(dill.Unpickler):  # type: ignore[misc]
+        def persistent_load(self, _name: str) -> Any:
+            return service
+
     try:
-        return dill.loads(body)
+        return Unpickler(io.BytesIO(body)).load()
     except ModuleNotFoundError as error:
         raise PayloadError(
             f"the compute environment lacks the Python module {error.name!r} of this process"

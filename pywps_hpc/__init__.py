@@ -10,9 +10,12 @@ In a WSGI file::
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from joblauncher import IN_JOB
 
 if TYPE_CHECKING:
     from pywps import Service
@@ -31,11 +34,14 @@ def hpc(service: Any, config: Sequence[str | Path] = ()) -> Service:
 
     Returns:
         The service as a WSGI application. Where ``[processing] mode`` is not ``scheduler`` and
-        there is no ``[hpc]`` section, that is ``service`` itself.
+        there is no ``[hpc]`` section, that is ``service`` itself; so it is inside a job, which may
+        import the file that calls this.
 
     Raises:
         SettingsError: the configuration cannot be used; one line says where and why.
     """
+    if IN_JOB in os.environ:
+        return service
     from pywps_hpc.web.service import wrap
 
     return wrap(service, [str(file) for file in config])

@@ -16,6 +16,7 @@ from werkzeug.wrappers import Request
 
 from joblauncher import payload
 from joblauncher.bounds import Bounds
+from pywps_hpc.web import siblings
 
 #: Names of configuration options, headers and query parameters that may hold a secret.
 _SECRET = re.compile(
@@ -50,7 +51,7 @@ def pack(
     """
     from pywps import configuration
 
-    process.service = None
+    service, process.service = process.service, None
     process._status_store = None
     travelling = copy.copy(wps_request)
     travelling.http_request = None
@@ -66,7 +67,8 @@ def pack(
         max_output_size=max_output_size,
         **payload.versions(),
     )
-    return payload.pack(header, {"process": process, "request": travelling})
+    content = {"process": process, "request": travelling, "service": siblings.pack(service)}
+    return payload.pack(header, content, lambda thing: siblings.is_same(service, thing))
 
 
 def plain_request(request: Request) -> dict[str, Any]:
