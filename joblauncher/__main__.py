@@ -26,6 +26,9 @@ def command() -> int:
     arguments = parser.parse_args()
     os.umask(0o077)
     sys.path.extend(arguments.path)
+    if arguments.path:  # for interpreters that the process starts; -I shuts out our own only
+        known = filter(None, [os.environ.get("PYTHONPATH")])
+        os.environ["PYTHONPATH"] = os.pathsep.join([*arguments.path, *known])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s joblauncher: %(message)s")
     return main(
         JobDir(arguments.folder),

@@ -250,7 +250,7 @@ class Pickler(dill.Pickler):  # type: ignore[misc]
             members: dict[str, Any] = dict(obj.__members__)
             arguments[3] = names
             arguments.append([(name, member._value_) for name, member in members.items()])
-            state = _enum_state(own, members)  # type: ignore[assignment]
+            state = _enum_state(own, members)
         arguments.append(self._place(obj))
         with self._by_value(obj.__module__):
             self.save_reduce(make, tuple(arguments), state, None, None, fill, obj=obj)

@@ -125,7 +125,7 @@ def fill_class(made: Any, state: dict[str, Any]) -> None:
         return
     for name, value in state.items():
         type.__setattr__(made, name, value)
-    hook = next((vars(base) for base in made.__mro__[1:] if _HOOK in vars(base)), {})
+    hook: Any = next((vars(base) for base in made.__mro__[1:] if _HOOK in vars(base)), {})
     owner = getattr(hook.get(_HOOK), "__func__", None)
     if owner is not None and owner.__module__ not in (*_stand_ins, "typing"):
         try:
@@ -174,7 +174,7 @@ def type_variable(
 ) -> Any:
     """A type variable of a module that went by value."""
     covariant, contravariant = variance
-    return TypeVar(  # type: ignore[misc]
+    return TypeVar(
         name, *constraints, bound=bound, covariant=covariant, contravariant=contravariant
     )
 

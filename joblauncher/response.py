@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import re
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from jinja2 import PackageLoader
+from pywps.app.exceptions import ProcessError
+from pywps.exceptions import NoApplicableCode
 from pywps.inout.array_encode import ArrayEncoder
+from pywps.inout.basic import NoneIOHandler
 from pywps.response import RelEnvironment
 from pywps.response.execute import ExecuteResponse
 from pywps.response.status import WPS_STATUS
 from pywps.translations import get_translation
 
-from joblauncher import documents, storage, stored_values
+from joblauncher import documents, outputs, storage, stored_values
 from joblauncher import lineage as lineage_of
+
+LOGGER = logging.getLogger("PYWPS")
 
 _CDATA = re.compile(r"\A<!\[CDATA\[(.*)\]\]>\Z", re.DOTALL)
 #: Formats that PyWPS parses before it inserts them (pywps/inout/outputs.py, _json_data).
@@ -139,6 +145,25 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
             return documents.writable(template.render(**self.facts)).encode()
         return str(self.doc).encode()
 
+    def _fault(self) -> str:
+        """Why an output that the client gets cannot be delivered; empty if all can."""
+        wanted = list(self.outputs.values())
+        if self.wps_request.raw:
+            first = next(iter(self.wps_request.outputs), None)
+            wanted = [self.outputs[first]] if first in self.outputs else []
+        return next(filter(None, map(outputs.fault, wanted)), "")
+
+    def _update_status_doc(self) -> None:
+        try:
+            super()._update_status_doc()
+        except NoApplicableCode as error:
+            # PyWPS quotes the exception, and with it paths of this host.
+            cause = error.__context__
+            if isinstance(cause, ProcessError):
+                raise cause from None
+            kind = getattr(cause, "strerror", None) or type(cause or error).__name__
+            raise NoApplicableCode(f"the document cannot be written: {kind}") from cause
+
     def _construct_doc(self) -> tuple[str, str]:
         document, mimetype = super()._construct_doc()
         return documents.writable(document), mimetype
@@ -152,8 +177,14 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         self, status: int, message: str, status_percentage: float, clean: bool = True
     ) -> None:
         """Called by PyWPS; unlike its own, this asks no database and removes no folder."""
-        if status == WPS_STATUS.FAILED and (words := storage.trouble(sys.exc_info()[1])):
-            message = f"Process failed: {words}"  # PyWPS would hide it in a log
+        if status == WPS_STATUS.SUCCEEDED and (words := self._fault()):
+            status, message = WPS_STATUS.FAILED, f"Process failed: {words}"
+            LOGGER.error("%s", message)
+        if status == WPS_STATUS.FAILED:
+            if words := storage.trouble(sys.exc_info()[1]):
+                message = f"Process failed: {words}"  # PyWPS would hide it in a log
+            for output in filter(outputs.fault, self.process.outputs):
+                output._iohandler = NoneIOHandler(output)  # PyWPS shows outputs of a failure too
         self.message = message
         self.status = status
         self.status_percentage = status_percentage

@@ -11,6 +11,7 @@ import sys
 import weakref
 import zlib
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from pywps import Service
@@ -23,60 +24,87 @@ LOGGER = logging.getLogger(__name__)
 #: beyond are known by their identifiers, and loaded from the service's module if it can be had.
 MOST = 1 << 20
 
-#: service → its processes, and what :func:`pack` made of them.
-_packed: weakref.WeakKeyDictionary[Any, tuple[list[tuple[str, Any]], bytes]] = (
-    weakref.WeakKeyDictionary()
-)
-
 
 def is_same(service: Any, thing: Any) -> bool:
     """Whether a thing is this service, wrapped or as it was before."""
     return issubclass(type(thing), Service) and vars(thing) is vars(service)
 
 
-def pack(service: Any) -> bytes:
-    """The service for :func:`joblauncher.service.fill`."""
+def pack(service: Any, process: Any) -> bytes:
+    """The service for :func:`joblauncher.service.fill`.
+
+    Args:
+        service: as it runs here.
+        process: of the job. Where a module of the same package holds the service, the node has
+            that module too, and the other processes need not travel.
+    """
     processes = list(service.processes.items())
-    known = _packed.get(service)
-    if known is None or not _are_same(known[0], processes):
-        known = _packed[service] = processes, _pack(service, processes)
-    return known[1]
+    known = _known.get(service)
+    if known is None or not known.is_of(processes):
+        known = _known[service] = _Packed(service, processes)
+    package = _package(type(process).__module__)
+    return known.short if known.held and _package(known.held[0]) == package else known.whole
 
 
-def _are_same(known: list[tuple[str, Any]], now: list[tuple[str, Any]]) -> bool:
-    return len(known) == len(now) and all(
-        name == new and process is current
-        for (name, process), (new, current) in zip(known, now, strict=True)
-    )
+def _package(module: str) -> str:
+    return module.partition(".")[0]
 
 
-def _pack(service: Any, processes: list[tuple[str, Any]]) -> bytes:
-    holdings = modules.Holdings()
-    kinds = type(service).__mro__
-    own = [kind for kind in kinds if kind.__module__.startswith("pywps_hpc.")]
-    names = {"processes"}.union(*(getattr(kind, "__annotations__", {}) for kind in own))
+class _Packed:
+    """What travels of a service that has these processes."""
 
-    def dump(thing: Any) -> bytes | None:
+    def __init__(self, service: Any, processes: list[tuple[str, Any]]) -> None:
+        self._processes = processes
+        self._service = weakref.ref(service)
+        self.held = next(_holders(service), None)
+        kinds = type(service).__mro__
+        own = [kind for kind in kinds if kind.__module__.startswith("pywps_hpc.")]
+        names = {"processes"}.union(*(getattr(kind, "__annotations__", {}) for kind in own))
+        state = {name: value for name, value in vars(service).items() if name not in names}
+        holdings = modules.Holdings()
+        attributes = {name: self._dump(value, holdings) for name, value in state.items()}
+        self._facts = {
+            "held": self.held,
+            "class": self._dump(next(kind for kind in kinds if kind not in own), holdings),
+            "attributes": {name: data for name, data in attributes.items() if data is not None},
+        }
+
+    def is_of(self, processes: list[tuple[str, Any]]) -> bool:
+        """Whether these are still the service's processes."""
+        return len(self._processes) == len(processes) and all(
+            name == other_name and process is other
+            for (name, process), (other_name, other) in zip(self._processes, processes, strict=True)
+        )
+
+    @cached_property
+    def short(self) -> bytes:
+        """With the identifiers of its processes."""
+        return self._pack(dict.fromkeys(name for name, _ in self._processes))
+
+    @cached_property
+    def whole(self) -> bytes:
+        """With its processes, as far as they can travel and there is room."""
+        packed: dict[str, bytes | None] = {}
+        room, holdings = MOST, modules.Holdings()
+        for identifier, process in self._processes:
+            data = self._dump(process, holdings) if room > 0 else None
+            room -= len(data or b"")
+            packed[identifier] = data if room > 0 else None
+        return self._pack(packed)
+
+    def _pack(self, processes: dict[str, bytes | None]) -> bytes:
+        return zlib.compress(pickle.dumps(self._facts | {"processes": processes}), 9)
+
+    def _dump(self, thing: Any, holdings: modules.Holdings) -> bytes | None:
+        service = self._service()
         try:
             return payload.dump(thing, lambda other: is_same(service, other), holdings)
         except payload.PayloadError as error:
             LOGGER.debug("not part of the service as its jobs see it: %r: %s", thing, error)
             return None
 
-    packed: dict[str, bytes | None] = {}
-    room = MOST
-    for identifier, process in processes:
-        data = dump(process) if room > 0 else None
-        room -= len(data or b"")
-        packed[identifier] = data if room > 0 else None
-    attributes = {name: dump(value) for name, value in vars(service).items() if name not in names}
-    facts = {
-        "held": next(_holders(service), None),
-        "class": dump(next(kind for kind in kinds if kind not in own)),
-        "attributes": {name: data for name, data in attributes.items() if data is not None},
-        "processes": packed,
-    }
-    return zlib.compress(pickle.dumps(facts), 9)
+
+_known: weakref.WeakKeyDictionary[Any, _Packed] = weakref.WeakKeyDictionary()
 
 
 def _holders(service: Any) -> Iterator[tuple[str, str]]:
@@ -84,5 +112,5 @@ def _holders(service: Any) -> Iterator[tuple[str, str]]:
     for module in list(sys.modules.values()):
         held = getattr(module, "__dict__", {})
         for name, value in list(held.items()) if isinstance(held, dict) else ():
-            if is_same(service, value) and modules.importable(held.get("__name__", "")):
+            if is_same(service, value) and modules.importable(str(held.get("__name__"))):
                 yield held["__name__"], name
