@@ -224,6 +224,10 @@ class Settings:
             no limit.
         max_output_size: bytes of one job's outputs; 0 means no limit.
         retry_after: seconds that a client turned away as "busy" is told to wait.
+        pass_headers: headers of a request that a job may see beside the ordinary ones of HTTP.
+        pass_parameters: the same of parameters in its query, beside those of WPS.
+        pass_options: options of the service's own sections that a job may see though they look like
+            a secret, each as ``section.option``.
         processes: settings of processes that have a section of their own.
         defaults: settings of all others.
         ssh: the login host, for ``channel = ssh``.
@@ -258,6 +262,9 @@ class Settings:
     max_dump_size: int = _key(values.bound, 0)
     max_output_size: int = _key(values.bound, 0)
     retry_after: int = _key(values.integer(1), 30)
+    pass_headers: tuple[str, ...] = _key(values.names, ())
+    pass_parameters: tuple[str, ...] = _key(values.names, ())
+    pass_options: tuple[str, ...] = _key(values.names, ())
     processes: Mapping[str, ProcessSettings] = field(default_factory=dict)
     defaults: ProcessSettings = ProcessSettings()
     ssh: Ssh = Ssh()

@@ -99,6 +99,11 @@ def words(*allowed: str) -> Callable[[str], tuple[str, ...]]:
     return parse
 
 
+def names(value: str) -> tuple[str, ...]:
+    """Names that are the same in capital letters, with commas or white space between them."""
+    return tuple(entry.lower() for entry in re.split(r"[\s,]+", value) if entry)
+
+
 def networks(value: str) -> tuple[str, ...]:
     """Networks, addresses and host names, with commas or white space between them."""
     found = tuple(entry for entry in re.split(r"[\s,]+", value) if entry)

@@ -28,7 +28,7 @@ from wpsclient import Answer, Box, Complex, Inputs, Literal, Output, Reference
 
 HEADERS = {"X-Team": "glaciers"}
 #: For the servers of this module: inputs by reference come from this host.
-SECTIONS = {"hpc.inputs": {"allowed_networks": "127.0.0.0/8"}}
+SECTIONS = {"hpc": {"pass_headers": "X-Team"}, "hpc.inputs": {"allowed_networks": "127.0.0.0/8"}}
 PEAK_FORMATS = ("text/csv", "application/json", "application/xml")
 
 

@@ -3,6 +3,7 @@ who reads there runs it, follows it, waits for it or hands it on."""
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import pickle
@@ -30,7 +31,7 @@ from joblauncher.jobdir import JobDir
 from pywps_hpc import cli
 from pywps_hpc.dispatch import evidence
 from pywps_hpc.dispatch.reconcile import Left
-from pywps_hpc.web import wps1
+from pywps_hpc.web import travel, wps1
 from servers import SERVICES
 
 SECRET = b"root:x:0:0: the secret of somebody else"
@@ -40,7 +41,8 @@ OUTPUT = "report.html"
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with open_house(tmp_path_factory.mktemp("house")) as opened:
+    passed = {"pass_headers": "X-Seen", "pass_parameters": "seen"}
+    with open_house(tmp_path_factory.mktemp("house"), hpc=passed) as opened:
         yield opened
 
 
@@ -632,12 +634,51 @@ def test_no_secret_is_in_a_job_s_folder(house: House) -> None:
         "Cookie": f"a={secret}",
         "X-Api-Key": secret,
         "X-Auth-Token": secret,
+        "X-Goog-Iap-Jwt-Assertion": secret,
+        "X-Amzn-Oidc-Data": secret,
+        "Ticket": secret,
+        "X-SSL-Client-Cert": secret,
+        "Referer": f"https://portal.example.org/?ticket={secret}",
         "X-Seen": "seen",
     }
-    job = house.accept(headers=headers, query=f"api_key={secret}&access_token={secret}&seen=1")
+    query = "&".join(
+        f"{name}={secret}" for name in ("api_key", "access_token", "apikey", "sig", "pw")
+    )
+    job = house.accept(headers=headers, query=f"{query}&seen=1")
     kept = b"".join(path.read_bytes() for path in job.path.rglob("*") if path.is_file())
     assert secret.encode() not in kept
     assert b"X-Seen" in kept
     assert str(house.settings.database_url).encode() not in kept
     assert b"requests.sqlite" not in kept  # PyWPS's own database
+    header, _ = payload.unpack_header(job.dump.read_bytes())
+    assert header.http["query"] == "seen=1"
     house.forget(job)
+
+
+def test_of_a_service_s_own_options_secrets_stay_unless_they_are_passed() -> None:
+    config = configparser.ConfigParser()
+    config.read_dict(
+        {
+            "sea": {
+                **dict.fromkeys(("pwd", "db_pass", "dsn", "AUTH", "s3.key", "apiKey"), "hidden"),
+                **dict.fromkeys(("password", "jwt", "access-key", "my_passphrase"), "%(nobody)s"),
+                "archive": "https://reader:hidden@data.example.org/x",
+                "catalogue": "https://data.example.org/x?a=b:c@d",
+                "author": "shown",
+                "bypass": "shown",
+                "keyboard": "shown",
+                "token_url": "https://reader:passed@data.example.org/",
+            }
+        }
+    )
+    found = travel.effective_configuration(config, ("sea.token_url", "sea.dsn"))
+    assert found == {
+        "sea": {
+            "catalogue": "https://data.example.org/x?a=b:c@d",
+            "author": "shown",
+            "bypass": "shown",
+            "keyboard": "shown",
+            "token_url": "https://reader:passed@data.example.org/",
+            "dsn": "hidden",
+        }
+    }

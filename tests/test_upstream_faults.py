@@ -99,7 +99,7 @@ class ElsewhereScheduler(InstantScheduler):
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HpcServer]:
     """A web server without a dispatcher."""
-    sections = SECTIONS | {"hpc": {"job_prefix": "up"}}
+    sections = SECTIONS | {"hpc": {"job_prefix": "up", "pass_headers": "x-team"}}
     server = HpcServer(
         tmp_path_factory.mktemp("alone"),
         environment=TOKYO,

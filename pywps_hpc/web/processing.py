@@ -142,10 +142,10 @@ def accept(
         dump = travel.pack(
             process,
             wps_request,
+            settings,
             sync=not asynchronous,
             status_url=status_url,
             bounds=bounds,
-            max_output_size=settings.max_output_size,
         )
     except payload.PayloadError as error:
         LOGGER.exception("%s: cannot be dumped", job.job_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlencode
@@ -16,35 +17,58 @@ from werkzeug.wrappers import Request
 
 from joblauncher import payload
 from joblauncher.bounds import Bounds
+from pywps_hpc.settings import Settings
 from pywps_hpc.web import siblings
 
-#: Names of configuration options, headers and query parameters that may hold a secret.
-_SECRET = re.compile(
-    r"authori[sz]ation|cookie|passw(or)?d|secret|token|credential|session|(api|access|private).?key",
-    re.IGNORECASE,
+#: Headers of a request that a job may see (RFC 9110, 7239, and what proxies add): none of them says
+#: who somebody is. Whatever is not in a list stays here.
+HEADERS = frozenset(
+    (
+        *("accept", "accept-charset", "accept-encoding", "accept-language", "cache-control"),
+        *("connection", "content-encoding", "content-language", "content-type", "date"),
+        *("expect", "forwarded", "host", "pragma", "user-agent", "via", "x-forwarded-for"),
+        *("x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto"),
+        *("x-real-ip", "x-request-id"),
+    )
 )
-#: Options that point to a database: useless on a node, and often with a password in the URL.
+#: Parameters of a query: those of WPS (OGC 05-007r7; 06-121r3).
+PARAMETERS = frozenset(
+    (
+        *("acceptformats", "acceptversions", "datainputs", "identifier", "language"),
+        *("lineage", "rawdataoutput", "request", "responsedocument", "sections", "service"),
+        *("status", "storeexecuteresponse", "updatesequence", "version"),
+    )
+)
+#: Words in the name of an option that holds a secret.
+_SECRET = re.compile(
+    r"authori[sz]ation|authenti|cookie|passw(or)?d|passphrase|passcode|secret|token|credential"
+    r"|session|bearer|signature|\b(auth|pass|pwd|pw|pin|dsn|jwt|keys?)\b"
+    r"|(api|access|private|secret|account|shared|encryption|signing)keys?\b"
+)
+#: A URL with a password (RFC 3986, section 3.2.1).
+_URL_PASSWORD = re.compile(r"://[^/?#\s:@]*:[^/?#\s@]+@")
+#: Options that point to a database: useless on a node.
 _DATABASE = ("logging", "database")
 
 
 def pack(
     process: Any,
     wps_request: Any,
+    settings: Settings,
     *,
     sync: bool,
     status_url: str,
     bounds: Bounds,
-    max_output_size: int = 0,
 ) -> bytes:
     """The dump of one job.
 
     Args:
         process: the copy of the process made for this job; loses its link to the service.
         wps_request: the parsed request; not changed.
+        settings: of the installation.
         sync: whether the client waits on its connection.
         status_url: where the status document will be shown.
         bounds: of inputs by reference.
-        max_output_size: bytes of the job's outputs; 0 means no limit.
 
     Raises:
         PayloadError: something in the process cannot travel.
@@ -61,40 +85,57 @@ def pack(
         process=process.identifier,
         sync=sync,
         status_url=status_url,
-        http=plain_request(wps_request.http_request),
-        config=effective_configuration(configuration.CONFIG),
+        http=plain_request(
+            wps_request.http_request,
+            HEADERS.union(settings.pass_headers),
+            PARAMETERS.union(settings.pass_parameters),
+        ),
+        config=effective_configuration(configuration.CONFIG, settings.pass_options),
         bounds=asdict(bounds),
-        max_output_size=max_output_size,
+        max_output_size=settings.max_output_size,
         **payload.versions(),
     )
-    content = {"process": process, "request": travelling, "service": siblings.pack(service)}
+    content = {
+        "process": process,
+        "request": travelling,
+        "service": siblings.pack(service, process),
+    }
     return payload.pack(header, content, lambda thing: siblings.is_same(service, thing))
 
 
-def plain_request(request: Request) -> dict[str, Any]:
-    """An HTTP request as plain data, without its body and without credentials."""
+def plain_request(
+    request: Request, headers: Collection[str], parameters: Collection[str]
+) -> dict[str, Any]:
+    """An HTTP request as plain data, without its body.
+
+    Args:
+        request: as it came in.
+        headers: names of those that may travel, in small letters.
+        parameters: the same of the query.
+    """
+    query = request.args.items(multi=True)
     return {
         "method": request.method,
         "path": request.path,
         "base_url": request.root_url,
-        "query": urlencode(
-            [(k, v) for k, v in request.args.items(multi=True) if not _SECRET.search(k)]
-        ),
+        "query": urlencode([(name, text) for name, text in query if name.lower() in parameters]),
         "headers": [
-            [name, value]
-            for name, value in request.headers.items()
-            if not _SECRET.search(name) and name.lower() != "content-length"
+            [name, text] for name, text in request.headers.items() if name.lower() in headers
         ],
         "remote_addr": request.remote_addr or "",
     }
 
 
-def effective_configuration(config: Any) -> dict[str, dict[str, str]]:
+def effective_configuration(config: Any, passed: Collection[str] = ()) -> dict[str, dict[str, str]]:
     """PyWPS's configuration as it holds here: all files merged, variables filled in.
 
-    Sections of the service's own travel too; ours, the database and whatever is named like a secret
+    Sections of the service's own travel too; ours, the database and whatever looks like a secret
     stay. PyWPS offers the whole server environment as defaults of every section, so only the keys
     that a section itself has are taken.
+
+    Args:
+        config: PyWPS's.
+        passed: ``section.option`` of those that travel though they look like a secret.
     """
     from pywps.configuration import RAW_OPTIONS
 
@@ -102,9 +143,17 @@ def effective_configuration(config: Any) -> dict[str, dict[str, str]]:
     for section in config.sections():
         if section.split(".")[0] == "hpc":
             continue
-        effective[section] = {
-            key: config.get(section, key, raw=(section, key) in RAW_OPTIONS)
-            for key in config._sections[section]
-            if (section, key) != _DATABASE and not _SECRET.search(key)
-        }
+        effective[section] = {}
+        for key in config._sections[section]:
+            is_passed = f"{section}.{key}".lower() in passed
+            if (section, key) == _DATABASE or (_is_secret_name(key) and not is_passed):
+                continue
+            value = config.get(section, key, raw=(section, key) in RAW_OPTIONS)
+            if is_passed or not _URL_PASSWORD.search(value or ""):
+                effective[section][key] = value
     return effective
+
+
+def _is_secret_name(name: str) -> bool:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    return bool(_SECRET.search(re.sub(r"[^a-z]+", " ", words)))
