@@ -24,7 +24,7 @@ from joblauncher.jobdir import JobDir
 from pywps_hpc.dispatch import evidence, words
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.deferral import ENOUGH, Deferral
-from pywps_hpc.dispatch.reconcile import Do, decide_submission
+from pywps_hpc.dispatch.resolve import Resolver
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     SchedulerError,
@@ -69,7 +69,7 @@ class Submitter:
         self._deferral = Deferral(
             context.settings.array_size if self._together else 1, context.settings.submit_timeout
         )
-        self._unclear: dict[str, float] = {}  # job id -> seconds lost to unclear answers
+        self._resolver = Resolver(context)
 
     def is_due(self) -> bool:
         """Whether jobs wait that the last round left and the next one would take."""
@@ -81,7 +81,7 @@ class Submitter:
         Raises:
             SchedulerUnavailable: the rest has to wait.
         """
-        context, changed = self._context, self._resolve_all()
+        context, changed = self._context, self._resolver.run()
         most = context.settings.array_size if self._together else BATCH
         bound = most + len(self._deferral)
         accepted = context.store.in_state({State.ACCEPTED}, limit=bound)
@@ -175,50 +175,6 @@ class Submitter:
 
     def _is_early(self) -> bool:
         return self._together and 0 <= self._context.clock() - self._last < PACE
-
-    def _resolve_all(self) -> int:
-        """Find out, for all of them at once, whether the batch system has the jobs that it may have
-        been given; how many changed.
-
-        Raises:
-            SchedulerUnavailable: some of them nobody could be asked about.
-        """
-        context, changed = self._context, 0
-        jobs = context.store.in_state({State.SUBMITTING})
-        if not jobs:
-            return 0
-        asked = context.clock()
-        found, unasked = context.scheduler.find_all({(job.name, job.place) for job in jobs})
-        failpoint.reach("resolve.1")
-        for job in jobs:
-            context.beat()
-            if (job.name, job.place) in found:
-                with context.guard(job):
-                    changed += self._resolve(job, found[job.name, job.place], asked)
-        if unasked is not None:
-            raise unasked
-        return changed
-
-    def _resolve(self, job: Job, found: Sequence[str], asked: float) -> bool:
-        """What to do with a job that was found under these ids."""
-        context = self._context
-        patience = max(context.settings.grace, context.settings.command_timeout)
-        action = decide_submission(job, found, now=asked, patience=patience)
-        if action.do is Do.ADOPT:
-            log.info("%s: the batch system has it as %s", job.id, action.native_id)
-            changes = {"native_id": action.native_id, "missing_since": 0.0, "message": ""}
-            return context.store.move(job, State.QUEUED, **changes) is not None
-        if action.do is Do.RETRY:
-            # Under the same name and place: should the first submission show after all, the job
-            # is found under both ids.
-            log.info("%s: the batch system did not take it", job.id)
-            lost = self._unclear[job.id] = self._unclear.get(job.id, 0.0) + patience
-            if lost >= context.settings.submit_timeout:
-                return self._fail([job], words.UNCLEAR, rewrite=True) > 0
-            return context.store.move(job, State.ACCEPTED, missing_since=0.0) is not None
-        if not job.missing_since:
-            context.store.note(job, missing_since=asked)
-        return False
 
     def _submit(self, jobs: Sequence[Job]) -> int:
         """One submission; how many jobs changed."""
@@ -314,6 +270,7 @@ class Submitter:
             for job, native_id in zip(jobs, ids, strict=True)
         ]
         self._alone.difference_update(job.id for job in jobs)
+        self._resolver.forget(jobs)
         moved = context.store.move_all(moves)
         failpoint.reach("submit.5")
         return len(moved)

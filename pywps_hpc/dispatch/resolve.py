@@ -1,0 +1,74 @@
+"""Find out whether the batch system has jobs that it may have been given: after an unclear answer,
+or after a dispatcher was killed while it submitted them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from joblauncher import failpoint
+from pywps_hpc.dispatch import words
+from pywps_hpc.dispatch.context import Context
+from pywps_hpc.dispatch.reconcile import Do, decide_submission
+from pywps_hpc.jobs import Job, State
+
+log = logging.getLogger(__name__)
+
+
+class Resolver:
+    """Looks up the jobs that are being submitted, all of them together."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._unclear: dict[str, float] = {}  # job id -> seconds lost to unclear answers
+
+    def forget(self, jobs: Iterable[Job]) -> None:
+        """Of these the answer was clear."""
+        for job in jobs:
+            self._unclear.pop(job.id, None)
+
+    def run(self) -> int:
+        """Find out, for all of them at once, whether the batch system has the jobs that it may have
+        been given; how many changed.
+
+        Raises:
+            SchedulerUnavailable: some of them nobody could be asked about.
+        """
+        context, changed = self._context, 0
+        jobs = context.store.in_state({State.SUBMITTING})
+        if not jobs:
+            return 0
+        asked = context.clock()
+        found, unasked = context.scheduler.find_all({(job.name, job.place) for job in jobs})
+        failpoint.reach("resolve.1")
+        for job in jobs:
+            context.beat()
+            if (job.name, job.place) in found:
+                with context.guard(job):
+                    changed += self._resolve(job, found[job.name, job.place], asked)
+        if unasked is not None:
+            raise unasked
+        return changed
+
+    def _resolve(self, job: Job, found: Sequence[str], asked: float) -> bool:
+        """What to do with a job that was found under these ids."""
+        context = self._context
+        patience = max(context.settings.grace, context.settings.command_timeout)
+        action = decide_submission(job, found, now=asked, patience=patience)
+        if action.do is Do.ADOPT:
+            log.info("%s: the batch system has it as %s", job.id, action.native_id)
+            self._unclear.pop(job.id, None)
+            changes = {"native_id": action.native_id, "missing_since": 0.0, "message": ""}
+            return context.store.move(job, State.QUEUED, **changes) is not None
+        if action.do is Do.RETRY:
+            # Under the same name and place: should the first submission show after all, the job
+            # is found under both ids.
+            log.info("%s: the batch system did not take it", job.id)
+            lost = self._unclear[job.id] = self._unclear.get(job.id, 0.0) + patience
+            if lost >= context.settings.submit_timeout:
+                del self._unclear[job.id]
+                return context.end(job, State.FAILED, words.UNCLEAR, rewrite=True)
+            return context.store.move(job, State.ACCEPTED, missing_since=0.0) is not None
+        if not job.missing_since:
+            context.store.note(job, missing_since=asked)
+        return False
