@@ -42,6 +42,7 @@ class Bench:
         now: what its clock says.
         database: URL of an empty one; by default SQLite in ``root``.
         timeout: of the database, in seconds.
+        set_ahead: seconds of ``now`` that never passed.
     """
 
     root: Path
@@ -49,6 +50,7 @@ class Bench:
     now: float = field(default_factory=time.time)
     database: str = ""
     timeout: float = 15.0
+    set_ahead: float = 0.0
     settings: Settings = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,6 +81,7 @@ class Bench:
             self.spool,
             scheduler or self.scheduler,
             clock=lambda: self.now,
+            uptime=lambda: self.now - self.set_ahead,
             holder="the-dispatcher",
         )
         return self.dispatcher

@@ -237,6 +237,7 @@ class World:
             Fragile(self.spool, hooks, ("job_ids", "root")),  # type: ignore[arg-type]
             Fragile(self.scheduler, hooks, ("header", "explain")),  # type: ignore[arg-type]
             clock=lambda: self.machine.now,
+            uptime=lambda: self.machine.now,
             holder=f"dispatcher-{self._count}",
         )
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
+from pywps_hpc import clock as clocks
 from pywps_hpc import settings, values
 from pywps_hpc.cli.common import CONFIG, clock, load, open_store
 from pywps_hpc.identity import tie
+from pywps_hpc.jobs import JobStore
 from pywps_hpc.spool import Spool
 
 
@@ -29,6 +31,7 @@ def _value(parse: Callable[[str], Any]) -> Callable[[Any, Any, str | None], Any]
 
 @click.command()
 @CONFIG
+@click.option("--clock-is-right", is_flag=True, help="Believe a clock that was set ahead.")
 @click.option("--dry-run", is_flag=True, help="Only show what would go.")
 @click.option(
     "--older-than",
@@ -42,7 +45,13 @@ def _value(parse: Callable[[str], Any]) -> Callable[[Any, Any, str | None], Any]
     callback=_value(values.bound),
     help="The oldest, until the others take no more: 100G (default: size in [hpc.retention]).",
 )
-def purge(config: Path, dry_run: bool, older_than: float | None, keep_size: int | None) -> None:
+def purge(
+    config: Path,
+    dry_run: bool,
+    clock_is_right: bool,
+    older_than: float | None,
+    keep_size: int | None,
+) -> None:
     """Remove ended jobs with all that is left of them, the oldest first."""
     from joblauncher.files import amount
     from pywps_hpc.dispatch.purge import Purger
@@ -58,6 +67,7 @@ def purge(config: Path, dry_run: bool, older_than: float | None, keep_size: int 
         tie(store, spool)
     except settings.SettingsError as error:
         raise click.ClickException(f"{config}: {error}") from None
+    _believe_clock(store, clock_is_right, retention.age)
     purger = Purger(store, spool)
     try:
         purger.measure()
@@ -75,3 +85,16 @@ def purge(config: Path, dry_run: bool, older_than: float | None, keep_size: int 
     words = "would be removed" if dry_run else "removed"
     total = amount(sum(expired.job.size or 0 for expired in due))
     click.echo(f"{len(due)} jobs, {total}: {words}")
+
+
+def _believe_clock(store: JobStore, is_right: bool, age: float) -> None:
+    """Make sure that ages can be told by the clock.
+
+    Raises:
+        click.ClickException: it was set ahead, and nobody has said that it is right.
+    """
+    now, uptime = time.time(), clocks.boottime()
+    if is_right:
+        clocks.confirm(store, now, uptime)
+    elif age and (doubt := clocks.look(store, now, uptime).doubt):
+        raise click.ClickException(doubt)

@@ -29,6 +29,7 @@ class Context:
 
     Attributes:
         clock: seconds since the epoch.
+        uptime: seconds by a clock that nobody can set.
         beat: shows a sign of life; raises :class:`~pywps_hpc.dispatch.lead.Deposed`.
     """
 
@@ -38,6 +39,7 @@ class Context:
     scheduler: Scheduler
     scripts: Scripts
     clock: Callable[[], float]
+    uptime: Callable[[], float]
     beat: Callable[[], None]
     _said: dict[str, str] = field(default_factory=dict)
 

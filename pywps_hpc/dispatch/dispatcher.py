@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from pywps_hpc.clock import boottime
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.follow import Follower
 from pywps_hpc.dispatch.lead import BEAT, Deposed, Lead
@@ -44,6 +45,7 @@ class Dispatcher:
         spool: the job folders.
         scheduler: the batch system.
         clock: seconds since the epoch.
+        uptime: seconds by a clock that nobody can set.
         holder: name of this dispatcher, unique to it.
 
     Raises:
@@ -59,6 +61,7 @@ class Dispatcher:
         scheduler: Scheduler,
         *,
         clock: Callable[[], float] = time.time,
+        uptime: Callable[[], float] = boottime,
         holder: str = "",
     ) -> None:
         self.settings, self.scheduler = settings, scheduler
@@ -66,7 +69,8 @@ class Dispatcher:
         scripts = Scripts(settings, scheduler.system, scheduler.header)
         scripts.check()
         self.store = store.led_by(self._lead.holder)
-        context = Context(settings, self.store, spool, scheduler, scripts, clock, self._lead.beat)
+        beat = self._lead.beat
+        context = Context(settings, self.store, spool, scheduler, scripts, clock, uptime, beat)
         self._wishes = Wishes(context)
         self._stager = Stager(context)
         self._submitter = Submitter(context)

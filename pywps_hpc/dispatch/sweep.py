@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 
+from pywps_hpc import clock
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.purge import Purger
 from pywps_hpc.spool import JobDir
@@ -28,27 +30,40 @@ class Sweeper:
         self._purger = Purger(context.store, context.spool, context.beat)
         self._emptying: threading.Thread | None = None
         self._last_purge = self._last = float("-inf")
+        self._doubt = ""
         age = context.settings.retention.age
         self._pause = max(1.0, min(age / 10, RETENTION_INTERVAL)) if age else RETENTION_INTERVAL
 
     def run(self) -> int:
         """One turn, if it is time for one; how many folders of jobs never accepted went."""
-        now, removed = self._context.clock(), 0
+        now, removed = self._context.uptime(), 0
         try:
             if now - self._last_purge >= self._pause:
                 self._last_purge = now
-                self._purge(now)
-            if now - self._last >= INTERVAL:
+                self._doubt_clock()
+                self._purge()
+            if now - self._last >= INTERVAL and not self._doubt:
                 self._last = now
                 removed = self._sweep()
         except OSError as error:
             log.warning("the spool cannot be swept: %s", error.strerror)
         return removed
 
-    def _purge(self, now: float) -> None:
+    def _doubt_clock(self) -> None:
+        """Ages do not count after the clock was set ahead, before it is known to be right."""
+        reading = clock.look(self._context.store, self._context.clock(), self._context.uptime())
+        if reading.doubt and not self._doubt:
+            log.warning("%s", reading.doubt)
+        elif self._doubt and not reading.doubt:
+            log.info("the clock is believed again")
+        self._doubt = reading.doubt
+
+    def _purge(self) -> None:
         """Remove what has expired; a large heap takes several rounds."""
         context, purger = self._context, self._purger
-        retention = context.settings.retention
+        retention, now = context.settings.retention, context.clock()
+        if self._doubt:
+            retention = replace(retention, age=0.0)
         # A large folder takes its time: it is walked only where somebody wants to know.
         measured = purger.measure(limit=ROUND) if retention.size else 0
         due = purger.due(retention, now, limit=ROUND)
@@ -82,6 +97,10 @@ class Sweeper:
         except OSError:
             return False
         # A job that was submitted once has a script: should the table be lost, its results stay.
-        if age < INTERVAL or folder.script.exists() or folder.outputs.exists():
+        if age < INTERVAL or folder.script.exists() or _has_outputs(folder):
             return False
         return self._context.store.get(folder.job_id) is None
+
+
+def _has_outputs(folder: JobDir) -> bool:
+    return folder.storage.is_dir() and any(folder.storage.iterdir())
