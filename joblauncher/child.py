@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from joblauncher import (
@@ -70,6 +71,7 @@ def run(job: JobDir, header: payload.Header, body: bytes, facts: report.Report) 
     process, wps_request = content["process"], content["request"]
     process.service = service.fill(empty, content["service"])
     process._status_store = service.StatusStore(job.status, header.status_url)
+    job = replace(job, access=str(process.uuid))
     _restore_request(wps_request, header.http)
     process.set_workdir(str(job.work))
     process.handler = _telling_of_memory(process.handler)

@@ -16,10 +16,13 @@ class JobDir:
         path: the folder; its name is the job id.
         attempt: whose working folders are meant. The batch system may start a job again while its
             first start, on a node that it lost sight of, is still at work.
+        access: what stands for the job in the addresses that its client is given, where that is
+            known. The id does not do: the batch system's queue shows it to everybody.
     """
 
     path: Path
     attempt: int = 0
+    access: str = ""
 
     @property
     def job_id(self) -> str:
@@ -73,8 +76,8 @@ class JobDir:
 
     @property
     def outputs(self) -> Path:
-        """Where PyWPS's file storage puts outputs: ``<outputpath>/<job id>``."""
-        return self.storage / self.job_id
+        """Where PyWPS's file storage puts outputs: ``<outputpath>/<access>``."""
+        return self.storage / (self.access or self.job_id)
 
     @property
     def references(self) -> Path:

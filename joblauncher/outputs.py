@@ -94,7 +94,7 @@ class Outputs:
         place = PurePosixPath(destination)
         if place.is_absolute() or ".." in place.parts or not place.parts:
             raise ValueError("not a name below the folder of outputs")
-        own = self._job.job_id
+        own = self._job.outputs.name
         return place if place.parts[0] == own else PurePosixPath(own, place)
 
     def _is_own(self, file: Path) -> bool:
@@ -139,7 +139,7 @@ def install(job: JobDir) -> Outputs:
 
     def store(storage: Any, output: Any) -> tuple[int, str, str]:
         # A file behind a Metalink belongs to no output of the process.
-        own = str(output.uuid) if output.uuid else f"{job.job_id}/{uuid.uuid4()}"
+        own = str(output.uuid) if output.uuid else f"{job.outputs.name}/{uuid.uuid4()}"
         extension = output.data_format.extension or ""
         identifier = str(output.identifier or "?")
         folder = Path(storage.target, own)

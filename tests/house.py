@@ -3,10 +3,11 @@ job's folder can be made to hold what a hostile process might leave there."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from werkzeug.test import Client, TestResponse
 import wpsclient as client
 from pywps_hpc import settings
 from pywps_hpc.jobs import Job, JobStore, State
-from pywps_hpc.spool import JobDir, Spool
+from pywps_hpc.spool import JOB_ID, JobDir, Spool
 from servers import SERVICES, write_config
 
 
@@ -52,10 +53,15 @@ class House:
         )
         assert answer.status_code == 200, answer.get_data()
         location = etree.fromstring(answer.get_data()).get("statusLocation")
-        return self.spool.open(client.job_id_of(str(location)))
+        row = self.store.at(client.job_id_of(str(location)))
+        assert row is not None
+        return replace(self.spool.open(row.id), access=row.access)
 
     def get(self, path: str, user: str = "", **headers: str) -> TestResponse:
-        """GET a path, as this user."""
+        """GET a path, as this user; a job's id in it stands for its address."""
+        for job_id in re.findall(JOB_ID, path):
+            if (row := self.store.get(job_id)) is not None:
+                path = path.replace(job_id, row.access)
         environ = {"REMOTE_USER": user} if user else {}
         return self.web.get(path, environ_overrides=environ, headers=headers)
 

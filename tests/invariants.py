@@ -365,7 +365,9 @@ def check_server(
     Raises:
         InvariantViolated: naming each violation.
     """
-    accepted = [match for one in locations for match in re.findall(JOB_ID, one)[-1:]]
+    ids = {row["access"]: row["id"] for row in server.rows()}
+    found = [match for one in locations for match in re.findall(JOB_ID, one)[-1:]]
+    accepted = [str(ids.get(match, match)) for match in found]
     terminal = {state.value for state in TERMINAL}
 
     def over() -> bool:

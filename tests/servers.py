@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import secrets
 import signal
 import socket
@@ -18,7 +19,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -28,7 +29,7 @@ import sqlalchemy as sa
 
 from joblauncher import report
 from pywps_hpc import settings
-from pywps_hpc.spool import JobDir, Spool
+from pywps_hpc.spool import JOB_ID, JobDir, Spool
 
 SERVICES = Path(__file__).resolve().parent / "services"
 MARK = "PYWPS_HPC_TEST_SERVER"
@@ -378,8 +379,20 @@ class HpcServer(Server):
         )
 
     def job(self, job_id: str) -> JobDir:
-        """The folder of a job."""
-        return self.spool.open(job_id)
+        """The folder of a job, known by its id or by what stands for it in its address."""
+        row = self.row(job_id)
+        return (
+            replace(self.spool.open(row["id"]), access=row["access"])
+            if row
+            else self.spool.open(job_id)
+        )
+
+    def id_of(self, location: str) -> str:
+        """The id of the job whose statusLocation this is."""
+        found = re.search(JOB_ID, location)
+        row = self.row(found[0]) if found else None
+        assert row is not None, location
+        return str(row["id"])
 
     def has_succeeded(self, job_id: str) -> bool:
         """Whether the launcher says so, whatever the job table says."""
@@ -387,8 +400,8 @@ class HpcServer(Server):
         return facts is not None and facts.state == report.SUCCEEDED
 
     def row(self, job_id: str) -> dict[str, Any] | None:
-        """A job's row in the job table."""
-        found = self._ask("SELECT * FROM hpc_jobs WHERE id = ?", job_id)
+        """A job's row in the job table, known as in :meth:`job`."""
+        found = self._ask("SELECT * FROM hpc_jobs WHERE id = ? OR access = ?", job_id, job_id)
         return found[0] if found else None
 
     def rows(self) -> list[dict[str, Any]]:

@@ -72,7 +72,7 @@ def _runs(location: str) -> bool:
 
 def _process(hpc: servers.HpcServer, location: str) -> psutil.Process:
     """The process's own interpreter, on its node: the launcher's child."""
-    folder = str(hpc.job(client.job_id_of(location)).path)
+    folder = str(hpc.job(hpc.id_of(location)).path)
     launchers = [
         process
         for process in psutil.process_iter(["cmdline"])
@@ -95,7 +95,7 @@ def test_each_is_dismissed_alone_and_tells_its_own_reason(
 ) -> None:
     arrays = collections.defaultdict(list)
     for number, location in enumerate(locations):
-        native_id = rows[client.job_id_of(location)]["native_id"]
+        native_id = rows[hpc.id_of(location)]["native_id"]
         arrays[native_id.split("_")[0]].append((number % 2 == 1, location, native_id))
     largest = max(arrays.values(), key=len)
     short = [one[1:] for one in largest if one[0]]
@@ -103,7 +103,7 @@ def test_each_is_dismissed_alone_and_tells_its_own_reason(
     (dismissed, dismissed_id), (counts, counts_id) = short[0], short[1]
     (ended, ended_id), (killed, killed_id), (stays, stays_id) = long[0], long[1], long[2]
 
-    hpc.cli("cancel", client.job_id_of(dismissed)).check_returncode()
+    hpc.cli("cancel", hpc.id_of(dismissed)).check_returncode()
     servers.wait_for(lambda: dismissed_id not in _elements(dismissed_id), "it left the queue")
     for native_id in (counts_id, ended_id, killed_id):
         site.as_user("scontrol", "update", f"jobid={native_id}", "starttime=now")
@@ -120,8 +120,8 @@ def test_each_is_dismissed_alone_and_tells_its_own_reason(
     assert "cancelled" in reasons[ended]
     assert "signal 9" in reasons[killed]
     assert stays_id in _elements(stays_id)
-    assert hpc.row(client.job_id_of(stays))["state"] == "queued"
-    assert "succeeded" in hpc.cli("log", client.job_id_of(counts)).stdout
+    assert hpc.row(hpc.id_of(stays))["state"] == "queued"
+    assert "succeeded" in hpc.cli("log", hpc.id_of(counts)).stdout
 
 
 def test_all_the_others_are_dismissed_at_once(

@@ -45,7 +45,7 @@ def test_a_death_is_told_in_words(hpc: servers.HpcServer, process: str) -> None:
     assert client.message_of(document) == WORDS[process]
     assert hpc.worker_pids() == workers
     assert hpc.answers()
-    job_id = client.job_id_of(location)
+    job_id = hpc.id_of(location)
     assert "about to" in hpc.cli("log", job_id).stdout
     row = servers.wait_for(
         lambda: (row := hpc.row(job_id)) and row["state"] == "failed" and row, "the row's end"
@@ -70,7 +70,7 @@ def test_a_launcher_that_is_killed_is_told_in_words(
     hpc: servers.HpcServer, witness: Witness
 ) -> None:
     location = client.submit(hpc.url, "sleeper", [("seconds", "100")])
-    job_id = client.job_id_of(location)
+    job_id = hpc.id_of(location)
 
     def running() -> bool:
         return client.state_of(client.get(location).content) == "ProcessStarted"

@@ -95,7 +95,7 @@ def test_birdy_gets_the_climate_result_of_default_mode(
 
 def test_the_queue_shows_the_job_under_its_name(hpc: servers.HpcServer) -> None:
     location = client.submit(hpc.url, "countdown", [("steps", "3000"), ("seconds", "0.2")])
-    job_id = client.job_id_of(location)
+    job_id = hpc.id_of(location)
     name = servers.wait_for(lambda: hpc.row(job_id), "a row")["name"]
 
     def runs() -> str:
@@ -129,7 +129,7 @@ def test_a_job_is_shut_in(hpc: servers.HpcServer) -> None:
     address = f"127.0.0.1:{hpc.port}"
     document = client.execute_async(hpc.url, "whereami", [("connect", address)])
     report = json.loads(client.outputs_of(document)["report"].content)
-    job_id = client.job_id_of(etree_location(document))
+    job_id = hpc.id_of(etree_location(document))
 
     uid = int(site.as_user("id", "-u"))
     assert report["uid"] == uid != 0
@@ -139,7 +139,7 @@ def test_a_job_is_shut_in(hpc: servers.HpcServer) -> None:
     assert report["connect"]["connected"] is False
     assert report["scheduler_commands"] == []
     assert report["above_that"] == [job_id]
-    assert client.job_id_of(neighbour) != job_id
+    assert hpc.id_of(neighbour) != job_id
     # Nothing of the server's environment, of which the mark is a part.
     assert servers.MARK not in report["environment"]
     inside = {"HOME", "LANG", "PATH", "PWD", "TMPDIR", "OMP_NUM_THREADS"}
@@ -155,7 +155,7 @@ def test_a_job_is_shut_in(hpc: servers.HpcServer) -> None:
 def test_an_operator_sees_the_job(hpc: servers.HpcServer) -> None:
     location = client.submit(hpc.url, "countdown", [("steps", "3"), ("seconds", "0.1")])
     client.await_end(location)
-    job_id = client.job_id_of(location)
+    job_id = hpc.id_of(location)
     shown = servers.wait_for(
         lambda: "succeeded" in (text := hpc.cli("show", job_id).stdout) and text, "its end"
     )
@@ -178,7 +178,7 @@ def etree_location(document: bytes) -> str:
 def test_slurm_and_the_job_table_agree(hpc: servers.HpcServer) -> None:
     location = client.submit(hpc.url, "countdown", [("steps", "1"), ("seconds", "0.1")])
     client.await_end(location)
-    job_id = client.job_id_of(location)
+    job_id = hpc.id_of(location)
     row = servers.wait_for(
         lambda: (row := hpc.row(job_id)) and row["state"] == "succeeded" and row, "its end"
     )

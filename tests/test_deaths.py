@@ -84,7 +84,7 @@ def test_death_is_told_in_words_and_leaves_its_log(hpc_server: HpcServer, proces
     document = client.await_end(location, limit=SOON)
     assert client.state_of(document) == "ProcessFailed"
     assert client.message_of(document) == words
-    job_id = client.job_id_of(location)
+    job_id = hpc_server.id_of(location)
     await_row(hpc_server, job_id, "failed")
     assert client.get(location).content == document
     shown = hpc_server.cli("show", job_id)
@@ -127,7 +127,7 @@ def test_child_that_is_left_behind_is_ended(hpc_server: HpcServer) -> None:
         ]
 
     wait_for(lambda: not orphans(), "the child that was left behind ends", SOON)
-    await_row(hpc_server, client.job_id_of(location), "succeeded")
+    await_row(hpc_server, hpc_server.id_of(location), "succeeded")
 
 
 @pytest.mark.usefixtures("untouched")
@@ -135,7 +135,7 @@ def test_job_that_reaches_its_time_limit_says_so(hpc_server: HpcServer) -> None:
     location = client.submit(hpc_server.url, "sleeper", [("seconds", "600")])
     document = client.await_end(location, limit=SOON)
     assert client.state_of(document) == "ProcessFailed"
-    await_row(hpc_server, client.job_id_of(location), "failed")
+    await_row(hpc_server, hpc_server.id_of(location), "failed")
     final = client.get(location).content
     assert client.message_of(final) == "killed: time limit 00:00:03 reached"
 
@@ -145,7 +145,7 @@ def test_job_that_needs_too_much_memory_says_so(hpc_server: HpcServer) -> None:
     location = client.submit(hpc_server.url, "hungry", [("mebibytes", "400")])
     document = client.await_end(location, limit=SOON)
     assert client.state_of(document) == "ProcessFailed"
-    await_row(hpc_server, client.job_id_of(location), "failed")
+    await_row(hpc_server, hpc_server.id_of(location), "failed")
     final = client.get(location).content
     assert client.message_of(final).startswith("killed: used more than the 200 MB asked for")
 
@@ -186,7 +186,7 @@ def test_job_that_is_killed_from_outside_is_told_as_failed_and_gone(
 ) -> None:
     # Nobody is left on the node to write a document: only the batch system knows.
     location = client.submit(hpc_server.url, "leaves_and_waits", [("seconds", str(next(_seconds)))])
-    job_id = client.job_id_of(location)
+    job_id = hpc_server.id_of(location)
     await_words(hpc_server, job_id, "waits with a child")
     assert client.state_of(client.get(location).content) == "ProcessStarted"
     groups = job_parts(hpc_server, job_id)

@@ -210,7 +210,7 @@ def test_while_the_storage_is_read_only_for_the_service_it_waits(
     apart: servers.HpcServer, witness: Witness
 ) -> None:
     location = _started(apart, "killed_when_told")
-    job_id = client.job_id_of(location)
+    job_id = apart.id_of(location)
     with mounts.read_only(apart.part("dispatcher").pid, apart.spool.root):
         site.release(apart, job_id)
         refused, at_once = _refused(apart, "the storage is read-only")

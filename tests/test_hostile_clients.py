@@ -30,6 +30,8 @@ from wpsclient import Complex, Literal, Output
 
 ID, NEXT = "11111111-2222-4333-8444-555555555555", "66666666-7777-4888-8999-000000000000"
 DIGEST = "ab" * 32
+#: What stands for the job in its addresses.
+ACCESS = "acce5500-0000-4000-8000-000000000000"
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,7 @@ def handed_over(own: settings.Settings, job: Job) -> list[Handed]:
 def accepted(house: House, patch: pytest.MonkeyPatch, **request: Any) -> Job | None:
     """The row of a job that came in by the real way, with this id and digest; ``None`` if it was
     refused."""
-    ids = iter([ID])
+    ids = iter([ID, ACCESS])
     patch.setattr(jobs, "new_id", lambda: next(ids))
     patch.setattr(payload, "digest", lambda data: DIGEST)
     house.beat()
@@ -162,6 +164,9 @@ def test_no_byte_of_a_client_reaches_a_batch_system(house: House) -> None:
         plain = accepted(house, patch, **PLAIN)
         assert plain is not None
         expected = handed_over(own, plain)
+        # What gives access to a result is not what every user of the cluster can read.
+        assert plain.access == ACCESS
+        assert ACCESS not in repr(expected)
 
         @examples(
             max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None

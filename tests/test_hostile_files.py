@@ -591,7 +591,7 @@ def test_another_account_s_file_is_not_served_through_a_hard_link(
     os.chown(theirs, NOBODY, NOBODY)
     assert serve(house, job)[0] == 404
     with pytest.raises(PermissionError, match="another account"):
-        open_beneath(job.path, "outputs", job.job_id, OUTPUT)
+        open_beneath(job.path, "outputs", job.access, OUTPUT)
 
 
 def test_outputs_are_served_whole_in_part_and_by_their_state(house: House, job: JobDir) -> None:
@@ -607,7 +607,7 @@ def test_outputs_are_served_whole_in_part_and_by_their_state(house: House, job: 
     assert (part.status_code, part.get_data()) == (206, b"234")
     again = house.get(path, **{"If-None-Match": whole.headers["ETag"]})
     assert (again.status_code, again.get_data()) == (304, b"")
-    head = house.web.head(path)
+    head = house.web.head(f"/outputs/{job.access}/a.txt")
     assert (head.status_code, head.get_data(), head.headers["Content-Length"]) == (200, b"", "10")
 
 

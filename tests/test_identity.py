@@ -19,7 +19,7 @@ from pywps_hpc import settings
 from pywps_hpc.cli.main import commands
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
 from pywps_hpc.identity import FACT, PROMISED, StrangeSpool, tie
-from pywps_hpc.jobs import JobStore, State
+from pywps_hpc.jobs import JobStore, State, new_id
 from pywps_hpc.settings import SettingsError
 from pywps_hpc.spool import IDENTITY, Spool
 from servers import write_config
@@ -273,3 +273,41 @@ def test_whatever_the_umask_nothing_of_ours_is_open_to_others(tmp_path: Path, um
     names = {path.name for path in modes}
     assert names >= {"jobs.sqlite", "jobs.sqlite-wal", "arrays", "trash", "scheduler"}
     assert {str(path) for path, others in modes.items() if others} == set()
+
+
+# Neighbours in the queue
+
+
+def test_what_the_queue_shows_leads_nowhere(house: House) -> None:
+    job = house.accept()
+    row = house.row(job)
+    job.outputs.mkdir()
+    (job.outputs / "a.txt").write_bytes(b"a")
+    assert len({row.id, row.access}) == 2
+    assert row.name[1:] not in row.access.replace("-", "")
+    for kind, name in (("status", ""), ("outputs", "/a.txt")):
+        assert house.web.get(f"/{kind}/{row.access}{name}").status_code == 200
+        unknown = house.web.get(f"/{kind}/{new_id()}{name}")
+        by_id = house.web.get(f"/{kind}/{row.id}{name}")
+        assert by_id.status_code == 404
+        assert by_id.get_data() == unknown.get_data()
+    document = job.status.read_bytes()
+    assert row.access.encode() in document
+    assert row.id.encode() not in document
+
+
+def test_addresses_of_jobs_of_an_earlier_version_stay(house: House) -> None:
+    job = house.accept()
+    with house.store.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE hpc_jobs SET access = NULL")
+    assert house.row(job).access == job.job_id
+    assert house.web.get(f"/status/{job.job_id}").status_code == 200
+
+
+def test_commands_know_a_job_by_its_address_too(house: House, tmp_path: Path) -> None:
+    row = house.row(house.accept())
+    config = tmp_path / "pywps.cfg"
+    for text in (row.id, row.access):
+        result = CliRunner().invoke(commands, ["show", text, "--config", str(config)])
+        assert result.exit_code == 0, result.output
+        assert row.id in result.output

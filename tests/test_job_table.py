@@ -216,7 +216,7 @@ def test_every_job_of_an_earlier_version_stays_and_goes_on(database: str, versio
     for state, job_id in ids.items():
         expected = Job(
             job_id, job_name("w", job_id), "hello", "d", "anna", state=state, native_id="17",
-            created=1.5, submitted=2.5, changed=3.5,
+            created=1.5, submitted=2.5, changed=3.5, access=job_id,
         )  # fmt: skip
         assert store.get(job_id) == expected
     running = store.get(ids[State.RUNNING])
@@ -254,6 +254,8 @@ def test_a_program_of_the_version_before_goes_on_beside(database: str) -> None:
     found = store.get(late)
     assert found is not None
     assert (found.place, found.client, found.size) == (0, "", None)
+    assert found.access == late
+    assert store.at(late) == found
 
 
 @pytest.mark.parametrize("version", [0, *EARLIER])

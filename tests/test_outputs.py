@@ -120,7 +120,7 @@ def test_any_name_that_a_file_can_have_is_served(hpc_server: HpcServer, tmp_path
         file = tmp_path / name
         file.write_bytes(os.fsencode(name))
         path = stored.store(str(file), job.outputs, "", "x", "copy")
-        place = PurePosixPath(job.job_id, path.name)
+        place = PurePosixPath(job.access, path.name)
         answer = client.get(outputs.address(f"{hpc_server.base}/outputs", place))
         assert (answer.status, answer.content) == (200, os.fsencode(name)), name
 

@@ -68,6 +68,9 @@ class Job:
         created, submitted, started, finished: when it got there.
         changed: when this row last changed.
         size: bytes of its folder after its end; ``None`` before they have been counted.
+        access: another UUID, which stands for the job in the addresses that its client is given.
+            The id and the name do not do: who may see the queue can read them. A job of an earlier
+            version has its id here.
     """
 
     id: str
@@ -89,10 +92,11 @@ class Job:
     finished: float = 0.0
     changed: float = 0.0
     size: int | None = None
+    access: str = ""
 
     def is_shown_to(self, user: str) -> bool:
         """Whether this user may see the job: its owner, or, of a job without one, anybody who
-        knows its id.
+        knows its address.
 
         Args:
             user: as the web server authenticated the client; empty if it did not.

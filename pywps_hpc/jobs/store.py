@@ -167,10 +167,18 @@ class JobStore:
         found = self._select(_jobs.c.id == job_id)
         return found[0] if found else None
 
+    def at(self, access: str) -> Job | None:
+        """The job that clients find at this address, or ``None``."""
+        # A program of the version before, which may still run beside, knows no such column.
+        former = sa.and_(_jobs.c.access.is_(None), _jobs.c.id == access)
+        found = self._select(sa.or_(_jobs.c.access == access, former))
+        return found[0] if found else None
+
     def find(self, text: str, *, limit: int = 20) -> list[Job]:
-        """Jobs that an administrator may mean: by their id or its beginning, their name in the
-        queue, or the batch system's id (of an array: all of its elements), newest first."""
-        means = [_jobs.c.name == text, _jobs.c.native_id == text]
+        """Jobs that an administrator may mean: by their id or its beginning, by what stands for
+        them in the address that their client has, by their name in the queue, or by the batch
+        system's id (of an array: all of its elements), newest first."""
+        means = [_jobs.c.name == text, _jobs.c.native_id == text, _jobs.c.access == text.lower()]
         if re.fullmatch(r"[0-9A-Fa-f-]+", text):
             means.append(_jobs.c.id.startswith(text.lower(), autoescape=True))
         if text[:1].isdigit():  # 7.server, 7[1].server, 7_1, 7.1
@@ -432,9 +440,11 @@ def _storable(columns: Mapping[str, Any]) -> dict[str, str]:
 
 def _row(job: Job) -> dict[str, Any]:
     row = {f.name: getattr(job, f.name) for f in fields(Job)}
-    return row | _storable(row) | {"state": job.state.value, "wish": job.wish.value}
+    own = {"state": job.state.value, "wish": job.wish.value, "access": job.access or job.id}
+    return row | _storable(row) | own
 
 
 def _job(row: Any) -> Job:
     found = {f.name: row[f.name] for f in fields(Job)}
-    return Job(**found | {"state": State(row["state"]), "wish": Wish(row["wish"])})
+    own = {"state": State(row["state"]), "wish": Wish(row["wish"])}
+    return Job(**found | own | {"access": row["access"] or row["id"]})

@@ -31,15 +31,16 @@ class Addresses:
     warning: str = ""
 
     def find(self, environ: Mapping[str, Any]) -> tuple[str, str, str] | None:
-        """What a request is about (PEP 3333): ``status`` or ``outputs``, the job's id, and the name
-        of an output, which may be any bytes; ``None``: something else."""
+        """What a request is about (PEP 3333): ``status`` or ``outputs``, what stands for the job
+        (:attr:`~pywps_hpc.jobs.Job.access`), and the name of an output, which may be any bytes;
+        ``None``: something else."""
         path = os.fsdecode(str(environ.get("PATH_INFO", "")).encode("latin-1"))
         segment = re.escape(unquote(_last_segment(self.outputs)))
         pattern = rf"(?:^|/)(status|{segment})/({JOB_ID})(?:/(.+))?"
         if (match := re.search(rf"{pattern}\Z", path, re.DOTALL)) is None:
             return None
-        kind, job_id, name = match.groups()
-        return "status" if kind == "status" else "outputs", job_id, name or ""
+        kind, access, name = match.groups()
+        return "status" if kind == "status" else "outputs", access, name or ""
 
 
 def configured(url: str, outputurl: str, outputpath: str) -> Addresses:

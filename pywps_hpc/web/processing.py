@@ -118,7 +118,7 @@ def accept(
     dispatcher removes; after it, the job will be run.
 
     Args:
-        job: its folder, which exists.
+        job: its folder, which exists, and what stands for it in addresses.
         process: the process with its inputs, made for this job.
         wps_request: the parsed request.
         status_url: where its status document will be shown.
@@ -131,8 +131,8 @@ def accept(
         FileSizeExceeded: its dump is too large.
         Busy: a limit was reached meanwhile.
     """
-    process._set_uuid(job.job_id)
-    response = JobResponse(wps_request, job.job_id, process=process, status_url=status_url)
+    process._set_uuid(job.access)  # PyWPS makes the addresses of outputs of it
+    response = JobResponse(wps_request, job.access, process=process, status_url=status_url)
     asynchronous = is_asynchronous(process, wps_request)
     response.store_status_file = wps_request.store_execute == "true"
     response._update_status(WPS_STATUS.ACCEPTED, "PyWPS Request accepted", 0)
@@ -140,6 +140,7 @@ def accept(
     staging = settings.inputs.fetch == "server" and references.plan(job, wps_request, bounds)
     try:
         dump = travel.pack(
+            job.job_id,
             process,
             wps_request,
             settings,
@@ -173,6 +174,7 @@ def accept(
         client=client,
         sync=not asynchronous,
         state=State.STAGING if staging else State.ACCEPTED,
+        access=job.access,
     )
     try:
         row = store.add(accepted, limits(settings, process.identifier, client))

@@ -52,6 +52,7 @@ _DATABASE = ("logging", "database")
 
 
 def pack(
+    job_id: str,
     process: Any,
     wps_request: Any,
     settings: Settings,
@@ -63,6 +64,7 @@ def pack(
     """The dump of one job.
 
     Args:
+        job_id: of the job.
         process: the copy of the process made for this job; loses its link to the service.
         wps_request: the parsed request; not changed.
         settings: of the installation.
@@ -81,7 +83,7 @@ def pack(
     travelling.http_request = None
     travelling.WPS = travelling.OWS = travelling.xpath_ns = None
     header = payload.Header(
-        job=str(process.uuid),
+        job=job_id,
         process=process.identifier,
         sync=sync,
         status_url=status_url,
