@@ -96,7 +96,7 @@ def slowest_poll(server: HpcServer, job: JobDir, times: int = 15) -> float:
     slowest = 0.0
     for _ in range(times):
         begun = time.monotonic()
-        answer = HTTP.get(f"{server.base}/status/{job.job_id}", timeout=60)
+        answer = HTTP.get(f"{server.base}/status/{job.access}", timeout=60)
         slowest = max(slowest, time.monotonic() - begun)
         assert answer.status_code == 200
         assert b"ProcessAccepted" in answer.content
@@ -127,7 +127,7 @@ def test_polls_are_prompt_beside_every_kind_of_slow_client(server: HpcServer, cr
     crowd.join(server, number=500)
     crowd.join(server, b"POST /wps HTTP/1.1\r\nHost:", number=50)
     crowd.join(server, post(b"<wps:Execute", 10 * MIB), number=50)
-    crowd.join(server, get(f"/outputs/{job.job_id}/large.nc"), number=50)
+    crowd.join(server, get(f"/outputs/{job.access}/large.nc"), number=50)
     patient = crowd.join(server, waits(), number=60)
     wait_for(lambda: waiting_jobs(server) == 60, "all are accepted", 60)
     assert slowest_poll(server, job, 30) < PROMPT + alone  # others may be busy on this machine
@@ -181,7 +181,7 @@ def test_a_download_comes_whole_however_slowly_it_is_taken(server: HpcServer, cr
     job.outputs.mkdir(parents=True)
     content = bytes(range(256)) * 4096 * 3
     (job.outputs / "a.bin").write_bytes(content)
-    [slow] = crowd.join(server, get(f"/outputs/{job.job_id}/a.bin"))
+    [slow] = crowd.join(server, get(f"/outputs/{job.access}/a.bin"))
     received = slow.recv(65536)
     while len(received.partition(b"\r\n\r\n")[2]) < len(content):
         part = slow.recv(65536)
@@ -190,12 +190,12 @@ def test_a_download_comes_whole_however_slowly_it_is_taken(server: HpcServer, cr
         time.sleep(0.001)
     assert received.partition(b"\r\n\r\n")[2] == content
     # The connection is good for another request, also for two at once.
-    slow.sendall(get(f"/status/{job.job_id}") * 2)
+    slow.sendall(get(f"/status/{job.access}") * 2)
     answers = b""
     while answers.count(b"HTTP/1.1 200 OK") < 2:
         answers += slow.recv(65536)
     partly = HTTP.get(
-        f"{server.base}/outputs/{job.job_id}/a.bin", headers={"Range": "bytes=5-9"}, timeout=20
+        f"{server.base}/outputs/{job.access}/a.bin", headers={"Range": "bytes=5-9"}, timeout=20
     )
     assert (partly.status_code, partly.content) == (206, content[5:10])
 
