@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,7 @@ from pywps_hpc.dispatch.schedulers.base import (
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.drmaa import CHUNK, DrmaaScheduler, Helper
+from pywps_hpc.dispatch.schedulers.drmaa_process import HelperFailed
 from pywps_hpc.dispatch.schedulers.drmaa_words import STATES
 from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
 from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
@@ -748,3 +750,32 @@ def ended(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
+
+
+class CrashesOn:
+    """A helper whose library takes it along on some ids."""
+
+    def __init__(self, *ids: str) -> None:
+        self.ids = set(ids)
+        self.told: list[str] = []
+
+    def ask(self, do: str, **request: Any) -> dict[str, Any]:
+        if self.ids.intersection(request["ids"]):
+            raise HelperFailed("the library crashed", asked=True)
+        self.told += request["ids"] if do == "control" else []
+        states = dict.fromkeys(request["ids"], "running")
+        return {"states": states, "unknown": [], "errors": {}}
+
+
+def test_id_that_crashes_the_library_is_found_and_the_others_are_answered() -> None:
+    helper = CrashesOn("107.vm")
+    scheduler = DrmaaScheduler(helper, CommandScheduler(TorqueDialect(), NoCommands()))  # type: ignore[arg-type]
+    ids = [f"{number}.vm" for number in range(100, 350)]
+    for _ in range(4):
+        answer = scheduler.poll(ids)
+    assert answer.keys() == set(ids) - {"107.vm"}
+    assert scheduler.unasked == {"107.vm"}
+    for _ in range(4):
+        with pytest.raises(SchedulerError):
+            scheduler.cancel(ids)
+    assert set(helper.told) == set(ids) - {"107.vm"}

@@ -32,8 +32,9 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.dialect import Action, Dialect, Question
+from pywps_hpc.dispatch.schedulers.lookup import Found, LookUp
 from pywps_hpc.dispatch.schedulers.parts import Ask as AskAbout
-from pywps_hpc.dispatch.schedulers.parts import NotStarted, Parts, Unasked, chunks
+from pywps_hpc.dispatch.schedulers.parts import NotInstalled, NotStarted, Parts, Unasked
 
 log = logging.getLogger(__name__)
 
@@ -92,43 +93,8 @@ class CommandScheduler(Scheduler):
 
     def find_all(
         self, wanted: Collection[tuple[str, int]]
-    ) -> tuple[dict[tuple[str, int], list[str]], SchedulerUnavailable | None]:
-        found: dict[tuple[str, int], list[str]] = {}
-        for names in chunks(sorted({name for name, _ in wanted}), self.dialect.find_chunk):
-            these = {(name, place) for name, place in wanted if name in names}
-            unasked = self._look_up(these, found)
-            if unasked is not None:
-                return found, unasked
-            # "Nowhere" is an answer only if every place was asked.
-            found |= {pair: [] for pair in these - found.keys()}
-        return found, None
-
-    def _look_up(
-        self, wanted: Collection[tuple[str, int]], found: dict[tuple[str, int], list[str]]
-    ) -> SchedulerUnavailable | None:
-        """Look for these in the queue, and for those that are not there in accounting."""
-        unasked: SchedulerUnavailable | None = None
-        in_queue = True
-        while missing := sorted({name for name, _ in set(wanted) - found.keys()}):
-            queue, *accounting = self.dialect.find(*missing)
-            for question in [queue] if in_queue else accounting:
-                try:
-                    answer = self._ask(question)
-                except _NotInstalled as error:
-                    if in_queue:  # a site may lack accounting, but not the queue
-                        raise
-                    self._say_once("%s: %s", self.system, error)
-                except SchedulerUnavailable as error:
-                    unasked = error
-                else:
-                    new: dict[tuple[str, int], list[str]] = {}
-                    for job, status in answer.items():
-                        new.setdefault((status.name, self._place(job)), []).append(job)
-                    found |= {pair: new[pair] for pair in new.keys() & wanted - found.keys()}
-            if not in_queue:
-                break
-            in_queue = False
-        return unasked if set(wanted) - found.keys() else None
+    ) -> tuple[Found, SchedulerUnavailable | None]:
+        return LookUp(self.dialect, self._ask, self._lacks_accounting).find(wanted)
 
     def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:
         self._without_history = set()
@@ -170,10 +136,6 @@ class CommandScheduler(Scheduler):
 
     def close(self) -> None:
         self._channel.close()
-
-    def _place(self, job: str) -> int:
-        match = self.dialect.index.search(job)
-        return int(match.group(1)) if match else 0
 
     def _submit(self, job: BatchJob) -> str:
         try:
@@ -256,8 +218,8 @@ class CommandScheduler(Scheduler):
             still = sorted(set(ids) - answer.keys())
             try:
                 unasked.update(self._in_parts(kind, still, size, look))
-            except _NotInstalled as error:
-                self._say_once("%s: %s", self.system, error)
+            except NotInstalled as error:
+                self._lacks_accounting(error)
             except SchedulerUnavailable as error:
                 unasked.update(dict.fromkeys(still, error))
         return answer, {job: error for job, error in unasked.items() if job not in answer}
@@ -295,7 +257,7 @@ class CommandScheduler(Scheduler):
         try:
             reply = self._channel.run(question.argv, stdin=question.stdin, timeout=self._timeout)
         except CommandMissing as error:
-            raise _NotInstalled(str(error), command=command) from error
+            raise NotInstalled(str(error), command=command) from error
         except ChannelUnavailable as error:
             raise NotStarted(str(error), command=command) from error
         except ChannelError as error:
@@ -317,15 +279,14 @@ class CommandScheduler(Scheduler):
             error.output = error.output or output
             raise
 
+    def _lacks_accounting(self, error: NotInstalled) -> None:
+        self._say_once("%s: %s", self.system, error)
+
     def _say_once(self, text: str, *values: object) -> None:
         said = text % values
         if said not in self._said:
             self._said.add(said)
             log.warning(text, *values)
-
-
-class _NotInstalled(NotStarted):
-    """There is no such command: a site without accounting, for one."""
 
 
 def _is_vague(status: JobStatus) -> bool:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from pywps_hpc.dispatch.channels import CommandMissing
@@ -40,6 +41,7 @@ from pywps_hpc.dispatch.schedulers.drmaa_words import (
     REFUSED,
     STATES,
 )
+from pywps_hpc.dispatch.schedulers.parts import Parts
 
 __all__ = ["DrmaaScheduler", "Helper"]
 
@@ -79,10 +81,12 @@ class DrmaaScheduler(Scheduler):
         self.arrays = self.system not in NO_ARRAYS
         self.helper = helper
         self.commands = commands
+        self._parts: defaultdict[str, Parts] = defaultdict(Parts)
+        self._unpolled: set[str] = set()
 
     @property
     def unasked(self) -> Collection[str]:  # type: ignore[override]
-        return self.commands.unasked
+        return {*self.commands.unasked, *self._unpolled}
 
     def header(self, job: BatchJob) -> Sequence[str]:
         return self.commands.header(job)
@@ -132,6 +136,7 @@ class DrmaaScheduler(Scheduler):
         return self.commands.find_all(wanted)
 
     def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:
+        self._unpolled = set()
         try:
             return self.commands.poll(ids)
         except SchedulerUnavailable as error:
@@ -190,9 +195,13 @@ class DrmaaScheduler(Scheduler):
 
     def _states(self, ids: Collection[str]) -> dict[str, JobStatus]:
         answer = {}
-        for chunk in _chunks(ids):
-            for job, state in self._ask("status", ids=chunk)["states"].items():
+
+        def ask(chunk: Sequence[str]) -> None:
+            for job, state in self._ask("status", ids=list(chunk))["states"].items():
                 answer[job] = STATES.get(state) or self.commands.dialect.unknown_state(state)
+
+        # The library crashes on some ids: measured, TORQUE's own.
+        self._unpolled = set(self._parts["status"].ask(ids, CHUNK, ask))
         return answer
 
     def _steer(self, actions: Mapping[Phase, Action], ids: Collection[str]) -> list[str]:
@@ -244,9 +253,10 @@ class DrmaaScheduler(Scheduler):
         unknown: list[str] = []
         errors: list[SchedulerError] = []
         name = "TERMINATE" if action is Action.CANCEL else action.name
-        for chunk in _chunks(ids):
-            answer = self._ask("control", ids=chunk, action=name)
-            unknown += answer["unknown"]
+
+        def tell(chunk: Sequence[str]) -> None:
+            answer = self._ask("control", ids=list(chunk), action=name)
+            unknown.extend(answer["unknown"])
             for job, (kind, words) in answer["errors"].items():
                 error = self._trouble(job, action, kind, words or kind)
                 if error is None:
@@ -254,6 +264,9 @@ class DrmaaScheduler(Scheduler):
                     continue
                 error.command, error.output = f"drmaa_control {name} {job}", f"{kind}: {words}"
                 errors.append(error)
+
+        untold = self._parts[name].ask(ids, CHUNK, tell)
+        errors += [SchedulerError(f"{job}: {error}") for job, error in untold.items()]
         if errors:
             raise errors[0]
         return unknown
@@ -289,9 +302,3 @@ class DrmaaScheduler(Scheduler):
 def _not_installed(error: SchedulerUnavailable) -> bool:
     """Whether this host has no such command."""
     return isinstance(error.__cause__, CommandMissing)
-
-
-def _chunks(ids: Collection[str]) -> Iterator[list[str]]:
-    ordered = sorted(set(ids))
-    for start in range(0, len(ordered), CHUNK):
-        yield ordered[start : start + CHUNK]

@@ -34,6 +34,15 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     read_version,
     turned_down,
 )
+from pywps_hpc.dispatch.schedulers.gridengine_messages import (
+    CANNOT_ASK,
+    DONE,
+    FINAL,
+    FORBIDDEN,
+    GONE,
+    NOT_TAKEN,
+    PASSING,
+)
 
 # sge_status(5), Job state: letters are combined ("hRwq", "dr"); the first one here that occurs
 # decides.
@@ -61,52 +70,6 @@ COMMANDS = {
     Action.RESUME: ("qmod", "-usj"),
 }
 
-# msg_gdilib.h, msg_commlistslib.h, and the C library's words below them.
-_CANNOT_ASK = re.compile(
-    r"commlib error|unable to (send|contact|connect|open a connection)\b.*\bqmaster"
-    r"|got \w* ?(select|send|read|connect|pipe|receive)\w* (error|timeout)|gdi request|GDI mismatch"
-    r"|qmaster (name|hostname)|can't (get|read) .*from qmaster|no answer list"
-    r"|(SGE_ROOT|cell) directory \S+ doesn't exist|can't resolve (host ?name|ip address)"
-    r"|set the environment variable SGE_ROOT|communication (error|handle)|protocol error"
-    r"|Connection (refused|timed out|reset)|No route to host|(Network|Host) is (unreachable|down)"
-    r"|authentication failed|credentials for connection|(older|newer|old) GDI version",
-    re.IGNORECASE,
-)
-# The same where no request reached qmaster, or it turned the client away.
-_NOT_TAKEN = re.compile(
-    r"Connection refused|No route to host|(Network|Host) is (unreachable|down)"
-    r"|qmaster (name|hostname)|directory \S+ doesn't exist|SGE_ROOT|can't resolve|GDI version"
-    r"|authentication failed|credentials for connection",
-    re.IGNORECASE,
-)
-_GONE = re.compile(r"does not exist|invalid queue or job")
-_DONE = re.compile(
-    r"modified hold of job|has (deleted|registered the) job|is already|suspended job"
-    r"|in pending/hold state"
-)
-_FORBIDDEN = re.compile(
-    r"must be at least owner|not have the necessary privileges|no permission to modify"
-    r"|no(t an?)? (admin|administrative|submit) host"
-)
-# Over once other jobs have ended, once the administrator has registered this host (the words differ
-# between releases), or once qmaster has room for its spool.
-_PASSING = re.compile(
-    r"only \d+ jobs are allowed|(not a|is no|neither) submit (host|nor)|temporarily rejected"
-    r"|can't be written|couldn't be written|No space left|Disk quota exceeded"
-    r"|Read-only file system|Input/output error|can't allocate memory|out of memory"
-    r"|Resource temporarily unavailable|Too many open files",
-    re.IGNORECASE,
-)
-# msg_qmaster.h, msg_sgeobjlib.h, parse_qsub.c: the same request would fail again.
-_FINAL = re.compile(
-    r"job rejected|job was rejected because job requests|unknown (resource|option|queue|project)"
-    r"|no such (queue|resource|project)|JSV.*rejected|is not an? (\w+ )?(value|valid|time|memory)"
-    r"|cannot start with a digit|invalid (option|value|name|argument|length|priority)"
-    r"|is not (valid|allowed|requestable)"
-    r"|does(n't| not) exist|unable to (parse|read script)|name too long|privileges"
-    r"|denied: (missing|soft requests|use parallel|job|request format|attribute)",
-    re.IGNORECASE,
-)
 
 # $user is Grid Engine's own word for whoever asks (qstat(1)); named, since a site's sge_qstat file
 # may say otherwise.
@@ -126,8 +89,8 @@ class GridEngineDialect(Dialect):
     """
 
     system = "gridengine"
-    cannot_ask = _CANNOT_ASK
-    not_taken = _NOT_TAKEN
+    cannot_ask = CANNOT_ASK
+    not_taken = NOT_TAKEN
     index = re.compile(r"\.(\d+)$")
     history_chunk = 1  # qacct -j takes one job
 
@@ -244,7 +207,7 @@ def read_submitted(returncode: int, stdout: str, stderr: str) -> str:
         words = first_line(stderr).removeprefix("Unable to run job: ").removesuffix(".")
         if not words:
             raise SchedulerUnavailable(f"qsub ended with {returncode} and said nothing")
-        raise turned_down("Grid Engine", words, stderr, passing=_PASSING, final=_FINAL)
+        raise turned_down("Grid Engine", words, stderr, passing=PASSING, final=FINAL)
     last = stdout.rstrip("\n").rpartition("\n")[2].strip()
     if match := _SUBMITTED.fullmatch(last):
         return match.group(1)
@@ -255,11 +218,11 @@ def read_control(returncode: int, stdout: str, stderr: str) -> None:
     """The answer of qdel and its like, a line for each job: "it is over" is no error."""
     if returncode == 0:
         return
-    if silent := _CANNOT_ASK.search(stdout):  # qdel puts half of its complaint there
+    if silent := CANNOT_ASK.search(stdout):  # qdel puts half of its complaint there
         raise SchedulerUnavailable(f"gridengine cannot be asked: {silent.group()}")
     lines = [line.strip() for line in f"{stdout}\n{stderr}".splitlines() if line.strip()]
-    grave = [line for line in lines if not _GONE.search(line) and not _DONE.search(line)]
-    if any(_FORBIDDEN.search(line) for line in grave):
+    grave = [line for line in lines if not GONE.search(line) and not DONE.search(line)]
+    if any(FORBIDDEN.search(line) for line in grave):
         raise NotPermitted(
             f"Grid Engine: {'; '.join(grave)} (the owner may on an administrative host, "
             "an operator everywhere)"

@@ -26,6 +26,10 @@ class NotStarted(SchedulerUnavailable):
     """The command certainly did not start: no question would be answered."""
 
 
+class NotInstalled(NotStarted):
+    """There is no such command: a site without accounting, for one."""
+
+
 class Parts:
     """One kind of question. It remembers which ids break it, and which failed of late."""
 

@@ -34,6 +34,14 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     turned_down,
     whole_lines,
 )
+from pywps_hpc.dispatch.schedulers.slurm_messages import (
+    CANNOT_ASK,
+    FINAL,
+    FORBIDDEN,
+    GONE,
+    NOT_TAKEN,
+    PASSING,
+)
 
 COMMANDS = {
     Action.CANCEL: (("scancel",),),
@@ -46,62 +54,6 @@ COMMANDS = {
 # The way back differs; measured: a signal sent to a job that an operator suspended hangs.
 CONTINUE_STOPPED = (("scancel", "--signal=CONT", "--full"),)
 
-# slurm_errno.c, communication and authentication errors, and those of the C library below them.
-_CANNOT_ASK = re.compile(
-    r"Socket timed out|Unable to contact slurm controller|Zero Bytes were transmitted"
-    r"|Unable to establish controller|Communication (connection|shutdown) failure"
-    r"|Message (send|receive) failure|Unexpected message received|standby mode"
-    r"|Connection (refused|timed out|reset|rejected|aborted|forced closed)|Broken pipe"
-    r"|No route to host|(Network|Host) is (unreachable|down)|Rate limit exceeded"
-    r"|Can't find an address|Unable to resolve|name resolution|Insane message length"
-    r"|Header lengths are longer|shutting down and closing|TLS missing"
-    r"|Could not establish a configuration source|Unable to process configuration file"
-    r"|\bmunged?\b|authentication (error|credential)|Incompatible versions of client and server"
-    r"|slurm_persist_conn|Problem talking to the database|Unable to connect to database",
-    re.IGNORECASE,
-)
-# The same where no request reached a controller that would act on it.
-_NOT_TAKEN = re.compile(
-    r"\(connect failure\)|standby mode|Connection refused|No route to host|Rate limit exceeded"
-    r"|(Network|Host) is (unreachable|down)|Could not establish a configuration source"
-    r"|Unable to process configuration file|Can't find an address|authentication credential"
-    r"|If munged is up",
-    re.IGNORECASE,
-)
-_GONE = re.compile(
-    r"Invalid job id|Job \d+_\d+ not found|already completing or completed|Job has already finished"
-    r"|Job is no longer pending|Job is pending execution|Job is not suspended"
-    r"|Job can not be altered now",  # on its way to another state: orders are given again
-    re.IGNORECASE,
-)
-_FORBIDDEN = re.compile(r"permission denied|Invalid user id", re.IGNORECASE)
-# slurm_errno.c: over once other jobs have ended, a maintenance is over, or slurmctld has room.
-_PASSING = re.compile(
-    r"(QOS|Assoc)(Max|Grp)Submit\w+|MaxSubmitJobsPerAccount|MaxJobCount|job queue full"
-    r"|temporarily (unable to accept job|disabled)|Resource temporarily unavailable"
-    r"|partition (not available|configuration not available now)|Partition in DOWN state"
-    r"|node not available \(down|presently disabled|submissions disabled"
-    r"|Licenses currently unavailable|(nodes are busy|are in use)\b|not usable now"
-    r"|I/O error writing script|No space left|Disk quota exceeded|Read-only file system"
-    r"|Input/output error|Cannot allocate memory|Too many open files|breached requested QOS",
-    re.IGNORECASE,
-)
-# slurm_errno.c, and what sbatch itself finds wrong: the same request would fail again.
-_FINAL = re.compile(
-    r"invalid partition|No partition specified|not permitted to use this partition"
-    r"|nodes not in this partition|More processors requested|specification (is )?invalid"
-    r"|Invalid (account|qos|wckey|feature|license|generic resource|job array|node name|time"
-    r"|nice|time-min|Trackable|GRES|prefer\w*|mcs_label|extra|burst|--?\w|numeric|\w+ spec)"
-    r"|time limit is invalid|Time limit specification required|Job size specification"
-    r"|specification can not be satisfied|node configuration is not available"
-    r"|topology configuration is not available|not supported|unsupported|Duplicate generic"
-    r"|Access denied to requested reservation|reservation is invalid|permission denied"
-    r"|script not specified|does not look like a batch script|parameter too long"
-    r"|unrecogni[sz]ed option|invalid option|is ambiguous|requires an argument"
-    r"|doesn't allow an argument|(Circular|Job) (job )?dependency|Burst Buffer request invalid"
-    r"|(QOS|Assoc)(Max\w+Per(Job|Node)(Limit)?|Min\w+)",
-    re.IGNORECASE,
-)
 
 _MARK = "pywps-hpc|"  # tells a row from a banner of the login shell
 _ROW = re.compile(re.escape(_MARK) + r"(?=JOBID\||\d+(?:_\d+)?\|)")
@@ -123,8 +75,8 @@ class SlurmDialect(Dialect):
     """Slurm through its own commands."""
 
     system = "slurm"
-    cannot_ask = _CANNOT_ASK
-    not_taken = _NOT_TAKEN
+    cannot_ask = CANNOT_ASK
+    not_taken = NOT_TAKEN
     index = re.compile(r"_(\d+)$")
 
     def header(self, job: BatchJob) -> list[str]:
@@ -254,7 +206,7 @@ class SlurmDialect(Dialect):
 
     def read_jobs(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
         """scontrol's answer: one line a job, reason and exit code included."""
-        if returncode != 0 and _GONE.search(stderr + stdout):
+        if returncode != 0 and GONE.search(stderr + stdout):
             return {}
         answer = {}
         for line in whole_lines(returncode, stdout, stderr):
@@ -290,7 +242,7 @@ def read_submitted(returncode: int, stdout: str, stderr: str) -> str:
         words = _reason(stderr)
         if not words:
             raise SchedulerUnavailable(f"sbatch ended with {returncode} and said nothing")
-        raise turned_down("Slurm", words, stderr, passing=_PASSING, final=_FINAL)
+        raise turned_down("Slurm", words, stderr, passing=PASSING, final=FINAL)
     last = stdout.rstrip("\n").rpartition("\n")[2].strip()
     if match := _SUBMITTED.fullmatch(last):
         return match.group(1)
@@ -302,10 +254,10 @@ def read_control(returncode: int, stdout: str, stderr: str) -> None:
     if returncode == 0:
         return
     errors = [line for line in (stderr or stdout).splitlines() if line.strip()]
-    grave = [line for line in errors if not _GONE.search(line)]
+    grave = [line for line in errors if not GONE.search(line)]
     if not errors or grave:
         words = _reason("\n".join(grave))
-        if any(_FORBIDDEN.search(line) for line in grave):
+        if any(FORBIDDEN.search(line) for line in grave):
             raise NotPermitted(f"Slurm: {words} (an operator of the cluster may do this)")
         raise SchedulerError(f"Slurm: {words or f'exit status {returncode}'}")
 

@@ -33,6 +33,14 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     read_version,
     turned_down,
 )
+from pywps_hpc.dispatch.schedulers.torque_messages import (
+    CANNOT_ASK,
+    FINAL,
+    FORBIDDEN,
+    GONE,
+    NOT_TAKEN,
+    PASSING,
+)
 
 COMMANDS = {
     Action.CANCEL: ("qdel",),
@@ -48,51 +56,6 @@ UNKNOWN_JOB = 153  # PBSE_UNKJOBID 15001
 UNAUTHORIZED = 159  # PBSE_PERM 15007
 WRONG_STATE = 170  # PBSE_BADSTATE 15018
 
-# pbs_error_db.h, and the C library's words below it.
-_CANNOT_ASK = re.compile(
-    r"cannot connect to (specified )?server|Could not connect|Can not establish connection"
-    r"|Connection (to server )?(refused|timed out|reset)|Can(not| not| ?n't) resolve"
-    r"|Could not resolve host|No free connections|Server shutting down|Batch protocol error"
-    r"|Bad DIS based|Time out|End of File|PBS server internal error|Communication failure"
-    r"|(reading|writing) data (from|to) socket|Socket close|connection to socket|in socket select"
-    r"|Unable to communicate|No route to host|(Network|Host) is (unreachable|down)"
-    r"|(Invalid|Expired) credential|Access from host not allowed|client is not allowed"
-    r"|too busy to service|Client connection not found|trqauthd|pbs_iff|munge executable",
-    re.IGNORECASE,
-)
-# The same where no request reached the server, or it turned the client away.
-_NOT_TAKEN = re.compile(
-    r"cannot connect to (specified )?server|Could not connect|Connection refused|No route to host"
-    r"|(Network|Host) is (unreachable|down)|Can(not| not| ?n't) resolve|No free connections"
-    r"|(Invalid|Expired) credential|Access from host not allowed|client is not allowed"
-    r"|too busy to service|Client connection not found|trqauthd|pbs_iff|munge executable",
-    re.IGNORECASE,
-)
-# pbs_error_db.h: over once other jobs have ended, once the administrator has opened the queue
-# again, or once the server has room.
-_PASSING = re.compile(
-    r"Maximum number of jobs already in queue|Queue is (not enabled|currently not available)"
-    r"|errors during its recovery|Resource temporarily unavailable|no node list"
-    r"|Checkpoint busy|too busy|temporarily delayed|out of memory|Error (allocating|creating)"
-    r"|Error (saving|opening|writing|reading|moving) file|No space left|Disk quota exceeded"
-    r"|Read-only file system|Input/output error|copy of script",
-    re.IGNORECASE,
-)
-# pbs_error_db.h, and what qsub itself finds wrong: the same request would fail again.
-_FINAL = re.compile(
-    r"Unknown (queue|resource|node)|Undefined attribute|Cannot set attribute|Illegal (attribute|"
-    r"value)|illegal -|Unauthorized|Access to queue is denied|exceeds? (queue resource|allowable)"
-    r"|No default queue|Invalid (Account|Job Dependency)|Bad GID|Bad Job Array|does not allow"
-    r"|Wrong job type|Command syntax|conflicts with the queue|meet minimum limit|Queue name too"
-    r"|No support for requested|Mutually exclusive|administratively rejected|invalid option|usage:",
-    re.IGNORECASE,
-)
-_GONE = re.compile(
-    r"nonexistent job id|Unknown Job Id|Unknown Array ID|invalid state for job|Request invalid for "
-    r"state|already in exit state|Job not found|unknown job id after clean init",
-    re.IGNORECASE,
-)
-_FORBIDDEN = re.compile(r"Unauthorized Request|additional permissions required", re.IGNORECASE)
 
 # Measured: nine or more unknown ids spoil the memory of the commands, which go on to name servers
 # that do not exist.
@@ -108,8 +71,8 @@ class TorqueDialect(Dialect):
     """TORQUE through its own commands."""
 
     system = "torque"
-    cannot_ask = _CANNOT_ASK
-    not_taken = _NOT_TAKEN
+    cannot_ask = CANNOT_ASK
+    not_taken = NOT_TAKEN
     # Whatever else they say (measured: see _MOST_IDS), by these codes the server has answered.
     answers = frozenset({0, UNKNOWN_JOB, UNAUTHORIZED, WRONG_STATE})
     index = re.compile(r"\[(\d+)\]")
@@ -202,11 +165,12 @@ def read_submitted(returncode: int, stdout: str, stderr: str) -> str:
     """The id that qsub printed last; banners and the site's submit filter may speak before."""
     if returncode != 0:
         match = re.search(r"qsub: (?:submit error )?\(?(.+?)\)?$", stderr, re.MULTILINE)
-        known = _PASSING.search(stderr) or _FINAL.search(stderr)  # libraries put it otherwise
+        # Libraries put it otherwise than the command.
+        known = PASSING.search(stderr) or FINAL.search(stderr)
         words = match.group(1) if match else first_line(stderr) if known else ""
         if not words:
             raise SchedulerUnavailable(f"qsub ended with {returncode}: {first_line(stderr)}")
-        raise turned_down("TORQUE", words, stderr, passing=_PASSING, final=_FINAL)
+        raise turned_down("TORQUE", words, stderr, passing=PASSING, final=FINAL)
     last = stdout.rstrip("\n").rpartition("\n")[2].strip()
     if not _ID.fullmatch(last):
         raise SchedulerUnavailable("qsub reported success but no job id")
@@ -217,13 +181,13 @@ def read_control(returncode: int, stdout: str, stderr: str) -> None:
     """The answer of qdel and its like, a line for each failure: "it is over" is none."""
     said = [line for line in stderr.splitlines() if line.strip()]
     if returncode in (UNKNOWN_JOB, WRONG_STATE):  # it has answered, whatever else it says
-        said = [line for line in said if not _CANNOT_ASK.search(line)]
-    grave = [line for line in said if not _GONE.search(line)]
+        said = [line for line in said if not CANNOT_ASK.search(line)]
+    grave = [line for line in said if not GONE.search(line)]
     # Libraries have the words without the commands' exit status.
     if returncode == 0 or (not grave and (said or returncode in (UNKNOWN_JOB, WRONG_STATE))):
         return
     words = "; ".join(grave) or f"exit status {returncode}"
-    if returncode == UNAUTHORIZED or _FORBIDDEN.search(words):
+    if returncode == UNAUTHORIZED or FORBIDDEN.search(words):
         raise NotPermitted(f"TORQUE: {words} (an operator of the server may do this)")
     raise SchedulerError(f"TORQUE: {words}")
 
