@@ -7,6 +7,7 @@ the pace that it has by default.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -263,9 +264,8 @@ def test_log_that_cannot_be_opened(cases: Cases, witness: Witness) -> None:
         row = row_of(cases.server, watch, "failed")
         assert isinstance(site, GridEngine)
         # It is cleared away: nothing of it stays in the queue.
-        servers.wait_for(
-            lambda: str(row["native_id"]) not in site.ask("qstat", "-u", "*"), "it is gone"
-        )
+        waits = re.compile(rf"(?m)^\s*{row['native_id']}\s")
+        servers.wait_for(lambda: not waits.search(site.ask("qstat", "-u", "*")), "it is gone")
         # Grid Engine notes no time of its own: this is from the submission, its turn included.
         seconds = watch.ended - watch.since
     assert seconds <= (SOON if site.name == "Slurm" else 60)
