@@ -23,6 +23,7 @@ from joblauncher import (
     nodatabase,
     outputs,
     payload,
+    prepared,
     report,
     storage,
 )
@@ -74,6 +75,7 @@ def run(job: JobDir, header: payload.Header, body: bytes, facts: report.Report) 
     job = replace(job, access=str(process.uuid))
     _restore_request(wps_request, header.http)
     process.set_workdir(str(job.work))
+    prepared.use_own(job, wps_request.inputs)
     process.handler = _telling_of_memory(process.handler)
     response = _response(job, header, facts, process, wps_request, outputs.install(job))
     os.chdir(job.work)

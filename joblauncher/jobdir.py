@@ -86,8 +86,18 @@ class JobDir:
 
     @property
     def inputs(self) -> Path:
-        """Inputs that the server fetched, by number; removed at the end."""
+        """What the service prepared for the job, which only reads it; removed at the end."""
         return self.path / "inputs"
+
+    @property
+    def prepared(self) -> Path:
+        """The working folder of the web server while it read the request."""
+        return self.inputs / "request"
+
+    @property
+    def fetched(self) -> Path:
+        """Inputs that the dispatcher fetched, by number."""
+        return self.inputs / "fetched"
 
     def lease(self, attempt: int) -> Path:
         """Taken by the launcher of this attempt, and by no second one."""

@@ -50,6 +50,7 @@ class Header:
         config: the service's effective PyWPS configuration without secrets, by section.
         bounds: of inputs by reference, see :class:`joblauncher.bounds.Bounds`.
         max_output_size: bytes that the outputs may have together; 0 means no limit.
+        prepared: what the server left in its working folder, see :mod:`joblauncher.prepared`.
     """
 
     job: str
@@ -63,6 +64,7 @@ class Header:
     config: dict[str, dict[str, str]] = field(default_factory=dict)
     bounds: dict[str, Any] = field(default_factory=dict)
     max_output_size: int = 0
+    prepared: dict[str, str] = field(default_factory=dict)
 
 
 def versions() -> dict[str, str]:

@@ -23,7 +23,17 @@ import traceback
 from dataclasses import dataclass, replace
 from types import FrameType
 
-from joblauncher import account, child, documents, failpoint, fence, payload, report, storage
+from joblauncher import (
+    account,
+    child,
+    documents,
+    failpoint,
+    fence,
+    payload,
+    prepared,
+    report,
+    storage,
+)
 from joblauncher.files import read_plain, remove_tree
 from joblauncher.jobdir import JobDir
 
@@ -128,6 +138,7 @@ def _run(job: JobDir, digest: str, allow_root: bool) -> int:
         facts.process = header.process
         payload.check(header, job.job_id)
         _make_folders(job)
+        prepared.lay_out(job, header.prepared)
         if job.attempt:
             facts.write(job)  # what an earlier start had to say no longer holds
     except payload.PayloadError as error:

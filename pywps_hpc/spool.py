@@ -96,7 +96,7 @@ class Spool:
         """
         job = self.open(job_id)
         job.path.mkdir(mode=0o700)
-        for folder in (job.work, job.temporary, job.storage):
+        for folder in (job.inputs, job.prepared, job.work, job.temporary, job.storage):
             folder.mkdir(mode=0o700)
         return job
 

@@ -85,7 +85,8 @@ def pywps_left_as_it_was() -> Iterator[None]:
     import pywps.xml_util
     from pywps import configuration
     from pywps.app.WPSRequest import WPSRequest
-    from pywps.inout.basic import ComplexInput, IOHandler
+    from pywps.inout.basic import ComplexInput, IOHandler, UrlHandler
+    from pywps.inout.outputs import ComplexOutput
 
     with pytest.MonkeyPatch.context() as patch:
         for owner, names in (
@@ -94,7 +95,9 @@ def pywps_left_as_it_was() -> Iterator[None]:
             (WPSRequest, ["_set_json"]),
             (sys.modules[WPSRequest.__module__], ["_get_rawvalue_value"]),
             (ComplexInput, ["process"]),
-            (IOHandler, ["_check_valid"]),
+            (IOHandler, ["_check_valid", "_build_file_name"]),
+            (UrlHandler, ["file", "size"]),
+            (ComplexOutput, ["_json_data"]),
             (configuration, ["CONFIG"]),
         ):
             for name in names:

@@ -51,6 +51,7 @@ def test_a_job_sees_its_own_folder_and_nothing_else_by_default() -> None:
         f"{JOB.path}:{JOB.path}:rw",
         f"{JOB.dump}:{JOB.dump}:ro",
         f"{JOB.log}:{JOB.log}:ro",
+        f"{JOB.inputs}:{JOB.inputs}:ro",
     ]
 
 
@@ -77,7 +78,7 @@ def test_inputs_and_modules_are_shown_read_only_below_the_job_s_own_folder() -> 
     container = Container(image=IMAGE, python_path=(Path("/code"),))
     made = make(container, input_paths=(Path("/data/in"),))
     assert binds(made)[:2] == ["/data/in:/data/in:ro", "/code:/code:ro"]
-    assert binds(made)[-3:] == binds(make())
+    assert binds(made)[-4:] == binds(make())
     assert words(made)[-2:] == ["--path", "/code"]
 
 
@@ -120,6 +121,7 @@ def test_folders_of_this_host_are_shown_under_their_paths_here() -> None:
         f"/lustre/project/spool/{JOB.job_id}:{JOB.path}:rw",
         f"/lustre/project/spool/{JOB.job_id}/job.dump:{JOB.dump}:ro",
         f"/lustre/project/spool/{JOB.job_id}/job.log:{JOB.log}:ro",
+        f"/lustre/project/spool/{JOB.job_id}/inputs:{JOB.inputs}:ro",
     ]
     with pytest.raises(ValueError, match="spool"):
         make(Container(image=IMAGE, binds=(Bind(Path("/lustre"), Path("/x")),)), ssh=ssh)

@@ -31,9 +31,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
+from pywps import Format
+from pywps.inout.outputs import MetaFile
 
 import wpsclient as client
-from joblauncher import addresses, fetch
+from joblauncher import addresses, fetch, references
 from joblauncher.bounds import Bounds, Reference, Refused, Stopped, TooLarge, local_file, parse, vet
 from joblauncher.jobdir import JobDir
 from pywps_hpc.dispatch.staging import stage
@@ -714,7 +716,7 @@ def test_staging_goes_on_where_it_was_killed(web: Web, tmp_path: Path) -> None:
     del web.answers["/b"]
     assert stage(job, stop) == ""
     assert web.paths() == ["/a", "/b", "/b"]
-    assert sorted(os.listdir(job.inputs)) == ["0", "1"]
+    assert sorted(os.listdir(job.fetched)) == ["0", "1"]
     assert not job.references.exists()
     assert stage(job, stop) == ""  # killed before the row was moved
 
@@ -951,6 +953,49 @@ def test_a_dispatcher_that_is_killed_while_it_fetches_loses_nothing(
     job = staging_server.job(where.rpartition("/")[2])
     wait_for(lambda: not job.inputs.exists(), "the inputs are removed")
     assert not job.references.exists()
+
+
+# Outputs
+
+
+def test_an_output_that_the_node_cannot_reach_fails_no_job(hpc_server: HpcServer, web: Web) -> None:
+    """The client may have the login that the node has not, or be where it is allowed."""
+    web.answers["/open"] = content(b"four")
+    web.answers["/closed"] = content(b"no", 403)
+    here, closed = f"{web.url}/open", f"{web.url}/closed"
+    for addresses_ in ([here, closed], [closed, here], ["http://10.255.255.1/a"], ["http://[/a"]):
+        inputs = [("address", address) for address in addresses_]
+        ended = client.execute_async(hpc_server.url, "elsewhere", inputs)
+        assert client.state_of(ended) == "ProcessSucceeded", ended
+        collection, own = etree.fromstring(ended).iterfind(".//wps:ProcessOutputs/wps:Output", NS)
+        link = "".join(map(str, collection.itertext()))
+        assert all(f">{address}<" in link for address in addresses_), link
+        assert ("<size>4</size>" in link) == (here in addresses_)
+        reference = own.find("wps:Reference", NS)
+        if addresses_[0] == here:
+            assert own.findtext("wps:Data/wps:ComplexData", namespaces=NS) == "four"
+        else:
+            assert reference is not None
+            assert reference.get("href") == addresses_[0]
+
+
+def test_asking_for_the_sizes_of_outputs_has_an_end(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(
+        references,
+        "time",
+        SimpleNamespace(monotonic=lambda: clock.append(clock[-1] + 25) or clock[-1]),
+    )
+    references.install(HERE, JobDir(tmp_path))
+    sizes = []
+    for _ in range(5):
+        file = MetaFile("x", "x", fmt=Format("text/plain"))
+        file.url = f"{web.url}/x"
+        sizes.append(file.size)
+    assert sizes == [6, 6, 6, 0, 0]
+    assert len(web.seen) == 3
 
 
 # Requests

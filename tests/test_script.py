@@ -80,6 +80,7 @@ export APPTAINER_NO_EVAL=1
 
 cd /shared/spool/"$job_id" || exit 72  # the shared file system is missing on this node
 : >> job.log  # the container shows it; some batch systems make it only at the end
+mkdir -p inputs  # the same; a job that an earlier version accepted has none
 exec apptainer exec \\
   --containall --cleanenv --no-home --no-privs \\
   --net --network none \\
@@ -87,6 +88,7 @@ exec apptainer exec \\
   --bind /shared/spool/"$job_id":/shared/spool/"$job_id":rw \\
   --bind /shared/spool/"$job_id"/job.dump:/shared/spool/"$job_id"/job.dump:ro \\
   --bind /shared/spool/"$job_id"/job.log:/shared/spool/"$job_id"/job.log:ro \\
+  --bind /shared/spool/"$job_id"/inputs:/shared/spool/"$job_id"/inputs:ro \\
   --home /shared/spool/"$job_id"/tmp \\
   --pwd /shared/spool/"$job_id" \\
   /images/service.sif \\

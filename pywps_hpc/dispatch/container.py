@@ -145,7 +145,8 @@ def _modules(container: Container) -> Iterator[tuple[str, ...]]:
 def _binds(job: JobDir, container: Container, whole: Settings) -> Iterator[str]:
     """``source:target:mode`` in the order of mounting: the job's own folder last, so that it lies
     over whatever else is shown there, and over that its dump and its log: what is a mount cannot be
-    replaced from inside, and the batch system opens the log by its name when it starts a job again.
+    replaced from inside, and the batch system opens the log by its name when it starts a job again;
+    and what was prepared for it, which its next start is to find as it was.
 
     Folders of this host are shown under their paths here, wherever the nodes have them: the request
     and the dump are full of these paths. Binds of the settings are the administrator's own words.
@@ -160,8 +161,8 @@ def _binds(job: JobDir, container: Container, whole: Settings) -> Iterator[str]:
             raise ValueError(f"the bind {bind.source} holds the spool")
         yield _bind(bind.source, bind.target, "rw" if bind.writable else "ro")
     yield _bind(values.map_path(job.path, mapping), job.path, "rw")
-    for file in (job.dump, job.log):
-        yield _bind(values.map_path(file, mapping), file, "ro")
+    for path in (job.dump, job.log, job.inputs):
+        yield _bind(values.map_path(path, mapping), path, "ro")
 
 
 def _bind(source: Path, target: Path, mode: str) -> str:

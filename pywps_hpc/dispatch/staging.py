@@ -88,9 +88,9 @@ def stage(job: JobDir, stop: threading.Event) -> str:
     except FileNotFoundError:
         return ""  # done before, by a dispatcher that did not live to say so
     bounds = Bounds.of(note["bounds"])
-    job.inputs.mkdir(mode=0o700, exist_ok=True)
+    job.fetched.mkdir(mode=0o700, parents=True, exist_ok=True)
     for number, entry in enumerate(note["references"]):
-        target = job.inputs / str(number)
+        target = job.fetched / str(number)
         if target.exists():
             continue
         reference = Reference(

@@ -17,7 +17,7 @@ from pywps.exceptions import (
 )
 from pywps.response.status import WPS_STATUS
 
-from joblauncher import failpoint, payload, report
+from joblauncher import failpoint, payload, prepared, report
 from joblauncher.files import amount
 from joblauncher.response import JobResponse
 from pywps_hpc.jobs import (
@@ -147,6 +147,7 @@ def accept(
             sync=not asynchronous,
             status_url=status_url,
             bounds=bounds,
+            prepared=prepared.record(job),
         )
     except payload.PayloadError as error:
         LOGGER.exception("%s: cannot be dumped", job.job_id)

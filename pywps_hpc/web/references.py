@@ -13,7 +13,7 @@ from pywps.exceptions import FileURLNotSupported, InvalidParameterValue
 from pywps.inout.basic import ComplexInput, IOHandler, UrlHandler
 
 from joblauncher.bounds import Bounds, Reference, Refused, local_file, vet
-from joblauncher.references import is_reference, reference_of, short
+from joblauncher.references import install_names, is_reference, reference_of, short
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import JobDir, atomic_write
 
@@ -57,6 +57,7 @@ def install(settings: Settings) -> None:
         else:
             _check_valid(item)
 
+    install_names()
     ComplexInput.process = process
     IOHandler._check_valid = check_valid
 
@@ -68,7 +69,7 @@ def _link(item: Any, href: str, limits: Bounds) -> str:
     except Refused:
         raise FileURLNotSupported from None
     link = Path(item._build_file_name(href=short(href)))
-    link.unlink(missing_ok=True)  # PyWPS makes a file where the name is taken
+    link.unlink(missing_ok=True)  # there is an empty file where the first name was taken
     os.symlink(path, link)
     return str(link)
 

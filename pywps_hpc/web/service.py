@@ -191,7 +191,7 @@ class HpcService(Service):  # type: ignore[misc]
 
     def _accept(self, process: Any, wps_request: Any, job: JobDir) -> Any:
         """PyWPS checks and fills in the inputs, then calls ``process.execute``: that is ours."""
-        process.set_workdir(str(job.work))
+        process.set_workdir(str(job.prepared))
         process.execute = lambda filled, _uuid: filled
         process.setup_outputs_from_wps_request = partial(request_values.choose_outputs, process)
         with guard.reading():

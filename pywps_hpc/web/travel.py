@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlencode
@@ -60,6 +60,7 @@ def pack(
     sync: bool,
     status_url: str,
     bounds: Bounds,
+    prepared: Mapping[str, str] | None = None,
 ) -> bytes:
     """The dump of one job.
 
@@ -71,6 +72,7 @@ def pack(
         sync: whether the client waits on its connection.
         status_url: where the status document will be shown.
         bounds: of inputs by reference.
+        prepared: what stands in the folder that the process has here.
 
     Raises:
         PayloadError: something in the process cannot travel.
@@ -95,6 +97,7 @@ def pack(
         config=effective_configuration(configuration.CONFIG, settings.pass_options),
         bounds=asdict(bounds),
         max_output_size=settings.max_output_size,
+        prepared=dict(prepared or {}),
         **payload.versions(),
     )
     content = {

@@ -125,6 +125,26 @@ def read_files(request: Any, response: Any) -> None:
     response.outputs["result"].data = "|".join(found)
 
 
+def contains_text(given: Any, _mode: Any) -> bool:
+    """A validator that opens what it is given, as PyWPS's own do."""
+    return Path(given.file).read_bytes() != b""
+
+
+def edit_files(request: Any, response: Any) -> None:
+    """Read the files that were given, put others in their places, and wait, if told to, until a
+    test says that it is enough: "go" in the job's folder."""
+    files = [Path(item.file) for name in ("file", "checked") for item in request.inputs[name]]
+    found = "|".join(f"{file.name} {file.read_text()}" for file in files)
+    for file in files:
+        assert file.parent == Path.cwd(), file
+        file.unlink()
+        file.write_text("edited")
+    response.update_status(found, 50)
+    while value(request, "wait") and not Path("../go").exists():
+        time.sleep(0.05)
+    response.outputs["result"].data = found
+
+
 def read_request(request: Any, response: Any) -> None:
     """What an HTTP request carries beside the WPS document."""
     http = request.http_request
@@ -168,6 +188,18 @@ def make_collection(request: Any, response: Any) -> None:
     response.outputs["collection"].data = link.xml
 
 
+def leave_elsewhere(request: Any, response: Any) -> None:
+    """Outputs that stay at another server, in a Metalink and by themselves."""
+    output = response.outputs["collection"]
+    link = MetaLink4("collection", "Elsewhere", workdir=output.workdir)
+    for item in request.inputs["address"]:
+        file = MetaFile("remote", "Remote", fmt=TEXT)
+        file.url = item.data
+        link.append(file)
+    output.data = link.xml
+    response.outputs["document"].url = request.inputs["address"][0].data
+
+
 def measure_stack(_request: Any, response: Any) -> None:
     """How deep below the program's first function the handler runs."""
     response.outputs["result"].data = len(inspect.stack(0))
@@ -198,6 +230,7 @@ def watch(request: Any, response: Any) -> None:
     response.outputs["document"].data = file
 
 
+CHECKED = Format("text/plain", extension=".dat", validate=contains_text)
 PROCESSES = [
     open_process(
         echo_box,
@@ -235,6 +268,16 @@ PROCESSES = [
         [ComplexInput("file", "File", [TEXT, PNG], min_occurs=1, max_occurs=5)],
         [result()],
     ),
+    open_process(
+        edit_files,
+        "editor",
+        [
+            ComplexInput("file", "File", [TEXT], min_occurs=1, max_occurs=200),
+            ComplexInput("checked", "Checked", [CHECKED]),
+            whole("wait", min_occurs=0, default=0),
+        ],
+        [result()],
+    ),
     open_process(read_request, "request", [], [result()]),
     open_process(read_configuration, "configuration", [], [result(), result("title")]),
     open_process(chatter, "chatter", [whole("times")], [result("result", "integer")]),
@@ -243,6 +286,15 @@ PROCESSES = [
         "collection",
         [whole("files")],
         [ComplexOutput("collection", "Collection", supported_formats=[FORMATS.META4])],
+    ),
+    open_process(
+        leave_elsewhere,
+        "elsewhere",
+        [word("address", max_occurs=9)],
+        [
+            ComplexOutput("collection", "Collection", supported_formats=[FORMATS.META4]),
+            document(),
+        ],
     ),
     open_process(measure_stack, "stack", [], [result("result", "integer")]),
     open_process(ring, "bell", [], [result()]),

@@ -1,0 +1,199 @@
+"""What the web server prepares of a job's inputs: each input has a file of its own, and each start
+of the job finds all of them as they were."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pywps import ComplexInput
+
+from house import House, open_house
+from joblauncher import prepared, report
+from joblauncher import references as on_the_node
+from joblauncher.bounds import Bounds
+from joblauncher.jobdir import JobDir
+from joblauncher.payload import PayloadError
+from pywps_hpc.spool import Spool
+from servers import SERVICES, wait_for
+from wpsclient import Complex, Reference
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with open_house(tmp_path) as opened:
+        yield opened
+
+
+def an_input(folder: Path) -> ComplexInput:
+    from odd_kit import text
+
+    item = text()
+    item.workdir = str(folder)
+    return item
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+# Names
+
+
+def test_files_of_one_name_that_this_host_does_not_see_are_two_inputs(house: House) -> None:
+    """The web host need not have the data: its links lead nowhere."""
+    data = house.settings.input_paths[0]
+    hrefs = [(data / year / "tas.txt").as_uri() for year in ("1990", "2000", "2010")]
+    job = house.accept("files", [("file", Reference(href)) for href in hrefs])
+    links = [path for path in job.prepared.iterdir() if path.is_symlink()]
+    assert {Path(os.readlink(link)).as_uri() for link in links} == set(hrefs)
+
+
+@pytest.mark.parametrize("side", ["web", "node"])
+def test_a_name_that_is_taken_leaves_no_descriptor_open(house: House, side: str) -> None:
+    folder = house.spool.root / "names"
+    if side == "node":
+        on_the_node.install(Bounds(), JobDir(folder))
+    items = [an_input(folder) for _ in range(200)]
+    before = open_descriptors()
+    for number, item in enumerate(items):
+        item.data = str(number)
+        assert Path(item.file).read_text() == str(number)
+    assert open_descriptors() == before
+    assert len({item.file for item in items}) == 200
+
+
+def test_a_request_with_many_files_of_one_name_leaves_no_descriptor_open(house: House) -> None:
+    data = house.settings.input_paths[0]
+    (data / "tas.txt").write_text("same")
+    files = [("file", Reference((data / "tas.txt").as_uri()))] * 200
+    house.accept("editor", [*files[:2], ("checked", Complex("x"))])
+    before = open_descriptors()
+    job = house.accept("editor", [*files, ("checked", Complex("x"))])
+    assert open_descriptors() == before
+    assert len(list(job.prepared.iterdir())) == 201
+
+
+def test_names_keep_their_ends(house: House, tmp_path: Path) -> None:
+    item = an_input(tmp_path / "names")
+    for href, name in {
+        "http://h/a/tas.nc?x=y": "tas.nc",
+        "http://h/tas": "tas.txt",
+        "http://h/": "input.txt",
+        "": "input.txt",
+    }.items():
+        assert Path(item._build_file_name(href=href)).name == name
+    (tmp_path / "names" / "tas.nc").symlink_to("nowhere")
+    found = Path(item._build_file_name(href="file:///tas.nc"))
+    assert (found.parent, found.suffix) == (tmp_path / "names", ".nc")
+    assert found.name.startswith("tas_")
+    assert found.stat().st_size == 0
+
+
+# Starts
+
+
+def launch(house: House, job: JobDir, attempt: int) -> subprocess.Popen[bytes]:
+    line = ["-m", "joblauncher", "--digest", house.row(job).digest, "--attempt", str(attempt)]
+    more = ["--path", str(SERVICES), "--allow-root", str(job.path)]
+    return subprocess.Popen(
+        [sys.executable, *line, *more],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def seen(job: JobDir) -> str:
+    latest = report.read(job)
+    return latest.message if latest else ""
+
+
+def test_each_start_finds_the_inputs_as_they_were(house: House) -> None:
+    """The process changes them in place and is stopped; then the job is started again."""
+    data = house.settings.input_paths[0]
+    (data / "linked.txt").write_text("linked")
+    inputs = [
+        ("file", Complex("inline")),
+        ("file", Reference((data / "linked.txt").as_uri())),
+        ("checked", Complex("checked")),
+        ("wait", "1"),
+    ]
+    job = house.accept("editor", inputs)
+    assert (job.prepared / "input.dat").read_text() == "checked"
+    expected = "input.txt inline|linked.txt linked|input.dat checked"
+    first = launch(house, job, 0)
+    wait_for(lambda: seen(job) == expected, "the first start has read and changed its inputs")
+    assert (job.work / "input.dat").read_text() == "edited"
+    first.terminate()
+    first.wait()
+    (job.path / "go").touch()
+    assert launch(house, job, 1).wait() == 0
+    latest = report.read(job)
+    assert latest is not None
+    assert (latest.attempt, latest.state) == (1, report.SUCCEEDED)
+    assert [output["data"] for output in latest.outputs] == [expected]
+    assert (data / "linked.txt").read_text() == "linked"
+
+
+def test_a_start_does_not_take_changed_inputs_for_those_that_were_sent(house: House) -> None:
+    """Without a container a process may change whatever is its account's."""
+    job = house.accept("editor", [("file", Complex("a")), ("checked", Complex("b"))])
+    (job.prepared / "input.dat").write_text("changed")
+    assert launch(house, job, 0).wait() != 0
+    assert seen(job) == "the job's inputs are not those that the service prepared"
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> JobDir:
+    return Spool(tmp_path).create("11111111-2222-4333-8444-555555555555")
+
+
+def test_links_stay_links_and_folders_stay_folders(job: JobDir) -> None:
+    (job.prepared / "a" / "b").mkdir(parents=True)
+    (job.prepared / "a" / "b" / "file").write_text("x")
+    (job.prepared / "a" / "link").symlink_to("/nowhere/at all")
+    (job.prepared / "to folder").symlink_to("a")
+    found = prepared.record(job)
+    second = replace(job, attempt=1)
+    second.work.mkdir()
+    prepared.lay_out(second, found)
+    assert os.readlink(second.work / "a" / "link") == "/nowhere/at all"
+    assert os.readlink(second.work / "to folder") == "a"
+    assert (second.work / "a" / "b" / "file").read_text() == "x"
+    assert prepared.record(replace(job, attempt=0)) == found
+
+
+def test_what_an_attempt_puts_in_their_place_is_no_input(job: JobDir, tmp_path: Path) -> None:
+    """A link to another file, or a pipe on which a reader would wait for ever."""
+    (tmp_path / "secret").write_text("x")
+    file = job.prepared / "file"
+    file.write_text("x")
+    found = prepared.record(job)
+    file.unlink()
+    file.symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError, match="symbolic links"):
+        prepared.lay_out(job, found)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(OSError, match="not a plain file"):
+        prepared.lay_out(job, found)
+    file.unlink()
+    file.write_text("y")
+    with pytest.raises(PayloadError, match="not those"):
+        prepared.lay_out(job, found)
+
+
+def test_what_was_prepared_goes_with_the_job_s_end(house: House) -> None:
+    job = house.accept("editor", [("file", Complex("a")), ("checked", Complex("b"))])
+    assert job.inputs.is_dir()
+    house.spool.discard_work(job.job_id)
+    assert not job.inputs.exists()
+    assert job.status.is_file()
