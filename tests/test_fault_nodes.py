@@ -7,9 +7,12 @@ as they do on a node that the network lost: what they write late must not spoil 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -17,6 +20,7 @@ import pytest
 
 import clustersite
 import servers
+import wpsclient as client
 from faultsite import GridEngine, Slurm, Watch, agree, faulty_server, release, row_of, send
 from joblauncher import report
 from pywps_hpc.dispatch import words
@@ -29,6 +33,7 @@ SECTIONS = {
 }
 ON_SLURM = {
     "hpc.resources": {"requeue": "yes", "memory": "300M"},
+    "hpc.inputs": {"fetch": "server", "allowed_networks": "127.0.0.0/8"},
     "hpc.process.second": {"extra": "--nodelist=c2"},
     "hpc.process.preempted": {"queue": "spare", "extra": "--nodelist=c2", "memory": "5500M"},
 }
@@ -93,6 +98,49 @@ def test_requeued_by_an_administrator(slurm: servers.HpcServer, witness: Witness
         "started again by an administrator",
         "`scontrol requeue` while the process counts",
         f"accepted: {AGAIN}…, then: {job.message}",
+        job.ended - begun,
+        "Slurm",
+    )
+
+
+def test_inputs_are_what_they_were_when_a_job_is_started_again(
+    slurm: servers.HpcServer, witness: Witness, tmp_path: Path
+) -> None:
+    """Given inline, in a file and by HTTP. The process puts others in their places, and tries to
+    change what the service prepared."""
+    data = slurm.folder / "inputs"
+    (data / "linked.txt").write_text("linked")
+    (data / "linked.txt").chmod(0o644)
+    (tmp_path / "fetched.txt").write_text("fetched")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        given = [
+            ("file", client.Complex("inline")),
+            ("file", client.Reference((data / "linked.txt").as_uri())),
+            ("file", client.Reference(f"http://127.0.0.1:{web.server_port}/fetched.txt")),
+            ("checked", client.Complex("checked")),
+            ("wait", "1"),
+            ("hostile", "1"),
+        ]
+        job = Watch(client.submit(slurm.url, "editor", given))
+        found = "input.txt inline|linked.txt linked|fetched.txt fetched|input.dat checked"
+        job.until("ProcessStarted", found)
+        assert "removed" not in job.message
+        web.shutdown()
+    begun = time.time()
+    native_id = str(row_of(slurm, job, "running")["native_id"])
+    Slurm().control("requeue", native_id)
+    job.until("ProcessAccepted", AGAIN)
+    _start_soon(native_id)
+    _ends_once(slurm, job, 2)
+    result = str(client.outputs_of(job.document)["result"].content)
+    assert result.startswith(f"{found}|"), result
+    assert "removed" not in result
+    witness(
+        "started again by an administrator, its process having changed its inputs",
+        "`scontrol requeue` after the process put others in their places",
+        f"the second start read what was sent: {job.message}",
         job.ended - begun,
         "Slurm",
     )

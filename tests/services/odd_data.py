@@ -139,6 +139,12 @@ def edit_files(request: Any, response: Any) -> None:
         assert file.parent == Path.cwd(), file
         file.unlink()
         file.write_text("edited")
+    for path in Path("../inputs").glob("*/*") if value(request, "hostile") else ():
+        try:
+            path.unlink()
+            found += f"|{path.name} removed"
+        except OSError:
+            found += f"|{path.name} stays"
     response.update_status(found, 50)
     while value(request, "wait") and not Path("../go").exists():
         time.sleep(0.05)
@@ -275,6 +281,7 @@ PROCESSES = [
             ComplexInput("file", "File", [TEXT], min_occurs=1, max_occurs=200),
             ComplexInput("checked", "Checked", [CHECKED]),
             whole("wait", min_occurs=0, default=0),
+            whole("hostile", min_occurs=0, default=0),
         ],
         [result()],
     ),
