@@ -7,7 +7,7 @@ Python's own ``is_global`` differs between its versions, so the special blocks s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -69,15 +69,27 @@ def is_public(address: Address) -> bool:
     return not any(found in block for block in _SPECIAL)
 
 
-def is_allowed(address: Address, networks: Iterable[Network]) -> bool:
+def is_inside(address: Address, networks: Iterable[Network]) -> bool:
+    """Whether the address, in any form that it can have, is of one of these networks."""
+    forms = (address, effective(address))
+    return any(form in network for network in networks for form in forms)
+
+
+def is_allowed(
+    address: Address,
+    networks: Iterable[Network],
+    is_blocked: Callable[[Address], bool] = lambda _: False,
+) -> bool:
     """Whether one may connect there.
 
     Args:
         address: that a name was resolved to.
         networks: that the administrator allows besides public addresses.
+        is_blocked: whether a public address does not count as one.
     """
-    forms = (address, effective(address))
-    return is_public(address) or any(form in network for network in networks for form in forms)
+    if is_inside(address, networks):
+        return True
+    return is_public(address) and not is_blocked(address)
 
 
 def parse(text: str) -> Address | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,8 @@ class Bounds:
         schemes: of :data:`SCHEMES`.
         folders: that ``file://`` inputs may lie in, absolute.
         allowed_networks: networks, addresses and host names allowed besides public addresses.
+        blocked_networks: the same, not allowed though public, unless they are allowed by name: the
+            site's, and the service's own.
         max_bytes: of one input, decoded.
         timeout: seconds for a connection, and for the next bytes on it.
         total_timeout: seconds for one input, redirections included.
@@ -63,6 +65,7 @@ class Bounds:
     schemes: tuple[str, ...] = SCHEMES
     folders: tuple[str, ...] = ()
     allowed_networks: tuple[str, ...] = ()
+    blocked_networks: tuple[str, ...] = ()
     max_bytes: int = 2 << 30
     timeout: float = 30.0
     total_timeout: float = 1800.0
@@ -73,7 +76,7 @@ class Bounds:
     def of(cls, plain: Mapping[str, Any]) -> Bounds:
         """Bounds that travelled as JSON, which knows lists only."""
         found: dict[str, Any] = {f.name: plain[f.name] for f in fields(cls) if f.name in plain}
-        for name in ("schemes", "folders", "allowed_networks"):
+        for name in ("schemes", "folders", "allowed_networks", "blocked_networks"):
             found[name] = tuple(found.get(name, getattr(cls, name)))
         return cls(**found)
 
@@ -128,6 +131,8 @@ def vet(reference: Reference, bounds: Bounds) -> None:
         literal = addresses.parse(target.host)
         if literal is not None:
             permitted(target.host, [literal], bounds)
+        elif is_blocked(target.host, bounds) and not addresses.split(bounds.allowed_networks)[0]:
+            raise Refused(UNREACHABLE)  # with networks, its address may be in one
     try:
         (reference.body or "").encode()
     except UnicodeError:
@@ -190,8 +195,26 @@ def local_file(url: str, bounds: Bounds) -> Path:
     raise Refused("File URL not supported as input.")
 
 
-def permitted(host: str, found: list[addresses.Address], bounds: Bounds) -> list[addresses.Address]:
+def is_blocked(host: str, bounds: Bounds) -> bool:
+    """Whether a host must not be asked, whatever its addresses are."""
+    return host in addresses.split(bounds.blocked_networks)[1] and (
+        host not in addresses.split(bounds.allowed_networks)[1]
+    )
+
+
+def permitted(
+    host: str,
+    found: list[addresses.Address],
+    bounds: Bounds,
+    is_own: Callable[[addresses.Address], bool] = lambda _: False,
+) -> list[addresses.Address]:
     """Those addresses of a host that one may connect to.
+
+    Args:
+        host: its name, or its address.
+        found: its addresses.
+        bounds: the limits.
+        is_own: whether an address is of the host on which this runs, or of the service's.
 
     Raises:
         Refused: none of them, in words that do not tell whether there is such a host.
@@ -199,7 +222,19 @@ def permitted(host: str, found: list[addresses.Address], bounds: Bounds) -> list
     networks, names = addresses.split(bounds.allowed_networks)
     if host in names:
         return found
-    permitted = [address for address in found if addresses.is_allowed(address, networks)]
+    blocked, _ = addresses.split(bounds.blocked_networks)
+    is_host_blocked = is_blocked(host, bounds)
+
+    def counts_as_inside(address: addresses.Address) -> bool:
+        return (
+            is_host_blocked
+            or addresses.is_inside(address, blocked)
+            or is_own(addresses.effective(address))
+        )
+
+    permitted = [
+        address for address in found if addresses.is_allowed(address, networks, counts_as_inside)
+    ]
     # With a proxy it is not ours to choose among them.
     if not permitted or (bounds.proxy and permitted != found):
         raise Refused(UNREACHABLE)

@@ -37,6 +37,7 @@ from joblauncher.bounds import (
     permitted,
 )
 from joblauncher.files import amount
+from joblauncher.resolve import is_of_this_host, resolve
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK = 1 << 16
@@ -83,6 +84,16 @@ def fetch(
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
+
+
+def check_host(url: str, bounds: Bounds) -> None:
+    """See whether one may connect to a URL's host: for whoever will open it without us.
+
+    Raises:
+        Refused: one may not, or nobody knows the host.
+    """
+    with _Errand(bounds, lambda: False) as errand:
+        errand.look_up(parse(url, bounds))
 
 
 def content_length(reference: Reference, bounds: Bounds) -> int:
@@ -197,7 +208,7 @@ class _Errand:
 
     def _connect(self, target: Target) -> http.client.HTTPConnection:
         """A connection to one of the target's addresses, each looked at before."""
-        hosts = [str(address) for address in self._addresses(target)]
+        hosts = [str(address) for address in self.look_up(target)]
         port, tunnel = target.port, False
         if self.bounds.proxy:
             proxy = urlsplit(self.bounds.proxy)
@@ -219,15 +230,30 @@ class _Errand:
             return self.connection
         raise Refused(UNREACHABLE)
 
-    def _addresses(self, target: Target) -> list[addresses.Address]:
+    def look_up(self, target: Target) -> list[addresses.Address]:
         """Those of the target that one may connect to; none is needed if a proxy is asked."""
         try:
-            found = _resolve(target.host, target.port, min(self.bounds.timeout, self._left()))
+            found = resolve(target.host, target.port, min(self.bounds.timeout, self._left()))
         except OSError:
             if self.bounds.proxy:  # which may know names that this host does not
                 return []
             raise Refused(UNREACHABLE) from None
-        return permitted(target.host, found, self.bounds)
+        own = self._own_addresses()
+        return permitted(
+            target.host,
+            found,
+            self.bounds,
+            lambda address: address in own or is_of_this_host(address),
+        )
+
+    def _own_addresses(self) -> set[addresses.Address]:
+        """Those of the names that must not be asked: other names may lead there, too."""
+        found: set[addresses.Address] = set()
+        for name in addresses.split(self.bounds.blocked_networks)[1]:
+            with contextlib.suppress(OSError):
+                known = resolve(name, PORTS["http"], min(self.bounds.timeout, self._left()))
+                found.update(map(addresses.effective, known))
+        return found
 
     def _left(self) -> float:
         """Seconds until the deadline.
@@ -327,29 +353,6 @@ def _tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context
-
-
-def _resolve(host: str, port: int, timeout: float) -> list[addresses.Address]:
-    """All addresses of a host. The resolver knows no time limit, so it is left behind.
-
-    Raises:
-        OSError: it has none, or nobody says so in time.
-    """
-    found: list[addresses.Address] = []
-
-    def ask() -> None:
-        with contextlib.suppress(OSError, UnicodeError):
-            for *_, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-                address = addresses.parse(str(place[0]))
-                if address is not None and address not in found:
-                    found.append(address)
-
-    resolver = threading.Thread(target=ask, daemon=True)
-    resolver.start()
-    resolver.join(timeout)
-    if not found or resolver.is_alive():
-        raise OSError("no address")
-    return found
 
 
 def _accepted(response: http.client.HTTPResponse) -> http.client.HTTPResponse:

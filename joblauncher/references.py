@@ -29,6 +29,8 @@ from joblauncher.jobdir import JobDir
 
 LOGGER = logging.getLogger("PYWPS")
 
+#: Data access by OPeNDAP: the URL itself is the input, a process opens it.
+DODS = "application/x-ogc-dods"
 #: Longest name of a file that is made from a URL, in bytes (most file systems take 255).
 LONGEST = 200
 #: Seconds to ask for the size of one output that stays at its server, and of all of a job: the size
@@ -150,14 +152,20 @@ class _Sizes:
 
 
 def check(inputs: Mapping[str, Any], bounds: Bounds) -> None:
-    """What the web server left to us: where files really lie, and PyWPS's validation.
+    """What the web server left to us: where files really lie, which hosts a process would ask by
+    itself, and PyWPS's validation.
 
     Raises:
         NoApplicableCode: an input cannot be used.
     """
+    known: set[str] = set()
     for item in (item for items in inputs.values() for item in items):
         if not is_reference(item):
             continue
+        if _may_be_opened(item) and (host := urlsplit(item.url).netloc) not in known:
+            with told(item):
+                fetch.check_host(item.url, bounds)
+            known.add(host)
         if not isinstance(item._iohandler, UrlHandler):
             with told(item):
                 link = Path(item.file)
@@ -170,6 +178,17 @@ def check(inputs: Mapping[str, Any], bounds: Bounds) -> None:
             raise InputUnavailable(
                 f"input {identifier(item)}: {error.description}", identifier(item)
             ) from None
+
+
+def _may_be_opened(item: Any) -> bool:
+    """Whether a process may open by itself the URL that a client gave: no bounds of ours hold for
+    what it does then, so that the host is looked at before."""
+    handler = item._iohandler
+    if not isinstance(handler, UrlHandler) or "href" not in item.inpt:
+        return False
+    if getattr(handler, "hpc_staged", None) is not None:
+        return False
+    return any(known.mime_type == DODS for known in item.supported_formats)
 
 
 def identifier(item: Any) -> str:

@@ -139,6 +139,8 @@ class Inputs:
             ``server``, the dispatcher before it submits the job.
         schemes: of URLs; ``file`` means files in ``[server] allowedinputpaths``.
         allowed_networks: networks, addresses and host names that may be asked besides public ones.
+        blocked_networks: the same, that may not be asked though they are public: the site's own.
+            This service's host counts as one. What is allowed by name is not blocked.
         max_bytes: of one input; ``[server] maxsingleinputsize`` counts too.
         timeout: seconds for a connection, and for the next bytes on it.
         total_timeout: seconds for one input.
@@ -151,6 +153,7 @@ class Inputs:
     fetch: str = _key(values.choice("node", "server"), "node")
     schemes: tuple[str, ...] = _key(values.words(*SCHEMES), SCHEMES)
     allowed_networks: tuple[str, ...] = _key(values.networks, ())
+    blocked_networks: tuple[str, ...] = _key(values.networks, ())
     max_bytes: int = _key(values.size, 2 << 30)
     timeout: float = _key(values.seconds, 30.0)
     total_timeout: float = _key(values.seconds, 1800.0)

@@ -133,7 +133,12 @@ def test_inputs_are_what_they_were_when_a_job_is_started_again(
     Slurm().control("requeue", native_id)
     job.until("ProcessAccepted", AGAIN)
     _start_soon(native_id)
-    _ends_once(slurm, job, 2)
+    release(slurm, job)
+    job.end()
+    assert job.state == "ProcessSucceeded", job.told()
+    facts = report.read(slurm.job(job.job_id))
+    assert facts is not None
+    assert facts.attempt == 1
     result = str(client.outputs_of(job.document)["result"].content)
     assert result.startswith(f"{found}|"), result
     assert "removed" not in result

@@ -390,6 +390,7 @@ def test_whatever_a_process_leaves_can_be_cleared_away(house: House, secret: Pat
     (job.temporary / "link").symlink_to(secret.parent)
     (job.temporary / "dangling").symlink_to("nowhere")
     os.mkfifo(job.temporary / "pipe")
+    job.inputs.rename(job.temporary / "inputs")
     job.inputs.symlink_to(secret.parent)
     house.spool.discard_work(job.job_id)
     assert {path.name for path in job.path.iterdir()} == {

@@ -35,7 +35,7 @@ from pywps import Format
 from pywps.inout.outputs import MetaFile
 
 import wpsclient as client
-from joblauncher import addresses, fetch, references
+from joblauncher import addresses, fetch, references, resolve
 from joblauncher.bounds import Bounds, Reference, Refused, Stopped, TooLarge, local_file, parse, vet
 from joblauncher.jobdir import JobDir
 from pywps_hpc.dispatch.staging import stage
@@ -320,6 +320,51 @@ def test_a_name_that_is_unknown_and_one_that_is_internal_look_alike(
     assert words == {UNREACHABLE}
 
 
+def test_an_interface_of_this_host_is_known_by_its_address() -> None:
+    assert resolve.is_of_this_host(ip_address("127.0.0.1"))
+    assert not resolve.is_of_this_host(ip_address("8.8.8.8"))
+    assert not resolve.is_of_this_host(ip_address("2606:4700::1111"))
+
+
+def test_a_public_address_of_this_host_is_no_outside_address(
+    web: Web, resolver: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What only listens inside, behind a firewall, is reached from here by any address of ours."""
+    resolver["ours.example.org"] = ["8.8.4.4"]
+    nothing = replace(HERE, allowed_networks=())
+    monkeypatch.setattr(fetch, "is_of_this_host", lambda address: address == ip_address("8.8.4.4"))
+    for host in ("8.8.4.4", "ours.example.org", "[::ffff:8.8.4.4]", "[2002:808:404::1]"):
+        with pytest.raises(Refused, match=UNREACHABLE):
+            get(f"http://{host}/", tmp_path, nothing)
+        with pytest.raises(Refused, match=UNREACHABLE):
+            fetch.check_host(f"http://{host}/", nothing)
+        fetch.check_host(f"http://{host}/", replace(HERE, allowed_networks=("8.8.4.0/24",)))
+
+
+def test_the_service_s_own_host_and_the_site_s_are_no_outside_addresses(
+    resolver: Names, tmp_path: Path
+) -> None:
+    """By whatever name it goes: the front's address need not be one of this host."""
+    resolver.update({"wps.example.org": ["8.8.4.4"], "alias.example.org": ["8.8.4.4"]})
+    resolver["db.example.org"] = ["1.1.1.7"]
+    bounds = replace(
+        HERE, allowed_networks=(), blocked_networks=("wps.example.org", "1.1.1.0/24", "9.9.9.9")
+    )
+    for host in ("wps.example.org", "alias.example.org", "8.8.4.4", "db.example.org", "1.1.1.9"):
+        with pytest.raises(Refused, match=UNREACHABLE):
+            get(f"http://{host}:8080/", tmp_path, bounds)
+    for host in ("WPS.example.org.", "1.1.1.9", "9.9.9.9"):
+        with pytest.raises(Refused, match=UNREACHABLE):
+            vet(Reference(f"http://{host}/"), bounds)
+    for allowed, host in {
+        "wps.example.org": "wps.example.org",
+        "8.8.4.4": "alias.example.org",
+        "1.1.1.7": "db.example.org",
+    }.items():
+        fetch.check_host(f"http://{host}/", replace(bounds, allowed_networks=(allowed,)))
+    fetch.check_host("http://8.8.8.8/", bounds)
+
+
 # Redirections
 
 
@@ -543,7 +588,7 @@ def test_a_silent_server_is_given_up_before_its_time_is_over(
 ) -> None:
     web.answers["/"] = drip(b"", 0.1)
     here = [ip_address("127.0.0.1")]  # the resolver is given up in other words
-    monkeypatch.setattr(fetch, "_resolve", lambda host, port, timeout: here)
+    monkeypatch.setattr(fetch, "resolve", lambda host, port, timeout: here)
     with pytest.raises(Refused, match="does not answer in time"):
         get(f"{web.url}/", tmp_path, replace(HERE, timeout=0.5, total_timeout=3600))
 
@@ -872,6 +917,35 @@ def test_fault_22_what_can_never_be_fetched_is_refused_at_once(
     assert (code, locator) == ("InvalidParameterValue", "file")
     assert words in text
     assert len(hpc_server.rows()) == before
+
+
+@pytest.mark.parametrize("mimetype", ["application/x-ogc-dods", "application/x-netcdf"])
+def test_an_address_that_a_process_opens_itself_is_looked_at(
+    staging_server: HpcServer, hpc_server: HpcServer, web: Web, mimetype: str
+) -> None:
+    """As OPeNDAP's are: by name, which only the node can look up."""
+
+    def run(server: HpcServer, href: str) -> bytes:
+        reference = client.Reference(href, mimetype)
+        return client.execute_async(server.url, "dataset", [("dataset", reference)])
+
+    fine = run(hpc_server, f"{web.url}/x")
+    assert client.outputs_of(fine)["result"].content == "6"
+    for server in (hpc_server, staging_server):
+        for href in (
+            f"http://10.255.255.1:{web.port}/",
+            "dods://127.0.0.1/x",
+            "file:///etc/passwd",
+        ):
+            answer = client.send(
+                server.url,
+                client.execute_document(
+                    "dataset", [("dataset", client.Reference(href, mimetype))], asynchronous=True
+                ),
+            )
+            assert refusal(answer)[0] in ("InvalidParameterValue", "FileURLNotSupported")
+        words = failure(run(server, "http://0xa.255.255.1/x"))
+        assert f"input dataset: {UNREACHABLE}" in words
 
 
 def test_fault_22_the_web_server_itself_fetches_nothing(hpc_server: HpcServer, web: Web) -> None:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psutil
+from pywps import configuration
 from pywps.exceptions import FileURLNotSupported, InvalidParameterValue
 from pywps.inout.basic import ComplexInput, IOHandler, UrlHandler
 
+from joblauncher import addresses
 from joblauncher.bounds import Bounds, Reference, Refused, local_file, vet
-from joblauncher.references import install_names, is_reference, reference_of, short
+from joblauncher.references import (
+    DODS,
+    install_names,
+    is_reference,
+    reference_of,
+    short,
+)
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import JobDir, atomic_write
 
 _process, _check_valid = ComplexInput.process, IOHandler._check_valid
-#: Data access by OPeNDAP: the URL itself is the input, a process opens it.
-DODS = "application/x-ogc-dods"
 
 
 def bounds(settings: Settings) -> Bounds:
@@ -29,12 +38,27 @@ def bounds(settings: Settings) -> Bounds:
         schemes=own.schemes,
         folders=tuple(map(str, settings.input_paths)),
         allowed_networks=own.allowed_networks,
+        blocked_networks=(*own.blocked_networks, *_own_host()),
         max_bytes=min(own.max_bytes, single) if single > 0 else own.max_bytes,
         timeout=own.timeout,
         total_timeout=own.total_timeout,
         redirects=own.redirects,
         proxy=own.proxy,
     )
+
+
+def _own_host() -> tuple[str, ...]:
+    """What leads to this service: the host of its URL, and the public addresses of this one. A
+    client that may ask them would reach, through us, what a firewall keeps from it."""
+    named = urlsplit(str(configuration.get_config_value("server", "url"))).hostname or ""
+    return tuple(sorted({*filter(None, [named.rstrip(".")]), *_interfaces()}))
+
+
+@functools.cache
+def _interfaces() -> frozenset[str]:
+    found = (entry.address for entries in psutil.net_if_addrs().values() for entry in entries)
+    known = (addresses.parse(text) for text in found)
+    return frozenset(str(one) for one in known if one is not None and addresses.is_public(one))
 
 
 def install(settings: Settings) -> None:

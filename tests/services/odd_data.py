@@ -7,6 +7,7 @@ import datetime
 import inspect
 import json
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,12 @@ def edit_files(request: Any, response: Any) -> None:
     response.outputs["result"].data = found
 
 
+def read_address(request: Any, response: Any) -> None:
+    """Open an address without PyWPS, as OPeNDAP's libraries do."""
+    with urllib.request.urlopen(request.inputs["dataset"][0].url) as answer:
+        response.outputs["result"].data = str(len(answer.read()))
+
+
 def read_request(request: Any, response: Any) -> None:
     """What an HTTP request carries beside the WPS document."""
     http = request.http_request
@@ -283,6 +290,12 @@ PROCESSES = [
             whole("wait", min_occurs=0, default=0),
             whole("hostile", min_occurs=0, default=0),
         ],
+        [result()],
+    ),
+    open_process(
+        read_address,
+        "dataset",
+        [ComplexInput("dataset", "Dataset", [FORMATS.NETCDF, FORMATS.DODS])],
         [result()],
     ),
     open_process(read_request, "request", [], [result()]),
