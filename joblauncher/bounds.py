@@ -57,6 +57,10 @@ class Bounds:
         max_bytes: of one input, decoded.
         timeout: seconds for a connection, and for the next bytes on it.
         total_timeout: seconds for one input, redirections included.
+        max_bytes_per_job: of all inputs of a job together; 0 means no limit.
+        total_timeout_per_job: seconds for all of them.
+        min_rate: bytes a second, on the average of each ``timeout`` seconds of waiting for them; 0
+            means no limit.
         redirects: how many are followed.
         proxy: ``http://host:port``, or empty for none. What it may reach is its own business, but
             for names that resolve here.
@@ -69,6 +73,9 @@ class Bounds:
     max_bytes: int = 2 << 30
     timeout: float = 30.0
     total_timeout: float = 1800.0
+    max_bytes_per_job: int = 50 << 30
+    total_timeout_per_job: float = 3600.0
+    min_rate: int = 1024
     redirects: int = 5
     proxy: str = ""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import math
 import os
 import socket
 import ssl
@@ -115,12 +116,19 @@ def _write(write: Callable[..., object], *content: bytes) -> None:
 
 @dataclass
 class _Errand:
-    """One input on its way: a clock that runs over all of its connections."""
+    """One input on its way: a clock that runs over all of its connections.
+
+    Attributes:
+        deadline: when the whole must be here.
+        answer_by: when a connection must be made, or the head of an answer be here: a server could
+            make either last with a byte now and then.
+    """
 
     bounds: Bounds
     stop: Callable[[], bool]
     connection: _Connection | None = None
     deadline: float = 0.0
+    answer_by: float = math.inf
     done: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> _Errand:
@@ -137,13 +145,16 @@ class _Errand:
         server can make a line of many reads."""
         while not self.done.wait(_WATCH):
             wire = self.connection.wire if self.connection else None
-            if wire is not None and (self._is_late() or self.stop()):
+            if wire is not None and (self._is_late() or self._is_unanswered() or self.stop()):
                 with contextlib.suppress(OSError):
                     # That of the plain socket: TLS's own would change what the reader uses.
                     socket.socket.shutdown(wire, socket.SHUT_RDWR)
 
     def _is_late(self) -> bool:
         return time.monotonic() >= self.deadline
+
+    def _is_unanswered(self) -> bool:
+        return time.monotonic() >= self.answer_by
 
     def _close(self) -> None:
         if self.connection is not None:
@@ -204,7 +215,12 @@ class _Errand:
             ).items():
                 connection.putheader(name, value.encode("latin-1"))
             connection.endheaders(body)
-            return connection.getresponse()
+            self.answer_by = time.monotonic() + self.bounds.timeout
+            response = connection.getresponse()
+            if self._is_unanswered():  # a head that was cut looks like a whole one
+                raise TimeoutError
+            self.answer_by = math.inf
+            return response
 
     def _connect(self, target: Target) -> http.client.HTTPConnection:
         """A connection to one of the target's addresses, each looked at before."""
@@ -219,8 +235,10 @@ class _Errand:
             self.connection = _Connection(host, port, patience, target)
             if tunnel:
                 self.connection.set_tunnel(target.host, target.port)
+            self.answer_by = time.monotonic() + self.bounds.timeout
             try:
                 self.connection.connect()
+                self.answer_by = math.inf
             except OSError:
                 self._close()
                 if number + 1 == len(hosts):
@@ -280,7 +298,7 @@ class _Errand:
             match error:
                 case ssl.SSLCertVerificationError():
                     words = "the certificate of its server is not valid"
-                case TimeoutError():
+                case _ if isinstance(error, TimeoutError) or self._is_unanswered():
                     words = "its server does not answer in time"
                 case http.client.IncompleteRead():
                     words = _EARLY
@@ -299,14 +317,16 @@ class _Errand:
         """
         too_large = TooLarge(f"it has more than the {amount(limit)} that are allowed")
         expected, raw, size = response.length, 0, 0
+        rate = _Rate(self.bounds)
         gunzip = _gunzip(response.headers.get("Content-Encoding", ""))
         if expected is not None and expected > limit:
             raise too_large
         while True:
             self._left()
             wanted = _CHUNK if expected is None else min(_CHUNK, expected - raw)
-            with self._words():
+            with self._words(), rate.waiting():
                 encoded = response.read1(wanted) if wanted else b""
+            rate.check(len(encoded))
             if not encoded:
                 break
             raw += len(encoded)
@@ -318,6 +338,34 @@ class _Errand:
         self._left()  # a connection that was cut looks like the end
         if expected not in (None, raw) or (gunzip and not gunzip.is_whole):
             raise Refused(_EARLY)
+
+
+class _Rate:
+    """How fast a server sends, while it is waited for: how fast we store does not count."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._least, self._period = bounds.min_rate, bounds.timeout
+        self._waited, self._received = 0.0, 0
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """The server is waited for."""
+        begun = time.monotonic()
+        yield
+        self._waited += time.monotonic() - begun
+
+    def check(self, received: int) -> None:
+        """Some bytes are here.
+
+        Raises:
+            Refused: too few of them, again and again.
+        """
+        self._received += received
+        if self._waited < self._period:
+            return
+        if self._received < self._least * self._waited:
+            raise Refused("its server sends it too slowly")
+        self._waited, self._received = 0.0, 0
 
 
 class _Connection(http.client.HTTPConnection):

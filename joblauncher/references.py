@@ -24,6 +24,7 @@ from pywps.inout.basic import ComplexInput, FileHandler, IOHandler, UrlHandler
 from pywps.inout.outputs import ComplexOutput
 
 from joblauncher import fetch
+from joblauncher.allowance import Allowance
 from joblauncher.bounds import Bounds, Reference, Refused, TooLarge, local_file
 from joblauncher.jobdir import JobDir
 
@@ -77,7 +78,7 @@ def install(bounds: Bounds, job: JobDir) -> None:
     """Fetch within these bounds whatever PyWPS fetches in this interpreter."""
 
     install_names()
-    sizes = _Sizes(bounds)
+    sizes, allowance = _Sizes(bounds), Allowance(bounds)
     json_data = ComplexOutput._json_data
 
     def file(handler: Any) -> str:
@@ -86,7 +87,7 @@ def install(bounds: Bounds, job: JobDir) -> None:
             target = Path(item._build_file_name(href=short(handler.url)))
             with told(item):
                 if not _take(job, handler, target):
-                    fetch.fetch(reference_of(handler), bounds, target)
+                    allowance.fetch(reference_of(handler), target)
             handler._file = str(target)
         return str(handler._file)
 

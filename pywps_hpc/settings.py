@@ -144,9 +144,13 @@ class Inputs:
         max_bytes: of one input; ``[server] maxsingleinputsize`` counts too.
         timeout: seconds for a connection, and for the next bytes on it.
         total_timeout: seconds for one input.
+        max_bytes_per_job: of all inputs of a job together; 0 means no limit.
+        total_timeout_per_job: seconds for all of them.
+        min_rate: bytes a second below which a server is given up; 0 means no limit.
         redirects: how many are followed.
         proxy: ``http://host:port``; empty means none. The environment's does not count.
-        downloads: how many jobs the dispatcher fetches inputs for at once.
+        downloads: how many jobs the dispatcher fetches inputs for at once. While jobs of several
+            clients wait for it, none has more than one of them more than another.
         max_inputs: how many inputs one request may have.
     """
 
@@ -157,9 +161,12 @@ class Inputs:
     max_bytes: int = _key(values.size, 2 << 30)
     timeout: float = _key(values.seconds, 30.0)
     total_timeout: float = _key(values.seconds, 1800.0)
+    max_bytes_per_job: int = _key(values.bound, 50 << 30)
+    total_timeout_per_job: float = _key(values.seconds, 3600.0)
+    min_rate: int = _key(values.bound, 1024)
     redirects: int = _key(values.integer(0), 5)
     proxy: str = _key(values.proxy, "")
-    downloads: int = _key(values.integer(1), 4)
+    downloads: int = _key(values.integer(1), 8)
     max_inputs: int = _key(values.integer(1), 1000)
 
 

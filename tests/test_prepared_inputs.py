@@ -3,6 +3,7 @@ of the job finds all of them as they were."""
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -41,6 +42,7 @@ def an_input(folder: Path) -> ComplexInput:
 
 
 def open_descriptors() -> int:
+    gc.collect()  # what an earlier test forgot may go now
     return len(os.listdir("/proc/self/fd"))
 
 
@@ -66,7 +68,7 @@ def test_a_name_that_is_taken_leaves_no_descriptor_open(house: House, side: str)
     for number, item in enumerate(items):
         item.data = str(number)
         assert Path(item.file).read_text() == str(number)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     assert len({item.file for item in items}) == 200
 
 
@@ -77,7 +79,7 @@ def test_a_request_with_many_files_of_one_name_leaves_no_descriptor_open(house: 
     house.accept("editor", [*files[:2], ("checked", Complex("x"))])
     before = open_descriptors()
     job = house.accept("editor", [*files, ("checked", Complex("x"))])
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     assert len(list(job.prepared.iterdir())) == 201
 
 

@@ -42,6 +42,9 @@ def bounds(settings: Settings) -> Bounds:
         max_bytes=min(own.max_bytes, single) if single > 0 else own.max_bytes,
         timeout=own.timeout,
         total_timeout=own.total_timeout,
+        max_bytes_per_job=own.max_bytes_per_job,
+        total_timeout_per_job=own.total_timeout_per_job,
+        min_rate=own.min_rate,
         redirects=own.redirects,
         proxy=own.proxy,
     )
