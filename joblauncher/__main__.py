@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from joblauncher import logs
 from joblauncher.jobdir import JobDir
 from joblauncher.run import main
 
@@ -29,6 +30,7 @@ def command() -> int:
     if arguments.path:  # for interpreters that the process starts; -I shuts out our own only
         known = filter(None, [os.environ.get("PYTHONPATH")])
         os.environ["PYTHONPATH"] = os.pathsep.join([*arguments.path, *known])
+    logs.install(folded=True)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s joblauncher: %(message)s")
     return main(
         JobDir(arguments.folder),

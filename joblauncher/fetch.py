@@ -326,6 +326,7 @@ class _Errand:
             wanted = _CHUNK if expected is None else min(_CHUNK, expected - raw)
             with self._words(), rate.waiting():
                 encoded = response.read1(wanted) if wanted else b""
+            self._left()
             rate.check(len(encoded))
             if not encoded:
                 break

@@ -3,6 +3,7 @@ job's folder can be made to hold what a hostile process might leave there."""
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -102,7 +103,9 @@ def pywps_left_as_it_was() -> Iterator[None]:
         ):
             for name in names:
                 patch.setattr(owner, name, vars(owner)[name])
+        records = logging.getLogRecordFactory()
         yield
+        logging.setLogRecordFactory(records)
 
 
 @contextmanager

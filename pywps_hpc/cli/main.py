@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from joblauncher import logs
 from pywps_hpc import __version__
 from pywps_hpc.cli import control, image, jobs, purge, serve, status
 from pywps_hpc.jobs import TableUnavailable
@@ -29,6 +30,7 @@ for command in (
 
 def main() -> None:
     """Run the command that the command line names."""
+    logs.install()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     try:
         commands(prog_name="pywps-hpc")

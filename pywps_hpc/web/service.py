@@ -18,7 +18,7 @@ from pywps.exceptions import InvalidParameterValue, NoApplicableCode
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Request, Response
 
-from joblauncher import failpoint
+from joblauncher import failpoint, logs
 from pywps_hpc import jobs, settings
 from pywps_hpc.identity import tie
 from pywps_hpc.retention import expires
@@ -305,6 +305,7 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
         raise settings.SettingsError(f"{name}: [hpc] database: {error}") from None
     except jobs.TableUnavailable as error:
         LOGGER.error("the job table cannot be asked, requests for jobs are turned away: %s", error)
+    logs.install()  # before any request is read
     _set_addresses(wrapped)
     SERVICES.add(wrapped)
     _spare_request_log()
