@@ -37,7 +37,7 @@ def outputs(process: Any) -> list[dict[str, Any]]:
 def _input(item: Any) -> dict[str, Any]:
     facts = {key: getattr(item, key, None) for key in _DEFINITION}
     if isinstance(item, BasicBoundingBox):
-        corners = list(item.data or [])
+        corners = list((item.inpt or {}).get("corners") or item.data or [])
         half = len(corners) // 2
         box = {"crs": item.crs, "dimensions": item.dimensions}
         return facts | {"type": "bbox", "ll": corners[:half], "ur": corners[half:]} | box

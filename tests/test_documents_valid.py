@@ -122,6 +122,8 @@ def test_documents_of_a_job_are_valid_with_all_its_lineage(
     assert str(href).endswith("/a%20b.txt")
     data = [e.text or "" for e in root.iterfind(".//wps:DataInputs//wps:ComplexData", NS)]
     assert data[0] == "one\n]]> & <two>"
+    [lower] = root.iterfind(".//wps:DataInputs//ows:LowerCorner", NS)
+    assert lower.text == "2500000.0 1400000.0"
     asked = {e.get("asReference") for e in root.iterfind("wps:OutputDefinitions/wps:Output", NS)}
     assert asked == ({"true", "false"} if outputs else {"false"})
 

@@ -214,6 +214,9 @@ def test_a_format_is_chosen_by_all_that_names_it(ask: Ask) -> None:
         (execute(literal("strings", "1", 'uom="metre"')), "the unit metre is not supported"),
         (execute(literal("strings", "1", 'datatype="string"')), "datatype is not known"),
         (execute(literal("floats", "1", 'dataType="xs:date"')), "is of type float, not date"),
+        (execute(literal("strings", "", 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
+                         'xsi:nil="true"')), "nil is not known in LiteralData"),
+        (execute().replace("<ows:Identifier>", '<ows:Identifier x="y">'), "x is not known in Iden"),
         (execute(literal("strings", "a<b/>")), "LiteralData holds text, not b"),
         (execute(literal("booleans", "maybe")), "Could not convert value 'maybe'"),
         (execute(literal("booleans", "")), "Could not convert value ''"),
@@ -234,7 +237,7 @@ def test_a_format_is_chosen_by_all_that_names_it(ask: Ask) -> None:
         (execute(given("doc", '<wps:Reference href="http://x.example/"/>')), "it is xlink:href"),
         (execute(given("doc", "<wps:Reference/>")), "has no xlink:href"),
         (execute(given("doc", '<wps:Reference xlink:href="http://x.example/"><wps:Body>x'
-                              "</wps:Body></wps:Reference>")), "has method POST"),
+                              "</wps:Body></wps:Reference>")), "with a body has method POST"),
         (execute(given("doc", "")), "has no Data or Reference"),
         (execute(given("doc", "<wps:Data/>")), "Data has no LiteralData, ComplexData or Bound"),
         (execute(given("doc", "<wps:Data><wps:LiteralData/><wps:ComplexData/></wps:Data>")),
@@ -384,6 +387,12 @@ def test_attributes_of_a_query_s_inputs_reach_the_process(ask: Ask) -> None:
         (kvp("strings=%FF"), "is not in UTF-8"),
         (kvp("nothing=1"), "has no input 'nothing'"),
         (kvp("doc=x@xlink:href=http://8.8.8.8/"), "a value and a reference"),
+        (kvp("doc=@href=http://8.8.8.8/@body=x"), "a reference with a body has method POST"),
+        (kvp("doc=x@body=y"), "a reference has an href"),
+        (
+            kvp("doc=@href=http://8.8.8.8/@encoding=base64@mimetype=text/plain"),
+            "the format is not supported",
+        ),
         (kvp("box=1,2,3"), "not two whole corners"),
         (kvp("box=1,2,3,4,EPSG:4326,3"), "not the 3 dimensions given"),
         (kvp("box=1,2,3,4,EPSG:4326,2,5"), "coordinates, then its CRS"),
@@ -475,6 +484,29 @@ def test_what_json_says_reaches_the_process(ask: Ask) -> None:
 
 
 # Versions
+
+
+@pytest.mark.parametrize(
+    ("more", "inside", "code"),
+    [
+        ('updateSequence="1"', "<ows:Sections><ows:Section>All</ows:Section></ows:Sections>", 200),
+        ('version="1.0.0"', "<ows:AcceptFormats/>", 200),
+        ('version="2.0.0"', "", 400),
+        ('version="2.0.0"', "<wps:AcceptVersions><ows:Version>1.0.0</ows:Version>"
+                            "</wps:AcceptVersions>", 200),
+        ("", "<wps:Versions/>", 400),
+    ],
+)  # fmt: skip
+def test_capabilities_are_given_to_clients_of_any_ows(
+    house: House, more: str, inside: str, code: int
+) -> None:
+    whole = (
+        f'<wps:GetCapabilities xmlns:wps="{WPS}" xmlns:ows="{OWS}" service="WPS" {more}>'
+        f"{inside}</wps:GetCapabilities>"
+    )
+    answer = house.web.post("/wps", data=whole, content_type="text/xml")
+    assert answer.status_code == code, answer.get_data()
+
 
 LATER = (
     '<wps:Execute xmlns:wps="http://www.opengis.net/wps/2.0" service="WPS" version="2.0.0" '

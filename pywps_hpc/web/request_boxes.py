@@ -23,7 +23,7 @@ def of_corners(
     name: str, lower: Sequence[str], upper: Sequence[str], crs: str | None, dimensions: str | None
 ) -> dict[str, Any]:
     """A box from its corners, as PyWPS hands it to processes: x before y, whatever the order of
-    axes in its reference system.
+    axes in its reference system. Its ``corners`` are as they were given.
 
     Args:
         name: of the input.
@@ -35,6 +35,7 @@ def of_corners(
     if len(lower) != len(upper):
         raise InvalidParameterValue(f"input {name}: its corners do not match.", name)
     box = _box(name, [*lower, *upper], crs, dimensions)
+    box["corners"] = [*map(float, lower), *map(float, upper)]
     known = _key(crs or "")
     if known is not None:
         box["crs"] = f"urn:ogc:def:crs:{known[0]}::{known[1]}"

@@ -129,7 +129,7 @@ def _read_document(found: WPSRequest, http_request: Request) -> None:
     if name.namespace != request_xml.WPS or name.localname.lower() not in OPERATIONS:
         raise InvalidParameterValue(f"Unknown request {root.tag}", "request")
     found.operation = name.localname.lower()
-    given = request_xml.attributes(root, "service", "version", "language")
+    given = request_xml.attributes(root, "service", "version", "language", "updateSequence")
     if "service" not in given:
         raise MissingParameterValue("service", "service")
     if given["service"] != "WPS":
@@ -138,7 +138,8 @@ def _read_document(found: WPSRequest, http_request: Request) -> None:
         )
     found.check_and_set_language(given.get("language"))
     if found.operation == "getcapabilities":
-        negotiate(request_xml.accepted_versions(root))
+        version = given.get("version")
+        negotiate(request_xml.accepted_versions(root) or ([version] if version else []))
         found.set_version(VERSION)
         return
     if "version" not in given:

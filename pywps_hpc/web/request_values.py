@@ -19,7 +19,7 @@ from pywps_hpc.web.request_content import PLAIN, decode, flag
 
 Given = Mapping[str, Any]
 #: What may stand beside the value of an input that is no complex one.
-_LITERAL, _BOX = ("data", "uom", "datatype"), ("data", "crs", "dimensions")
+_LITERAL, _BOX = ("data", "uom", "datatype"), ("data", "corners", "crs", "dimensions")
 _KINDS = {"literal": "a literal value", "complex": "complex data", "bbox": "a bounding box"}
 
 
@@ -74,6 +74,7 @@ def boxes(source: Any, given: Sequence[Given]) -> deque[Any]:
         item.data = box["data"]
         item.crs = box.get("crs") or source.crss[0]
         item.dimensions = box.get("dimensions") or source.dimensions
+        item.inpt = dict(value)
 
     return _made(source, given, fill)
 
@@ -88,7 +89,18 @@ def documents(source: Any, given: Sequence[Given]) -> deque[Any]:
         for key in ("uom", "datatype"):
             if value.get(key):
                 raise InvalidParameterValue(f"input {name}: complex data has no {key}.", name)
-        item.data_format = _format(item, value, readable=(*PLAIN, "base64"))
+        has_body = value.get("body") or value.get("bodyreference")
+        if value.get("href"):
+            readable: tuple[str, ...] = PLAIN
+            if has_body and str(value.get("method") or "GET").upper() != "POST":
+                raise InvalidParameterValue(
+                    f"input {name}: a reference with a body has method POST.", name
+                )
+        elif has_body or value.get("kind") == "reference":
+            raise InvalidParameterValue(f"input {name}: a reference has an href.", name)
+        else:
+            readable = (*PLAIN, "base64")
+        item.data_format = _format(item, value, readable=readable)
         item.method = value.get("method") or "GET"
         data, encoding = value.get("data"), str(value.get("encoding") or "").lower()
         if encoding not in PLAIN and isinstance(data, str) and not value.get("href"):

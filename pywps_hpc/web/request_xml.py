@@ -20,9 +20,10 @@ OWS = "http://www.opengis.net/ows/1.1"
 XLINK = "http://www.w3.org/1999/xlink"
 #: Namespaces of later versions.
 LATER = ("http://www.opengis.net/wps/2.0", "http://www.opengis.net/wps/2.0.0")
-#: Attributes of these namespaces say nothing about the request. Clients are known to misspell
-#: that of ``xsi:schemaLocation``.
-_ANNOTATIONS = ("http://www.w3.org/XML/1998/namespace", "http://www.w3.org/2001/XMLSchema-")
+XML = "http://www.w3.org/XML/1998/namespace"
+#: Attributes that say nothing about the request, in any namespace but none: clients are known to
+#: misspell that of XML Schema's instances.
+_INSTANCE = ("schemaLocation", "noNamespaceSchemaLocation", "type")
 _LINK = ("type", "role", "arcrole", "title", "show", "actuate")
 _FORMAT = ("mimeType", "encoding", "schema")
 _FLAGS = ("lineage", "storeExecuteResponse", "status")
@@ -34,21 +35,24 @@ Children = dict[str, list[etree._Element]]
 
 
 def accepted_versions(root: etree._Element) -> list[str]:
-    """Versions in order of preference (OGC 06-121r3, clause 7.3.2); none: any."""
-    found = children(root, {f"{{{WPS}}}AcceptVersions": _MAYBE, f"{{{OWS}}}AcceptVersions": _MAYBE})
+    """Versions in order of preference (OGC 06-121r3, clause 7.3.2); none: any.
+
+    Sections and formats may be asked for by a client of any OWS; the whole document in XML is the
+    answer where these are not supported (clause 7.2.1).
+    """
+    known = {f"{{{WPS}}}AcceptVersions": _MAYBE, f"{{{OWS}}}AcceptVersions": _MAYBE}
+    ignored = {f"{{{OWS}}}Sections": _MAYBE, f"{{{OWS}}}AcceptFormats": _MAYBE}
     return [
         collapse(text(version))
-        for accepted in found.values()
-        for element in accepted
+        for element in children(root, known | ignored)["AcceptVersions"]
         for version in children(element, {f"{{{OWS}}}Version": _SOME})["Version"]
     ]
 
 
 def identifiers(root: etree._Element) -> list[str]:
     """The processes that a DescribeProcess names."""
-    return [
-        collapse(text(e)) for e in children(root, {f"{{{OWS}}}Identifier": _SOME})["Identifier"]
-    ]
+    found = children(root, {f"{{{OWS}}}Identifier": _SOME})["Identifier"]
+    return [collapse(text(element)) for element in found]
 
 
 def execute(root: etree._Element) -> Content:
@@ -145,10 +149,9 @@ def text(element: etree._Element) -> str:
 
 
 def _says_nothing(name: etree.QName) -> bool:
-    namespace = name.namespace or ""
-    if namespace == XLINK:
+    if name.namespace == XLINK:
         return name.localname in _LINK
-    return namespace.startswith(_ANNOTATIONS) or name.localname == "schemaLocation"
+    return name.namespace == XML or (name.namespace is not None and name.localname in _INSTANCE)
 
 
 def _own_text(element: etree._Element) -> str:
@@ -160,6 +163,7 @@ def _name(element: etree._Element) -> str:
 
 
 def _identifier(parts: Children) -> str:
+    attributes(parts["Identifier"][0], "codeSpace")
     found = collapse(text(parts["Identifier"][0]))
     if not found:
         raise MissingParameterValue("An Identifier is empty.", "Identifier")
@@ -243,8 +247,6 @@ def _reference(element: etree._Element) -> dict[str, Any]:
     bodies = parts["Body"] + parts["BodyReference"]
     if len(bodies) > 1:
         raise InvalidParameterValue("A Reference has more than one body.", "BodyReference")
-    if bodies and given["method"].upper() != "POST":
-        raise InvalidParameterValue("A Reference with a body has method POST.", "method")
     for header in parts["Header"]:
         pair = attributes(header, "key", "value")
         given.setdefault("header", []).append((pair.get("key", ""), pair.get("value", "")))
