@@ -6,6 +6,8 @@ attributes and text, with white space wherever it is content.
 
 from __future__ import annotations
 
+import re
+
 from lxml import etree
 
 from wpsclient import OWS, WPS, normalise
@@ -17,18 +19,29 @@ _W, _O = f"{{{WPS}}}", f"{{{OWS}}}"
 _EMPTY = ("encoding", "schema", "mimeType", "statusLocation")
 
 
-def canonical(document: bytes) -> str:
+def canonical(document: bytes, *, inputs: bool = True) -> str:
     """A document in canonical form (Canonical XML 2.0), without comments, indentation, and what
-    must differ between two runs."""
-    return _canonical(etree.fromstring(normalise(document).encode()))
+    must differ between two runs.
+
+    Args:
+        inputs: whether with those that a document with lineage tells of.
+    """
+    return _canonical(_parsed(document, inputs))
 
 
-def corrected(document: bytes) -> str:
+def corrected(document: bytes, *, inputs: bool = True) -> str:
     """The canonical form of a document of PyWPS's own, with its faults put right."""
-    root = etree.fromstring(normalise(document).encode())
+    root = _parsed(document, inputs)
     for element in list(root.iter(etree.Element)):
         _correct(element)
     return _canonical(root)
+
+
+def _parsed(document: bytes, inputs: bool) -> etree._Element:
+    root = etree.fromstring(normalise(document).encode())
+    for element in [] if inputs else root.findall(f"{_W}DataInputs"):
+        root.remove(element)
+    return root
 
 
 def _canonical(root: etree._Element) -> str:
@@ -55,6 +68,16 @@ def _correct(element: etree._Element) -> None:
     match name:
         case "ProcessAccepted":  # a plain string in wpsExecute_response.xsd
             element.attrib.pop("percentCompleted", None)
+        case "ExceptionReport" if element.tag.startswith(_W):  # of OWS, with its version
+            element.tag = f"{_O}ExceptionReport"
+            element.set("version", "1.0.0")
+            for exception in element:  # "None"
+                exception.attrib.pop("locator", None)
+        case "LiteralData" if _is_lineage(element):  # lexical forms of XML Schema
+            said = element.text or ""
+            if said in ("True", "False"):
+                element.text = said.lower()
+            element.text = re.sub(r"^(\d{4}-\d\d-\d\d) (?=\d\d:)", r"\1T", element.text or "")
         case "OutputDefinitions":  # xs:boolean; and what is not said is said as its default
             for output in element:
                 output.set("asReference", str(output.get("asReference", "false")).lower())
@@ -74,6 +97,10 @@ def _remove(element: etree._Element) -> None:
 
 def _is_output(element: etree._Element) -> bool:
     return element.tag.startswith(_W)
+
+
+def _is_lineage(element: etree._Element) -> bool:
+    return any(each.tag == f"{_W}DataInputs" for each in element.iterancestors())
 
 
 def _give_values(element: etree._Element) -> None:
