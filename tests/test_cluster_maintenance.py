@@ -56,6 +56,8 @@ def test_partition_under_maintenance_is_waited_for(hpc: servers.HpcServer, state
         job_id = client.job_id_of(location)
         if state == "down":  # Slurm takes the job and lets it wait
             servers.wait_for(lambda: _row(hpc, job_id)["state"] == "queued", "it waits in Slurm")
+            words = "waits for the end of a maintenance"
+            servers.wait_for(lambda: words in str(_row(hpc, job_id)["message"]), "it says so")
         else:
             words = "waits: Slurm takes no such job for now"
             servers.wait_for(lambda: words in str(_row(hpc, job_id)["message"]), "it waits here")
@@ -64,6 +66,56 @@ def test_partition_under_maintenance_is_waited_for(hpc: servers.HpcServer, state
         assert _row(hpc, job_id)["state"] in ("accepted", "submitting", "queued")
     document = client.await_end(location)
     assert client.state_of(document) == "ProcessSucceeded", client.message_of(document)
+
+
+#: It hands the job over, and loses the answer; whoever is asked leaves a note.
+LOSES = """\
+#!/bin/sh
+/usr/bin/sbatch "$@" > /dev/null
+echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2
+exit 1
+"""
+NOTES = """\
+#!/bin/sh
+echo "$0 $*" >> {calls}
+exec /usr/bin/{name} "$@"
+"""
+
+
+def test_array_whose_answer_was_lost_is_found_by_one_look_up() -> None:
+    root = site.folder("lost")
+    site.code(root)
+    commands, calls = root / "bin", root / "calls"
+    commands.mkdir()
+    calls.touch()
+    calls.chmod(0o666)
+    scripts = {name: NOTES.format(calls=calls, name=name) for name in ("squeue", "sacct")}
+    for name, text in {"sbatch": LOSES, **scripts}.items():
+        (commands / name).write_text(text)
+        (commands / name).chmod(0o755)
+    sections = {
+        "hpc": {"command_path": f"{commands}:/usr/bin:/bin"},
+        "hpc.resources": {"memory": "300M", "extra": "--begin=now+3600"},
+    }
+    with (
+        lanes.turn(lanes.SLURM, alone=True),
+        site.slurm_server(root, "faulty:service", sections=sections) as server,
+    ):
+        jobs = [client.job_id_of(client.submit(server.url, "counts")) for _ in range(24)]
+
+        def queued() -> bool:
+            return all(_row(server, job)["state"] == "queued" for job in jobs)
+
+        servers.wait_for(queued, "all are found in Slurm")
+        arrays = {str(_row(server, job)["name"]) for job in jobs}
+        asked = [line for line in calls.read_text().splitlines() if "--name=" in line]
+        assert len(arrays) < 12, "they did not go as arrays: this proves nothing"
+        # In the queue at once, so accounting need not be asked; twice where Slurm was slow.
+        assert len(asked) <= 3 * len(arrays)
+        server.cli("cancel", *jobs)
+        servers.wait_for(
+            lambda: all(_row(server, job)["state"] == "dismissed" for job in jobs), "all are gone"
+        )
 
 
 def test_stop_signal_to_the_batch_step_alone_is_not_told_as_a_pause(

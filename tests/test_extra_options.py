@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,3 +148,43 @@ def test_start_is_refused_in_one_line(
     with pytest.raises(SettingsError) as refusal:
         load([config])
     assert str(refusal.value) == f"{config}: [{section}] extra: {words}"
+
+
+APPLICATION = """\
+from pywps import Service
+from pywps_hpc import hpc
+
+application = hpc(Service([]))
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-m", "pywps_hpc", "serve", "app:application", "--config", "pywps.cfg"],
+        ["-m", "pywps_hpc", "web", "app:application", "--config", "pywps.cfg"],
+        ["-m", "pywps_hpc", "dispatcher", "--config", "pywps.cfg"],
+        ["-c", "import app"],  # another WSGI server
+    ],
+    ids=["serve", "web", "dispatcher", "hpc"],
+)
+def test_whatever_is_started_says_so_in_its_last_line(tmp_path: Path, command: list[str]) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir(mode=0o700)
+    (tmp_path / "app.py").write_text(APPLICATION)
+    (tmp_path / "pywps.cfg").write_text(
+        f"[processing]\nmode = scheduler\n[hpc]\nspool = {spool}\nscheduler = slurm\n"
+        "[hpc.container]\nruntime = none\n[hpc.resources]\nextra = --mem=100M\n"
+    )
+    started = subprocess.run(
+        [sys.executable, *command],
+        cwd=tmp_path,
+        env={**os.environ, "PYWPS_CFG": "pywps.cfg"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert started.returncode != 0
+    last = started.stderr.strip().splitlines()[-1]
+    assert last.endswith("pywps.cfg: [hpc.resources] extra: --mem: set it by the key memory")

@@ -419,3 +419,11 @@ def test_stop_signal_that_others_sent_is_not_told_as_a_pause() -> None:
 def test_stop_signal_of_ours_is_a_pause() -> None:
     assert judge(job(State.RUNNING, wish=Wish.PAUSE), STOPPED, Evidence()).state is State.PAUSED
     assert judge(job(State.PAUSED), STOPPED, Evidence()).do is Do.KEEP
+
+
+def test_closed_queue_is_told_while_it_lasts() -> None:
+    closed = JobStatus(Phase.QUEUED, detail="PENDING (PartitionDown)", maintenance=True)
+    assert judge(job(State.QUEUED), closed, Evidence()) == Action(Do.NOTE, words=words.MAINTENANCE)
+    waits = job(State.QUEUED, message=words.MAINTENANCE)
+    assert judge(waits, closed, Evidence()).do is Do.KEEP
+    assert judge(waits, JobStatus(Phase.QUEUED), Evidence()) == Action(Do.NOTE)

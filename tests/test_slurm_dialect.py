@@ -584,3 +584,11 @@ def test_line_break_in_the_name_of_some_other_job_hides_no_job() -> None:
     rows = "pywps-hpc|7|RUNNING|None|a\nb|end\npywps-hpc|8|RUNNING|None|t1|end\n"
     answer = SLURM.read_queue(0, f"Welcome!\n{head}{rows}", "")
     assert {job: status.name for job, status in answer.items()} == {"7": "a\nb", "8": "t1"}
+
+
+@pytest.mark.parametrize("reason", ["PartitionDown", "PartitionInactive"])
+def test_pending_in_a_closed_partition_is_maintenance(reason: str) -> None:
+    line = f"pywps-hpc|7|PENDING|{reason}|t1|end\n"
+    head = "pywps-hpc|JOBID|STATE|REASON|NAME|end\n"
+    status = SLURM.read_queue(0, head + line, "")["7"]
+    assert (status.phase, status.maintenance, status.hopeless) == (Phase.QUEUED, True, False)

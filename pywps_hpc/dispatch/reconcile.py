@@ -283,13 +283,15 @@ def _refine(status: JobStatus | None, evidence: Evidence, resources: Resources) 
 def _follow(job: Job, status: JobStatus) -> Action:
     state = STATES[status.phase]
     reason = words.cannot_start(status.detail) if status.hopeless else ""
+    if status.maintenance:
+        reason = words.MAINTENANCE
     if status.by_signal and job.state is not State.PAUSED and job.wish is not Wish.PAUSE:
         # Our own order goes to all processes of a job; of others nobody knows.
         state, reason = State.RUNNING, words.SIGNAL_SENT
     if state is not job.state:
         return Action(Do.MOVE, state, reason)
     # Other words tell of a wish that could not be granted: they stay.
-    outdated = reason or job.message.startswith((words.CANNOT_START, words.SIGNAL_SENT))
+    outdated = reason or job.message.startswith(words.OF_THE_QUEUE)
     message = reason if outdated else job.message
     if job.missing_since or message != job.message:
         return Action(Do.NOTE, words=message)

@@ -16,8 +16,11 @@ FOLDER_GONE = "the job's folder was removed"
 SETTINGS = "could not start: the service's settings for this process cannot be used"
 UNCLEAR = "could not start: the batch system gave no clear answer, however often it was asked"
 SIGNAL_SENT = "was sent a stop signal, not by this service: it may run on, or stand still in part"
+MAINTENANCE = "waits for the end of a maintenance: its queue is closed"
 CANNOT_START = "waits, but cannot start as it stands: "
 
+#: What such a message begins with that tells of a job in the queue and passes with its cause.
+OF_THE_QUEUE = (SIGNAL_SENT, MAINTENANCE, CANNOT_START)
 # A path at the start of a word; "and/or" and "Access/permission" are none.
 _PATH = re.compile(r"(?<![\w.])/[\w.+-]+(/[\w.+-]*)*")
 

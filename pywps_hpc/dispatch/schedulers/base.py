@@ -67,6 +67,7 @@ class JobStatus:
         signal: number of the signal that ended it; ``None`` where none did.
         detail: the scheduler's own words (state, reason), for the user and the log.
         hopeless: a waiting job that can never start as it stands (e.g. ``PartitionTimeLimit``).
+        maintenance: a waiting job whose queue the administrators have closed for now.
         by_signal: suspended only as far as somebody sent the job a stop signal: the batch system
             does not know whether it reached all processes, or any.
         restarts: how often the batch system itself started the job anew.
@@ -80,6 +81,7 @@ class JobStatus:
     signal: int | None = None
     detail: str = ""
     hopeless: bool = False
+    maintenance: bool = False
     by_signal: bool = False
     restarts: int = 0
     name: str = ""

@@ -55,6 +55,9 @@ HELD_REASONS = {
     "job requeued in held state",
 }
 
+# squeue(1), JOB REASON CODES: over when the partition is up again.
+MAINTENANCE_REASONS = {"PartitionDown", "PartitionInactive"}
+
 # squeue(1), JOB REASON CODES, and job_reason_codes.html: the job as it stands can never start.
 HOPELESS_REASONS = {
     "AccountNotAllowed",
@@ -98,7 +101,13 @@ def listed(state: str, reason: str) -> JobStatus | None:
         if waits and reason in HELD_REASONS:
             phase = Phase.HELD
         hopeless = waits and (reason in HOPELESS_REASONS or bool(_HOPELESS_LIMIT.fullmatch(reason)))
-        return JobStatus(phase, detail=detail, hopeless=hopeless, by_signal=state == BY_SIGNAL)
+        return JobStatus(
+            phase,
+            detail=detail,
+            hopeless=hopeless,
+            maintenance=waits and reason in MAINTENANCE_REASONS,
+            by_signal=state == BY_SIGNAL,
+        )
     if state not in OUTCOMES:
         return None
     outcome = OUTCOMES[state]
