@@ -126,11 +126,11 @@ def _pretend() -> None:
     """Let the dumps of some processes tell of other versions than are true."""
     truthful = payload.pack
 
-    def pack(header: payload.Header, content: Any) -> bytes:
+    def pack(header: payload.Header, *what: Any) -> bytes:
         if header.process in PRETENDED:
             part = header.process.partition("_")[2]
             header = replace(header, **{part: PRETENDED[header.process]})
-        return truthful(header, content)
+        return truthful(header, *what)
 
     payload.pack = pack
 
