@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -38,7 +38,13 @@ class NoMemory(BaseException):
     """A handler raised MemoryError: hidden from PyWPS, which would only say "Process failed"."""
 
 
-def run(job: JobDir, header: payload.Header, body: bytes, facts: report.Report) -> int:
+def run(
+    job: JobDir,
+    header: payload.Header,
+    body: bytes,
+    facts: report.Report,
+    announce: Callable[[bytes], None],
+) -> int:
     """Run the process in a dump.
 
     Args:
@@ -46,6 +52,7 @@ def run(job: JobDir, header: payload.Header, body: bytes, facts: report.Report) 
         header: of the dump, checked by the caller.
         body: the bytes that dill wrote, verified by the caller.
         facts: the report to continue.
+        announce: called with each document of success before it is left in the job's folder.
 
     Returns:
         0 if the process succeeded, 1 if it failed: the exit code that the scheduler shall see.
@@ -77,7 +84,8 @@ def run(job: JobDir, header: payload.Header, body: bytes, facts: report.Report) 
     process.set_workdir(str(job.work))
     prepared.use_own(job, wps_request.inputs)
     process.handler = _telling_of_memory(process.handler)
-    response = _response(job, header, facts, process, wps_request, outputs.install(job))
+    stored = outputs.install(job)
+    response = _response(job, header, facts, process, wps_request, stored, announce)
     os.chdir(job.work)
     _set_grass()
     try:
@@ -162,12 +170,17 @@ def _response(
     process: Any,
     wps_request: Any,
     stored: outputs.Outputs,
+    announce: Callable[[bytes], None],
 ) -> Any:
     """The response object of this job: every document it makes is left in the job's folder."""
     from pywps.app.exceptions import ProcessError
     from pywps.response.status import WPS_STATUS
 
     from joblauncher.response import JobResponse
+
+    def keep(write: Callable[[], None]) -> None:
+        # A result waits for room as long as the job may run; a client's answer is yet to be made.
+        storage.insist(job, write, storage.FOR_EVER, keep_work=header.sync)
 
     def publish(document: bytes, response: JobResponse) -> None:
         if response.state == report.SUCCEEDED and (lost := stored.lost()):
@@ -189,8 +202,9 @@ def _response(
             # Known before the document: whoever finds that of success, and no report of it since
             # this process was killed, finds the outputs.
             fence.check(job)
-            storage.insist(job, lambda: facts.write(job))
+            keep(lambda: facts.write(job))
             failpoint.reach("publish.1")
+            announce(document)
         facts.state = response.state
         facts.percent = 100 if response.is_over else min(int(response.status_percentage), 99)
         facts.message = str(response.message)
@@ -205,7 +219,7 @@ def _response(
                 failpoint.reach("publish.2")
 
         if response.state == report.SUCCEEDED:
-            storage.insist(job, write)
+            keep(write)
         elif response.is_over:
             storage.insist(job, write, patience=0)  # the launcher tries again
         else:

@@ -15,6 +15,7 @@ from lxml import etree
 
 WPS = "http://www.opengis.net/wps/1.0.0"
 OWS = "http://www.opengis.net/ows/1.1"
+_XML = "http://www.w3.org/XML/1998/namespace"
 _STATE = re.compile(r"Process(Accepted|Started|Paused|Succeeded|Failed)")
 #: Characters that XML 1.0 (section 2.2) cannot hold.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -103,6 +104,33 @@ def replace(document: bytes, status: Status) -> bytes:
         for outputs in root.findall(f"{{{WPS}}}ProcessOutputs"):
             root.remove(outputs)
     return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8"))
+
+
+def made(
+    process: str, status: Status, *, title: str = "", url: str = "", location: str = ""
+) -> bytes:
+    """A status document of a job whose own is gone: all that WPS 1.0.0 asks for, and no more.
+
+    Args:
+        process: the process identifier.
+        status: what it shall say.
+        title: of the process; by default its identifier.
+        url: of the service.
+        location: where the document is shown; empty: it does not say so.
+    """
+    root = etree.Element(f"{{{WPS}}}ExecuteResponse", nsmap={"wps": WPS, "ows": OWS})
+    root.set("service", "WPS")
+    root.set("version", "1.0.0")
+    root.set(f"{{{_XML}}}lang", "en-US")
+    root.set("serviceInstance", f"{url}?service=WPS&request=GetCapabilities")
+    if location:
+        root.set("statusLocation", location)
+    described = etree.SubElement(root, f"{{{WPS}}}Process")
+    described.set(f"{{{WPS}}}processVersion", "None")
+    etree.SubElement(described, f"{{{OWS}}}Identifier").text = writable(process)
+    etree.SubElement(described, f"{{{OWS}}}Title").text = writable(title or process)
+    etree.SubElement(root, f"{{{WPS}}}Status")
+    return replace(bytes(etree.tostring(root)), status)
 
 
 def harmless(document: bytes) -> bytes:

@@ -68,11 +68,13 @@ def write(
 def _is_own(state: str, facts: report.Report | None, attempt: int) -> bool:
     """Whether a terminal document may be this launcher's own, which it has more to say about.
 
-    Only launchers tell of success: one may have been cut off before it wrote the report of it.
+    Only launchers tell of success: one may have been cut off before it wrote the report of it, and
+    a process may have made away with that.
     """
+    if facts is None:
+        return state == report.SUCCEEDED
     return (
-        facts is not None
-        and facts.attempt == attempt
+        facts.attempt == attempt
         and (facts.state in report.TERMINAL or state == report.SUCCEEDED)
         and facts.cause != "dispatcher"
     )

@@ -99,12 +99,46 @@ def write_together(
                 os.fsync(file.fileno())
         permit()
         for temporary, path in list(ready.items()):
-            os.replace(temporary, path)
+            _put_in_place(temporary, path)
             del ready[temporary]
             between()
     finally:
         for temporary in ready:
-            os.unlink(temporary)
+            with suppress(FileNotFoundError):  # somebody tidied up
+                os.unlink(temporary)
+
+
+def _put_in_place(temporary: str, path: Path) -> None:
+    """Give a file its name; a folder that has it gives way, under a name of a temporary file."""
+    try:
+        os.replace(temporary, path)
+    except IsADirectoryError:
+        os.rename(path, f"{temporary}.folder")
+        os.replace(temporary, path)
+
+
+def has_entries(folder: Path) -> bool:
+    """Whether there is anything in a folder, however much that is.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    with os.scandir(folder) as entries:
+        return next(entries, None) is not None
+
+
+def make_usable(folder: Path) -> None:
+    """Give ourselves the rights in a folder of our own that its user may have taken away.
+
+    Raises:
+        OSError: it is not there, or no folder.
+    """
+    facts = folder.lstat()
+    if not stat.S_ISDIR(facts.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder")
+    if facts.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+        with suppress(PermissionError):  # somebody else's
+            _unlock(folder)
 
 
 def open_plain(path: Path | str, folder: int | None = None) -> BinaryIO:
@@ -180,11 +214,13 @@ def remove_tree(path: Path) -> None:
         OSError: something cannot be removed; a folder that is not there is none.
     """
     try:
+        make_usable(path)
         here = os.open(path, _FOLDER)
     except FileNotFoundError:
         return
     except NotADirectoryError:  # a file or a link in its place
-        os.unlink(path)
+        with suppress(FileNotFoundError):
+            os.unlink(path)
         return
     try:
         # On the way down: which folder this is, and which of its folders are still there.
@@ -228,10 +264,12 @@ def _empty(folder: int) -> list[str]:
             os.unlink(name, dir_fd=folder)
         except IsADirectoryError:
             inner.append(name)
+        except FileNotFoundError:  # somebody else removes them, too
+            pass
     return inner
 
 
-def _unlock(name: str, folder: int) -> None:
+def _unlock(name: str | Path, folder: int | None = None) -> None:
     """Give ourselves all rights in a folder, which may have none for anybody."""
     found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=folder)
     try:

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import faulthandler
 import glob
+import hashlib
 import io
 import logging
 import os
@@ -34,7 +35,7 @@ from joblauncher import (
     report,
     storage,
 )
-from joblauncher.files import read_plain, remove_tree
+from joblauncher.files import make_usable, read_plain, remove_tree
 from joblauncher.jobdir import JobDir
 
 LOGGER = logging.getLogger(__name__)
@@ -55,6 +56,10 @@ RESCHEDULING = (99, 100)
 OUT_OF_MEMORY = "the process ran out of memory"
 #: Seconds between the polite and the final signal to a child that must stop.
 GRACE = 10.0
+#: Before the digest of a document in the pipe from child to launcher.
+_ANNOUNCED = b"\0success\0"
+#: Bytes of a reason that a pipe takes at once.
+_MOST_REASON = 60_000
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 
 
@@ -67,12 +72,14 @@ class Ending:
         signal: that ended it; ``None`` if it exited.
         stopped_by: signal with which the batch system asked for the end; ``None`` if it did not.
         reason: words for the user where the child left some.
+        announced: SHA-256 of the document of success that it was about to leave; empty: of none.
     """
 
     code: int | None
     signal: int | None
     stopped_by: int | None = None
     reason: str = ""
+    announced: bytes = b""
 
     def words(self) -> str:
         """Why a job without a result failed, for the user."""
@@ -234,7 +241,8 @@ def _supervise(job: JobDir, header: payload.Header, body: bytes, facts: report.R
     signal.setitimer(signal.ITIMER_REAL, 0)
     _end_orphans()
     with os.fdopen(reader, "rb") as pipe:
-        reason = pipe.read().decode(errors="replace")
+        told = pipe.read()
+    announced, reason = _understand(told)
     rest = resource.getrusage(resource.RUSAGE_CHILDREN)
     facts.usage = {
         "cpu_seconds": round(rest.ru_utime + rest.ru_stime, 3),
@@ -243,7 +251,7 @@ def _supervise(job: JobDir, header: payload.Header, body: bytes, facts: report.R
     }
     code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
     killer = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-    return Ending(code, killer, stopped[0] if stopped else None, reason)
+    return Ending(code, killer, stopped[0] if stopped else None, reason, announced)
 
 
 def _run_child(
@@ -260,7 +268,7 @@ def _run_child(
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(line_buffering=True)  # nothing printed is lost in a crash
-        code = child.run(job, header, body, facts)
+        code = child.run(job, header, body, facts, lambda document: _announce(document, writer))
     except fence.Superseded as superseded:
         reason, code = str(superseded), NOT_MINE
     except payload.PayloadError as error:
@@ -278,11 +286,26 @@ def _run_child(
         words = getattr(error, "description", "") or type(error).__name__
         reason = f"the process failed: {storage.trouble(error) or words}"
     with contextlib.suppress(OSError):
-        os.write(writer, reason.encode()[:60_000])
+        os.write(writer, reason.encode()[:_MOST_REASON])
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
     os._exit(code & 0xFF)
+
+
+def _announce(document: bytes, writer: int) -> None:
+    """Tell the launcher which document of success is the process's own: a process that only writes
+    one into its folder, and is killed or ends itself, has not come to its end."""
+    os.write(writer, _ANNOUNCED + hashlib.sha256(document).digest())
+
+
+def _understand(told: bytes) -> tuple[bytes, str]:
+    """What came through the pipe: the last digest that was announced, and the reason."""
+    announced = b""
+    while told.startswith(_ANNOUNCED):
+        end = len(_ANNOUNCED) + hashlib.sha256().digest_size
+        announced, told = told[len(_ANNOUNCED) : end], told[end:]
+    return announced, told.decode(errors="replace")
 
 
 def _print_trace() -> None:
@@ -336,12 +359,14 @@ def _conclude(job: JobDir, facts: report.Report, ending: Ending) -> int:
         fence.Superseded: it is not for this launcher to do so.
     """
     failpoint.reach("conclude.1")
+    with contextlib.suppress(OSError):
+        make_usable(job.path)  # whatever the process did to it
     fence.check(job)
-    usage = facts.usage
-    latest = report.read(job)
-    if latest is not None and latest.attempt == facts.attempt and latest.state != report.ACCEPTED:
+    usage, latest, success = facts.usage, report.read(job), _success(job, ending)
+    told = (report.STARTED, report.FAILED, *([report.SUCCEEDED] if success else []))
+    if latest is not None and latest.attempt == facts.attempt and latest.state in told:
         facts = latest
-    if facts.state not in report.TERMINAL and (success := _success(job)) is not None:
+    if success is not None and facts.state not in report.TERMINAL:
         facts.state, facts.percent, facts.message = report.SUCCEEDED, 100, success.message
     facts.usage, facts.exit_code, facts.signal = usage, ending.code, ending.signal
     facts.finished = time.time()
@@ -361,16 +386,19 @@ def _conclude(job: JobDir, facts: report.Report, ending: Ending) -> int:
     last = ending.stopped_by or ending.signal
     if last is not None:
         return 128 + last
-    return FAILED if ending.code in (0, None, *RESCHEDULING) else ending.code
+    return FAILED if ending.code in (0, None, NOT_MINE, *RESCHEDULING) else ending.code
 
 
-def _success(job: JobDir) -> documents.Status | None:
-    """What the document of success says, if the process was killed right after it wrote that."""
+def _success(job: JobDir, ending: Ending) -> documents.Status | None:
+    """What the document of success says, if it is the one that was announced; it may have been
+    killed right after it had left that."""
     try:
-        status = documents.parse(read_plain(job.status))
+        document = read_plain(job.status)
+        if hashlib.sha256(document).digest() != ending.announced:
+            return None
+        return documents.parse(document)
     except (OSError, documents.DocumentError):
         return None
-    return status if status.state == report.SUCCEEDED else None
 
 
 def _fail(job: JobDir, facts: report.Report, words: str, cause: str = "launcher") -> bool:
@@ -387,17 +415,22 @@ def _fail(job: JobDir, facts: report.Report, words: str, cause: str = "launcher"
     facts.finished = facts.finished or time.time()
 
     def write() -> None:
-        document = read_plain(job.status)
+        document, percent = None, 0
+        with contextlib.suppress(OSError, documents.DocumentError):
+            document = read_plain(job.status)
+            percent = documents.parse(document).percent
         status = documents.Status(report.FAILED, 100, words)
         if cause in report.PROVISIONAL:
-            percent = documents.parse(document).percent
             status = documents.Status(report.STARTED, percent, f"{words}; the reason is looked up")
-        new = documents.replace(document, status)
+        try:
+            new = documents.replace(document or b"", status)
+        except documents.DocumentError:  # whatever the process made of it
+            new = documents.made(facts.process, status)
         fence.write(job, new, facts, lambda: failpoint.reach("conclude.2"))
 
     try:
         storage.insist(job, write)
-    except (OSError, documents.DocumentError):
+    except OSError:
         LOGGER.exception("no document could be left; the exit code tells the scheduler")
         return False
     return True

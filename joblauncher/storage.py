@@ -20,6 +20,10 @@ WORDS = {
 }
 #: Seconds for which a last word is tried to be written. Shorter than the dispatcher's grace.
 PATIENCE = 10.0
+#: For a result: until there is room, or the batch system ends the job at its time limit.
+FOR_EVER = float("inf")
+#: Seconds at most between two tries.
+PAUSE = 5.0
 
 
 def trouble(error: BaseException | None) -> str:
@@ -32,7 +36,13 @@ def trouble(error: BaseException | None) -> str:
     return ""
 
 
-def insist(job: JobDir, write: Callable[[], None], patience: float = PATIENCE) -> None:
+def insist(
+    job: JobDir,
+    write: Callable[[], None],
+    patience: float = PATIENCE,
+    *,
+    keep_work: bool = False,
+) -> None:
     """Write a last word, and try again while the storage is in trouble.
 
     Args:
@@ -40,6 +50,7 @@ def insist(job: JobDir, write: Callable[[], None], patience: float = PATIENCE) -
             removing what it worked in.
         write: does it; may be called several times.
         patience: seconds for which to go on trying; once more is tried in any case.
+        keep_work: whether something of its working folders is still needed.
 
     Raises:
         OSError: there is trouble still when the patience ends.
@@ -52,8 +63,9 @@ def insist(job: JobDir, write: Callable[[], None], patience: float = PATIENCE) -
         except OSError as error:
             if not trouble(error) or (pause and time.monotonic() >= deadline):
                 raise
-            for folder in (job.work, job.temporary):
-                with contextlib.suppress(OSError):
-                    remove_tree(folder)
+            if not keep_work:
+                for folder in (job.work, job.temporary):
+                    with contextlib.suppress(OSError):
+                        remove_tree(folder)
             time.sleep(pause)
-            pause = 0.5
+            pause = min(max(0.5, pause * 1.5), PAUSE)
