@@ -7,6 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+#: Working folders, of any attempt.
+_SCRATCH = re.compile(r"(work|tmp)(\..*)?", re.DOTALL)
+
 
 @dataclass(frozen=True)
 class JobDir:
@@ -115,8 +118,20 @@ class JobDir:
 
     def scratch(self) -> list[Path]:
         """What a finished job no longer needs, of all attempts."""
-        patterns = ("work", "work.*", "tmp", "tmp.*")
-        return [*(path for name in patterns for path in self.path.glob(name)), self.inputs]
+        found = [name for name in self._names() if _SCRATCH.fullmatch(name)]
+        return [*(self.path / name for name in found), self.inputs]
+
+    def unfinished(self) -> list[Path]:
+        """What writers of our own files left that were killed, or that gave way to one of them."""
+        written = (self.status, self.report, self.response, self.script)
+        beginnings = tuple(f".{path.name}." for path in written)
+        return [self.path / name for name in self._names() if name.startswith(beginnings)]
+
+    def _names(self) -> list[str]:
+        try:
+            return os.listdir(self.path)
+        except OSError:
+            return []
 
     def _own(self, name: str) -> Path:
         return self.path / (f"{name}.{self.attempt}" if self.attempt else name)

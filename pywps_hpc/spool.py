@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from joblauncher import storage
 from joblauncher.files import atomic_write, read_plain, remove_tree
 from joblauncher.jobdir import JobDir
 
@@ -141,7 +142,7 @@ class Spool:
                     remove_tree(folder)
 
     def remove(self, job_id: str) -> None:
-        """Delete a job's folder, if it is there.
+        """Delete the folder of a job that has not run, if it is there.
 
         Raises:
             OSError: something of it stays.
@@ -175,16 +176,14 @@ class Spool:
         """
         self.require()
         job = self.open(job_id)
-        if job.path.exists():
+        if os.path.lexists(job.path):
             (self.root / TRASH).mkdir(mode=0o700, exist_ok=True)
             with suppress(FileNotFoundError):  # somebody else did
                 job.path.rename(self.root / TRASH / job_id)
 
     def discarded(self) -> Iterator[str]:
         """The ids of jobs whose folders have been moved, and not been deleted yet."""
-        trash = self.root / TRASH
-        names = [entry.name for entry in trash.iterdir()] if trash.is_dir() else []
-        return (name for name in names if is_job_id(name))
+        return (name for name in self._in_trash() if is_job_id(name))
 
     def array_of_discarded(self, job_id: str) -> str:
         """The array whose script such a job was started by; empty if it had its own."""
@@ -206,15 +205,52 @@ class Spool:
         return JobDir(self.root / TRASH / self.open(job_id).job_id)
 
     def discard_work(self, job_id: str) -> None:
-        """Delete what a finished job no longer needs; its outputs, documents and log stay."""
-        job = self.open(job_id)
-        for folder in job.scratch():
+        """Have what a finished job no longer needs deleted by whoever calls :meth:`delete_work`;
+        its outputs, documents and log stay. It is noted in the spool, so that nothing is forgotten
+        when a program ends."""
+        note = self._note(job_id)
+        try:
+            note.parent.mkdir(mode=0o700, exist_ok=True)
+            note.touch(mode=0o600)
+        except OSError:  # there is no room even for that: now is the time to make some
+            self.delete_work(job_id)
+
+    def discarded_work(self) -> Iterator[str]:
+        """The ids of the jobs for which that was noted, and has not been done yet."""
+        names = (name.rpartition(".") for name in self._in_trash())
+        return (job_id for job_id, _, kind in names if kind == "work" and is_job_id(job_id))
+
+    def delete_work(self, job_id: str, *, outputs: bool = False) -> list[OSError]:
+        """Delete what a finished job no longer needs.
+
+        Args:
+            outputs: whether its outputs go as well.
+
+        Returns:
+            Why some of it could not be deleted. That is not tried again, unless the storage is in
+            trouble: it goes with the job's folder.
+        """
+        job, errors = self.open(job_id), []
+        needless = [*job.scratch(), *job.unfinished()]
+        if outputs:
+            needless += [job.storage, job.response]
+        for path in needless:
+            try:
+                remove_tree(path)
+            except OSError as error:
+                errors.append(error)
+        if not any(map(storage.trouble, errors)):
             with suppress(OSError):
-                remove_tree(folder)
-        for file in (job.status, job.report, job.response, job.script):
-            for unfinished in job.path.glob(f".{file.name}.*"):  # its writer was killed
-                with suppress(OSError):
-                    unfinished.unlink()
+                self._note(job_id).unlink()
+        return errors
+
+    def _note(self, job_id: str) -> Path:
+        return self.root / TRASH / f"{self.open(job_id).job_id}.work"
+
+    def _in_trash(self) -> list[str]:
+        with suppress(FileNotFoundError):
+            return os.listdir(self.root / TRASH)
+        return []
 
     def now(self) -> float:
         """The file system's clock, seconds since the epoch: its times are told by no other one.

@@ -89,7 +89,9 @@ class Bench:
     def cycle(self, *, later: float = 0.0) -> int:
         """One turn of the dispatcher, some seconds later."""
         self.now += later
-        return self.dispatcher.cycle()
+        changed = self.dispatcher.cycle()
+        self.dispatcher._sweeper.wait()
+        return changed
 
     def accept(self, **changes: Any) -> Job:
         """What the web server does."""

@@ -130,7 +130,7 @@ def test_the_fence_is_asked_when_all_is_on_disk(job: JobDir) -> None:
 def test_nothing_of_any_attempt_is_left_at_the_end(job: JobDir) -> None:
     run._make_folders(JobDir(job.path, attempt=1))
     (job.path / ".status.xml.x1y2").touch()  # its writer was killed
-    Spool(job.path.parent).discard_work(job.job_id)
+    Spool(job.path.parent).delete_work(job.job_id)
     assert {path.name for path in job.path.iterdir()} == {"status.xml", "outputs"}
 
 

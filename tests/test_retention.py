@@ -26,6 +26,7 @@ from pywps_hpc import retention
 from pywps_hpc.cli import commands
 from pywps_hpc.dispatch import sweep
 from pywps_hpc.dispatch.purge import Purger
+from pywps_hpc.dispatch.reconcile import CONFIRM
 from pywps_hpc.jobs import ACTIVE, TERMINAL, Job, JobStore, State, new_id
 from pywps_hpc.settings import Retention
 from pywps_hpc.spool import TRASH, Spool
@@ -192,7 +193,7 @@ def test_a_job_cannot_say_that_it_ended_in_the_future_or_long_ago(bench: Bench) 
         bench.fail(job, "no", "process", finished=said)
         bench.scheduler.forget(job.native_id)
         bench.cycle()
-        bench.cycle(later=100)
+        bench.cycle(later=CONFIRM)
         row = bench.row(job)
         assert row.state is State.FAILED
         assert job.created <= row.finished <= bench.now

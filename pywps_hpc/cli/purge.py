@@ -70,6 +70,7 @@ def purge(
     _believe_clock(store, clock_is_right, retention.age)
     purger = Purger(store, spool)
     try:
+        purger.tidy()
         purger.measure()
         due = purger.due(retention, time.time())
         for expired in due:

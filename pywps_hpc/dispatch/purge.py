@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 
 from joblauncher.files import size_of
-from pywps_hpc.jobs import JobStore
+from pywps_hpc.jobs import TERMINAL, JobStore, State
 from pywps_hpc.retention import Expired, choose
 from pywps_hpc.settings import Retention
 from pywps_hpc.spool import Spool
@@ -40,8 +40,10 @@ class Purger:
         Raises:
             OSError: the spool is not there.
         """
-        jobs = self._store.unmeasured(limit=limit)
+        jobs, noted = self._store.unmeasured(limit=limit), set(self._spool.discarded_work())
         for job in jobs:
+            if job.id in noted:
+                continue  # it is about to become smaller
             self._beat()
             self._spool.require()
             size = size_of(self._spool.open(job.id).path, self._beat)
@@ -69,6 +71,16 @@ class Purger:
         self._spool.discard(expired.job.id)
         self._store.remove(expired.job.id)
         log.info("%s: removed: %s", expired.job.id, expired.reason)
+
+    def tidy(self) -> None:
+        """Delete what jobs that are over no longer need, of dismissed ones the outputs, too."""
+        for job_id in list(self._spool.discarded_work()):
+            row = self._store.get(job_id)
+            if row is not None and row.state not in TERMINAL:
+                continue  # its end is being written
+            dismissed = row is not None and row.state is State.DISMISSED
+            for error in self._spool.delete_work(job_id, outputs=dismissed):
+                log.warning("%s: some of its work cannot be removed: %s", job_id, error.strerror)
 
     def empty(self) -> int:
         """Delete the files of removed jobs, also of those that somebody who was killed had begun

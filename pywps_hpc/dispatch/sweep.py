@@ -1,15 +1,23 @@
-"""Keep the spool clean: ended jobs go when their time is over, and so does what a web server left
-when it was killed before it recorded a job."""
+"""Keep the spool clean: what ended jobs no longer need goes, they themselves when their time is
+over, and so does what a web server left when it was killed before it recorded a job.
+
+All of it is done aside: a process may leave millions of files, a file system may be slow, and the
+dispatcher has other jobs to look after. What has to go is noted in the spool first, so whoever
+leads next goes on with it.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 from pywps_hpc import clock
 from pywps_hpc.dispatch.context import Context
+from pywps_hpc.dispatch.lead import Deposed
 from pywps_hpc.dispatch.purge import Purger
+from pywps_hpc.jobs import TableUnavailable
 from pywps_hpc.spool import JobDir
 
 log = logging.getLogger(__name__)
@@ -18,8 +26,46 @@ log = logging.getLogger(__name__)
 INTERVAL = 3600.0
 #: Seconds at most between two looks at the ended jobs.
 RETENTION_INTERVAL = 60.0
-#: Jobs to measure and to remove before the dispatcher looks after the others again.
+#: Jobs to measure and to remove in one round.
 ROUND = 100
+
+
+class Aside:
+    """Does one thing in a thread of its own, never twice at once.
+
+    Args:
+        what: to be done.
+    """
+
+    def __init__(self, what: Callable[[], None]) -> None:
+        self._what = what
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    def start(self) -> None:
+        """Begin, unless it is being done, and do not wait for it. Nothing waits for it when the
+        program ends, either."""
+        with self._starting:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+
+    def wait(self, timeout: float) -> None:
+        """Wait until it is done, for so many seconds at most."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        try:
+            self._what()
+        except Deposed:
+            pass  # whoever leads now goes on with it
+        except TableUnavailable as error:
+            log.warning("the spool cannot be swept: %s", error)
+        except OSError as error:
+            log.warning("the spool cannot be swept: %s", error.strerror)
+        except Exception:
+            log.exception("the spool cannot be swept")
 
 
 class Sweeper:
@@ -27,27 +73,46 @@ class Sweeper:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._purger = Purger(context.store, context.spool, context.beat)
-        self._emptying: threading.Thread | None = None
+        # Shows no sign of life: those are the loop's.
+        self._purger = Purger(context.store, context.spool)
+        self._choosing, self._emptying = Aside(self._choose), Aside(self._empty)
         self._last_purge = self._last = float("-inf")
         self._doubt = ""
         age = context.settings.retention.age
         self._pause = max(1.0, min(age / 10, RETENTION_INTERVAL)) if age else RETENTION_INTERVAL
 
-    def run(self) -> int:
-        """One turn, if it is time for one; how many folders of jobs never accepted went."""
-        now, removed = self._context.uptime(), 0
-        try:
-            if now - self._last_purge >= self._pause:
-                self._last_purge = now
-                self._doubt_clock()
-                self._purge()
-            if now - self._last >= INTERVAL and not self._doubt:
-                self._last = now
-                removed = self._sweep()
-        except OSError as error:
-            log.warning("the spool cannot be swept: %s", error.strerror)
-        return removed
+    def run(self) -> None:
+        """Begin with what it is time for."""
+        now = self._context.uptime()
+        due = now - self._last_purge >= self._pause or now - self._last >= INTERVAL
+        if due:
+            self._choosing.start()
+        self._empty_aside()
+
+    def wait(self, timeout: float = 60.0) -> None:
+        """Wait until what was begun is done, for so many seconds at most."""
+        for aside in (self._choosing, self._emptying):
+            aside.wait(timeout)
+
+    def _empty_aside(self) -> None:
+        spool = self._context.spool
+        if any(spool.discarded_work()) or any(spool.discarded()):
+            self._emptying.start()
+
+    def _choose(self) -> None:
+        now = self._context.uptime()
+        if now - self._last_purge >= self._pause:
+            self._last_purge = now
+            self._doubt_clock()
+            self._purge()
+        if now - self._last >= INTERVAL and not self._doubt:
+            self._last = now
+            self._sweep()
+        self._empty_aside()
+
+    def _empty(self) -> None:
+        self._purger.tidy()
+        self._purger.empty()
 
     def _doubt_clock(self) -> None:
         """Ages do not count after the clock was set ahead, before it is known to be right."""
@@ -72,24 +137,16 @@ class Sweeper:
                 purger.remove(expired)
         if ROUND in (measured, len(due)):
             self._last_purge = float("-inf")
-        at_work = self._emptying is not None and self._emptying.is_alive()
-        if not at_work and any(context.spool.discarded()):
-            # A large folder takes longer than the dispatcher may be silent.
-            self._emptying = threading.Thread(target=purger.empty, daemon=True)
-            self._emptying.start()
 
-    def _sweep(self) -> int:
+    def _sweep(self) -> None:
         # Ages of files are told by the file system's own clock.
-        now, removed = self._context.spool.now(), 0
+        now = self._context.spool.now()
         for job_id in self._context.spool.job_ids():
-            self._context.beat()
             folder = self._context.spool.open(job_id)
             if self._is_left_behind(folder, now):
                 log.info("%s: was never accepted; its folder is removed", job_id)
-                self._context.spool.remove(job_id)
-                removed += 1
+                self._context.spool.discard(job_id)
         self._context.spool.remove_orphaned(self._context.spool.arrays())
-        return removed
 
     def _is_left_behind(self, folder: JobDir, now: float) -> bool:
         try:
