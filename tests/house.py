@@ -18,7 +18,10 @@ from werkzeug.test import Client, TestResponse
 
 import wpsclient as client
 from pywps_hpc import settings
-from pywps_hpc.jobs import Job, JobStore, State
+from pywps_hpc.dispatch import evidence
+from pywps_hpc.dispatch.reconcile import decide
+from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
+from pywps_hpc.jobs import TERMINAL, Job, JobStore, State
 from pywps_hpc.spool import JOB_ID, JobDir, Spool
 from servers import SERVICES, write_config
 
@@ -72,9 +75,22 @@ class House:
         assert row is not None
         return row
 
+    def end(self, job: JobDir, code: int) -> None:
+        """Do what a dispatcher does with a job whose launcher ended with this exit code."""
+        status = JobStatus(Phase.FINISHED, Outcome.EXITED, exit_code=code)
+        row, seen = self.row(job), evidence.look(job)
+        action = decide(
+            row, status, seen, resources=Resources(memory=1, walltime=60), now=0.0, grace=0.0
+        )
+        if action.rewrite:
+            assert evidence.replace(job, row.process, action.words, 1.0)
+        assert action.state is not None
+        assert self.store.move(row, action.state, message=action.words) is not None
+
     def forget(self, job: JobDir) -> None:
         """Let a job be as if it had never been."""
-        assert self.store.move(self.row(job), State.FAILED) is not None
+        if self.row(job).state not in TERMINAL:
+            assert self.store.move(self.row(job), State.FAILED) is not None
         self.store.remove(job.job_id)
         self.spool.remove(job.job_id)
 

@@ -56,6 +56,9 @@ class Broken(Enum):
     TORN = "torn"  # a document that is not whole
     TURNED_BACK = "turned back"  # a document, or the table, told less than it had told before
     ENDED_EARLY = "ended early"  # told to be over while the batch system had it alive
+    FORGED = "forged"  # a success that only its process ever told
+    INPUT_GONE = "input gone"  # that the web server had prepared
+    UNDISMISSED = "undismissed"  # something else was told after its dismissal was recorded
     SUBMITTED_AGAIN = "submitted again"  # without a look whether the batch system has it
 
 

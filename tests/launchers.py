@@ -6,13 +6,18 @@ process itself is played.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import signal
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from bench import ACCEPTED
 from hooks import Hooks, Killed
 from joblauncher import documents, fence, report, run
+from joblauncher.files import atomic_write, read_plain
 from joblauncher.jobdir import JobDir
 from joblauncher.run import Ending
 
@@ -25,11 +30,39 @@ class Plan:
         percents: that it tells on its way.
         ends: ``succeeded``, ``failed``, or empty: it crashes without a word.
         code: its exit code.
+        forges: the end that it writes into its folder by itself, and works on; empty: none.
+        signal: by which it then ends itself; 0: it exits.
+        spoils: what it makes of its folder; empty: nothing.
     """
 
     percents: Sequence[int] = (10,)
     ends: str = report.SUCCEEDED
     code: int = 0
+    forges: str = ""
+    signal: int = 0
+    spoils: str = ""
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "full").touch()
+
+
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+#: What a process can make of its folder.
+SPOILS: dict[str, Callable[[JobDir], None]] = {
+    "document is a folder": lambda job: _folder(job.status),
+    "report is a folder": lambda job: _folder(job.report),
+    "document is a pipe": lambda job: _pipe(job.status),
+    "report is a pipe": lambda job: _pipe(job.report),
+    "folder without rights": lambda job: job.path.chmod(0),
+    "document is gone": lambda job: job.status.unlink(),
+}
 
 
 class Launcher:
@@ -42,6 +75,7 @@ class Launcher:
         closed: whether it has left its last word, and only exits now.
         took: whether it took the lease.
         ended: ``succeeded`` or ``failed`` once its process has published its end.
+        lacked_input: whether what the web server had prepared for it was not there.
     """
 
     def __init__(
@@ -49,10 +83,11 @@ class Launcher:
     ) -> None:
         self.job, self.attempt = replace(job, attempt=attempt), attempt
         self.code: int | None = None
-        self.over = self.closed = self.took = False
+        self.over = self.closed = self.took = self.lacked_input = False
         self.ended = ""
         self._plan, self._hooks, self._clock = plan, hooks, clock
         self._ending: Ending | None = None
+        self._announced = b""
         self._cut = 1 << 60
         self._at_work = False  # the process runs: signals are handled
         self._life = self._live()
@@ -116,6 +151,8 @@ class Launcher:
             yield
             facts.process = "hello"
             run._make_folders(job)
+            over = documents.parse(self._document()).state in report.TERMINAL
+            self.lacked_input = not over and not (job.inputs / "0").exists()
             if self.attempt:
                 facts.write(job)
         except OSError as error:
@@ -125,7 +162,7 @@ class Launcher:
         yield
         yield from self._process(replace(facts))
         self._at_work = False
-        ending = self._ending or Ending(self._plan.code, None)
+        ending = replace(self._ending or Ending(self._plan.code, None), announced=self._announced)
         code = run._conclude(job, facts, ending)
         self.closed = True
         yield
@@ -134,6 +171,12 @@ class Launcher:
     def _process(self, facts: report.Report) -> Generator[None, None, None]:
         """As :func:`joblauncher.child.run`: each document, and after it the report."""
         plan = self._plan
+        if plan.spoils:
+            SPOILS[plan.spoils](self.job)
+            yield
+        if plan.forges:
+            yield from self._forge(facts)
+            return
         ends = [(plan.ends, 100)] if plan.ends else []
         for state, percent in [*((report.STARTED, one) for one in plan.percents), *ends]:
             if self._ending is not None:
@@ -141,7 +184,9 @@ class Launcher:
             facts.state, facts.percent, facts.message = state, percent, f"{state} by the process"
             facts.cause = "process" if state == report.FAILED else ""
             status = documents.Status(state, percent, facts.message)
-            document = documents.replace(self.job.status.read_bytes(), status)
+            document = documents.replace(self._document(), status)
+            if state == report.SUCCEEDED:
+                self._announced = hashlib.sha256(document).digest()
             try:
                 with self._hooks.armed(self._cut, self._hooks.kill):
                     fence.write(self.job, document, facts)
@@ -149,6 +194,26 @@ class Launcher:
                 self._ending = Ending(run.NOT_MINE, None)
             except Killed:
                 self._ending = Ending(None, signal.SIGKILL)
-            if state in report.TERMINAL and self.job.status.read_bytes() == document:
+            if state in report.TERMINAL and self._document() == document:
                 self.ended = state
             yield
+
+    def _forge(self, facts: report.Report) -> Generator[None, None, None]:
+        """A process that tells an end by itself, in its launcher's name, and works on."""
+        now = self._clock()
+        status = documents.Status(self._plan.forges, 100, "forged")
+        atomic_write(self.job.status, documents.replace(self._document(), status))
+        forged = {"state": self._plan.forges, "percent": 100, "exit_code": 0, "finished": now}
+        replace(facts, **forged).write(self.job)
+        for _ in range(6):
+            yield
+            if self._ending is not None:
+                return
+        if self._plan.signal:
+            self._ending = Ending(None, self._plan.signal)
+
+    def _document(self) -> bytes:
+        try:
+            return read_plain(self.job.status)
+        except OSError:  # whatever was made of it
+            return ACCEPTED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import signal
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from fake_scheduler import DONE, QUEUED, RUNNING
 from hooks import Hooks
 from invariants import Place
 from joblauncher import report
-from launchers import Launcher, Plan
+from launchers import SPOILS, Launcher, Plan
 from pywps_hpc.dispatch.schedulers.base import BatchJob, JobStatus, Outcome, Phase
 from pywps_hpc.spool import Spool
 
@@ -242,12 +243,26 @@ class Nodes:
         entry.life = Launcher(
             self.spool.open(entry.job_id),
             entry.attempt,
-            Plan(tuple(percents), ends, code),
+            self._plan(tuple(percents), ends, code),
             self.hooks,
             self.clock,
         )
         self.lives.append(entry.life)
         self._say(entry, RUNNING)
+
+    def _plan(self, percents: tuple[int, ...], ends: str, code: int) -> Plan:
+        """What the process does; now and then it is a hostile one."""
+        chance = self.chance.random()
+        if chance < 0.1:
+            forges = self.chance.choice((report.SUCCEEDED, report.FAILED))
+            killer = self.chance.choice((0, signal.SIGKILL))
+            self.seen[f"forged end: {forges}"] += 1
+            return Plan(percents, "", 0, forges=forges, signal=killer)
+        if chance < 0.2:
+            spoils = self.chance.choice(list(SPOILS))
+            self.seen[f"spoilt: {spoils}"] += 1
+            return Plan(percents, ends, code, spoils=spoils)
+        return Plan(percents, ends, code)
 
     def _run(self, entry: Entry) -> None:
         life = entry.life
@@ -265,7 +280,7 @@ class Nodes:
         entry.past.append((self.clock(), status))
 
     def _end(self, entry: Entry, status: JobStatus, *, recorded: bool = True) -> None:
-        self._say(entry, status)
+        self._say(entry, replace(status, restarts=entry.attempt))
         entry.due.clear()
         late = self.chance.uniform(1, 40) if self._happens("accounting late", 1) else 0.0
         entry.known_from = self.clock() + late if recorded else float("inf")

@@ -25,10 +25,16 @@ _PERCENT = re.compile(rb'percentCompleted="([^"]*)"')
 
 
 class Watch:
-    """One job's status document as it was seen over time."""
+    """One job's status document as it was seen over time.
 
-    def __init__(self, job: str) -> None:
-        self.job = job
+    Args:
+        job: its id.
+        overruled: whether a success may turn into something else: in the file, of which no client
+            is told before the batch system has confirmed it.
+    """
+
+    def __init__(self, job: str, *, overruled: bool = False) -> None:
+        self.job, self._overruled = job, overruled
         self.last: documents.Status | None = None
         self.found: list[Violation] = []
 
@@ -44,6 +50,8 @@ class Watch:
             if not percent.isdigit() or int(percent) > 100:
                 self._add(Broken.TORN, f"somebody read {percent.decode()} %")
         if before is None or before.state == status.state:
+            return
+        if self._overruled and before.state == report.SUCCEEDED:
             return
         over = before.state in report.TERMINAL
         if over or PROGRESS[status.state] < PROGRESS[before.state]:
@@ -129,7 +137,7 @@ class Witnessed:
 
     def saw(self, job: str, document: bytes) -> None:
         """A document that readers could see from now on."""
-        self.watches.setdefault(job, Watch(job)).saw(document)
+        self.watches.setdefault(job, Watch(job, overruled=True)).saw(document)
 
     def found(self) -> list[Violation]:
         """What was wrong."""

@@ -68,8 +68,7 @@ class Schedules(RuleBasedStateMachine):
     @rule(which=st.integers(0, 30), wish=st.sampled_from([Wish.DISMISS, Wish.PAUSE, Wish.RESUME]))
     def wish(self, which: int, wish: Wish) -> None:
         accepted = self.world.accepted
-        if self.machine.store.wish(accepted[which % len(accepted)], wish):
-            self.machine.seen[f"wish: {wish.value}"] += 1
+        self.world.wish(accepted[which % len(accepted)], wish)
         self._passed()
 
     @rule(seconds=st.sampled_from([0, 2, 6, 20, 61]), steps=st.integers(0, 8))
@@ -81,6 +80,13 @@ class Schedules(RuleBasedStateMachine):
     @rule(place=st.integers(1, 60))
     def dispatcher_is_killed(self, place: int) -> None:
         self.world.cycle(place, self.machine.hooks.kill)
+        self._passed()
+
+    @rule(place=st.integers(1, 60), which=st.integers(0, 30))
+    def dismissed_in_the_middle_of_a_turn(self, place: int, which: int) -> None:
+        accepted = self.world.accepted
+        job_id = accepted[which % len(accepted)]
+        self.world.cycle(place, lambda: self.world.wish(job_id, Wish.DISMISS))
         self._passed()
 
     @rule(place=st.integers(1, 60), cycles=st.integers(1, 4))

@@ -332,7 +332,7 @@ def test_one_element_is_dismissed_and_each_tells_its_own_reason(bench: Bench) ->
     bench.scheduler.say(first.native_id, DONE)
     late = JobStatus(Phase.FINISHED, Outcome.TIME_LIMIT)
     bench.scheduler.say(third.native_id, late)
-    for _ in range(4):
+    for _ in range(8):  # the grace of an element without a record passes
         bench.cycle(later=10)
     first, second, third = rows(bench, jobs)
     assert (first.state, second.state) == (State.SUCCEEDED, State.DISMISSED)

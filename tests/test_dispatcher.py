@@ -19,9 +19,11 @@ import pytest
 from bench import GRACE, Bench
 from fake_scheduler import DONE, QUEUED, RUNNING
 from hooks import Fragile, Hooks, Killed
+from joblauncher import documents
 from pywps_hpc.dispatch import dispatcher as dispatcher_module
-from pywps_hpc.dispatch import evidence, lead, words
+from pywps_hpc.dispatch import evidence, lead, sweep, words
 from pywps_hpc.dispatch.lead import Deposed, Lead
+from pywps_hpc.dispatch.reconcile import CONFIRM, LINGER
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -138,12 +140,76 @@ def test_documents_of_jobs_that_did_not_change_are_not_opened(
     assert opened == [jobs[1].id]
 
 
-def test_a_result_is_recorded_while_the_batch_system_still_cleans_up(bench: Bench) -> None:
+@pytest.mark.parametrize("end", ["success", "failure"])
+def test_a_document_of_an_end_ends_no_job_that_the_batch_system_has_alive(
+    bench: Bench, end: str
+) -> None:
+    job = bench.running()
+    if end == "success":
+        bench.succeed(job)
+    else:
+        bench.fail(job, "no outlet", "process")
+    bench.scheduler.say(job.native_id, JobStatus(Phase.RUNNING, detail="COMPLETING"))
+    for _ in range(3):
+        bench.cycle(later=GRACE)
+        assert bench.row(job).state is State.RUNNING
+    bench.scheduler.say(job.native_id, DONE if end == "success" else failed(1))
+    bench.cycle()
+    assert bench.row(job).state.value == bench.status(job).state
+
+
+@pytest.mark.parametrize("how", [failed(137), TIMEOUT, CANCELLED])
+def test_a_forged_success_of_a_job_that_the_batch_system_saw_fail_is_overruled(
+    bench: Bench, how: JobStatus
+) -> None:
     job = bench.running()
     bench.succeed(job)
-    bench.scheduler.say(job.native_id, JobStatus(Phase.RUNNING, detail="COMPLETING"))
+    bench.scheduler.say(job.native_id, how)
+    bench.cycle()
+    bench.cycle(later=10)
+    assert bench.row(job).state is State.FAILED
+    assert bench.row(job).message.startswith(("killed", "cancelled"))
+    assert bench.status(job).message == bench.row(job).message
+    assert bench.report(job).state == "failed"
+
+
+def test_a_job_that_told_its_end_and_works_on_is_ended(bench: Bench) -> None:
+    job = bench.running()
+    bench.succeed(job)
+    assert bench.store.saw_end(job.id)
+    assert not bench.store.saw_end(job.id)
+    bench.now = float(bench.row(job).end_seen)
+    bench.cycle(later=LINGER - 1)
+    assert bench.scheduler.cancelled == []
+    bench.cycle(later=1)
+    assert bench.scheduler.cancelled == [job.native_id]
+    bench.scheduler.say(job.native_id, CANCELLED)
+    bench.restart()
+    bench.cycle()
+    bench.cycle(later=10)
+    assert (bench.row(job).state, bench.row(job).message) == (State.FAILED, words.LINGERED)
+    assert bench.status(job).message == words.LINGERED
+
+
+def test_a_start_after_the_one_that_told_its_end_is_not_ended_by_that(bench: Bench) -> None:
+    job = bench.running()
+    bench.succeed(job)
+    bench.store.saw_end(job.id)
+    bench.begin(job)
+    bench.cycle(later=10 * LINGER)
+    assert bench.scheduler.cancelled == []
+    assert bench.row(job).end_seen == 0
+
+
+def test_a_success_whose_start_the_batch_system_repeats_counts_and_the_rest_is_cleared_away(
+    bench: Bench,
+) -> None:
+    job = bench.running()
+    bench.succeed(job)
+    bench.scheduler.say(job.native_id, dataclasses.replace(QUEUED, restarts=1))
     bench.cycle()
     assert bench.row(job).state is State.SUCCEEDED
+    assert bench.scheduler.cancelled == [job.native_id]
 
 
 def test_held_and_suspended_jobs_are_shown_as_paused_and_go_on(bench: Bench) -> None:
@@ -243,28 +309,28 @@ def test_a_job_that_could_not_start_is_cleared_from_the_queue(bench: Bench) -> N
     assert bench.scheduler.cancelled == [job.native_id]
 
 
-def test_a_job_suspended_after_its_last_word_is_cleared_from_the_queue(bench: Bench) -> None:
+def test_a_job_suspended_after_its_last_word_ends_when_it_goes_on(bench: Bench) -> None:
     job = bench.running()
     bench.succeed(job)
+    bench.store.saw_end(job.id)
     bench.scheduler.say(job.native_id, JobStatus(Phase.SUSPENDED))
+    bench.cycle(later=10 * LINGER)
+    assert bench.row(job).state is State.PAUSED
+    assert bench.scheduler.cancelled == []
+    bench.scheduler.say(job.native_id, DONE)
     bench.cycle()
     assert bench.row(job).state is State.SUCCEEDED
-    assert bench.scheduler.cancelled == [job.native_id]
 
 
-@pytest.mark.parametrize("shown", [False, True])
-def test_a_suspended_job_with_a_result_is_cleared_away_while_it_is_not_listed(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, shown: bool
+def test_a_job_with_a_result_that_is_not_listed_is_cleared_away(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = bench.running()
-    if shown:
-        bench.scheduler.say(job.native_id, JobStatus(Phase.SUSPENDED))
-        bench.cycle()
-    else:
-        bench.store.wish(job.id, Wish.PAUSE)
     bench.succeed(job)
     monkeypatch.setattr(bench.scheduler, "poll", lambda ids: {})
     bench.cycle()
+    assert bench.row(job).state is State.RUNNING, "accounting may come to know it"
+    bench.cycle(later=CONFIRM)
     assert bench.row(job).state is State.SUCCEEDED
     assert bench.scheduler.cancelled == [job.native_id]
 
@@ -274,7 +340,7 @@ def test_a_job_that_cannot_be_cleared_away_now_ends_when_it_can(
 ) -> None:
     job = bench.running()
     bench.succeed(job)
-    bench.scheduler.say(job.native_id, JobStatus(Phase.SUSPENDED))
+    bench.scheduler.say(job.native_id, dataclasses.replace(QUEUED, restarts=1))
 
     def unavailable(_ids: Sequence[str]) -> None:
         raise SchedulerUnavailable("cannot connect to server")
@@ -295,7 +361,8 @@ def test_a_report_is_completed_where_the_launcher_did_not_live_to(bench: Bench, 
     facts = bench.report(job)
     facts.state, facts.finished = told, 0.0
     facts.write(bench.folder(job))
-    bench.scheduler.say(job.native_id, JobStatus(Phase.FINISHED, Outcome.SIGNALLED, signal=9))
+    node_failed = JobStatus(Phase.FINISHED, Outcome.NODE_FAILURE)
+    bench.scheduler.say(job.native_id, node_failed)
     bench.cycle()
     assert bench.row(job).state is State.SUCCEEDED
     assert bench.report(job).state == "succeeded"
@@ -317,7 +384,7 @@ def test_a_success_that_appears_at_the_last_moment_is_not_overwritten(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = bench.running()
-    bench.scheduler.say(job.native_id, TIMEOUT)
+    bench.scheduler.say(job.native_id, DONE)
     bench.cycle()
     look = evidence.look
 
@@ -327,7 +394,7 @@ def test_a_success_that_appears_at_the_last_moment_is_not_overwritten(
         return seen
 
     monkeypatch.setattr(evidence, "look", look_then_succeed)
-    bench.cycle(later=10)
+    bench.cycle(later=GRACE)
     assert bench.status(job).state == "succeeded"
     monkeypatch.undo()
     bench.cycle()
@@ -573,7 +640,9 @@ def test_a_submission_that_never_arrived_is_repeated_after_the_grace(bench: Benc
 
 
 @pytest.mark.parametrize("then", ["dismissed", "refused"])
-def test_a_job_that_ran_after_it_was_taken_for_lost_succeeds(bench: Bench, then: str) -> None:
+def test_a_job_that_ran_after_it_was_taken_for_lost_succeeds_unless_dismissed(
+    bench: Bench, then: str
+) -> None:
     bench.scheduler.drop_reply = bench.scheduler.late = True
     job = bench.accept()
     bench.cycle()
@@ -586,9 +655,12 @@ def test_a_job_that_ran_after_it_was_taken_for_lost_succeeds(bench: Bench, then:
         bench.scheduler.refuse = "Invalid partition name specified"
     for _ in range(3):
         bench.cycle(later=GRACE + 1)
-    assert bench.row(job).state is State.SUCCEEDED
-    assert bench.row(job).message == ""
-    assert bench.status(job).state == "succeeded"
+    if then == "dismissed":
+        assert (bench.row(job).state, bench.row(job).message) == (State.DISMISSED, "dismissed")
+        assert bench.status(job).message == "dismissed"
+    else:
+        assert (bench.row(job).state, bench.row(job).message) == (State.SUCCEEDED, "")
+        assert bench.status(job).state == "succeeded"
 
 
 def test_while_nobody_can_be_asked_a_doubtful_submission_is_not_repeated(bench: Bench) -> None:
@@ -720,20 +792,79 @@ def test_a_dismissal_is_repeated_while_the_job_is_still_there(bench: Bench) -> N
     assert bench.scheduler.cancelled == [job.native_id] * 2
 
 
-def test_a_result_that_was_there_before_the_dismissal_stays(bench: Bench) -> None:
+@pytest.mark.parametrize("left", ["success", "failure", "nothing"])
+@pytest.mark.parametrize("how", [DONE, failed(1), TIMEOUT, None])
+def test_a_recorded_dismissal_comes_before_every_end(
+    bench: Bench, left: str, how: JobStatus | None
+) -> None:
     job = bench.running()
-    bench.store.wish(job.id, Wish.DISMISS)
-    bench.succeed_in_queue(job)
+    (bench.folder(job).outputs).mkdir(parents=True)
+    (bench.folder(job).outputs / "map.png").touch()
+    if left == "success":
+        bench.succeed(job)
+    elif left == "failure":
+        bench.fail(job, "no outlet", "process")
+    if how is None:
+        bench.scheduler.forget(job.native_id)
+    else:
+        bench.scheduler.say(job.native_id, how)
+    assert bench.store.wish(job.id, Wish.DISMISS)
     bench.cycle()
-    assert bench.row(job).state is State.SUCCEEDED
-    assert bench.status(job).state == "succeeded"
+    bench.cycle(later=GRACE)
+    assert (bench.row(job).state, bench.row(job).message) == (State.DISMISSED, "dismissed")
+    assert bench.status(job) == documents.Status("failed", 100, "dismissed")
+    assert bench.report(job).state == "failed"
+    assert not bench.folder(job).storage.exists()
+    assert not bench.store.wish(job.id, Wish.DISMISS), "it is over"
 
 
-def test_a_dismissed_job_that_vanishes_needs_no_grace(bench: Bench) -> None:
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
+def test_a_dismissal_recorded_while_an_end_is_written_wins(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, state: State
+) -> None:
+    job = bench.running()
+    if state is State.SUCCEEDED:
+        bench.succeed_in_queue(job)
+    else:
+        bench.fail(job, "no outlet", "process")
+        bench.scheduler.say(job.native_id, failed(1))
+    complete = evidence.complete
+
+    def complete_meanwhile(*arguments: Any) -> None:
+        complete(*arguments)
+        assert bench.store.wish(job.id, Wish.DISMISS)
+
+    monkeypatch.setattr(evidence, "complete", complete_meanwhile)
+    bench.cycle()
+    assert bench.row(job).state is State.RUNNING
+    bench.cycle()
+    assert bench.row(job).state is State.DISMISSED
+    assert bench.status(job).message == "dismissed"
+
+
+def test_a_dismissed_job_that_vanishes_counts_as_gone_after_the_grace(bench: Bench) -> None:
     job = bench.running()
     bench.store.wish(job.id, Wish.DISMISS)
     bench.cycle()
     bench.scheduler.forget(job.native_id)
+    bench.cycle()
+    assert bench.row(job).state is State.RUNNING, "one answer without it proves nothing"
+    bench.cycle(later=GRACE)
+    assert bench.row(job).state is State.DISMISSED
+
+
+def test_a_dismissed_job_that_the_batch_system_has_twice_is_cancelled_under_both_ids(
+    bench: Bench,
+) -> None:
+    job = bench.running()
+    [twin] = bench.scheduler._take(bench.scheduler.jobs[job.native_id])
+    bench.store.wish(job.id, Wish.DISMISS)
+    bench.cycle()
+    bench.scheduler.say(job.native_id, CANCELLED)
+    bench.cycle()
+    bench.cycle()
+    assert bench.scheduler.cancelled == [job.native_id, twin]
+    bench.scheduler.say(twin, CANCELLED)
     bench.cycle()
     assert bench.row(job).state is State.DISMISSED
 
@@ -961,7 +1092,7 @@ def test_a_report_that_a_killed_launcher_left_open_is_completed(bench: Bench) ->
     facts = bench.report(job)
     facts.state, facts.finished, facts.outputs = "started", 0.0, [{"identifier": "result"}]
     facts.write(bench.folder(job))
-    bench.scheduler.say(job.native_id, failed(137))
+    bench.scheduler.say(job.native_id, DONE)
     bench.cycle()
     assert bench.row(job).state is State.SUCCEEDED
     completed = bench.report(job)
@@ -1060,6 +1191,7 @@ def _play(bench: Bench, hooks: Hooks, monkeypatch: pytest.MonkeyPatch, end: str)
     """One job's life, with a dispatcher that may be killed once, and then started anew."""
     replace = Fragile(evidence, hooks).replace
     monkeypatch.setattr(evidence, "replace", replace)
+    monkeypatch.setattr(sweep.Aside, "start", lambda aside: aside._what())
     job = bench.accept()
     scheduler = Fragile(bench.scheduler, hooks, sturdy=("header",))
     with contextlib.suppress(Killed):
@@ -1111,6 +1243,8 @@ def test_a_dispatcher_killed_at_any_point_finishes_every_job_once(
         with hooks.armed(points, hooks.kill):
             job = _play(bench, hooks, monkeypatch, end)
         spared = hooks.passed < points
+        bench.restart()
+        bench.cycle()
         assert bench.row(job).state is state, points
         assert bench.status(job).state == document, points
         assert len(bench.scheduler.jobs) == 1, points

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from joblauncher.run import NOT_MINE
 from pywps_hpc.dispatch import words
 from pywps_hpc.dispatch.reconcile import (
+    CONFIRM,
     CUTS,
+    LINGER,
     SETTLE,
     STATES,
     TABLE,
@@ -22,6 +25,7 @@ from pywps_hpc.dispatch.reconcile import (
     Seen,
     decide,
     decide_submission,
+    may_succeed,
     needs_evidence,
     needs_log,
 )
@@ -65,6 +69,13 @@ ENDED = [
 ]
 CUT = [over(outcome) for outcome in CUTS]
 TWICE = over(Outcome.EXITED, exit_code=NOT_MINE)
+#: How a job can have ended that told its success, and was right.
+INNOCENT = [
+    CLEAN,
+    over(Outcome.NODE_FAILURE),
+    over(Outcome.PREEMPTED),
+    over(Outcome.UNKNOWN),
+]
 #: Every status there is, by what it means.
 STATUSES: list[tuple[Seen, JobStatus | None, bool]] = [
     *((Seen.ALIVE, status, True) for status in LIVING),
@@ -85,32 +96,83 @@ def explain(reason: str, do: Do = Do.END) -> Action:
 
 
 def test_the_table_has_an_answer_to_everything() -> None:
-    assert set(TABLE) == set(Seen)
+    assert set(TABLE) == set(Seen) == {*(seen for seen, _, _ in STATUSES), Seen.AGAIN}
     assert all(set(row) == set(Left) for row in TABLE.values())
     assert {status.outcome for _, status, _ in STATUSES if status} == {None, *Outcome}
 
 
-@pytest.mark.parametrize(("seen", "status", "asked"), STATUSES)
-def test_a_closed_success_is_a_success_whatever_the_batch_system_says(
-    seen: Seen, status: JobStatus | None, asked: bool
+@pytest.mark.parametrize("status", INNOCENT)
+def test_a_success_is_a_success_unless_the_batch_system_contradicts_it(status: JobStatus) -> None:
+    assert judge(job(), status, left(Left.SUCCESS)) == SUCCEED
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("status", [one for one in (*ENDED, *CUT) if one not in INNOCENT])
+def test_a_forged_success_does_not_outlive_the_end_that_the_batch_system_saw(
+    status: JobStatus, closed: bool
 ) -> None:
-    assert judge(job(), status, left(Left.SUCCESS), asked=asked) == SUCCEED
+    evidence = left(Left.SUCCESS, closed=closed)
+    assert not may_succeed(status, evidence)
+    assert judge(job(missing=SETTLE), status, evidence) == explain(words.why(status, RESOURCES))
 
 
-@pytest.mark.parametrize(("seen", "status", "asked"), STATUSES)
-def test_a_failure_of_the_process_keeps_its_words_whatever_the_batch_system_says(
+@pytest.mark.parametrize(
+    ("seen", "status", "asked"),
+    [one for one in STATUSES if one[0] not in (Seen.ALIVE, Seen.TWICE, Seen.GONE, Seen.UNASKED)],
+)
+def test_a_failure_of_the_process_keeps_its_words_however_the_batch_system_saw_it_end(
     seen: Seen, status: JobStatus | None, asked: bool
 ) -> None:
     assert judge(job(), status, left(Left.FAILURE), asked=asked) == FAIL_OWN
 
 
+@pytest.mark.parametrize("closed", [False, True])
 @pytest.mark.parametrize("what", [Left.SUCCESS, Left.FAILURE, Left.CUT_SHORT])
 @pytest.mark.parametrize("status", LIVING)
-def test_while_the_launcher_is_at_work_its_document_decides_nothing(
-    status: JobStatus, what: Left
+def test_no_document_ends_a_job_that_the_batch_system_has_alive(
+    status: JobStatus, what: Left, closed: bool
 ) -> None:
-    action = judge(job(State.ACCEPTED), status, left(what, closed=False))
+    action = judge(job(State.ACCEPTED), status, left(what, closed=closed))
     assert action == Action(Do.MOVE, STATES[status.phase])
+
+
+@pytest.mark.parametrize("what", [Left.SUCCESS, Left.FAILURE])
+def test_an_end_is_not_told_before_accounting_could_contradict_it(what: Left) -> None:
+    expected = SUCCEED if what is Left.SUCCESS else FAIL_OWN
+    assert judge(job(), None, left(what)) == WAIT
+    assert judge(job(missing=CONFIRM - 0.1), None, left(what)) == WAIT
+    assert judge(job(missing=CONFIRM), None, left(what)) == expected
+    assert judge(job(missing=5 * CONFIRM), None, left(what), asked=False) == KEEP
+
+
+@pytest.mark.parametrize("what", [Left.SUCCESS, Left.FAILURE])
+@pytest.mark.parametrize("phase", [Phase.QUEUED, Phase.HELD])
+def test_a_job_that_told_its_end_needs_no_further_start(what: Left, phase: Phase) -> None:
+    expected = SUCCEED if what is Left.SUCCESS else FAIL_OWN
+    again = JobStatus(phase, restarts=1)
+    assert judge(job(), again, left(what)) == expected
+    assert judge(job(), again, left(what, closed=False)).do is Do.MOVE
+    assert judge(job(), again, left(what, attempt=1)).do is Do.MOVE
+
+
+@pytest.mark.parametrize("what", [Left.SUCCESS, Left.FAILURE])
+def test_a_job_that_works_on_after_its_end_was_seen_is_told_to_end(what: Left) -> None:
+    def after(seconds: float, phase: Phase = Phase.RUNNING, **facts: object) -> Action:
+        row = job(end_seen=int(NOW - seconds))
+        return judge(row, JobStatus(phase), left(what, **facts))
+
+    assert after(LINGER - 1) == KEEP
+    assert after(LINGER) == Action(Do.STOP, words=words.LINGERED)
+    assert after(LINGER, closed=False) == KEEP
+    assert after(LINGER, Phase.SUSPENDED) == Action(Do.MOVE, State.PAUSED)
+    assert judge(job(), JobStatus(Phase.RUNNING), left(what)) == KEEP
+
+
+def test_a_second_start_that_was_refused_confirms_the_success_of_the_first() -> None:
+    again = dataclasses.replace(TWICE, restarts=1)
+    assert judge(job(), again, left(Left.SUCCESS)) == Action(Do.LOOK_UP, State.SUCCEEDED)
+    assert judge(job(), TWICE, left(Left.SUCCESS)) == explain(words.TWICE, Do.LOOK_UP)
+    assert judge(job(), TWICE, left(Left.FAILURE)) == Action(Do.LOOK_UP, State.FAILED, OWN)
 
 
 @pytest.mark.parametrize("status", [over(Outcome.EXITED, exit_code=1), CLEAN])
@@ -212,24 +274,27 @@ def test_words_about_a_refused_wish_stay_while_the_job_goes_on() -> None:
 # Dismissal
 
 
-@pytest.mark.parametrize("what", [Left.OPEN, Left.CUT_SHORT])
+@pytest.mark.parametrize("what", Left)
 @pytest.mark.parametrize("status", [CLEAN, *ENDED, *CUT, TWICE])
 def test_a_dismissed_job_that_is_over_was_dismissed(status: JobStatus, what: Left) -> None:
+    """And if the batch system has it under another id, too, that has to end first."""
     action = judge(job(wish=Wish.DISMISS), status, left(what))
-    assert action == Action(Do.END, State.DISMISSED, words.DISMISSED, rewrite=True)
+    assert action == Action(Do.LOOK_UP, State.DISMISSED, words.DISMISSED, rewrite=True)
 
 
-@pytest.mark.parametrize("what", [Left.OPEN, Left.CUT_SHORT])
+@pytest.mark.parametrize("what", Left)
 @pytest.mark.parametrize("status", LIVING)
 def test_a_dismissed_job_that_lives_is_not_over(status: JobStatus, what: Left) -> None:
     assert judge(job(wish=Wish.DISMISS), status, left(what)).do in (Do.KEEP, Do.MOVE)
 
 
-def test_a_dismissed_job_that_vanished_was_dismissed_if_it_was_cancelled() -> None:
+@pytest.mark.parametrize("what", Left)
+def test_a_dismissed_job_that_vanished_was_dismissed_once_its_grace_is_over(what: Left) -> None:
     row = job(wish=Wish.DISMISS)
-    assert judge(row, None, Evidence(), cancelled=True).state is State.DISMISSED
-    assert judge(row, None, Evidence(), cancelled=False) == WAIT
-    assert judge(row, None, Evidence(), cancelled=True, asked=False) == KEEP
+    assert judge(row, None, left(what)) == WAIT
+    late = job(wish=Wish.DISMISS, missing=GRACE)
+    assert judge(late, None, left(what)).state is State.DISMISSED
+    assert judge(late, None, left(what), asked=False) == KEEP
 
 
 # The warning before the time limit
@@ -277,7 +342,6 @@ def test_a_start_that_left_no_word_is_not_explained_by_the_one_before(attempt: i
     st.sampled_from([State.QUEUED, State.RUNNING, State.PAUSED]),
     st.sampled_from(Wish),
     st.one_of(st.none(), st.floats(0, 1000)),
-    st.booleans(),
 )
 def test_every_decision_can_be_carried_out(
     answer: tuple[Seen, JobStatus | None, bool],
@@ -286,11 +350,10 @@ def test_every_decision_can_be_carried_out(
     state: State,
     wish: Wish,
     missing: float | None,
-    cancelled: bool,
 ) -> None:
     seen, status, asked = answer
     row = job(state, wish=wish, missing=missing)
-    action = judge(row, status, left(what, closed=closed), asked=asked, cancelled=cancelled)
+    action = judge(row, status, left(what, closed=closed), asked=asked)
     if action.do is Do.MOVE:
         assert action.state in TRANSITIONS[state] - TERMINAL
     if action.do in (Do.END, Do.LOOK_UP):
@@ -299,7 +362,8 @@ def test_every_decision_can_be_carried_out(
     if action.rewrite:
         assert seen is not Seen.ALIVE, "the launcher may still write"
         assert seen is not Seen.UNASKED
-        assert what is not Left.SUCCESS
+        contradicted = not may_succeed(status, left(what, closed=closed))
+        assert what is not Left.SUCCESS or contradicted or wish is Wish.DISMISS
 
 
 # Submissions in doubt

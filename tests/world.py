@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -26,16 +27,18 @@ from bench import ACCEPTED, GRACE
 from chaotic_scheduler import ChaoticScheduler
 from hooks import Fragile, Hooks, Killed
 from invariants import Broken, Violation
-from joblauncher import report
+from joblauncher import documents, report
 from joblauncher.files import atomic_write
 from nodes import Entry
 from pywps_hpc.dispatch import script
 from pywps_hpc.dispatch.dispatcher import Dispatcher
 from pywps_hpc.dispatch.lead import Deposed
+from pywps_hpc.dispatch.schedulers.base import Outcome
 from pywps_hpc.jobs import TERMINAL, Job, JobStore, State, Wish, job_name
 from pywps_hpc.jobs import store as table
 from pywps_hpc.settings import Container, ProcessSettings, Resources, Settings
 from pywps_hpc.spool import Spool
+from pywps_hpc.web import wps1
 from readers import Witnessed
 
 #: Memory, where there is any: no schedule waits for a disk.
@@ -130,6 +133,7 @@ class Machine:
             mock.patch("pywps_hpc.dispatch.lead.time", clock),
             mock.patch("pywps_hpc.dispatch.lead.is_dead", lambda name: name in self.dead),
             mock.patch("pywps_hpc.dispatch.submit.new_id", self.new_id),
+            mock.patch("pywps_hpc.dispatch.sweep.Aside.start", lambda aside: aside._what()),
             # Reading templates is the larger part of starting a dispatcher.
             mock.patch.object(script, "environment", functools.cache(script.environment)),
             self.hooks.installed(),
@@ -222,6 +226,9 @@ class World:
         self.states: dict[str, State] = {}
         self.witnessed = Witnessed()
         machine.hooks.on_document = self._saw
+        self.dismissed: set[str] = set()
+        self.told: dict[str, documents.Status] = {}
+        self._asked: dict[str, object] = {}
         self.found: list[Violation] = []
         self.broken = self.unrecorded = False
         self._count = 0
@@ -249,6 +256,8 @@ class World:
         folder = self.spool.create(job_id)
         atomic_write(folder.status, ACCEPTED)
         report.Report(job=job_id, process="hello").write(folder)
+        folder.inputs.mkdir()
+        (folder.inputs / "0").touch()
         if not recorded:
             os.utime(folder.path, (self.machine.now, self.machine.now))
             return
@@ -257,6 +266,13 @@ class World:
         self.accepted.append(job_id)
         self.states[job_id] = State.ACCEPTED
         self.machine.jobs += 1
+
+    def wish(self, job_id: str, wish: Wish) -> None:
+        """Somebody wishes something, and is told whether that was recorded."""
+        if self.machine.store.wish(job_id, wish):
+            self.machine.seen[f"wish: {wish.value}"] += 1
+            if wish is Wish.DISMISS:
+                self.dismissed.add(job_id)
 
     def cycle(self, count: int = 0, action: Callable[[], None] | None = None) -> None:
         """One turn of the dispatcher.
@@ -306,9 +322,13 @@ class World:
             if before in TERMINAL and (job_id not in rows or rows[job_id].state is not before):
                 self._add(Broken.TURNED_BACK, job_id, f"its row said {before.value}")
         for job in rows.values():
+            self._ask(job.id)
             if job.state in TERMINAL and self.states.get(job.id) not in TERMINAL:
                 self._ended(job)
             self.states[job.id] = job.state
+        for life in self.scheduler.lives:
+            if life.lacked_input:
+                self._add(Broken.INPUT_GONE, life.job.job_id, f"at start {life.attempt}")
         results = Counter(life.job.job_id for life in self.scheduler.lives if life.ended)
         for job_id, count in results.items():
             if count > 1:
@@ -359,21 +379,60 @@ class World:
 
     def _ended(self, job: Job) -> None:
         entry = self.scheduler.entries.get(job.native_id)
-        if entry is not None and entry.alive and not self._may_end(job, entry):
+        if job.state is State.DISMISSED:
+            for other in self.scheduler.entries.values():
+                shown = other.alive and other.appears <= self.machine.now
+                if other.job_id == job.id and shown and not self._may_end(job, other):
+                    self._add(Broken.IN_QUEUE, job.id, f"dismissed, but {other.number} is there")
+        elif entry is not None and entry.alive and not self._may_end(job, entry):
             words = f"{job.state.value} ({job.message}), but the batch system has it alive"
             self._add(Broken.ENDED_EARLY, job.id, words)
+        lives = [life for life in self.scheduler.lives if life.job.job_id == job.id]
+        if job.state is State.SUCCEEDED and entry is not None:
+            genuine = any(life.ended == report.SUCCEEDED for life in lives)
+            if not genuine and not self._cannot_be_told(entry):
+                self._add(Broken.FORGED, job.id, f"ended as {entry.status}")
+
+    def _cannot_be_told(self, entry: Entry) -> bool:
+        """Whether nothing that the batch system says contradicts a success."""
+        innocent = (Outcome.NODE_FAILURE, Outcome.PREEMPTED)
+        unknown = not entry.listed and entry.known_from > self.machine.now - GRACE
+        accounting = {"accounting off", "accounting late"} & set(self.scheduler.seen)
+        return entry.status.outcome in innocent or unknown or bool(accounting)
 
     def _may_end(self, job: Job, entry: Entry) -> bool:
-        # Another start of the same job may have told its end: one that lives on, or a double.
-        if any(life.ended for life in self.scheduler.lives if life.job.job_id == job.id):
-            return True
         if entry.life is not None and entry.life.over:
             return True
-        # A job that was dismissed and is not listed counts as gone at once.
-        return job.state is State.DISMISSED and bool(entry.missed)
+        if job.state is State.DISMISSED:
+            return False
+        # Another start of the same job may have told its end: one that lives on, or a double.
+        return any(life.ended for life in self.scheduler.lives if life.job.job_id == job.id)
 
     def _saw(self, job_id: str, document: bytes) -> None:
         self.witnessed.saw(job_id, document)
+        self._ask(job_id)
+
+    def _ask(self, job_id: str) -> None:
+        """What a client is told now: an end stays what it is."""
+        row = self.machine.store.get(job_id)
+        if row is None:  # its client has no address yet
+            return
+        store, folder = self.machine.store, self.spool.open(job_id)
+        with contextlib.suppress(OSError):
+            facts = folder.status.lstat()
+            now = (row, job_id in self.dismissed, facts.st_ino, facts.st_mtime_ns)
+            if self._asked.get(job_id) == now:
+                return
+            self._asked[job_id] = now
+        document = wps1.status_document(row, folder, "chaos", saw_end=store.saw_end)
+        told, before = documents.parse(document), self.told.get(job_id)
+        self.told[job_id] = told
+        if job_id in self.dismissed and not told.message.startswith("dismissed"):
+            self._add(Broken.UNDISMISSED, job_id, f"told: {told.state}, {told.message}")
+        elif before and before.state in report.TERMINAL and told.state != before.state:
+            self._add(Broken.TURNED_BACK, job_id, f"told: {before.state}, then {told.state}")
+        elif told.state in report.TERMINAL and not (row.is_dismissed or row.state in TERMINAL):
+            self._add(Broken.ENDED_EARLY, job_id, f"told: {told.state}, its row: {row.state.value}")
 
     def _add(self, kind: Broken, job: str, words: str) -> None:
         self.found.append(Violation(kind, job, words))

@@ -9,18 +9,21 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from joblauncher import failpoint
-from joblauncher.documents import DocumentError
-from pywps_hpc.dispatch import evidence
+from joblauncher import failpoint, storage
+from pywps_hpc.dispatch import evidence, words
 from pywps_hpc.dispatch.lead import Deposed
 from pywps_hpc.dispatch.reconcile import Evidence
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
 from pywps_hpc.dispatch.script import Scripts
-from pywps_hpc.jobs import Job, JobStore, State, TableUnavailable
+from pywps_hpc.jobs import Job, JobStore, State, TableUnavailable, Wish
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import Spool
 
 log = logging.getLogger(__name__)
+
+#: Seconds for which the end of a job waits for a storage that is full, read-only or away. Then its
+#: row tells the end, and its document is made from that.
+PATIENCE = 300.0
 
 
 @dataclass
@@ -42,6 +45,7 @@ class Context:
     uptime: Callable[[], float]
     beat: Callable[[], None]
     _said: dict[str, str] = field(default_factory=dict)
+    _troubled: dict[str, float] = field(default_factory=dict)  # since when, by job id
 
     @contextmanager
     def guard(self, job: Job) -> Iterator[None]:
@@ -54,48 +58,59 @@ class Context:
         except (SchedulerUnavailable, TableUnavailable, SQLAlchemyError, Deposed):
             raise
         except Exception as error:
-            words = f"{type(error).__name__}: {error}"
-            if self._said.get(job.id) != words:
-                self._said[job.id] = words
+            told = f"{type(error).__name__}: {error}"
+            if self._said.get(job.id) == told:
+                return
+            self._said[job.id] = told
+            if why := storage.trouble(error):
+                log.warning("%s: cannot be attended to: %s", job.id, why)
+            else:
                 log.exception("%s: cannot be attended to", job.id)
 
     def end(
         self,
         job: Job,
         state: State,
-        words: str,
+        reason: str,
         *,
         rewrite: bool,
+        overrule: bool = False,
         seen: Evidence | None = None,
     ) -> bool:
         """Bring a job to its end: its document first, its row last.
 
-        In this order a dispatcher that is killed in between does the same again.
+        In this order a dispatcher that is killed in between does the same again. A job whose
+        dismissal is recorded by now is dismissed, however it ended.
 
         Args:
             job: as last read.
             state: SUCCEEDED, FAILED or DISMISSED.
-            words: for the user.
+            reason: for the user.
             rewrite: whether its document has to be replaced by one that says so, unless it tells
                 of a success. Right only when nobody else can write there any more.
+            overrule: whether a document of success is replaced, too.
             seen: what its folder said.
 
         Returns:
             Whether it is over now, and was not before.
+
+        Raises:
+            OSError: the storage is in trouble, and there is time left to wait for it.
         """
         self.beat()
         current = self.store.get(job.id)
         if current is None or current.state is not job.state:
             return False
+        if current.wish is Wish.DISMISS or state is State.DISMISSED:
+            state, reason, rewrite, overrule = State.DISMISSED, words.DISMISSED, True, True
         self.beat()  # whoever was replaced must not touch the document
         now = self.clock()
         failpoint.reach("end.1")
-        if rewrite and not self._rewrite(job, words, now):
+        if not self._close(job, reason, now, rewrite=rewrite, overrule=overrule):
             # A success that was there before stands: nobody would ever end the job otherwise that
             # is waiting here while an earlier submission of it, taken for lost, ran.
-            state, words, rewrite = State.SUCCEEDED, "", False
-        if not rewrite:
-            evidence.complete(self.spool.open(job.id), job.process, now)
+            state, reason = State.SUCCEEDED, ""
+            self._close(job, reason, now, rewrite=False, overrule=False)
         failpoint.reach("end.3")
         self.spool.discard_work(job.id)
         failpoint.reach("end.4")
@@ -103,20 +118,36 @@ class Context:
         # The job says itself when it ended: its files are kept from then on.
         finished = seen.finished if job.created <= seen.finished <= now else now
         times = {"started": job.started or seen.started, "finished": finished}
-        if self.store.move(job, state, message=words, missing_since=0.0, **times) is None:
-            return False
+        if self.store.move(job, state, message=reason, missing_since=0.0, **times) is None:
+            return False  # if it was dismissed just now, the next turn sees to it
         failpoint.reach("end.5")
         self._said.pop(job.id, None)
-        log.info("%s: %s", job.id, f"failed: {words}" if state is State.FAILED else state.value)
+        self._troubled.pop(job.id, None)
+        log.info("%s: %s", job.id, f"failed: {reason}" if state is State.FAILED else state.value)
         return True
 
-    def _rewrite(self, job: Job, words: str, now: float) -> bool:
+    def _close(self, job: Job, reason: str, now: float, *, rewrite: bool, overrule: bool) -> bool:
+        """Leave the last word in a job's folder; false if it was to be of a failure, and there is
+        one of success that stands.
+
+        Whatever the process made of its folder, that takes a bounded time: without a document, the
+        row tells the end.
+
+        Raises:
+            OSError: as :meth:`end`.
+        """
         folder = self.spool.open(job.id)
         if not evidence.exists(folder):
             log.warning("%s: its folder is gone, there is no document to end", job.id)
             return True
         try:
-            return evidence.replace(folder, job.process, words, now)
-        except DocumentError as error:
-            log.warning("%s: its document cannot be ended: %s", job.id, error)
-            return True
+            if rewrite:
+                return evidence.replace(folder, job.process, reason, now, overrule=overrule)
+            evidence.complete(folder, job.process, now)
+        except OSError as error:
+            since = self._troubled.setdefault(job.id, now)
+            # A negative time is none: the clock was set back.
+            if storage.trouble(error) and 0 <= now - since < PATIENCE:
+                raise
+            log.warning("%s: its document cannot be ended: %s", job.id, error.strerror)
+        return True

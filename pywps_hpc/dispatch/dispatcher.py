@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the table for new jobs and wishes.
 NOTICE = 0.25
+#: Seconds at least between two questions, where somebody waits for the end of a job.
+SOON = 1.0
 #: Factor by which the pause between two questions grows while nothing changes.
 BACKOFF = 1.5
 #: Seconds by which the clock must have been set for it to matter.
@@ -74,12 +76,13 @@ class Dispatcher:
         self._wishes = Wishes(context)
         self._stager = Stager(context)
         self._submitter = Submitter(context)
-        self._follower = Follower(context, self._wishes.was_cancelled)
+        self._follower = Follower(context)
         self._sweeper = Sweeper(context)
         self._table, self._spool = store, spool
         self._watch = Watch(settings, scheduler, clock)
         self._waited_upon = Waiting(0.0, frozenset())
-        self._due = 0.0
+        self._ends_seen: frozenset[str] = frozenset()
+        self._due = self._asked = 0.0
         self._pause = settings.poll_interval
         self._table_trouble = ""
         self._offset = _offset()
@@ -159,10 +162,13 @@ class Dispatcher:
             self.store.forget_absences()
         self._watch_clock()
         poll = time.monotonic() >= self._due
+        if poll:
+            self._asked = time.monotonic()
         self._plan(self.cycle(poll=poll), polled=poll)
         while not (stop.is_set() or self._is_due() or time.monotonic() >= self._due):
             stop.wait(min(NOTICE, max(0.0, self._due - time.monotonic())))
             self._lead.beat()
+            self._hurry()
             if self.store.waiting().has_more_than(self._waited_upon):
                 break
         return True
@@ -180,6 +186,13 @@ class Dispatcher:
         except OSError as error:
             return f"the spool cannot be used: {error.strerror}"
         return ""
+
+    def _hurry(self) -> None:
+        """Ask the batch system soon about jobs whose end somebody has seen in their documents."""
+        seen = frozenset(self.store.end_seen())
+        if seen - self._ends_seen:
+            self._due = min(self._due, self._asked + min(SOON, self.settings.poll_interval))
+        self._ends_seen = seen
 
     def _watch_clock(self) -> None:
         """A clock that is set must not make a job's grace pass."""

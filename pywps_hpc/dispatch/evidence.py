@@ -1,7 +1,7 @@
 """What a job left in its folder, and the last word that is left there for it.
 
 The folder was open to the process, so nothing in it is taken for granted: not that a file is there,
-nor that it is a file.
+nor that it is a file, nor that we may read or write there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import errno
 import os
 
 from joblauncher import documents, failpoint, report
-from joblauncher.files import open_plain, read_plain, write_together
+from joblauncher.files import has_entries, make_usable, open_plain, read_plain, write_together
 from joblauncher.jobdir import JobDir
 from pywps_hpc.dispatch.reconcile import Evidence, Left
 from pywps_hpc.spool import IDENTITY
@@ -24,15 +24,17 @@ _CUT_SHORT = report.PROVISIONAL | {"launcher", "dispatcher"}
 
 
 def exists(folder: JobDir) -> bool:
-    """Whether the job has its folder still.
+    """Whether the job has its folder still, which is made usable where its process took us the
+    rights in it.
 
     Raises:
         OSError: that cannot be told, since the whole spool is not there (not mounted).
     """
     # Listing makes an NFS client ask its server anew instead of answering from its cache.
     try:
-        os.listdir(folder.path)
-    except FileNotFoundError:
+        make_usable(folder.path)
+        has_entries(folder.path)
+    except (FileNotFoundError, NotADirectoryError):
         # An empty folder is a file system that is not mounted.
         if IDENTITY not in os.listdir(folder.path.parent):
             raise FileNotFoundError(errno.ENOENT, "the spool is not there") from None
@@ -75,7 +77,9 @@ def log_tail(folder: JobDir) -> str:
         return ""
 
 
-def replace(folder: JobDir, process: str, words: str, now: float) -> bool:
+def replace(
+    folder: JobDir, process: str, words: str, now: float, *, overrule: bool = False
+) -> bool:
     """Leave a document and a report of failure. To be called only when nobody else writes there.
 
     Args:
@@ -83,30 +87,29 @@ def replace(folder: JobDir, process: str, words: str, now: float) -> bool:
         process: its identifier.
         words: why it failed.
         now: seconds since the epoch.
+        overrule: whether it failed even if the document says that it succeeded.
 
     Returns:
         False if the document says by now that the job succeeded; then nothing is changed.
 
     Raises:
         OSError: they could not be written.
-        joblauncher.documents.DocumentError: there is no document to build on.
     """
-    try:
+    document, known = None, None
+    with contextlib.suppress(OSError, documents.DocumentError):
         document = read_plain(folder.status)
-    except OSError as error:
-        raise documents.DocumentError(f"there is no status document: {error.strerror}") from None
-    known = None
-    with contextlib.suppress(documents.DocumentError):
         known = documents.parse(document)
-        if known.state == report.SUCCEEDED:
-            return False
+    if known is not None and known.state == report.SUCCEEDED and not overrule:
+        return False
     status = documents.Status(report.FAILED, 100, words)
     facts = report.read(folder) or report.Report(job=folder.job_id, process=process)
     facts.state, facts.percent, facts.message = report.FAILED, 100, words
     facts.cause, facts.outputs, facts.response = "dispatcher", [], None
     facts.finished = facts.finished or now
     files = {folder.report: facts.content()}
-    if known != status:  # a client may have it already
+    if known is None or document is None:
+        files = {folder.status: documents.made(process, status), **files}
+    elif known != status:  # a client may have it already
         files = {folder.status: documents.replace(document, status), **files}
     write_together(files, between=lambda: failpoint.reach("end.2"))
     return True

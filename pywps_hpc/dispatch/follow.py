@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from joblauncher import failpoint
 from pywps_hpc.dispatch import evidence
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.reconcile import (
+    KEEP,
     Action,
     Do,
     Evidence,
+    Left,
     decide,
+    may_succeed,
     needs_evidence,
     needs_log,
 )
@@ -26,7 +29,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SchedulerUnavailable,
     merge,
 )
-from pywps_hpc.jobs import Job, State, Wish
+from pywps_hpc.jobs import Job, State
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +39,13 @@ class Follower:
 
     Args:
         context: the dispatcher's surroundings.
-        was_cancelled: whether the batch system was told to end a job.
 
     Attributes:
         unsettled: whether some job's end is to be judged soon.
     """
 
-    def __init__(self, context: Context, was_cancelled: Callable[[Job], bool]) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._was_cancelled = was_cancelled
         self.unsettled = False
         self._asked = float("-inf")  # when the batch system answered last
         self._last: dict[str, JobStatus] = {}  # by job id
@@ -128,7 +129,7 @@ class Follower:
         context = self._context
         folder = context.spool.open(job.id)
         seen = Evidence()
-        if needs_evidence(status, changed=fresh):
+        if needs_evidence(status, changed=fresh or job.end_seen > 0):
             seen = evidence.look(folder)
         if status is not None and needs_log(status, seen):
             outcome = context.scheduler.explain(evidence.log_tail(folder))
@@ -141,8 +142,11 @@ class Follower:
             now=now,
             grace=context.settings.grace,
             asked=known,
-            cancelled=self._was_cancelled(job),
         )
+        if job.end_seen and status is not None and status.phase is Phase.RUNNING:
+            self.unsettled = True  # somebody waits for this end to be confirmed
+            if seen.left is Left.OPEN and action == KEEP:  # it was that of an earlier start
+                context.store.note(job, end_seen=0)
         return self._act(job, status, seen, action, now)
 
     def _give_up(self, job: Job) -> bool:
@@ -156,7 +160,6 @@ class Follower:
             resources=context.settings.for_process(job.process).resources,
             now=now,
             grace=0.0,
-            cancelled=self._was_cancelled(job),
         )
         return self._act(job, None, seen, action, now)
 
@@ -181,11 +184,22 @@ class Follower:
         if action.do is Do.LOOK_UP and (other := self._other_id(job)):
             log.info("%s: the batch system has it as %s, too", job.id, other)
             return store.note(job, native_id=other, missing_since=0.0) is not None
+        if action.do is Do.STOP:
+            log.warning("%s: %s", job.id, action.words)
+            self._clear_away(job)
+            return store.note(job, message=action.words, end_seen=int(now)) is not None
         if action.do in (Do.END, Do.LOOK_UP) and action.state is not None:
-            if _stays(job, status):
+            if _stays(status):
                 self._clear_away(job)
             self._exhausted.pop(job.id, None)
-            return context.end(job, action.state, action.words, rewrite=action.rewrite, seen=seen)
+            return context.end(
+                job,
+                action.state,
+                action.words,
+                rewrite=action.rewrite,
+                overrule=not may_succeed(status, seen),
+                seen=seen,
+            )
         return False
 
     def _other_id(self, job: Job) -> str:
@@ -225,10 +239,9 @@ def _own(answer: Mapping[str, JobStatus], owners: Mapping[str, Job]) -> dict[str
     return {job: status for job, status in answer.items() if status.name in ("", names[job])}
 
 
-def _stays(job: Job, status: JobStatus | None) -> bool:
-    """Whether a job that is over may stay in the queue: some batch systems keep one that could not
-    start (Grid Engine, Eqw), and one may be suspended after its last document, before it exits."""
-    if status is not None and status.phase is Phase.FINISHED:
-        return status.outcome is Outcome.COULD_NOT_START
-    stands_still = status is not None and status.phase in (Phase.HELD, Phase.SUSPENDED)
-    return stands_still or job.state is State.PAUSED or job.wish is Wish.PAUSE
+def _stays(status: JobStatus | None) -> bool:
+    """Whether a job that is over for us may stay in the queue: some batch systems keep one that
+    could not start (Grid Engine, Eqw), one may wait there for another start, and one that is not
+    listed may be there all the same."""
+    finished = status is not None and status.phase is Phase.FINISHED
+    return not finished or (status is not None and status.outcome is Outcome.COULD_NOT_START)

@@ -1,8 +1,10 @@
 """What to do with a job, given what the batch system says and what the job left in its folder.
 
-Pure: everything is handed in, the clock too. The launcher is believed about the process, the batch
-system about the end of the job; where the launcher only knows that it was cut short, the batch
-system says why.
+Pure: everything is handed in, the clock too. A job is over when the batch system says so. The
+job's documents tell what came of it, and process and launcher are one account: a document can be
+forged, so one of success counts only where the batch system does not contradict it. Where the
+launcher only knows that it was cut short, the batch system says why. A dismissal that was recorded
+comes before all of that.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ class Seen(Enum):
     """What the batch system says."""
 
     ALIVE = auto()  # waits, runs, or stands still
+    AGAIN = auto()  # the start that told its end is over, and another one waits
     CLEAN = auto()  # over, exit code 0
     ENDED = auto()  # over by itself, as far as the batch system knows
     CUT = auto()  # over, for a reason that only the batch system knows
@@ -48,6 +51,7 @@ class Step(Enum):
     EXPLAIN = auto()  # fail with the batch system's words, and put them into the document
     SETTLE = auto()  # as EXPLAIN, once the file system had time to show a later document
     GRACE = auto()  # as EXPLAIN or FAIL, once the grace has passed
+    CONFIRM = auto()  # as SUCCEED or FAIL, once accounting had time to tell the exit code
     LOOK_UP = auto()  # see whether the batch system has the job under another id
 
 
@@ -55,13 +59,14 @@ TABLE: dict[Seen, dict[Left, Step]] = {
     seen: dict(zip(Left, steps, strict=True))
     for seen, steps in {
         # batch system    OPEN          SUCCESS       FAILURE    CUT_SHORT
-        Seen.ALIVE: (Step.FOLLOW, Step.SUCCEED, Step.FAIL, Step.FOLLOW),
+        Seen.ALIVE: (Step.FOLLOW, Step.FOLLOW, Step.FOLLOW, Step.FOLLOW),
+        Seen.AGAIN: (Step.FOLLOW, Step.SUCCEED, Step.FAIL, Step.FOLLOW),
         Seen.CLEAN: (Step.GRACE, Step.SUCCEED, Step.FAIL, Step.FAIL),
         Seen.ENDED: (Step.SETTLE, Step.SUCCEED, Step.FAIL, Step.FAIL),
         Seen.CUT: (Step.SETTLE, Step.SUCCEED, Step.FAIL, Step.EXPLAIN),
-        Seen.TWICE: (Step.LOOK_UP, Step.SUCCEED, Step.FAIL, Step.FAIL),
-        Seen.GONE: (Step.GRACE, Step.SUCCEED, Step.FAIL, Step.GRACE),
-        Seen.UNASKED: (Step.KEEP, Step.SUCCEED, Step.FAIL, Step.KEEP),
+        Seen.TWICE: (Step.LOOK_UP, Step.LOOK_UP, Step.LOOK_UP, Step.FAIL),
+        Seen.GONE: (Step.GRACE, Step.CONFIRM, Step.CONFIRM, Step.GRACE),
+        Seen.UNASKED: (Step.KEEP, Step.KEEP, Step.KEEP, Step.KEEP),
     }.items()
 }
 
@@ -82,6 +87,14 @@ CUTS = frozenset(
         Outcome.CANCELLED,
     }
 )
+#: Ends by which a job that has told its success may have been met on its way out. None of them can
+#: be brought about by a process that forges one; of ``UNKNOWN`` the batch system tells no more.
+_INNOCENT = frozenset({Outcome.NODE_FAILURE, Outcome.PREEMPTED, Outcome.UNKNOWN})
+#: Seconds for accounting to know a job that has left the queue. Measured: Grid Engine's lags by up
+#: to 15 s (sge_conf(5), accounting_flush_time).
+CONFIRM = 20.0
+#: Seconds for which a job may work on after somebody saw its last word, before it is told to end.
+LINGER = 60.0
 #: Seconds for a document to become visible when the batch system says that the job is over. Listing
 #: a folder makes an NFS client ask its server anew, so this need not outlast its caches (nfs(5)).
 SETTLE = 3.0
@@ -126,6 +139,7 @@ class Do(Enum):
     MOVE = auto()  # change the state
     WAIT = auto()  # remember since when its end cannot be judged
     LOOK_UP = auto()  # look for it under another id; without one: END with these words
+    STOP = auto()  # it has told its end and works on: the batch system is to end it
     END = auto()  # it is over
     ADOPT = auto()  # the batch system has it, under this id
     RETRY = auto()  # the batch system does not have it: submit it again
@@ -163,7 +177,6 @@ def decide(
     now: float,
     grace: float,
     asked: bool = True,
-    cancelled: bool = False,
 ) -> Action:
     """What to do with a job that the batch system has been given.
 
@@ -176,36 +189,53 @@ def decide(
         now: seconds since the epoch.
         grace: seconds for which it may be missing, or without a document.
         asked: whether accounting answered, if ``status`` is ``None``.
-        cancelled: whether the batch system was told to end it.
     """
     status = _refine(status, evidence, resources)
     seen, left = _seen(status, asked), evidence.left
-    if seen is Seen.ALIVE and not evidence.closed:
-        left = Left.OPEN  # the launcher is still at work
-    if left is Left.CUT_SHORT and _is_outdated(evidence, status):
+    if job.wish is Wish.DISMISS:
+        return _dismiss(job, status, seen, now=now, grace=grace)
+    if seen is Seen.ALIVE and status is not None and _has_closed(evidence):
+        if status.phase in (Phase.QUEUED, Phase.HELD) and status.restarts > evidence.attempt:
+            seen = Seen.AGAIN
+        elif status.phase is Phase.RUNNING and job.end_seen and now - job.end_seen >= LINGER:
+            return Action(Do.STOP, words=words.LINGERED)
+    if (left is Left.SUCCESS and not may_succeed(status, evidence)) or (
+        left is Left.CUT_SHORT and _is_outdated(evidence, status)
+    ):
         left = Left.OPEN
     step = TABLE[seen][left]
     if step is Step.FOLLOW and status is not None:
         return _follow(job, status)
     if step is Step.KEEP:
         return KEEP
-    if step is Step.SUCCEED:
-        return Action(Do.END, State.SUCCEEDED)
-    if step is Step.FAIL and left is Left.FAILURE:
-        return Action(Do.END, State.FAILED, evidence.words)
-    # From here on the job did not come to an end of its own.
-    if job.wish is Wish.DISMISS and (status is not None or cancelled):
-        return Action(Do.END, State.DISMISSED, words.DISMISSED, rewrite=True)
-    if step in (Step.SETTLE, Step.GRACE):
-        patience = grace if step is Step.GRACE else min(SETTLE, grace)
-        if not job.missing_since or now - job.missing_since < patience:
-            return WAIT
-    if step is Step.FAIL or (step is Step.GRACE and left is Left.CUT_SHORT):
-        own = words.starved(resources) if evidence.starved else evidence.words
-        return Action(Do.END, State.FAILED, own, rewrite=True)
-    reason = words.why(status, resources, evidence.peak_memory) if status else _lost(job)
+    patience = {Step.SETTLE: SETTLE, Step.CONFIRM: CONFIRM, Step.GRACE: grace}.get(step, 0.0)
+    if patience and not _has_been_missing(job, min(patience, grace), now):
+        return WAIT
     do = Do.LOOK_UP if step is Step.LOOK_UP else Do.END
+    if left is Left.SUCCESS:
+        return Action(do, State.SUCCEEDED)
+    if left is Left.FAILURE:
+        return Action(do, State.FAILED, evidence.words)
+    # The job did not come to an end of its own.
+    if step is Step.FAIL or (step is Step.GRACE and left is Left.CUT_SHORT):
+        reason = words.starved(resources) if evidence.starved else evidence.words
+    elif job.message == words.LINGERED and status is not None:
+        reason = words.LINGERED
+    else:
+        reason = words.why(status, resources, evidence.peak_memory) if status else _lost(job)
     return Action(do, State.FAILED, reason, rewrite=True)
+
+
+def _dismiss(job: Job, status: JobStatus | None, seen: Seen, *, now: float, grace: float) -> Action:
+    """What to do with a job that is to go, whatever its documents say: it is followed until the
+    batch system has nothing of it any more, under any id."""
+    if seen is Seen.UNASKED:
+        return KEEP
+    if seen is Seen.ALIVE and status is not None:
+        return _follow(job, status)
+    if seen is Seen.GONE and grace and not _has_been_missing(job, grace, now):
+        return WAIT
+    return Action(Do.LOOK_UP, State.DISMISSED, words.DISMISSED, rewrite=True)
 
 
 def decide_submission(job: Job, found: Sequence[str], *, now: float, patience: float) -> Action:
@@ -239,6 +269,25 @@ def needs_log(status: JobStatus | None, evidence: Evidence) -> bool:
         and status.exit_code != 0
         and evidence.left in (Left.OPEN, Left.CUT_SHORT)
     )
+
+
+def _has_been_missing(job: Job, patience: float, now: float) -> bool:
+    return bool(job.missing_since) and now - job.missing_since >= patience
+
+
+def _has_closed(evidence: Evidence) -> bool:
+    """Whether the launcher's last word tells how the process ended."""
+    return evidence.closed and evidence.left in (Left.SUCCESS, Left.FAILURE)
+
+
+def may_succeed(status: JobStatus | None, evidence: Evidence) -> bool:
+    """Whether a job that told its success may have succeeded, by what the batch system says of its
+    end: its launcher exits with 0 then, or refuses if an earlier start of the job was the one."""
+    if status is None or status.phase is not Phase.FINISHED or status.outcome in _INNOCENT:
+        return True
+    if status.outcome is Outcome.EXITED and status.exit_code == NOT_MINE:
+        return status.restarts > evidence.attempt
+    return status.outcome is Outcome.EXITED and status.exit_code == 0
 
 
 def _seen(status: JobStatus | None, asked: bool) -> Seen:

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds until an order that has had no effect is given again. Slurm was seen to lose a signal to
 #: a job that had only just started, with exit status 0.
-REPEAT = {Wish.DISMISS: 60.0, Wish.PAUSE: 5.0, Wish.RESUME: 5.0}
+REPEAT = {Wish.DISMISS: 15.0, Wish.PAUSE: 5.0, Wish.RESUME: 5.0}
 
 
 class Wishes:
@@ -23,11 +23,7 @@ class Wishes:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._ordered: dict[tuple[str, Wish], float] = {}
-
-    def was_cancelled(self, job: Job) -> bool:
-        """Whether the batch system took the order to end this job."""
-        return (job.id, Wish.DISMISS) in self._ordered
+        self._ordered: dict[tuple[str, Wish], float] = {}  # by the batch system's id
 
     def run(self) -> int:
         """One turn; how many jobs changed.
@@ -37,7 +33,7 @@ class Wishes:
         """
         context = self._context
         jobs = context.store.wished()
-        standing = {(job.id, job.wish) for job in jobs}
+        standing = {(job.native_id, job.wish) for job in jobs}
         self._ordered = {key: at for key, at in self._ordered.items() if key in standing}
         changed = 0
         orders: dict[Wish, list[Job]] = {}
@@ -92,11 +88,11 @@ class Wishes:
             return wish is Wish.DISMISS or context.store.grant(job)
         for job in jobs:
             log.info("%s: told the batch system to %s it", job.id, wish.value)
-            self._ordered[job.id, wish] = context.clock()
+            self._ordered[job.native_id, wish] = context.clock()
         return len(jobs)
 
     def _is_due(self, job: Job) -> bool:
-        last = self._ordered.get((job.id, job.wish))
+        last = self._ordered.get((job.native_id, job.wish))
         if last is None:
             return True
         # A negative age is none: the clock was set back.

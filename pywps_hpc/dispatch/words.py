@@ -8,6 +8,7 @@ from joblauncher.run import NOT_MINE, NOT_TOLD, OUT_OF_MEMORY, describe_signal
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Resources
 
 DISMISSED = "dismissed"
+LINGERED = "ended by the service: the job had told its end, but went on working"
 LOST = "lost: the batch system no longer knows the job, and it left no result"
 CANCELLED_OR_LOST = "cancelled while it waited, or lost: the batch system no longer knows the job"
 NO_RESULT = "the job ended without leaving a result"

@@ -71,6 +71,8 @@ class Job:
         access: another UUID, which stands for the job in the addresses that its client is given.
             The id and the name do not do: who may see the queue can read them. A job of an earlier
             version has its id here.
+        end_seen: when somebody who reads its document first found that it tells an end, which the
+            batch system has yet to confirm; 0 if nobody did.
     """
 
     id: str
@@ -93,6 +95,13 @@ class Job:
     changed: float = 0.0
     size: int | None = None
     access: str = ""
+    end_seen: int = 0
+
+    @property
+    def is_dismissed(self) -> bool:
+        """Whether it was dismissed, or is going to be: a dismissal that was recorded holds."""
+        asked = self.state in ACTIVE and self.wish is Wish.DISMISS
+        return asked or self.state is State.DISMISSED
 
     def is_shown_to(self, user: str) -> bool:
         """Whether this user may see the job: its owner, or, of a job without one, anybody who

@@ -39,6 +39,8 @@ from pywps_hpc.jobs.schema import jobs as _jobs
 _ROLE = "dispatcher"
 _ENDED = _jobs.c.state.in_([state.value for state in TERMINAL])
 _ACTIVE = _jobs.c.state.in_([state.value for state in ACTIVE])
+#: Ends that a job cannot come to once its dismissal is recorded.
+_UNDISMISSED = frozenset({State.SUCCEEDED.value, State.FAILED.value})
 
 
 class Deposed(Exception):
@@ -233,7 +235,8 @@ class JobStore:
             changes: other columns to set along with it.
 
         Returns:
-            The job as it is now, or ``None`` when somebody else changed its state first.
+            The job as it is now, or ``None`` when somebody else changed its state first, or when
+            it was to succeed or fail and a dismissal has been recorded: that holds.
 
         Raises:
             ValueError: the transition is not one of :data:`TRANSITIONS`.
@@ -269,7 +272,8 @@ class JobStore:
     def wish(self, job_id: str, wish: Wish) -> bool:
         """Ask the dispatcher to do something; false if the job is over or unknown.
 
-        A dismissal cannot be taken back by a later pause or resume.
+        A dismissal cannot be taken back by a later pause or resume. From the moment at which it is
+        recorded the job can end in no other way, see :meth:`move`.
         """
         allowed = sa.true() if wish is Wish.DISMISS else _jobs.c.wish != Wish.DISMISS.value
         statement = (
@@ -280,6 +284,23 @@ class JobStore:
         )
         with self._begin(write=True) as connection:
             return connection.execute(statement).rowcount == 1
+
+    def saw_end(self, job_id: str) -> bool:
+        """Let the dispatcher ask the batch system about a job whose document tells an end; false
+        if that was noted before, or the job is over."""
+        statement = (
+            _jobs.update()
+            .where(_jobs.c.id == job_id, _jobs.c.end_seen == 0, _ACTIVE)
+            .values(end_seen=int(time.time()))
+        )
+        with self._begin(write=True) as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def end_seen(self) -> list[str]:
+        """The ids of active jobs for which :meth:`saw_end` was called."""
+        query = sa.select(_jobs.c.id).where(_jobs.c.end_seen != 0, _ACTIVE)
+        with self._begin() as connection:
+            return list(connection.execute(query).scalars())
 
     def grant(self, job: Job) -> bool:
         """Take a wish off that was carried out; false if somebody wishes something else by now."""
@@ -408,10 +429,14 @@ class JobStore:
 
 
 def _update(connection: Connection, job: Job, changes: Mapping[str, Any]) -> Job | None:
-    """Compare-and-set: change a row if it is still in the state that ``job`` says."""
+    """Compare-and-set: change a row if it is still in the state that ``job`` says, and no
+    dismissal forbids it."""
+    allowed: sa.ColumnElement[bool] = sa.true()
+    if changes.get("state") in _UNDISMISSED:
+        allowed = _jobs.c.wish != Wish.DISMISS.value
     statement = (
         _jobs.update()
-        .where(_jobs.c.id == job.id, _jobs.c.state == job.state.value)
+        .where(_jobs.c.id == job.id, _jobs.c.state == job.state.value, allowed)
         .values({**changes, "changed": time.time()} | _storable(changes))
     )
     if connection.execute(statement).rowcount != 1:

@@ -37,6 +37,9 @@ from pywps_hpc.web.errors import Busy
 
 LOGGER = logging.getLogger(__name__)
 
+#: Seconds between two looks at the table for a client that waits, and once its job has told an end.
+SELDOM, SOON = 1.0, 0.2
+
 
 def admit(settings: Settings, store: JobStore, process: str, http_request: Any) -> None:
     """Turn a job away before anything of it exists.
@@ -187,46 +190,41 @@ def accept(
 
 
 def wait(
-    store: JobStore, job: JobDir, timeout: float, listens: Callable[[], bool]
-) -> report.Report | None:
-    """Wait for a job's end.
+    store: JobStore, job: JobDir, row: Job, timeout: float, listens: Callable[[], bool]
+) -> Job:
+    """Wait for a job's end, or its dismissal, as the job table tells it.
 
-    The launcher's report tells of it first; of a job that died without one, the job table, which
-    is asked more seldom.
+    The launcher's report shows the end first, but that could be forged: it makes the dispatcher
+    ask the batch system, and the table be asked more often.
 
     Args:
+        row: of the job, as it was accepted.
         timeout: seconds.
         listens: whether the client still waits.
 
     Returns:
-        The final report, or ``None`` when the time is over or nobody listens.
+        The row at the end, or when the time is over or nobody listens.
     """
     deadline = time.monotonic() + timeout
-    pause, asked = 0.05, 0.0
+    pause, asked, often = 0.05, 0.0, SELDOM
     seen = found = None  # each write makes a new file, whose number may have been used before
     while True:
         now = time.monotonic()
         with contextlib.suppress(OSError):
-            facts = job.report.stat()
+            facts = job.report.lstat()
             found = facts.st_ino, facts.st_mtime_ns
         if found != seen:
             seen = found
             latest = report.read(job)
             if latest is not None and latest.is_final():
-                return latest
-        if now - asked >= 1:
+                often, pause = SOON, 0.05
+                with contextlib.suppress(TableUnavailable):
+                    store.saw_end(row.id)
+        if now - asked >= often:
             asked = now
-            if _is_over(store, job.job_id):
-                return report.read(job)
-        if now > deadline or not listens():
-            return None
+            with contextlib.suppress(TableUnavailable):  # the job goes on meanwhile
+                row = store.get(row.id) or row
+        if row.state in TERMINAL or row.is_dismissed or now > deadline or not listens():
+            return row
         time.sleep(pause)
         pause = min(pause * 1.3, 0.5)
-
-
-def _is_over(store: JobStore, job_id: str) -> bool:
-    try:
-        row = store.get(job_id)
-    except TableUnavailable:  # the job goes on, and its report tells of its end
-        return False
-    return row is None or row.state in TERMINAL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import os
@@ -18,7 +19,7 @@ from pywps.exceptions import InvalidParameterValue, NoApplicableCode
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Request, Response
 
-from joblauncher import failpoint, logs
+from joblauncher import failpoint, logs, storage
 from pywps_hpc import jobs, settings
 from pywps_hpc.identity import tie
 from pywps_hpc.retention import expires
@@ -148,12 +149,13 @@ class HpcService(Service):  # type: ignore[misc]
             raise
         if not row.sync:
             return answer
-        url = urljoin(self.addresses.status, job.access)
+        about = self._about(row)
         if not place:
-            return wps1.goes_on(job, wps_request, url, "Too many clients wait for a result now.")
+            words = "Too many clients wait for a result now."
+            return wps1.goes_on(self.settings, job, wps_request, row, about, words)
         listens = waiting.listens(wps_request.http_request.environ)
-        final = processing.wait(self.store, job, self.settings.sync_timeout, listens)
-        return wps1.sync_response(self.settings, job, wps_request, final, url)
+        row = processing.wait(self.store, job, row, self.settings.sync_timeout, listens)
+        return wps1.sync_response(self.settings, job, wps_request, row, about)
 
     def _require_spool(self) -> None:
         """Make sure that the spool is there, and the one that the job table belongs to.
@@ -246,6 +248,16 @@ class HpcService(Service):  # type: ignore[misc]
             and leader.reach.reachable is not False
         )
 
+    def _about(self, row: jobs.Job) -> wps1.About:
+        process = self.processes.get(row.process)
+        url = str(configuration.get_config_value("server", "url"))
+        title = str(process.title) if process else ""
+        return wps1.About(title, url, urljoin(self.addresses.status, row.access))
+
+    def _saw_end(self, job_id: str) -> None:
+        with contextlib.suppress(jobs.TableUnavailable):  # the next reader sees it, too
+            self.store.saw_end(job_id)
+
     def _show(self, request: Request, kind: str, access: str, name: str) -> Response:
         """A job's status document, or one of its outputs."""
         if request.method not in ("GET", "HEAD"):
@@ -253,18 +265,25 @@ class HpcService(Service):  # type: ignore[misc]
         row = self._find(request, access)
         job, end = self.spool.open(row.id), expires(row, self.settings.retention)
         job = replace(job, access=row.access)
-        try:
-            if kind == "status" and not name:
-                reachable = row.state not in jobs.WAITING or self._is_reachable()
-                document = wps1.status_document(
-                    row, job, self.settings.scheduler, reachable=reachable
-                )
-                return wps1.status_response(document, end)
-            if kind == "outputs" and name:
-                return wps1.output_response(request, job, name, end)
-        except NotFound:
+        if not os.path.lexists(job.status):
             self._require_spool()
-            raise
+        if kind == "status" and not name:
+            reachable = row.state not in jobs.WAITING or self._is_reachable()
+            try:
+                document = wps1.status_document(
+                    row,
+                    job,
+                    self.settings.scheduler,
+                    self._about(row),
+                    reachable=reachable,
+                    saw_end=self._saw_end,
+                )
+            except OSError as error:
+                words = f"The job cannot be looked at now: {storage.trouble(error)}."
+                raise Busy(words, self.settings.retry_after) from None
+            return wps1.status_response(document, end)
+        if kind == "outputs" and name and not row.is_dismissed:
+            return wps1.output_response(request, job, name, end)
         raise NotFound("There is no such job.")
 
 

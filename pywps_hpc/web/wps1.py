@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from pywps.exceptions import NoApplicableCode
@@ -12,9 +13,9 @@ from werkzeug.http import http_date
 from werkzeug.wrappers import Request, Response
 from werkzeug.wsgi import wrap_file
 
-from joblauncher import documents, report
+from joblauncher import documents, report, storage
 from joblauncher.files import open_beneath, open_plain, read_plain
-from pywps_hpc.jobs import Job, State
+from pywps_hpc.jobs import TERMINAL, Job, State
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import JobDir
 from pywps_hpc.web import media_types
@@ -24,32 +25,75 @@ from pywps_hpc.web.errors import NotFound
 _OWN = ("content-type", "content-disposition")
 #: Seconds that a client may keep an output without asking again.
 _KEEP = 3600
+#: For a job whose document tells its end, before the batch system does.
+ENDING = "The process has ended; the batch system has yet to say so"
+#: For a job whose dismissal is recorded.
+DISMISSING = "dismissed; what is left of it is being ended"
+#: For a job that succeeded, and has no document of it any more.
+RESULT_GONE = "The job succeeded, but its result is no longer there."
 
 
 #: For a client whose job waits for the batch system while nobody can ask it.
 CANNOT_ASK = "the batch system cannot be asked at the moment"
 
 
-def status_document(row: Job, job: JobDir, scheduler: str, *, reachable: bool = True) -> bytes:
+@dataclass(frozen=True)
+class About:
+    """What a document made from a job's row alone says besides.
+
+    Attributes:
+        title: of the process; empty: its identifier.
+        service: URL of the endpoint.
+        status: where the job's document is shown.
+    """
+
+    title: str = ""
+    service: str = ""
+    status: str = ""
+
+
+def status_document(
+    row: Job,
+    job: JobDir,
+    scheduler: str,
+    about: About = About(),
+    *,
+    reachable: bool = True,
+    saw_end: Callable[[str], object] = lambda job_id: None,
+) -> bytes:
     """The job's document, with what the batch system says while the process has not begun.
+
+    What a client is told of an end is what the row says: a process can write any document. Where
+    there is none that can be read, it is made from the row.
 
     Args:
         reachable: whether the batch system can be asked now.
+        saw_end: called with the id of a job whose document tells an end that its row does not.
 
     Raises:
-        NotFound: the job has no document (any more).
+        OSError: the storage is in trouble.
     """
+    written, status = row.changed, _of_row(row)
     try:
         document = documents.harmless(read_plain(job.status))
-        written = job.status.lstat().st_mtime
         status = documents.parse(document)
-    except (OSError, documents.DocumentError):
-        raise NotFound("There is no such job.") from None
-    if row.state in (State.FAILED, State.DISMISSED) and status.state != report.FAILED:
-        # A launcher that nobody reached, and that wrote in the very moment of the verdict.
-        return documents.replace(document, documents.Status(report.FAILED, 100, row.message))
+        written = job.status.lstat().st_mtime
+    except (OSError, documents.DocumentError) as error:
+        if storage.trouble(error):
+            raise
+        title, url, location = about.title, about.service, about.status
+        document = documents.made(row.process, status, title=title, url=url, location=location)
+    if row.is_dismissed or row.state in TERMINAL:
+        end = _of_row(row)
+        wanted = report.SUCCEEDED if row.state is State.SUCCEEDED else report.FAILED
+        if status.state == wanted and (status == end or not row.is_dismissed):
+            return document
+        return documents.replace(document, end)
     if status.state in report.TERMINAL:
-        return document
+        if not row.end_seen:
+            saw_end(row.id)
+        status = documents.Status(report.STARTED, 99, ENDING)
+        document = documents.replace(document, status)
     if row.state is State.PAUSED:
         return documents.replace(document, documents.Status("paused", status.percent, "Paused"))
     if row.state is State.STAGING:
@@ -72,6 +116,20 @@ def status_document(row: Job, job: JobDir, scheduler: str, *, reachable: bool = 
         words += "" if reachable else f"; {CANNOT_ASK}"
         return documents.replace(document, documents.Status(report.ACCEPTED, 0, words))
     return document
+
+
+def _of_row(row: Job) -> documents.Status:
+    """What a job's row alone tells. Of a success that is not enough: there are no outputs."""
+    if row.is_dismissed:
+        words = row.message if row.state is State.DISMISSED else DISMISSING
+        return documents.Status(report.FAILED, 100, words)
+    if row.state is State.FAILED:
+        return documents.Status(report.FAILED, 100, row.message)
+    if row.state is State.SUCCEEDED:
+        return documents.Status(report.FAILED, 100, RESULT_GONE)
+    if row.state in (State.RUNNING, State.PAUSED):
+        return documents.Status(report.STARTED, 0, "Running")
+    return documents.Status(report.ACCEPTED, 0, "Accepted")
 
 
 def status_response(document: bytes, end: float | None = None) -> Response:
@@ -132,45 +190,50 @@ def sync_response(
     settings: Settings,
     job: JobDir,
     wps_request: Any,
-    final: report.Report | None,
-    status_url: str,
+    row: Job,
+    about: About,
 ) -> Response:
     """What a client that waited is told.
 
     Args:
-        final: the job's last report; ``None`` if it did not end in time.
-        status_url: where its status document is.
+        row: of the job, as it was when the wait ended.
+        about: the job.
 
     Raises:
         NoApplicableCode: as PyWPS does for raw output, if there is none.
+        OSError: as :func:`status_document`.
     """
-    if final is not None and final.response is not None:
+    over = row.is_dismissed or row.state in TERMINAL
+    final = report.read(job) if over and not row.is_dismissed else None
+    if final is not None and final.response is not None and final.state == row.state.value:
         return _answer_of(job, final.response, wps_request.http_request.environ)
-    if final is not None and wps_request.raw:
-        raise NoApplicableCode(final.message)
-    if final is not None:
-        return status_response(documents.harmless(read_plain(job.status)))
-    return goes_on(
-        job,
-        wps_request,
-        status_url,
-        f"The job did not end within {settings.sync_timeout:g} seconds.",
-    )
+    if over and wps_request.raw:
+        words = "The job left no answer." if row.state is State.SUCCEEDED else _of_row(row).message
+        raise NoApplicableCode(words)
+    if over:
+        return status_response(status_document(row, job, settings.scheduler, about))
+    words = f"The job did not end within {settings.sync_timeout:g} seconds."
+    return goes_on(settings, job, wps_request, row, about, words)
 
 
-def goes_on(job: JobDir, wps_request: Any, status_url: str, reason: str) -> Response:
+def goes_on(
+    settings: Settings, job: JobDir, wps_request: Any, row: Job, about: About, reason: str
+) -> Response:
     """What a client is told that does not wait for its job's end any longer, or not at all.
 
     Args:
+        row, about: the job.
         reason: why, in a sentence.
 
     Raises:
         NoApplicableCode: for raw output; it tells where the status document is.
+        OSError: as :func:`status_document`.
     """
     words = f"{reason} The job goes on."
     if wps_request.raw:
-        raise NoApplicableCode(f"{words} Its status: {status_url}", code=504)
-    document = documents.with_location(read_plain(job.status), status_url)
+        raise NoApplicableCode(f"{words} Its status: {about.status}", code=504)
+    document = status_document(row, job, settings.scheduler, about)
+    document = documents.with_location(document, about.status)
     status = documents.parse(document)
     status = documents.Status(status.state, status.percent, f"{status.message}. {words}")
     return status_response(documents.replace(document, status))
