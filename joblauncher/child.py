@@ -78,6 +78,7 @@ def run(
     content = payload.load(body, empty)
     process, wps_request = content["process"], content["request"]
     process.service = service.fill(empty, content["service"])
+    process.async_ = not header.sync
     process._status_store = service.StatusStore(job.status, header.status_url)
     job = replace(job, access=str(process.uuid))
     _restore_request(wps_request, header.http)

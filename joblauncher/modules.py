@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from importlib.machinery import EXTENSION_SUFFIXES
 from types import CellType, CodeType, MethodType, ModuleType
 from typing import Any
 
@@ -36,6 +37,13 @@ def importable(name: str) -> bool:
     if known is None or known[0] is not module:
         known = _known[name] = module, _is_found(name, module)
     return known[1]
+
+
+def goes_by_value(name: str) -> bool:
+    """Whether this is a module of Python code that no import finds elsewhere."""
+    file = str(getattr(sys.modules.get(name), "__file__", None) or "")
+    is_code = bool(file) and not file.endswith(tuple(EXTENSION_SUFFIXES))
+    return name == "__main__" or (is_code and not importable(name))
 
 
 def _is_found(name: str, module: ModuleType) -> bool:

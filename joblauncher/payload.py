@@ -116,7 +116,7 @@ def dump(
     except Exception as error:  # pickling runs foreign code, which may raise anything
         raise PayloadError(f"the process cannot be sent to the batch system: {error}") from error
     for name, reason in pickler.left_out.items():
-        LOGGER.warning("the global %r cannot be sent, the job will not know it: %s", name, reason)
+        LOGGER.warning("%r cannot be sent, its job will do without it: %s", name, reason)
     return body.getvalue()
 
 

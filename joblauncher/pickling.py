@@ -8,41 +8,33 @@ its globals included; what goes by value shares one namespace for each module it
 
 from __future__ import annotations
 
+import abc
 import contextlib
-import ctypes
 import enum
 import functools
 import importlib
 import io
-import logging
 import pickle
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextvars import Context, ContextVar
 from types import CellType, FunctionType, MemberDescriptorType, MethodType, ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 import dill
 from dill import _dill
 
-from joblauncher import modules, rebuild
-
-LOGGER = logging.getLogger(__name__)
+from joblauncher import modules, rebuild, reductions
 
 #: Globals that are brought along while others still are; deeper ones wait for their turn, since
 #: each level takes some of the interpreter's stack.
 _DEPTH = 20
-#: A class has these of its own accord, or gets them when it is made.
-_MADE = (
-    *("__dict__", "__weakref__", "__module__", "__qualname__", "__slots__"),
-    *("__slotnames__", "_abc_impl"),
-)
 #: The body of a class needs these from the beginning.
 _BODY = ("__slots__", "__orig_bases__")
 #: A class that C code made (PyTypeObject.tp_flags, Py_TPFLAGS_HEAPTYPE not set).
 _HEAPTYPE = 1 << 9
 _Cached = type(functools.cache(lambda: None))
+#: What a class is made of, without which it would be another one.
+_CODE = (FunctionType, property, classmethod, staticmethod)
 _FUNCTION_STATE = ("__defaults__", "__kwdefaults__", "__doc__", "__qualname__", "__module__")
 
 
@@ -119,7 +111,14 @@ class Pickler(dill.Pickler):  # type: ignore[misc]
             found = self._holdings.find(obj, *self._near[-1:])
             if found is not None:
                 return rebuild.named, found
-        return _anew(obj)
+        return reductions.anew(obj)
+
+    def save_global(self, obj: Any, name: str | None = None) -> None:
+        """See :meth:`pickle.Pickler.save_global`; a name that no import finds is none."""
+        module = getattr(obj, "__module__", None)
+        if isinstance(module, str) and modules.goes_by_value(module):
+            raise pickle.PicklingError(f"{name or obj!r} of {module} cannot be imported elsewhere")
+        super().save_global(obj, name)
 
     @staticmethod
     def _is_python(obj: Any) -> bool:
@@ -177,18 +176,23 @@ class Pickler(dill.Pickler):  # type: ignore[misc]
             def bring(name: str = name, value: Any = value) -> None:
                 with self._by_value(space.get("__name__")):
                     self._depth += 1
-                    error = self._attempt(lambda: self._call(rebuild.define, space, name, value))
+                    self._bring(name, rebuild.define, space, name, value)
                     self._depth -= 1
-                if error is not None:
-                    self.left_out[name] = str(error)
                 if isinstance(value, ModuleType):
-                    for submodule in _submodules(value, names):
+                    for submodule in reductions.submodules(value, names):
                         self._call(importlib.import_module, submodule)
 
             if self._depth < _DEPTH:
                 bring()
             else:
                 self._waiting.append(bring)
+
+    def _bring(self, known_as: str, what: Any, *arguments: Any) -> None:
+        """Have the node call something, or tell it what it has to do without."""
+        error = self._attempt(lambda: self._call(what, *arguments))
+        if error is not None:
+            self.left_out[known_as] = str(error)
+            self._call(rebuild.left_out, known_as, str(error))
 
     def _call(self, what: Any, *arguments: Any) -> None:
         """Have the node call something and forget the answer."""
@@ -233,15 +237,21 @@ class Pickler(dill.Pickler):  # type: ignore[misc]
             | {
                 name: value
                 for name, value in own.items()
-                if type(value) in (int, float, bool, str, bytes, type(None)) and name not in _MADE
+                if type(value) in (int, float, bool, str, bytes, type(None))
+                and name not in reductions.MADE
             }
         )
-        state = {
+        others = {
             name: value
             for name, value in own.items()
             if name not in body
-            and name not in _MADE
+            and name not in reductions.MADE
             and not isinstance(value, MemberDescriptorType)
+        }
+        state = {
+            name: value
+            for name, value in others.items()
+            if isinstance(value, _CODE) or name == "__abstractmethods__"
         }
         make, arguments = rebuild.make_class, [type(obj), obj.__name__, obj.__bases__, body]
         fill: Any = rebuild.fill_class
@@ -250,65 +260,18 @@ class Pickler(dill.Pickler):  # type: ignore[misc]
             members: dict[str, Any] = dict(obj.__members__)
             arguments[3] = names
             arguments.append([(name, member._value_) for name, member in members.items()])
-            state = _enum_state(own, members)
+            state, others = reductions.enum_state(own, members), {}
         arguments.append(self._place(obj))
         with self._by_value(obj.__module__):
             self.save_reduce(make, tuple(arguments), state, None, None, fill, obj=obj)
-
-
-def _enum_state(own: dict[str, Any], members: dict[str, Any]) -> Any:
-    """What an enumeration has beside the names and values of its members."""
-    attributes = {
-        name: value
-        for name, value in own.items()
-        if name not in members
-        and name not in (*_MADE, "__new__", "__new_member__")
-        and not (name.startswith("_") and name.endswith("_") and not name.startswith("__"))
-        and not isinstance(value, MemberDescriptorType)
-    }
-    given = ("_value_", "_name_", "__objclass__", "_sort_order_")
-    return attributes, {
-        name: {key: value for key, value in vars(member).items() if key not in given}
-        for name, member in members.items()
-    }
-
-
-def _anew(obj: Any) -> Any:
-    """How to make what has no state that could travel, or a state that must not."""
-    kind = type(obj)
-    if isinstance(obj, ModuleType) and sys.modules.get(obj.__name__) is obj:
-        found = modules.importable(obj.__name__)
-        return importlib.import_module if found else rebuild.module, (obj.__name__,)
-    if isinstance(obj, MethodType):
-        owner, name = obj.__self__, obj.__name__
-        is_held = isinstance(owner, type) and getattr(owner, name, None) == obj
-        return (getattr, (owner, name)) if is_held else NotImplemented
-    if isinstance(obj, enum.Enum) and obj._name_ in kind.__members__:
-        return getattr, (kind, obj._name_)
-    if kind in (type(threading.Lock()), type(threading.RLock())):
-        # Whoever holds it is not in the job.
-        return threading.Lock if kind is type(threading.Lock()) else threading.RLock, ()
-    if kind is threading.local:
-        return threading.local, ()
-    if isinstance(obj, ctypes.CDLL):
-        return kind, (obj._name,)
-    if kind is ContextVar:
-        with contextlib.suppress(LookupError):
-            return rebuild.context_variable, (obj.name, (Context().run(obj.get),))
-        return rebuild.context_variable, (obj.name, ())
-    if kind is TypeVar:
-        variance = obj.__covariant__, obj.__contravariant__
-        return rebuild.type_variable, (obj.__name__, obj.__constraints__, obj.__bound__, variance)
-    return NotImplemented
-
-
-def _submodules(package: ModuleType, names: frozenset[str]) -> Iterator[str]:
-    """Modules of a package that code reaches through it: ``import xml.dom`` binds ``xml``."""
-    prefix = f"{package.__name__}."
-    for name in sorted(sys.modules):
-        is_reached = name.startswith(prefix) and names.issuperset(name[len(prefix) :].split("."))
-        if is_reached and modules.importable(name):
-            yield name
+            for name, value in others.items():
+                if name not in state:
+                    known_as = f"{obj.__qualname__}.{name}"
+                    self._bring(known_as, rebuild.set_attribute, obj, name, value)
+            if isinstance(obj, abc.ABCMeta):
+                for other in reductions.registered(obj):
+                    self._bring(f"a subclass of {obj.__qualname__}", rebuild.register, obj, other)
+            self._call(rebuild.announce, obj)
 
 
 Pickler.dispatch.update(

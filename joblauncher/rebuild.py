@@ -25,7 +25,7 @@ Place = tuple[str, str]
 
 _stand_ins: dict[str, ModuleType] = {}
 _made: dict[Place, Any] = {}
-_filled: set[int] = set()
+_filled: set[tuple[int, ...]] = set()
 
 
 def module(name: str) -> ModuleType:
@@ -120,11 +120,22 @@ def make_class(
 
 
 def fill_class(made: Any, state: dict[str, Any]) -> None:
-    """Its other attributes; then its importable bases hear of their subclass."""
-    if not _is_first(made):
-        return
-    for name, value in state.items():
+    """Its methods."""
+    if _is_first(made):
+        for name, value in state.items():
+            type.__setattr__(made, name, value)
+
+
+def set_attribute(made: Any, name: str, value: Any) -> None:
+    """Another attribute of a class, unless it has it already."""
+    if name not in vars(made):
         type.__setattr__(made, name, value)
+
+
+def announce(made: Any) -> None:
+    """A class is whole: its importable bases hear of their subclass (PEP 487)."""
+    if not _is_first(announce, made):
+        return
     hook: Any = next((vars(base) for base in made.__mro__[1:] if _HOOK in vars(base)), {})
     owner = getattr(hook.get(_HOOK), "__func__", None)
     if owner is not None and owner.__module__ not in (*_stand_ins, "typing"):
@@ -132,6 +143,16 @@ def fill_class(made: Any, state: dict[str, Any]) -> None:
             super(made, made).__init_subclass__()
         except Exception as error:  # foreign code, and what the class statement gave it is unknown
             LOGGER.warning("%s is not registered with its bases: %s", made.__qualname__, error)
+
+
+def register(made: Any, other: type) -> None:
+    """A class that was registered as a virtual subclass of this one."""
+    made.register(other)
+
+
+def left_out(name: str, reason: str) -> None:
+    """Say in the job's log what the process has to do without."""
+    LOGGER.warning("%r was not sent with this job: %s", name, reason)
 
 
 def make_enum(
@@ -162,6 +183,11 @@ def fill_enum(made: Any, state: tuple[dict[str, Any], dict[str, dict[str, Any]]]
         type.__setattr__(made, name, value)
     for name, own in members.items():
         vars(made[name]).update(own)
+
+
+def bare(kind: type) -> Any:
+    """An object of a class, without its state, and without asking its ``__new__``."""
+    return object.__new__(kind)
 
 
 def context_variable(name: str, default: tuple[Any, ...]) -> ContextVar[Any]:
@@ -210,8 +236,10 @@ def _once(place: Place | None, make: Any) -> Any:
     return _made[place]
 
 
-def _is_first(made: Any) -> bool:
-    if id(made) in _filled and any(made is known for known in _made.values()):
+def _is_first(*what: Any) -> bool:
+    """Whether this is done for the first time to what two dumps of one job may bring."""
+    key = tuple(map(id, what))
+    if key in _filled and any(what[-1] is known for known in _made.values()):
         return False
-    _filled.add(id(made))
+    _filled.add(key)
     return True

@@ -147,7 +147,7 @@ def test_one_object_stays_one(tmp_path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", HOWS)
 def test_what_is_not_needed_stops_nothing(tmp_path: Path, how: str) -> None:
     app = """
-    import contextvars, ctypes, enum, socket, sqlite3, threading
+    import contextvars, ctypes, enum, multiprocessing, socket, sqlite3, threading
     CONNECTION, SOCKET, LIBRARY = sqlite3.connect(":memory:"), socket.socket(), ctypes.CDLL(None)
     HERE, VARIABLE = threading.local(), contextvars.ContextVar("VARIABLE", default=5)
     def make_level():
@@ -160,15 +160,21 @@ def test_what_is_not_needed_stops_nothing(tmp_path: Path, how: str) -> None:
     Level = make_level()
     def rows():
         return CONNECTION.execute("select 1")
+    GUARD = multiprocessing.Lock()
     class Store:
+        connection, lock = sqlite3.connect(":memory:"), threading.Lock()
+        table = {"three": 3}
         def close(self):
+            self.connection.close()
             SOCKET.close(); CONNECTION.close(); rows()
         def level(self) -> CONNECTION:
-            HERE.x = 1
-            return [Level.HIGH.shout, Level(1) is Level.LOW, VARIABLE.get(), LIBRARY.abs(-3)]
+            HERE.x = self.table["three"]
+            with GUARD, self.lock:
+                HERE.x += 1
+            return [Level.HIGH.shout, Level(1) is Level.LOW, VARIABLE.get(), LIBRARY.abs(-HERE.x)]
     job = Store().level
     """
-    assert carry(tmp_path, how, app=app) == ["HIGH!", True, 5, 3]
+    assert carry(tmp_path, how, app=app) == ["HIGH!", True, 5, 4]
 
 
 @pytest.mark.parametrize("how", HOWS)
@@ -218,6 +224,10 @@ def test_classes_keep_what_they_are_made_of(tmp_path: Path, how: str) -> None:
                 self.side = side
             def copy(self):
                 return Square(self.side)
+        class Circle(Base):
+            pi = [3]
+            def area(self):
+                return self.pi[0]
         class Box(typing.Generic[T]):
             class Inner(Point):
                 def twin(self):
@@ -238,16 +248,74 @@ def test_classes_keep_what_they_are_made_of(tmp_path: Path, how: str) -> None:
             return [square.copy().shown(), KINDS.count("Square"), helper(1), cached(2),
                     [field.name for field in dataclasses.fields(Point)], Point(1) < Point(2),
                     Box[int](5).value, Box.Inner(3).twin().x, Pair(1).right, list(Row(1, 2)),
-                    Colour.ROT is Colour.RED, Colour("r").length, Bits.A in both,
+                    Circle().shown(), Colour.ROT is Colour.RED, Colour("r").length, Bits.A in both,
                     xml.dom.minidom.parseString("<a/>").documentElement.tagName,
                     Pair.__module__ == make.__module__, typing.get_type_hints(Point)["x"] is int]
         return job
     job = make()
     """
     assert carry(tmp_path, how, app=app, parts=parts) == [
-        *("Square 6", 1, ["traced", 2], 20, ["x", "tags"], True, 5, 3, 4, [1, 2], True, 5, True),
-        *("a", True, True),
+        *("Square 6", 1, ["traced", 2], 20, ["x", "tags"], True, 5, 3, 4, [1, 2]),
+        *("Circle 3", True, 5, True, "a", True, True),
     ]
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_objects_that_need_their_class_to_be_made_arrive(tmp_path: Path, how: str) -> None:
+    app = """
+    import abc, concurrent.futures, threading, typing
+    POOL = concurrent.futures.ThreadPoolExecutor(2)
+    def unused():
+        return POOL.submit(print)
+    class Trouble(ValueError):
+        def __init__(self, code, why):
+            super().__init__(f"{code}: {why}")
+            self.code = code
+        def __reduce__(self):
+            return trouble, (self.code, "again")
+    def trouble(code, why):
+        return Trouble(code, why)
+    class Registered(type):
+        known = {}
+        def __new__(kind, name, bases, body):
+            made = kind.known[name] = super().__new__(kind, name, bases, body)
+            return made
+        def __len__(cls):
+            return 7
+    class Part(metaclass=Registered): ...
+    class Only:
+        found, lock = None, threading.Lock()
+        def __new__(cls):
+            with cls.lock:
+                cls.found = cls.found or super().__new__(cls)
+            return cls.found
+    class Named:
+        def __set_name__(self, owner, name):
+            self.name = name
+        def __get__(self, thing, owner):
+            return self.name
+    class Hashed:
+        own = Named()
+        __slots__ = ("__hidden",)
+        def __init__(self):
+            self.__hidden = helper()
+        def __eq__(self, other):
+            return type(self) is type(other)
+        def __hash__(self):
+            return hash(helper())
+        def shown(self):
+            return self.__hidden
+    class Shape(abc.ABC): ...
+    Shape.register(int)
+    Metres = typing.NewType("Metres", int)
+    def helper() -> Metres:
+        return Metres(5)
+    TROUBLE, ONLY, TABLE = Trouble(3, "first"), Only(), {Hashed(): "found"}
+    def job():
+        return [TROUBLE.code, len(Part), sorted(Registered.known), Only() is ONLY, Hashed.own,
+                TABLE[Hashed()], Hashed().shown(), isinstance(3, Shape)]
+    """
+    assert carry(tmp_path, how, app=app) == [3, 7, ["Part"], True, "own", "found", 5, True]
 
 
 def test_a_long_chain_of_functions_arrives(tmp_path: Path) -> None:
