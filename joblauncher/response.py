@@ -169,9 +169,10 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         return documents.writable(document), mimetype
 
     def _process_accepted(self) -> dict[str, Any]:
-        # PyWPS labels local time as UTC.
+        # PyWPS labels local time as UTC, and lets a process tell of less than nothing.
         status: dict[str, Any] = super()._process_accepted()
-        return status | {"time": documents.utc()}
+        percent = str(max(0, int(status["percent_done"])))
+        return status | {"time": documents.utc(), "percent_done": percent}
 
     def _update_status(
         self, status: int, message: str, status_percentage: float, clean: bool = True

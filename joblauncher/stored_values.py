@@ -27,6 +27,10 @@ def by_reference(output: Any, facts: dict[str, Any]) -> dict[str, Any]:
         output: of the process, with its value.
         facts: what PyWPS tells of it.
     """
+    if isinstance(output, BasicBoundingBox) and output.data:
+        # PyWPS takes each box for one of two dimensions.
+        half = len(output.data) // 2
+        facts |= {"ll": output.data[:half], "ur": output.data[half:]}
     if isinstance(output, BasicComplex) or not output.as_reference or output.data is None:
         return facts
     if isinstance(output, BasicBoundingBox):

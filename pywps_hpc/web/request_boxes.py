@@ -99,7 +99,7 @@ def _box(
         raise InvalidParameterValue(f"input {name}: a coordinate of the box is no number.", name)
     if len(numbers) < 4 or len(numbers) % 2:
         raise InvalidParameterValue(f"input {name}: the box has not two whole corners.", name)
-    if dimensions is not None and dimensions != str(len(numbers) // 2):
+    if dimensions and dimensions != str(len(numbers) // 2):
         raise InvalidParameterValue(
             f"input {name}: the box's corners have not the {dimensions} dimensions given.", name
         )

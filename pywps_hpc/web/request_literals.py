@@ -34,15 +34,13 @@ _FORMS = {
         "dateTime": rf"{_DAY}(?:[T ]{_CLOCK})?{_ZONE}",
     }.items()
 }
-_NUMBERS = frozenset(
-    (
-        *("float", "double", "decimal", "integer", "int", "long", "short", "byte"),
-        *("nonNegativeInteger", "positiveInteger", "unsignedInt", "unsignedLong", "unsignedShort"),
-        *("scale", "angle"),
-    )
+#: Types that stand for one another, in lower case as some clients write them.
+_NUMBERS = (
+    *("float", "double", "decimal", "integer", "int", "long", "short", "byte", "scale", "angle"),
+    *("nonnegativeinteger", "positiveinteger", "unsignedint", "unsignedlong", "unsignedshort"),
 )
-_TIMES = frozenset(("date", "time", "dateTime"))
-_TEXTS = frozenset(("string", "anyURI", "normalizedString", "token"))
+_TIMES = ("date", "time", "datetime")
+_TEXTS = ("string", "anyuri", "normalizedstring", "token")
 
 
 def read(name: str, data_type: str, value: Any) -> Any:
@@ -88,15 +86,12 @@ def fit(name: str, data_type: str, told: str) -> None:
     Raises:
         InvalidParameterValue: it is not.
     """
-    of = re.split("[:#/]", told)[-1]
-    if not told or of == data_type or data_type == "string":
+    of, own = re.split("[:#/]", told)[-1].lower(), data_type.lower()
+    if of in ("", own) or own == "string" or of in _TEXTS:  # its text is read as the input's type
         return
-    for family in (_NUMBERS, _TIMES, _TEXTS):
-        if data_type in family and of in (family | _TEXTS):
-            return
-    if of in _TEXTS:  # its text is read as the input's type
+    if any(own in family and of in family for family in (_NUMBERS, _TIMES)):
         return
-    raise InvalidParameterValue(f"input {name}: it is of type {data_type}, not {of}.", name)
+    raise InvalidParameterValue(f"input {name}: it is of type {data_type}, not {told}.", name)
 
 
 def _refused(name: str, data_type: str, value: str) -> InvalidParameterValue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -235,10 +236,11 @@ def _is_encoding(asked: str, offered: str | None) -> bool:
 
 
 def _media_type(text: str) -> tuple[str, ...]:
-    """Type and parameters, to be compared without regard to case and white space (RFC 9110,
-    section 8.3.1)."""
-    first, *rest = (part.strip().lower() for part in text.split(";"))
-    return (first, *sorted(rest)) if first else ()
+    """Type and parameters, to be compared without regard to case, white space (RFC 9110, section
+    8.3.1), and the charset that text has anyway."""
+    first, *rest = (re.sub(r"\s", "", part).lower() for part in text.split(";"))
+    kept = sorted(part for part in rest if part not in ("", "charset=utf-8"))
+    return (first, *kept) if first else ()
 
 
 def _is_text(asked: Given) -> bool:
