@@ -23,7 +23,7 @@ from pywps.exceptions import (
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.wrappers import Request
 
-from pywps_hpc.web import request_kvp, request_xml
+from pywps_hpc.web import request_elements, request_kvp, request_xml
 from pywps_hpc.web.request_content import Content, flag
 
 #: The version that is served.
@@ -129,7 +129,7 @@ def _read_document(found: WPSRequest, http_request: Request) -> None:
     if name.namespace != request_xml.WPS or name.localname.lower() not in OPERATIONS:
         raise InvalidParameterValue(f"Unknown request {root.tag}", "request")
     found.operation = name.localname.lower()
-    given = request_xml.attributes(root, "service", "version", "language", "updateSequence")
+    given = request_elements.attributes(root, "service", "version", "language", "updateSequence")
     if "service" not in given:
         raise MissingParameterValue("service", "service")
     if given["service"] != "WPS":

@@ -6,7 +6,6 @@ place in the schema is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from lxml import etree
@@ -14,24 +13,24 @@ from pywps.exceptions import InvalidParameterValue, MissingParameterValue
 
 from pywps_hpc.web import request_boxes
 from pywps_hpc.web.request_content import Content, collapse, output
+from pywps_hpc.web.request_elements import (
+    Children,
+    attributes,
+    children,
+    name_of,
+    own_text,
+    text,
+)
 
 WPS = "http://www.opengis.net/wps/1.0.0"
 OWS = "http://www.opengis.net/ows/1.1"
-XLINK = "http://www.w3.org/1999/xlink"
 #: Namespaces of later versions.
 LATER = ("http://www.opengis.net/wps/2.0", "http://www.opengis.net/wps/2.0.0")
-XML = "http://www.w3.org/XML/1998/namespace"
-#: Attributes that say nothing about the request, in any namespace but none: clients are known to
-#: misspell that of XML Schema's instances.
-_INSTANCE = ("schemaLocation", "noNamespaceSchemaLocation", "type")
-_LINK = ("type", "role", "arcrole", "title", "show", "actuate")
 _FORMAT = ("mimeType", "encoding", "schema")
 _FLAGS = ("lineage", "storeExecuteResponse", "status")
 #: How often a child may be there.
 _ONE, _MAYBE, _ANY, _SOME = (1, 1), (0, 1), (0, None), (1, None)
 _DESCRIBED = {f"{{{OWS}}}Identifier": _ONE, f"{{{OWS}}}Title": _MAYBE, f"{{{OWS}}}Abstract": _MAYBE}
-
-Children = dict[str, list[etree._Element]]
 
 
 def accepted_versions(root: etree._Element) -> list[str]:
@@ -79,89 +78,6 @@ def execute(root: etree._Element) -> Content:
     return _response_form(content, parts["ResponseForm"][0]) if parts["ResponseForm"] else content
 
 
-def children(element: etree._Element, allowed: Mapping[str, tuple[int, int | None]]) -> Children:
-    """The children of an element that holds nothing else, by local name.
-
-    Args:
-        allowed: qualified names, each with the least and greatest number.
-
-    Raises:
-        InvalidParameterValue: there is something else, or too many of one.
-        MissingParameterValue: there are too few of one.
-    """
-    found: Children = {etree.QName(name).localname: [] for name in allowed}
-    if _own_text(element).strip():
-        raise InvalidParameterValue(
-            f"{_name(element)} holds text in a wrong place.", _name(element)
-        )
-    for child in element.iterchildren(etree.Element):
-        if child.tag not in allowed:
-            raise InvalidParameterValue(
-                f"{_name(child)} is not known in {_name(element)}.", _name(child)
-            )
-        found[_name(child)].append(child)
-    for qualified, (least, most) in allowed.items():
-        name = str(etree.QName(qualified).localname)
-        number = len(found[name])
-        if number < least:
-            raise MissingParameterValue(f"{_name(element)} has no {name}.", name)
-        if most is not None and number > most:
-            raise InvalidParameterValue(f"{_name(element)} has more than one {name}.", name)
-    return found
-
-
-def attributes(element: etree._Element, *allowed: str, link: bool = False) -> dict[str, str]:
-    """The attributes of an element, white space collapsed; all are of such types.
-
-    Args:
-        link: whether ``xlink:href`` may be there; the result has it as ``href``.
-
-    Raises:
-        InvalidParameterValue: there are others.
-    """
-    found = {}
-    for key, value in element.attrib.items():
-        name = etree.QName(str(key))
-        if name.namespace is None and name.localname in allowed:
-            found[str(name.localname)] = collapse(str(value))
-        elif link and name.namespace == XLINK and name.localname == "href":
-            found["href"] = collapse(str(value))
-        elif not _says_nothing(name):
-            hint = " (it is xlink:href)" if link and name.localname == "href" else ""
-            raise InvalidParameterValue(
-                f"The attribute {name.localname} is not known in {_name(element)}{hint}.",
-                str(name.localname),
-            )
-    return found
-
-
-def text(element: etree._Element) -> str:
-    """The text of an element without children; comments are no part of it.
-
-    Raises:
-        InvalidParameterValue: it has children.
-    """
-    for child in element.iterchildren(etree.Element):
-        raise InvalidParameterValue(
-            f"{_name(element)} holds text, not {_name(child)}.", _name(child)
-        )
-    return _own_text(element)
-
-
-def _says_nothing(name: etree.QName) -> bool:
-    if name.namespace == XLINK:
-        return name.localname in _LINK
-    return name.namespace == XML or (name.namespace is not None and name.localname in _INSTANCE)
-
-
-def _own_text(element: etree._Element) -> str:
-    return (element.text or "") + "".join(child.tail or "" for child in element)
-
-
-def _name(element: etree._Element) -> str:
-    return str(etree.QName(element).localname)
-
-
 def _identifier(parts: Children) -> str:
     attributes(parts["Identifier"][0], "codeSpace")
     found = collapse(text(parts["Identifier"][0]))
@@ -181,9 +97,9 @@ def _choice(
 ) -> etree._Element:
     words = " or ".join((", ".join(names[:-1]), names[-1]))
     if not found:
-        raise MissingParameterValue(f"{_name(element)} has no {words}.", names[0])
+        raise MissingParameterValue(f"{name_of(element)} has no {words}.", names[0])
     if len(found) > 1:
-        raise InvalidParameterValue(f"{_name(element)} has more than {words}.", names[0])
+        raise InvalidParameterValue(f"{name_of(element)} has more than {words}.", names[0])
     return found[0]
 
 
@@ -194,11 +110,11 @@ def _input(element: etree._Element) -> dict[str, Any]:
     )
     name = _identifier(parts)
     form = _choice(element, parts["Data"] + parts["Reference"], ("Data", "Reference"))
-    if _name(form) == "Reference":
+    if name_of(form) == "Reference":
         return {"identifier": name, "kind": "reference", **_reference(form)}
     attributes(form)
     value = _only(form, "LiteralData", "ComplexData", "BoundingBoxData")
-    match _name(value):
+    match name_of(value):
         case "LiteralData":
             given = attributes(value, "dataType", "uom")
             return {
@@ -223,10 +139,11 @@ def _document(element: etree._Element) -> str:
     """What complex data holds: one element as XML, or text."""
     inside = list(element.iterchildren(etree.Element))
     if not inside:
-        return _own_text(element)
-    if len(inside) > 1 or _own_text(element).strip():
+        return own_text(element)
+    if len(inside) > 1 or own_text(element).strip():
         raise InvalidParameterValue(
-            f"{_name(element)} holds more than one element, or an element and text.", _name(element)
+            f"{name_of(element)} holds more than one element, or an element and text.",
+            name_of(element),
         )
     return str(etree.tostring(inside[0], encoding=str, with_tail=False))
 
@@ -260,7 +177,7 @@ def _reference(element: etree._Element) -> dict[str, Any]:
 def _response_form(content: Content, element: etree._Element) -> Content:
     attributes(element)
     form = _only(element, "ResponseDocument", "RawDataOutput")
-    if _name(form) == "RawDataOutput":
+    if name_of(form) == "RawDataOutput":
         asked = attributes(form, "uom", *_FORMAT)
         name = _identifier(children(form, _DESCRIBED))
         wanted = {name: output(name, asked, raw=True)}

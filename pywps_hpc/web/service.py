@@ -29,7 +29,8 @@ from pywps_hpc.web import (
     guard,
     processing,
     references,
-    request_values,
+    request_inputs,
+    request_outputs,
     routes,
     waiting,
     wps1,
@@ -195,9 +196,9 @@ class HpcService(Service):  # type: ignore[misc]
         """PyWPS checks and fills in the inputs, then calls ``process.execute``: that is ours."""
         process.set_workdir(str(job.prepared))
         process.execute = lambda filled, _uuid: filled
-        process.setup_outputs_from_wps_request = partial(request_values.choose_outputs, process)
+        process.setup_outputs_from_wps_request = partial(request_outputs.choose, process)
         with guard.reading():
-            request_values.check_inputs(process, wps_request)
+            request_inputs.check_inputs(process, wps_request)
             filled = self._parse_and_execute(process, wps_request, job.job_id)
         del process.execute, process.setup_outputs_from_wps_request
         url = urljoin(self.addresses.status, job.access)
@@ -216,15 +217,15 @@ class HpcService(Service):  # type: ignore[misc]
 
     def create_literal_inputs(self, source: Any, inputs: Any) -> Any:
         """Literal inputs of a request, by our rules."""
-        return request_values.literals(source, inputs)
+        return request_inputs.literals(source, inputs)
 
     def create_complex_inputs(self, source: Any, inputs: Any) -> Any:
         """Complex inputs of a request, by our rules."""
-        return request_values.documents(source, inputs)
+        return request_inputs.documents(source, inputs)
 
     def create_bbox_inputs(self, source: Any, inputs: Any) -> Any:
         """Bounding boxes of a request, by our rules."""
-        return request_values.boxes(source, inputs)
+        return request_inputs.boxes(source, inputs)
 
     def _find(self, request: Request, access: str) -> jobs.Job:
         """The job at this address.

@@ -1,22 +1,18 @@
-"""A request held against the process that it names: its inputs and outputs, none left out."""
+"""The inputs of a request, held against the process that it names: none is left out."""
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from pywps.exceptions import (
-    InvalidParameterValue,
-    MissingParameterValue,
-    StorageNotSupported,
-)
+from pywps.exceptions import InvalidParameterValue, MissingParameterValue
 from pywps.inout.basic import BasicBoundingBox, BasicComplex, BasicLiteral
 
 from joblauncher.units import Unit
 from pywps_hpc.web import request_boxes, request_literals
-from pywps_hpc.web.request_content import PLAIN, decode, flag
+from pywps_hpc.web.request_content import PLAIN, decode
+from pywps_hpc.web.request_formats import format_of, unit_of
 
 Given = Mapping[str, Any]
 #: What may stand beside the value of an input that is no complex one.
@@ -52,7 +48,7 @@ def literals(source: Any, given: Sequence[Given]) -> deque[Any]:
         request_literals.fit(name, source.data_type, value.get("datatype") or "")
         asked = value.get("uom") or ""
         if asked:
-            item.uom = _unit(source, asked)
+            item.uom = unit_of(source, asked)
         elif source.uoms:
             item.uom = Unit.of(source.uoms[0])
         item.data = request_literals.read(name, source.data_type, value.get("data"))
@@ -101,7 +97,7 @@ def documents(source: Any, given: Sequence[Given]) -> deque[Any]:
             raise InvalidParameterValue(f"input {name}: a reference has an href.", name)
         else:
             readable = (*PLAIN, "base64")
-        item.data_format = _format(item, value, readable=readable)
+        item.data_format = format_of(item, value, readable=readable)
         item.method = value.get("method") or "GET"
         data, encoding = value.get("data"), str(value.get("encoding") or "").lower()
         if encoding not in PLAIN and isinstance(data, str) and not value.get("href"):
@@ -109,36 +105,6 @@ def documents(source: Any, given: Sequence[Given]) -> deque[Any]:
         item.process(value)
 
     return _made(source, given, fill)
-
-
-def choose_outputs(process: Any, request: Any) -> None:
-    """Give each output that is asked for the format it is asked in, and note whether it is wanted
-    by reference.
-
-    Raises:
-        InvalidParameterValue: there is no such output, or not in that format or unit.
-        StorageNotSupported: the process stores nothing.
-    """
-    known = {item.identifier: item for item in process.outputs}
-    for name, asked in (request.outputs or {}).items():
-        item = known.get(name)
-        if item is None:
-            raise InvalidParameterValue(
-                f"Process '{process.identifier}' has no output '{name}'.", name
-            )
-        if asked.get("uom"):
-            _unit(item, asked["uom"])
-        wanted = {**asked, "mimeType": asked.get("mimetype")}
-        if isinstance(item, BasicComplex):
-            item.data_format = _format(item, wanted)
-        elif asked.get("schema") or not _is_text(wanted):
-            raise InvalidParameterValue(f"output {name}: it can be had as text only.", name)
-        if request.raw:
-            continue
-        asked["asReference"] = flag(str(asked.get("asReference", "false")), "asReference")
-        item.as_reference = asked["asReference"] == "true"
-        if item.as_reference and process.store_supported == "false":
-            raise StorageNotSupported("The storage of data is not supported for this process.")
 
 
 def _made(source: Any, given: Sequence[Given], fill: Callable[[Any, Given], None]) -> deque[Any]:
@@ -191,61 +157,4 @@ def _wrong_kind(source: Any, told: str) -> InvalidParameterValue:
     name = source.identifier
     return InvalidParameterValue(
         f"input {name}: it takes {_KINDS[kind]}, not {_KINDS.get(told, told)}.", name
-    )
-
-
-def _unit(item: Any, asked: str) -> Unit:
-    for unit in getattr(item, "uoms", ()):
-        if asked in (unit.uom, unit.reference):
-            return Unit.of(unit)
-    name = item.identifier
-    raise InvalidParameterValue(f"{name}: the unit {asked} is not supported.", name)
-
-
-def _format(item: Any, asked: Given, *, readable: tuple[str, ...] = ()) -> Any:
-    """The format that is asked for: the default one if that will do, else the first.
-
-    Args:
-        readable: encodings that need not be named by a format.
-    """
-    kind, schema = _media_type(asked.get("mimeType") or ""), asked.get("schema") or ""
-    encoding = str(asked.get("encoding") or "").lower()
-    if not (kind or schema or encoding):
-        return item.data_format
-    same = [
-        found
-        for found in item.supported_formats
-        if (not kind or _media_type(found.mime_type) == kind)
-        and (not schema or found.schema == schema)
-    ]
-    named = [found for found in same if _is_encoding(encoding, found.encoding)]
-    fitting = named or (same if encoding in readable else [])
-    if not fitting:
-        raise InvalidParameterValue(
-            f"{item.identifier}: the format is not supported "
-            f"(mimeType '{asked.get('mimeType') or ''}', encoding '{encoding}', "
-            f"schema '{schema}').",
-            "mimeType",
-        )
-    return item.data_format if item.data_format in fitting else fitting[0]
-
-
-def _is_encoding(asked: str, offered: str | None) -> bool:
-    known = (offered or "").lower()
-    return not asked or asked == known or (asked in PLAIN and known in PLAIN)
-
-
-def _media_type(text: str) -> tuple[str, ...]:
-    """Type and parameters, to be compared without regard to case, white space (RFC 9110, section
-    8.3.1), and the charset that text has anyway."""
-    first, *rest = (re.sub(r"\s", "", part).lower() for part in text.split(";"))
-    kept = sorted(part for part in rest if part not in ("", "charset=utf-8"))
-    return (first, *kept) if first else ()
-
-
-def _is_text(asked: Given) -> bool:
-    kind = _media_type(asked.get("mimeType") or "")
-    encoding = str(asked.get("encoding") or "").lower()
-    return encoding in PLAIN and (
-        not kind or kind[0].startswith("text/") or kind[0] == "application/json"
     )
