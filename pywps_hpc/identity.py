@@ -8,14 +8,33 @@ removed.
 
 from __future__ import annotations
 
+import hashlib
+
 from pywps_hpc.jobs import JobStore, new_id
-from pywps_hpc.settings import SettingsError
+from pywps_hpc.settings import Settings, SettingsError
 from pywps_hpc.spool import IDENTITY, Spool
 
 #: Name of the fact in the job table, and what stands before a value that the spool may not have.
 FACT, PROMISED = "spool", "promised "
 #: Jobs whose folders are looked for where nothing is written on either side.
 SAMPLE = 100
+
+
+def service_mark(settings: Settings) -> str:
+    """What tells a service from others: how its jobs are run, and its endpoint.
+
+    It is the same for all parts of a service, on whichever host.
+    """
+    how = repr((settings.defaults, sorted(settings.processes.items())))
+    return f"{hashlib.sha256(how.encode()).hexdigest()[:16]} {settings.url}"[:255]
+
+
+def are_apart(one: str, other: str) -> bool:
+    """Whether these are certainly marks of two services: another endpoint, and jobs that would be
+    run in another way. One whose configuration was just changed is none."""
+    how, _, url = one.partition(" ")
+    other_how, _, other_url = other.partition(" ")
+    return bool(url and other_url) and url != other_url and how != other_how
 
 
 class StrangeSpool(SettingsError):

@@ -32,6 +32,9 @@ SECTIONS = (
 )
 PROCESS_PREFIX = "hpc.process."
 
+#: What PyWPS takes for ``[server] url`` where nothing is set.
+PYWPS_URL = "http://localhost/wps"
+
 #: Sections as read from a file: section -> key -> text.
 Sections = Mapping[str, Mapping[str, str]]
 T = TypeVar("T")
@@ -244,6 +247,7 @@ class Settings:
         inputs: bounds of inputs by reference.
         retention: how long ended jobs are kept.
         input_paths: folders of ``file://`` inputs (``[server] allowedinputpaths``), read-only.
+        url: the WPS endpoint (``[server] url``); empty if none is set.
     """
 
     spool: Path = _key(values.absolute_path)
@@ -281,6 +285,7 @@ class Settings:
     inputs: Inputs = Inputs()
     retention: Retention = Retention()
     input_paths: tuple[Path, ...] = ()
+    url: str = ""
 
     def for_process(self, identifier: str) -> ProcessSettings:
         """The settings that hold for the process of this identifier."""
@@ -422,9 +427,15 @@ def build(sections: Sections, name: str, origin: Mapping[str, str] | None = None
         retention=reader.read(Retention, "hpc.retention"),
         processes=MappingProxyType(processes),
         input_paths=reader.paths("server", "allowedinputpaths"),
+        url=_url(sections.get("server", {}).get("url", "")),
     )
     reader.check(settings)
     return settings
+
+
+def _url(text: str) -> str:
+    url = os.path.expandvars(text).strip()
+    return "" if url == PYWPS_URL else url
 
 
 class _Reader:

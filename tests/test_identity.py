@@ -3,6 +3,7 @@ is not there, and no job of it is judged."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from werkzeug.wrappers import Request
 
 import wpsclient as client
 from bench import Bench
@@ -18,10 +20,12 @@ from house import House, open_house
 from pywps_hpc import settings
 from pywps_hpc.cli.main import commands
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
-from pywps_hpc.identity import FACT, PROMISED, StrangeSpool, tie
+from pywps_hpc.identity import FACT, PROMISED, StrangeSpool, are_apart, service_mark, tie
 from pywps_hpc.jobs import JobStore, State, new_id
-from pywps_hpc.settings import SettingsError
+from pywps_hpc.settings import ProcessSettings, Resources, SettingsError
 from pywps_hpc.spool import IDENTITY, Spool
+from pywps_hpc.web import processing
+from pywps_hpc.web.errors import Busy
 from servers import write_config
 
 
@@ -311,3 +315,50 @@ def test_commands_know_a_job_by_its_address_too(house: House, tmp_path: Path) ->
         result = CliRunner().invoke(commands, ["show", text, "--config", str(config)])
         assert result.exit_code == 0, result.output
         assert row.id in result.output
+
+
+# Two services with one spool and one table
+
+
+def service(name: str, memory: int) -> settings.Settings:
+    needs = ProcessSettings(Resources(memory=memory))
+    return settings.Settings(spool=Path("/spool"), defaults=needs, url=name and f"http://{name}")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "apart"),
+    [
+        (service("a/wps", 1024), service("b/wps", 2048), True),
+        (service("a/wps", 1024), service("a/wps", 2048), False),  # its configuration was changed
+        (service("a/wps", 1024), service("b/wps", 1024), False),  # two endpoints of one service
+        (service("", 1024), service("b/wps", 2048), False),  # nobody can tell
+    ],
+)
+def test_two_services_are_told_apart(
+    one: settings.Settings, other: settings.Settings, apart: bool
+) -> None:
+    assert are_apart(service_mark(one), service_mark(other)) is apart
+    assert are_apart(service_mark(other), service_mark(one)) is apart
+
+
+def test_two_services_that_share_spool_and_table_do_not_run_each_other_s_jobs(
+    bench: Bench,
+) -> None:
+    bench.settings = dataclasses.replace(bench.settings, url="http://a/wps")
+    bench.restart()
+    bench.cycle()
+    mine = bench.settings
+    needs = dataclasses.replace(mine.defaults, resources=Resources(memory=64))
+    theirs = dataclasses.replace(mine, url="http://b/wps", defaults=needs)
+    request = Request.from_values("/wps")
+    processing.admit(mine, bench.store, "p", request)
+    with pytest.raises(Busy):
+        processing.admit(theirs, bench.store, "p", request)
+    bench.settings = theirs
+    with pytest.raises(StrangeSpool, match=r"another service \(http://a/wps\)"):
+        bench.restart()
+    bench.store.resign("the-dispatcher")
+    bench.restart()
+    bench.cycle()
+    with pytest.raises(Busy):
+        processing.admit(mine, bench.store, "p", request)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pywps_hpc.clock import boottime
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.follow import Follower
-from pywps_hpc.dispatch.lead import BEAT, Deposed, Lead
+from pywps_hpc.dispatch.lead import BEAT, Deposed, Lead, is_dead
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
 from pywps_hpc.dispatch.script import Scripts
 from pywps_hpc.dispatch.staging import Stager
@@ -19,7 +19,7 @@ from pywps_hpc.dispatch.submit import Submitter
 from pywps_hpc.dispatch.sweep import Sweeper
 from pywps_hpc.dispatch.watch import Watch
 from pywps_hpc.dispatch.wishes import Wishes
-from pywps_hpc.identity import StrangeSpool, tie
+from pywps_hpc.identity import StrangeSpool, are_apart, service_mark, tie
 from pywps_hpc.jobs import JobStore, TableUnavailable, Waiting
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import Spool
@@ -86,8 +86,10 @@ class Dispatcher:
         self._pause = settings.poll_interval
         self._table_trouble = ""
         self._offset = _offset()
+        self._lead.service = service_mark(settings)
         with contextlib.suppress(TableUnavailable):
             self._tie()
+            self._refuse_two_services()
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set. Jobs that were submitted go on without the dispatcher."""
@@ -177,6 +179,26 @@ class Dispatcher:
         """Make sure, once, that spool and job table belong together."""
         if not self._spool.is_recognised:
             tie(self._table, self._spool)
+
+    def _refuse_two_services(self) -> None:
+        """Do not stand by for the dispatcher of another service: it would run our jobs with its
+        settings, and we its jobs with ours.
+
+        Raises:
+            StrangeSpool: it works in this spool.
+        """
+        leader = self._table.dispatcher()
+        if (
+            leader is not None
+            and leader.is_alive(self.settings.dispatcher_lease)
+            and are_apart(leader.service, self._lead.service)
+            and not is_dead(leader.holder)
+        ):
+            raise StrangeSpool(
+                f"[hpc] spool, database: the dispatcher of another service "
+                f"({leader.service.partition(' ')[2]}) works with them: give this service "
+                f"({self.settings.url}) a spool and a database of its own"
+            )
 
     def _spool_trouble(self) -> str:
         """Why the spool cannot be used; empty if it can."""

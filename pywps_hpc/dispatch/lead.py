@@ -30,6 +30,7 @@ class Lead:
     Attributes:
         message: what the dispatcher has to say to whoever looks at its signs of life.
         reach: whether it reaches the batch system, for the same.
+        service: what tells its service from others, for the same.
     """
 
     def __init__(self, store: JobStore, lease: float, holder: str = "") -> None:
@@ -38,6 +39,7 @@ class Lead:
         self.holder = holder or name_of(os.getpid())
         self.message = ""
         self.reach = Reach()
+        self.service = ""
         self._last = float("-inf")
 
     def take(self) -> bool:
@@ -72,7 +74,7 @@ class Lead:
             raise Deposed
 
     def _claim(self) -> bool:
-        return self._store.lead(self.holder, self._lease, self.message, self.reach)
+        return self._store.lead(self.holder, self._lease, self.message, self.reach, self.service)
 
     def resign(self) -> None:
         """Let a standby take over at once."""

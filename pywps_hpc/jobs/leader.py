@@ -30,6 +30,7 @@ class Leader:
         silence: seconds since its last sign of life.
         message: what keeps it from its work, for the administrator; empty if nothing does.
         reach: whether it reaches the batch system.
+        service: what tells its service from others, see :mod:`pywps_hpc.identity`.
     """
 
     holder: str
@@ -37,6 +38,7 @@ class Leader:
     silence: float
     message: str
     reach: Reach
+    service: str = ""
 
     def is_alive(self, lease: float) -> bool:
         """Whether it has shown a sign of life within its lease in seconds."""

@@ -342,7 +342,12 @@ class JobStore:
                 connection.execute(_facts.insert().values(name=name, value=value))
 
     def lead(
-        self, holder: str, lease: float, message: str = "", reach: Reach | None = None
+        self,
+        holder: str,
+        lease: float,
+        message: str = "",
+        reach: Reach | None = None,
+        service: str = "",
     ) -> bool:
         """Take or keep the dispatcher's office, and show a sign of life.
 
@@ -354,6 +359,7 @@ class JobStore:
             lease: seconds of silence after which somebody else may take over.
             message: what the dispatcher has to say ("cannot reach slurmctld").
             reach: whether it reaches the batch system.
+            service: what tells its service from others.
 
         Returns:
             Whether ``holder`` is the dispatcher now.
@@ -366,6 +372,7 @@ class JobStore:
                 **{"holder": holder, "beat": now, "message": message, "system": reach.system},
                 "reachable": None if reach.reachable is None else int(reach.reachable),
                 "reach_since": reach.since,
+                "service": service,
             }
             own |= _storable(own)
             took = sa.case((_dispatcher.c.holder == holder, _dispatcher.c.since), else_=time.time())
@@ -406,7 +413,7 @@ class JobStore:
             silence = abs(clock(connection) - row["beat"])
         known = None if row["reachable"] is None else bool(row["reachable"])
         reach = Reach(row["system"], known, row["reach_since"])
-        return Leader(row["holder"], row["since"], silence, row["message"], reach)
+        return Leader(row["holder"], row["since"], silence, row["message"], reach, row["service"])
 
     def count(self) -> dict[State, int]:
         """How many jobs there are in each state."""

@@ -20,6 +20,7 @@ from pywps.response.status import WPS_STATUS
 from joblauncher import failpoint, payload, prepared, report
 from joblauncher.files import amount
 from joblauncher.response import JobResponse
+from pywps_hpc.identity import are_apart, service_mark
 from pywps_hpc.jobs import (
     TERMINAL,
     Job,
@@ -45,10 +46,13 @@ def admit(settings: Settings, store: JobStore, process: str, http_request: Any) 
     """Turn a job away before anything of it exists.
 
     Raises:
-        Busy: there is no dispatcher, or a limit is reached.
+        Busy: there is no dispatcher, or only that of another service; or a limit is reached.
     """
-    silence, _ = store.heartbeat()
-    if silence > settings.dispatcher_lease:
+    leader = store.dispatcher()
+    if leader is None or not leader.is_alive(settings.dispatcher_lease):
+        raise Busy("Jobs cannot be run now: the dispatcher is not running.", settings.retry_after)
+    if are_apart(leader.service, service_mark(settings)):
+        LOGGER.error("[hpc] spool, database: the dispatcher of another service works with them")
         raise Busy("Jobs cannot be run now: the dispatcher is not running.", settings.retry_after)
     reached = store.reached(limits(settings, process, client_of(http_request)))
     if reached is not None:
