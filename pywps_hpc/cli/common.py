@@ -142,8 +142,8 @@ def one_line(text: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """A time of day for people."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else "-"
+    """A time of day for people, with its distance from UTC."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds)) if seconds else "-"
 
 
 def age(since: float) -> str:

@@ -21,7 +21,7 @@ from pywps_hpc.cli.common import (
     queue_of,
     show_facts,
 )
-from pywps_hpc.jobs import ACTIVE, Job, Wish
+from pywps_hpc.jobs import ACTIVE, TERMINAL, Job, Wish
 from pywps_hpc.spool import Spool
 
 JOB = click.argument("job_id", metavar="JOB")
@@ -51,7 +51,8 @@ def jobs(config: Path, everything: bool, limit: int, as_json: bool) -> None:
 
 
 def _state(row: Job) -> str:
-    return row.state.value + (f" ({row.wish.value} asked)" if row.wish is not Wish.NONE else "")
+    asked = row.wish is not Wish.NONE and row.state not in TERMINAL
+    return row.state.value + (f" ({row.wish.value} asked)" if asked else "")
 
 
 def _facts(row: Job) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def show(config: Path, job_id: str) -> None:
     facts: dict[str, object] = {
         "job": row.id,
         "process": row.process,
-        "state": row.state.value,
+        "state": _state(row),
         "queue": f"{own.scheduler} {row.native_id or '-'} ({row.name})",
         "accepted": clock(row.created),
         "submitted": clock(row.submitted),
@@ -99,7 +100,9 @@ def show(config: Path, job_id: str) -> None:
     facts["folder"] = str(job.path)
     latest = report.read(job)
     if latest:
-        facts["process says"] = f"{latest.state}, {latest.percent} %: {latest.message}"
+        # Of a failure no percentage is known; the report has 100, as the end of all that follows.
+        done = "" if latest.state == report.FAILED else f", {latest.percent} %"
+        facts["process says"] = f"{latest.state}{done}: {latest.message}"
         facts["ran on"] = latest.host
         facts["exit code"] = "-" if latest.exit_code is None else latest.exit_code
         facts["signal"] = latest.signal or "-"

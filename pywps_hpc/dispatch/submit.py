@@ -249,22 +249,23 @@ class Submitter:
             ids = context.scheduler.submit(batch)
             failpoint.reach("submit.4")
         except SubmissionRefused as error:
-            return self._refuse(jobs, batch, error)
+            return self._refuse(jobs, error)
         except SubmissionPostponed as error:
             if not error.passing and len(jobs) == 1 and self._deferral.is_over(jobs[0]):
-                return self._refuse(jobs, batch, error)
+                return self._refuse(jobs, error)
             back = self._put_back(jobs)
             if not error.answered:
                 raise
-            log.info("%s: not taken for now: %s (%s)", batch.name, error, error.output)
+            log.info("%s: not taken for now: %s (%s)", _these(jobs), error, error.output)
             raise _NotNow(back, error) from error
         except SubmissionUncertain as error:
-            log.warning("%s: not clear whether the batch system took it: %s", batch.name, error)
+            log.warning("%s: not clear whether the batch system took it: %s", _these(jobs), error)
             raise
         except SchedulerUnavailable:
             self._put_back(jobs)
             raise
-        log.info("%s: %d submitted as %s", batch.name, len(jobs), ids[0])
+        for job, native_id in zip(jobs, ids, strict=True):
+            log.info("%s: submitted as %s (%s)", job.id, native_id, job.name)
         moves = [
             (job, State.QUEUED, {"native_id": native_id, "missing_since": 0.0, "message": ""})
             for job, native_id in zip(jobs, ids, strict=True)
@@ -275,8 +276,8 @@ class Submitter:
         failpoint.reach("submit.5")
         return len(moved)
 
-    def _refuse(self, jobs: Sequence[Job], batch: BatchJob, error: SchedulerError) -> int:
-        log.warning("%s: refused: %s (%s: %s)", batch.name, error, error.command, error.output)
+    def _refuse(self, jobs: Sequence[Job], error: SchedulerError) -> int:
+        log.warning("%s: refused: %s (%s: %s)", _these(jobs), error, error.command, error.output)
         if len(jobs) == 1:
             self._deferral.forget([jobs[0].id])
             return self._fail(jobs, words.refused(str(error)), rewrite=True)
@@ -295,3 +296,9 @@ class Submitter:
     def _fail(self, jobs: Sequence[Job], reason: str, *, rewrite: bool) -> int:
         end = self._context.end
         return sum(end(job, State.FAILED, reason, rewrite=rewrite) for job in jobs)
+
+
+def _these(jobs: Sequence[Job]) -> str:
+    """Jobs in a line of the log, an id first."""
+    first = jobs[0]
+    return first.id if len(jobs) == 1 else f"{first.id} and {len(jobs) - 1} more ({first.name})"

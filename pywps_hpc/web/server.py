@@ -44,12 +44,16 @@ def load(options: ServerOptions) -> Any:
 
     from pywps_hpc import hpc
     from pywps_hpc.web import routes
+    from pywps_hpc.web.service import HpcService
 
     if not isinstance(application, Service):
         return routes.around(application)
     if configuration.get_config_value("server", "url") == _PYWPS_DEFAULT_URL:
         configuration.CONFIG.set("server", "url", f"http://{options.bind}/wps")
-    return hpc(application)
+    wrapped = hpc(application)
+    if isinstance(wrapped, HpcService):
+        wrapped.compare_processes()
+    return wrapped
 
 
 _PYWPS_DEFAULT_URL = "http://localhost/wps"

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
@@ -20,7 +21,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Request, Response
 
 from joblauncher import failpoint, logs, storage
-from pywps_hpc import jobs, settings
+from pywps_hpc import checks, jobs, settings
 from pywps_hpc.identity import tie
 from pywps_hpc.retention import expires
 from pywps_hpc.spool import JobDir, Spool
@@ -28,6 +29,7 @@ from pywps_hpc.web import (
     descriptions,
     guard,
     processing,
+    pywps_pieces,
     references,
     request_inputs,
     request_outputs,
@@ -64,6 +66,7 @@ class HpcService(Service):  # type: ignore[misc]
     spool: Spool
     addresses: Addresses
     waiters: waiting.Waiters
+    is_compared: bool
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
         """Answer one request with safe headers (PEP 3333)."""
@@ -78,6 +81,7 @@ class HpcService(Service):  # type: ignore[misc]
 
     def call(self, http_request: Request) -> Any:
         """Answer one request; never raises."""
+        self.compare_processes()
         try:
             shown = self.addresses.find(http_request.environ)
             if shown is not None:
@@ -95,6 +99,13 @@ class HpcService(Service):  # type: ignore[misc]
         # Made here, since PyWPS logs the traceback of whatever is being handled.
         words = "The service cannot look after its jobs now. Please try later."
         return Busy(words, self.settings.retry_after)
+
+    def compare_processes(self) -> None:
+        """Tell of sections for processes that the service does not have: once, when it has all."""
+        if not self.is_compared:
+            self.is_compared = True
+            for warning in checks.of_processes(self.settings, self.processes):
+                LOGGER.warning("%s", warning)
 
     def _operate(self, wps_request: Any) -> Any:
         """Carry out a WPS operation."""
@@ -312,7 +323,7 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
     cls = HpcService if base is Service else type("HpcService", (HpcService, base), {})
     wrapped: HpcService = object.__new__(cls)
     wrapped.__dict__ = service.__dict__
-    wrapped.settings = own
+    wrapped.settings, wrapped.is_compared = own, False
     wrapped.spool = Spool(own.spool)
     wrapped.waiters = waiting.Waiters(own.max_waiting)
     wrapped.store = jobs.JobStore(own.database_url, own.database_timeout)
@@ -326,6 +337,7 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
     except jobs.TableUnavailable as error:
         LOGGER.error("the job table cannot be asked, requests for jobs are turned away: %s", error)
     logs.install()  # before any request is read
+    _warn(own, sections, [*config, os.environ.get("PYWPS_CFG", "")])
     _set_addresses(wrapped)
     SERVICES.add(wrapped)
     _spare_request_log()
@@ -337,6 +349,15 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
         elif own.inputs.fetch == "node" and not process.container.network:
             LOGGER.info("%s: cannot fetch inputs (network = no, [hpc.inputs] fetch = node)", who)
     return wrapped
+
+
+def _warn(own: settings.Settings, sections: settings.Sections, files: Sequence[str]) -> None:
+    """Tell the administrator what is probably a mistake."""
+    url = str(configuration.get_config_value("server", "url"))
+    found = [*checks.of_sections(sections), *checks.of_url(url), *checks.of_database(own)]
+    found += checks.of_files({Path(file) for file in files if file}, sections)
+    for warning in (*pywps_pieces.STRANGE, *found):
+        LOGGER.warning("%s", warning)
 
 
 def _set_addresses(service: HpcService) -> None:

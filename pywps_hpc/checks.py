@@ -1,0 +1,181 @@
+"""What is probably a mistake in a configuration that can be used all the same: one line each.
+
+A service may have sections and keys of its own in the file, so only what looks like one of ours or
+PyWPS's is told.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import stat
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pywps_hpc.settings import PROCESS_PREFIX, PYWPS_URL, SECTIONS, Sections, Settings
+
+#: Sections and keys that PyWPS 4.8 reads (``pywps.configuration``).
+PYWPS: dict[str, tuple[str, ...]] = {
+    "server": (
+        *("encoding", "language", "url", "maxprocesses", "maxsingleinputsize", "maxrequestsize"),
+        *("temp_path", "processes_path", "outputurl", "outputpath", "allowedinputpaths", "workdir"),
+        *("parallelprocesses", "sethomedir", "cleantempdir", "storagetype"),
+        *("storage_copy_function", "default_mimetype", "json_indent"),
+    ),
+    "processing": ("mode", "path", "drmaa_native_specification"),
+    "logging": ("file", "level", "database", "prefix", "format", "schema"),
+    "metadata:main": (
+        *("identification_title", "identification_abstract", "identification_keywords"),
+        *("identification_keywords_type", "identification_fees", "identification_profile"),
+        *("identification_accessconstraints", "provider_name", "provider_url"),
+        *("contact_name", "contact_position", "contact_address", "contact_city"),
+        *("contact_stateorprovince", "contact_postalcode", "contact_country", "contact_phone"),
+        *("contact_fax", "contact_email", "contact_url", "contact_hours", "contact_instructions"),
+        *("contact_role", "deliverypoint", "contaact_fax"),
+    ),
+    "grass": ("gisbase",),
+    "s3": ("bucket", "prefix", "public", "encrypt", "region"),
+}
+#: How alike a name must be to be taken for a slip of the pen (difflib, ratio).
+ALIKE = 0.85
+#: Types of file systems whose locks SQLite cannot build upon (mount(8); SQLite FAQ, 5).
+NETWORK = frozenset(
+    {
+        *("nfs", "nfs4", "lustre", "gpfs", "beegfs", "cifs", "smb3", "smbfs", "afs", "ceph"),
+        *("glusterfs", "panfs", "pvfs2", "orangefs", "ocfs2", "gfs2", "wekafs", "9p"),
+    }
+)
+#: File systems in user space that are on this host; of all others that is not known.
+_LOCAL_FUSE = ("fuse-overlayfs", "overlayfs", "bindfs", "ntfs-3g", "gocryptfs", "encfs", "lxcfs")
+_SECRET = re.compile(r"passw(or)?d|secret|token|credential|(api|access|private)_?key", re.I)
+
+
+def of_sections(sections: Sections) -> Iterator[str]:
+    """Sections and keys that look like misspelt ones.
+
+    Args:
+        sections: of all files together, ours included, which have been read already.
+    """
+    for section, keys in sections.items():
+        if section in PYWPS:
+            for key in keys:
+                near = _alike(key, PYWPS[section], 0.8)
+                if key not in PYWPS[section] and near:
+                    yield f"[{section}] {key}: nobody reads this key; did you mean {near}?"
+        elif section.split(".")[0] != "hpc" and (near := _section_alike(section)):
+            yield f"[{section}]: nobody reads this section; did you mean [{near}]?"
+
+
+def _section_alike(section: str) -> str:
+    first, dot, rest = section.lower().partition(".")
+    if sorted(first) == sorted("hpc"):
+        known = "hpc" + dot + rest
+        return known if known.startswith(PROCESS_PREFIX) else _alike(known, SECTIONS, 0.6) or "hpc"
+    return _alike(section.lower(), [*SECTIONS, *PYWPS])
+
+
+def _alike(name: str, known: Collection[str], ratio: float = ALIKE) -> str:
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=ratio)), "")
+
+
+def of_processes(settings: Settings, identifiers: Collection[str]) -> Iterator[str]:
+    """Sections for processes that the service does not have.
+
+    Args:
+        identifiers: of those it has.
+    """
+    for identifier in settings.processes:
+        if identifier not in identifiers:
+            near = _alike(identifier, identifiers, 0.6)
+            hint = f"; did you mean [{PROCESS_PREFIX}{near}]?" if near else ""
+            yield f"[{PROCESS_PREFIX}{identifier}]: the service has no such process{hint}"
+
+
+def of_files(files: Iterable[Path], sections: Sections) -> Iterator[str]:
+    """Configuration files with a secret in them that everybody on this host can read.
+
+    Args:
+        files: that the sections are from.
+    """
+    found = next(iter(_secrets(sections)), "")
+    for file in files if found else ():
+        try:
+            mode = file.stat().st_mode
+        except OSError:
+            continue
+        if mode & stat.S_IROTH:
+            yield f"{file}: everybody can read it, and {found} is in it: chmod o= {file}"
+
+
+def _secrets(sections: Sections) -> Iterator[str]:
+    """Names of the keys whose values are secrets. One that only names a variable has none."""
+    for section, keys in sections.items():
+        for key, text in keys.items():
+            value = re.sub(r"\$(\w+|\{\w+\})", "", text).strip()
+            address = re.search(r"://[^/@\s]*:([^/@\s]+)@", value)
+            if (address and address[1]) or (value and _SECRET.search(key)):
+                yield f"[{section}] {key}"
+
+
+def of_url(url: str) -> Iterator[str]:
+    """An endpoint whose links clients cannot follow.
+
+    Args:
+        url: ``[server] url`` as it is used.
+    """
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        host = ""
+    if url == PYWPS_URL or not url:
+        yield "[server] url: is not set: clients are given links to http://localhost"
+    elif not host or urlsplit(url).scheme not in ("http", "https"):
+        yield f"[server] url: {url} names no host: clients cannot follow links to their results"
+    elif host in ("0.0.0.0", "::"):
+        yield f"[server] url: {url} is no address of a host: clients cannot follow links to it"
+
+
+def of_database(settings: Settings) -> Iterator[str]:
+    """A SQLite table on a network file system."""
+    url = settings.database_url
+    if not url.startswith("sqlite:///"):
+        return
+    path = Path(url.removeprefix("sqlite:///").partition("?")[0])
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    place, kind = file_system(Path(os.path.realpath(path.parent)), mounts)
+    if is_network(kind):
+        yield (
+            f"[hpc] database: SQLite in {path.parent}, a network file system ({kind} at {place}), "
+            "cannot rely on its locks: set database to a file on a local disk, or to PostgreSQL"
+        )
+
+
+def file_system(path: Path, mounts: str) -> tuple[str, str]:
+    """Where the file system is mounted that holds a path, and its type.
+
+    Args:
+        path: absolute, without links.
+        mounts: as in ``/proc/self/mountinfo`` (proc(5)): a later mount hides an earlier one.
+    """
+    found = ("/", "")
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")
+        fields = before.split(" ")
+        if len(fields) < 5 or not after:
+            continue
+        place = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
+        if path.is_relative_to(place) and len(place) >= len(found[0]):
+            found = place, after.split(" ")[0]
+    return found
+
+
+def is_network(kind: str) -> bool:
+    """Whether a file system of this type may be on another host."""
+    if kind.startswith("fuse."):
+        return kind.removeprefix("fuse.") not in _LOCAL_FUSE
+    return kind in NETWORK
