@@ -536,3 +536,31 @@ def test_order_that_one_job_breaks_reaches_the_others() -> None:
         with pytest.raises(SchedulerError):
             scheduler.cancel(ids)
     assert set(told) == set(ids) - {"7"}
+
+
+def test_exit_code_that_is_an_answer_is_read_before_any_words() -> None:
+    """As captured/torque/qstat_nine_unknown has them."""
+    noise = "Can not resolve name for server l`H. (rc = -1 - )\n"
+    unknown = "qstat: Unknown Job Id Error 7.vm\n"
+    channel = FakeChannel(
+        qstat=Completed(153, "", noise + unknown),
+        qdel=Completed(153, "", noise + unknown.replace("qstat", "qdel")),
+    )
+    scheduler = CommandScheduler(TorqueDialect(), channel)
+    assert scheduler.poll(["7.vm"]) == {}
+    assert not scheduler.unasked
+    scheduler.cancel(["7.vm"])
+
+
+def test_words_of_an_outage_count_on_standard_error_only() -> None:
+    """A job's name, for one, stands on standard output."""
+    text = "Job Id: 7.vm\n    Job_Name = Connection refused\n    job_state = R\n\n"
+    unknown = "qstat: Unknown Job Id Error 8.vm\n"
+    channel = FakeChannel(qstat=Completed(153, text, unknown))
+    scheduler = CommandScheduler(TorqueDialect(), channel)
+    assert scheduler.poll(["7.vm", "8.vm"]).keys() == {"7.vm"}
+    words = Completed(1, "Connection refused\n", "scancel: error: the moon is full\n")
+    other, _ = slurm(scancel=words)
+    with pytest.raises(SchedulerError, match="the moon is full") as trouble:
+        other.cancel(["7"])
+    assert not trouble.value.transient
