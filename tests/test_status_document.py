@@ -28,7 +28,8 @@ def folder(tmp_path: Path) -> JobDir:
 def shown(folder: JobDir, says: documents.Status, **row: object) -> documents.Status:
     atomic_write(folder.status, documents.replace(DOCUMENT, says))
     os.utime(folder.status, (1000, 1000))
-    job = Job("id", "w1", "counts", "d", native_id="7", **row)  # type: ignore[arg-type]
+    facts = {"native_id": "7"} | row
+    job = Job("id", "w1", "counts", "d", **facts)  # type: ignore[arg-type]
     return documents.parse(status_document(job, folder, "slurm"))
 
 
@@ -57,3 +58,11 @@ def test_a_job_that_has_started_again_is_shown_at_once(folder: JobDir) -> None:
     says = documents.Status("started", 40, "60 of 100 left")
     assert shown(folder, says, state=State.QUEUED, started=900.0, changed=999.0) == says
     assert shown(folder, says, state=State.QUEUED, changed=time.time()) == says
+
+
+def test_who_waits_reads_why_the_batch_system_does_not_take_the_job(folder: JobDir) -> None:
+    reason = "waits: Slurm takes no such job for now: Partition in DOWN state"
+    says = documents.Status("accepted", 0, "PyWPS Process counts accepted")
+    told = shown(folder, says, state=State.ACCEPTED, native_id="", message=reason)
+    assert told.state == "accepted"
+    assert told.message.endswith(f"; {reason}")
