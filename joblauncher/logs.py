@@ -44,8 +44,8 @@ class _Record(logging.LogRecord):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        if self.exc_info and self.exc_info[1] is None:  # PyWPS tells of an exception that is over
-            self.exc_info = None
+        if self.exc_info and self.exc_info[1] is None:
+            self.exc_info = None  # PyWPS tells of an exception that is over: "NoneType: None"
         if self.exc_info:
             trace = logging.Formatter().formatException(self.exc_info)
             self.exc_text = f"  | {fold(trace)}"

@@ -27,6 +27,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import certifi
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,11 +36,13 @@ from pywps import Format
 from pywps.inout.outputs import MetaFile
 
 import wpsclient as client
+from house import open_house
 from joblauncher import addresses, fetch, references, resolve
 from joblauncher.bounds import Bounds, Reference, Refused, Stopped, TooLarge, local_file, parse, vet
 from joblauncher.jobdir import JobDir
 from pywps_hpc.dispatch.staging import stage
 from pywps_hpc.jobs import new_id
+from pywps_hpc.web import references as in_web
 from servers import HTTP, HpcServer, wait_for
 from wpsclient import NS, OWS, WPS, XLINK
 
@@ -363,6 +366,26 @@ def test_the_service_s_own_host_and_the_site_s_are_no_outside_addresses(
     }.items():
         fetch.check_host(f"http://{host}/", replace(bounds, allowed_networks=(allowed,)))
     fetch.check_host("http://8.8.8.8/", bounds)
+
+
+def test_the_web_server_tells_the_nodes_what_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host of its URL, whatever that is, and its public addresses: a node has others."""
+    known = [SimpleNamespace(address=text) for text in ("127.0.0.1", "8.8.4.4", "fe80::1%lo", "x")]
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"eth0": known})
+    in_web._interfaces.cache_clear()
+    with open_house(
+        tmp_path,
+        server={"url": "https://WPS.example.org.:8443/wps"},
+        **{"hpc.inputs": {"blocked_networks": "1.1.1.0/24"}},
+    ) as house:
+        limits = in_web.bounds(house.settings)
+    in_web._interfaces.cache_clear()
+    assert set(limits.blocked_networks) == {"1.1.1.0/24", "wps.example.org", "8.8.4.4"}
+    for host in ("wps.example.org", "8.8.4.4", "1.1.1.1"):
+        with pytest.raises(Refused, match=UNREACHABLE):
+            vet(Reference(f"http://{host}/"), Bounds.of(json.loads(json.dumps(vars(limits)))))
 
 
 # Redirections
