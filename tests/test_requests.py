@@ -418,6 +418,10 @@ def test_attributes_of_a_query_s_inputs_reach_the_process(ask: Ask) -> None:
         (kvp(DataInput="strings=a"), "did you mean datainputs?"),
         (kvp(storeExecuteRespone="true"), "did you mean storeexecuteresponse?"),
         (kvp().replace("&identifier=tell", ""), "Process identifier not set"),
+        (kvp("strings=a", store="true"), "store is not one of WPS 1.0.0"),
+        (kvp("strings=a") + "&a=b" * 100, "at most 100 parameters"),
+        (kvp("a=b;" * 10_001), "more than 10000 entries"),
+        (kvp("floats=" + "1" * 65_537), "more than 65536 characters"),
     ],
 )
 def test_what_a_query_says_wrongly_is_refused(ask: Ask, query: str, words: str) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from owslib.crs import axisorder_yx
 from pywps.exceptions import InvalidParameterValue
 
+from pywps_hpc.web.request_content import collapse
+
 #: The ways to write a reference system: as a name, a URN (OGC 07-092r1) or a URL, and before them.
 _CRS = (
     re.compile(r"(?:urn:(?:x-)?ogc:def:crs:)?(\w+):(?:[\w.]*:)?(\w+)", re.IGNORECASE),
@@ -54,7 +56,7 @@ def of_list(name: str, text: str) -> dict[str, Any]:
     Raises:
         InvalidParameterValue: it is no box.
     """
-    parts = [part.strip() for part in text.split(",")]
+    parts = [part.strip() for part in collapse(text).split(",")]
     numbers = 0
     while numbers < len(parts) and _NUMBER.fullmatch(parts[numbers]):
         numbers += 1

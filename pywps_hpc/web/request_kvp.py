@@ -43,6 +43,10 @@ _OF_OUTPUT = {
     "uom": "uom",
     "asreference": "asReference",
 }
+#: Names of other versions of WPS for what this one names otherwise.
+_FOREIGN = ("store", "mode", "response")
+#: Most parameters of a query, and most entries or attributes of one.
+_MOST, _MOST_PARTS = 100, 10_000
 #: What separates values, and is percent-encoded within one (OGC 06-121r3, clause 11.3).
 _SEPARATORS = "=;@"
 
@@ -69,6 +73,8 @@ def parameters(query: str) -> Parameters:
     Raises:
         InvalidParameterValue: a known parameter is given twice, or one looks like a known one.
     """
+    if query.count("&") >= _MOST:
+        raise InvalidParameterValue(f"A query has at most {_MOST} parameters.", "request")
     raw: dict[str, str] = {}
     for pair in query.encode("latin-1").decode("utf-8", "replace").split("&"):
         name, _, value = pair.partition("=")
@@ -95,6 +101,9 @@ def execute(given: Parameters, identifier: str, output_id: str | None) -> Conten
     Raises:
         InvalidParameterValue: one is not of the form that the standard gives it.
     """
+    for name in _FOREIGN:
+        if name in given.raw:
+            raise InvalidParameterValue(f"The parameter {name} is not one of WPS 1.0.0.", name)
     inputs: dict[str, list[dict[str, Any]]] = {}
     for part in _parts(given.raw.get("datainputs", ""), "DataInputs"):
         entry = _entry(part, "DataInputs", _OF_INPUT)
@@ -149,6 +158,8 @@ def _parts(raw: str, name: str) -> list[str]:
         raw = _plain(unquote_plus, raw, name)
     else:
         raw = raw.replace("+", " ")
+    if any(raw.count(separator) > _MOST_PARTS for separator in ";@"):
+        raise InvalidParameterValue(f"{name} has more than {_MOST_PARTS} entries.", name)
     return [part for part in raw.split(";") if part.strip()]
 
 

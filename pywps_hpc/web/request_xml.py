@@ -129,7 +129,9 @@ def _input(element: etree._Element) -> dict[str, Any]:
             return {"identifier": name, "kind": "complex", "data": _document(value), **given}
     given = attributes(value, "crs", "dimensions")
     parts = children(value, {f"{{{OWS}}}LowerCorner": _ONE, f"{{{OWS}}}UpperCorner": _ONE})
-    lower, upper = (text(parts[corner][0]).split() for corner in ("LowerCorner", "UpperCorner"))
+    lower, upper = (
+        collapse(text(parts[corner][0])).split() for corner in ("LowerCorner", "UpperCorner")
+    )
     crs, dimensions = given.get("crs"), given.get("dimensions")
     box = request_boxes.of_corners(name, lower, upper, crs, dimensions)
     return {"identifier": name, "kind": "bbox", **box}
