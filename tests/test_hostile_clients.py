@@ -136,8 +136,11 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
         line = client.execute_query("repeat_2", inputs, outputs, **how)
         return {"path": f"/wps?{line}&{urlencode(query)}", "method": "GET", **common}
     if kind == "json":
-        document: Any = {"identifier": "repeat_2", "inputs": {"text": text, other: text}}
-        more = {"mode": "async", "response": "document", "outputs": {"result": {}}, other: text}
+        document: Any = {"identifier": "repeat_2", "inputs": {"text": text}}
+        more: Any = {"outputs": {"result": {}}, "language": how["language"]}
+        if draw(st.booleans()):  # members that are refused
+            document["inputs"][other] = text
+            more |= {"mode": "async", "response": "document", other: text}
         content = json.dumps({**more, **document, "operation": "execute", "version": "1.0.0"})
         mimetype = "application/json"
     else:
