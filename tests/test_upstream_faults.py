@@ -205,7 +205,7 @@ def test_fault_02_job_that_reaches_its_time_limit_is_told_as_failed(hpc_server: 
 
 def test_fault_02_job_that_is_killed_on_its_node_is_told_as_failed(hpc_server: HpcServer) -> None:
     location = client.submit(hpc_server.url, "sleeper", [("seconds", "900")])
-    job_id = client.job_id_of(location)
+    job_id = hpc_server.id_of(location)
     wait_for(
         lambda: client.state_of(client.get(location).content) == "ProcessStarted", "it runs", SOON
     )
@@ -471,7 +471,7 @@ def test_fault_17_job_can_be_found_in_the_queue_and_back(hpc_server: HpcServer) 
         for _ in range(hpc_server.settings.slots)
     ]
     location = client.submit(hpc_server.url, "repeat_2", [("text", "a")])
-    job_id = client.job_id_of(location)
+    job_id = hpc_server.id_of(location)
     row = await_state(hpc_server, job_id, "queued")
     name, native = str(row["name"]), str(row["native_id"])
     assert native.isdigit()
@@ -614,7 +614,7 @@ def test_fault_24_busy_server_says_when_to_come_again_and_keeps_nothing(tmp_path
         work = list((server.folder / "work").iterdir())
     assert [answer.status for answer in accepted] == [200, 200]
     assert kept == {
-        client.job_id_of(str(etree.fromstring(answer.content).get("statusLocation")))
+        server.id_of(str(etree.fromstring(answer.content).get("statusLocation")))
         for answer in accepted
     }
     assert work == []
