@@ -11,13 +11,14 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote
 
-from joblauncher import fence
+from joblauncher import fence, storage
 from joblauncher.files import open_beneath
 from joblauncher.jobdir import JobDir
 
@@ -58,21 +59,53 @@ class Outputs:
         """
         from pywps.app.exceptions import ProcessError
 
-        fence.check(self._job)
         real = Path(os.path.realpath(file))
         if not real.is_file():
             raise ProcessError(f"output {identifier}: its file is not there")
         if self._is_own(real):
             real.chmod(stat.S_IMODE(real.stat().st_mode) | stat.S_IRUSR)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._insist(lambda: folder.mkdir(mode=0o700, parents=True, exist_ok=True))
         name = Path(file).name
         target = _free(folder, name if PurePosixPath(name).suffix else name + extension)
         if not (how in ("link", "move") and self._is_own(real) and _link(real, target)):
-            shutil.copyfile(real, target)
-            shutil.copystat(real, target)
+            self._insist(lambda: self._copy(real, target))
         target.chmod(stat.S_IMODE(target.stat().st_mode) | stat.S_IRUSR)
         self._stored[target] = identifier
         return target
+
+    def write(self, text: str, file: Path) -> None:
+        """Leave a text where it is served from.
+
+        Raises:
+            OSError: it cannot be stored.
+            fence.Superseded: the job is not this launcher's any more.
+        """
+
+        def write() -> None:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+
+        self._insist(write)
+
+    def _insist(self, store: Callable[[], None]) -> None:
+        """Wait for room as long as the job may run; what it worked in holds the results."""
+
+        def check_and_store() -> None:
+            fence.check(self._job)
+            store()
+
+        storage.insist(self._job, check_and_store, storage.FOR_EVER, keep_work=True)
+
+    def _copy(self, real: Path, target: Path) -> None:
+        """Copy a file; the job's own needs no room of its own where there is none."""
+        try:
+            shutil.copyfile(real, target)
+            shutil.copystat(real, target)
+        except OSError as error:
+            with suppress(OSError):
+                target.unlink()
+            if not (storage.trouble(error) and self._is_own(real) and _link(real, target)):
+                raise
 
     def lost(self) -> str:
         """The first output whose file cannot be served any more, since the process removed it, took
@@ -159,10 +192,7 @@ def install(job: JobDir) -> Outputs:
         return str(Path(storage.target, outputs.inside(destination)))
 
     def write(storage: Any, data: str, destination: str, data_format: Any = None) -> str:
-        fence.check(job)
-        file = Path(location(storage, destination))
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file.write_text(data, encoding="utf-8")
+        outputs.write(data, Path(location(storage, destination)))
         return url(storage, destination)
 
     name = MetaFile.name.fget

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from joblauncher import storage
+from joblauncher import outputs, storage
 from joblauncher.jobdir import JobDir
 
 
@@ -84,3 +85,44 @@ def test_what_is_not_about_the_storage_is_not_tried_again(job: JobDir) -> None:
         storage.insist(job, write)
     assert len(calls) == 1
     assert job.work.exists()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that :mod:`storage` sees: it passes while it sleeps."""
+    now = [0.0]
+    fake = SimpleNamespace(
+        monotonic=lambda: now[0], sleep=lambda pause: now.append(now.pop() + pause)
+    )
+    monkeypatch.setattr(storage, "time", fake)
+    return now
+
+
+def test_a_result_waits_for_room_for_hours(job: JobDir, clock: list[float]) -> None:
+    calls, write = _failing(2000, _no_space)
+    storage.insist(job, write, storage.FOR_EVER, keep_work=True)
+    assert len(calls) == 2001
+    assert clock[0] > 7200
+    assert (job.work / "large").exists(), "it may hold what is to be stored"
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_an_output_waits_for_room_unless_it_needs_none(
+    job: JobDir, clock: list[float], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: bool
+) -> None:
+    file = (job.work if own else tmp_path) / "map.nc"
+    file.write_bytes(b"map")
+    copy, tries = shutil.copyfile, []
+
+    def full(source: Path, target: Path) -> None:
+        tries.append(target)
+        if own or len(tries) < 5:
+            Path(target).write_bytes(b"m")  # as much as there was room for
+            raise _no_space()
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    stored = outputs.Outputs(job).store(str(file), job.outputs, "", "x", "copy")
+    assert stored.read_bytes() == b"map"
+    assert [path.name for path in job.outputs.iterdir()] == ["map.nc"]
+    assert len(tries) == (1 if own else 5)

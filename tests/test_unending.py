@@ -1,0 +1,272 @@
+"""Whatever a process leaves in its folder: its job ends, and its client is told how."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench import GRACE, Bench
+from fake_scheduler import DONE
+from joblauncher import documents, report
+from joblauncher.files import atomic_write
+from joblauncher.jobdir import JobDir
+from pywps_hpc.dispatch.context import PATIENCE
+from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
+from pywps_hpc.jobs import Job, State, Wish
+from pywps_hpc.web import wps1
+
+KILLED = JobStatus(Phase.FINISHED, Outcome.SIGNALLED, signal=9)
+CANCELLED = JobStatus(Phase.FINISHED, Outcome.CANCELLED)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def _folder(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    (path / "deep/deeper").mkdir(parents=True)
+    (path / "deep/file").touch()
+    (path / "deep").chmod(0)
+
+
+def _pipe(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
+def _device(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to("/dev/zero")
+
+
+def _loop(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to(path.name)
+
+
+def _huge(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
+def _listening(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as made:
+        here = os.getcwd()
+        os.chdir(path.parent)
+        try:
+            made.bind(path.name)
+        finally:
+            os.chdir(here)
+
+
+def _noise(path: Path) -> None:
+    path.write_bytes(b"\xff<x>" * 1000)
+
+
+THINGS: tuple[Callable[[Path], None], ...] = (
+    *(_folder, _pipe, _device, _loop, _huge, _listening, _noise, Path.unlink),
+)
+FILES: tuple[Callable[[JobDir], Path], ...] = (
+    lambda job: job.status,
+    lambda job: job.report,
+)
+
+
+def told(bench: Bench, job: Job) -> documents.Status:
+    """What its client reads."""
+    return documents.parse(wps1.status_document(bench.row(job), bench.folder(job), "slurm"))
+
+
+def spoil(path: Path, thing: Callable[[Path], None]) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    thing(path)
+
+
+def end(bench: Bench, job: Job, how: JobStatus = KILLED) -> None:
+    bench.scheduler.say(job.native_id, how)
+    for _ in range(3):
+        bench.cycle(later=10)
+
+
+@pytest.mark.parametrize("thing", THINGS, ids=lambda thing: thing.__name__)
+@pytest.mark.parametrize("which", FILES, ids=["status", "outcome"])
+def test_whatever_stands_in_place_of_a_file_the_job_ends_and_its_client_is_told(
+    bench: Bench,
+    caplog: pytest.LogCaptureFixture,
+    thing: Callable[[Path], None],
+    which: Callable[[JobDir], Path],
+) -> None:
+    job = bench.running()
+    spoil(which(bench.folder(job)), thing)
+    assert told(bench, job).state == "started"
+    end(bench, job)
+    assert bench.row(job).state is State.FAILED
+    words = "killed by signal 9 (SIGKILL: killed)"
+    assert told(bench, job) == bench.status(job) == documents.Status("failed", 100, words)
+    assert bench.report(job).state == "failed"
+    names = {path.name for path in bench.folder(job).path.iterdir()}
+    assert names == {"job.sh", "outcome.json", "outputs", "status.xml"}
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("mode", [0, 0o300, 0o400, 0o500, 0o100])
+@pytest.mark.parametrize("how", ["killed", "cancelled", "restarted"])
+def test_a_folder_without_rights_is_made_usable_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, mode: int, how: str
+) -> None:
+    """By its mode, since rights do not bind root, who runs some tests."""
+    job = bench.running()
+    folder = bench.folder(job).path
+    (folder / "work").chmod(mode)
+    folder.chmod(mode)
+    if how == "cancelled":
+        bench.store.wish(job.id, Wish.DISMISS)
+    if how == "restarted":
+        bench.restart()
+    end(bench, job, CANCELLED if how == "cancelled" else KILLED)
+    assert bench.row(job).state is (State.DISMISSED if how == "cancelled" else State.FAILED)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert told(bench, job) == bench.status(job)
+    assert not bench.folder(job).work.exists()
+
+
+@pytest.mark.parametrize("thing", [*THINGS[:-1], shutil.rmtree], ids=lambda one: one.__name__)
+def test_a_folder_that_was_put_out_of_the_way_ends_its_job_too(
+    bench: Bench, thing: Callable[[Path], None]
+) -> None:
+    job = bench.running()
+    folder = bench.folder(job).path
+    if thing is shutil.rmtree:
+        shutil.rmtree(folder)
+    else:
+        folder.rename(bench.root / "elsewhere")
+        thing(folder)
+    assert told(bench, job).state == "started"
+    end(bench, job, DONE)
+    bench.cycle(later=GRACE)
+    assert bench.row(job).state is State.FAILED
+    assert told(bench, job).message == bench.row(job).message != ""
+
+
+def test_what_cannot_be_written_ends_the_job_and_its_row_tells_how(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job, other = bench.running(), bench.running()
+    folder = bench.folder(job)
+
+    def refuse(path: Path, *arguments: object, **more: object) -> None:
+        if folder.path in path.parents:
+            raise PermissionError(1, "Operation not permitted", str(path))
+        atomic_write(path, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(
+        "pywps_hpc.dispatch.evidence.write_together",
+        lambda files, **more: [refuse(path, content) for path, content in files.items()],
+    )
+    for one in (job, other):
+        bench.scheduler.say(one.native_id, KILLED)
+    for _ in range(4):
+        bench.cycle(later=10)
+    assert [bench.row(one).state for one in (job, other)] == [State.FAILED] * 2
+    assert bench.status(job).state == "started"
+    assert told(bench, job).message == "killed by signal 9 (SIGKILL: killed)"
+    said = [r for r in caplog.records if r.levelno >= logging.WARNING and job.id in r.getMessage()]
+    assert len(said) == 1
+    assert said[0].exc_info is None
+
+
+def test_a_storage_in_trouble_is_waited_for_but_not_for_ever(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = bench.running()
+
+    def full(*arguments: object, **more: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pywps_hpc.dispatch.evidence.write_together", full)
+    end(bench, job)
+    for _ in range(20):
+        bench.cycle(later=1)
+    assert bench.row(job).state is State.RUNNING
+    for _ in range(int(PATIENCE / 30)):
+        bench.cycle(later=30)
+    assert bench.row(job).state is State.FAILED
+    assert told(bench, job).message == "killed by signal 9 (SIGKILL: killed)"
+    assert sum("cannot be attended to" in r.getMessage() for r in caplog.records) == 1
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("dismissed", [False, True])
+def test_a_job_without_a_document_is_told_from_its_row(
+    tmp_path: Path, state: State, dismissed: bool
+) -> None:
+    about = wps1.About("Title <&>", "http://host/wps", "http://host/status/x")
+    wish = Wish.DISMISS if dismissed else Wish.NONE
+    row = Job("i", "n", "p&p", "d", state=state, wish=wish, message="the reason")
+    document = wps1.status_document(row, JobDir(tmp_path / "none"), "slurm", about)
+    told = documents.parse(document)
+    over = row.is_dismissed or state.value in ("succeeded", "failed", "dismissed")
+    assert (told.state == "failed") is over
+    assert b"Title &lt;&amp;&gt;" in document
+    assert b'statusLocation="http://host/status/x"' in document
+    if row.is_dismissed and state is not State.DISMISSED:
+        assert told.message.startswith("dismissed")
+
+
+def test_a_heap_of_left_overs_does_not_hold_up_the_loop(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Removal takes its time aside; a restart goes on with it."""
+    jobs = [bench.running() for _ in range(2)]
+    delete = bench.spool.delete_work
+    begun: list[str] = []
+
+    def slow(job_id: str, **more: bool) -> list[OSError]:
+        begun.append(job_id)
+        time.sleep(60)
+        return []
+
+    monkeypatch.setattr(bench.spool, "delete_work", slow)
+    for job in jobs:
+        bench.succeed_in_queue(job)
+    before = time.monotonic()
+    for _ in range(5):
+        bench.dispatcher.cycle()
+    assert time.monotonic() - before < 30
+    assert [bench.row(job).state for job in jobs] == [State.SUCCEEDED] * 2
+    assert len(begun) == 1, "one at a time, and not once more in each turn"
+    assert all(bench.folder(job).work.exists() for job in jobs)
+    monkeypatch.setattr(bench.spool, "delete_work", delete)
+    bench.restart()  # the thread of the one before is as good as dead
+    bench.cycle()
+    assert not any(bench.folder(job).work.exists() for job in jobs)
+    assert list(bench.spool.discarded_work()) == []
+
+
+def test_left_overs_of_another_account_are_named_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = bench.running()
+
+    def refuse(path: Path) -> None:
+        if path.name == "work":
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pywps_hpc.spool.remove_tree", refuse)
+    bench.succeed_in_queue(job)
+    for _ in range(3):
+        bench.cycle(later=100)
+    assert sum("cannot be removed" in r.getMessage() for r in caplog.records) == 1
+    assert report.read(bench.folder(job)) is not None
