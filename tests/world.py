@@ -256,7 +256,7 @@ class World:
         folder = self.spool.create(job_id)
         atomic_write(folder.status, ACCEPTED)
         report.Report(job=job_id, process="hello").write(folder)
-        folder.inputs.mkdir()
+        folder.inputs.mkdir(exist_ok=True)
         (folder.inputs / "0").touch()
         if not recorded:
             os.utime(folder.path, (self.machine.now, self.machine.now))

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pywps_hpc.cli.common import CONFIG, find_job, load, open_store
-from pywps_hpc.jobs import Wish
+from pywps_hpc.jobs import TERMINAL, Job, Wish
 
 #: Each as `show` takes it.
 JOBS = click.argument("job_ids", metavar="JOB...", nargs=-1, required=True)
@@ -43,4 +43,9 @@ def _wish(config: Path, job_ids: tuple[str, ...], wish: Wish, words: str) -> Non
         if store.wish(row.id, wish):
             click.echo(f"{row.id}: {words}")
         else:
-            click.echo(f"{row.id}: is over, or being dismissed")
+            click.echo(f"{row.id}: {_why_not(store.get(row.id) or row)}")
+
+
+def _why_not(row: Job) -> str:
+    """Why nothing can be done to a job any more; a dismissal that was recorded holds."""
+    return f"is over: {row.state.value}" if row.state in TERMINAL else "is being dismissed"

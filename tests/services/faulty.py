@@ -18,6 +18,7 @@ from pywps.app.exceptions import ProcessError
 
 import odd_data
 import odd_deaths
+import odd_ends
 import odd_shapes
 from joblauncher import payload
 from odd_kit import OPEN, document, number, result, value, whole
@@ -149,5 +150,6 @@ service = Service(
         *odd_shapes.PROCESSES,
         *odd_data.PROCESSES,
         *odd_deaths.PROCESSES,
+        *odd_ends.PROCESSES,
     ]
 )

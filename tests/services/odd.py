@@ -9,6 +9,9 @@ from pywps import Service
 
 import odd_data
 import odd_deaths
+import odd_ends
 import odd_shapes
 
-service = Service([*odd_shapes.PROCESSES, *odd_data.PROCESSES, *odd_deaths.PROCESSES])
+service = Service(
+    [*odd_shapes.PROCESSES, *odd_data.PROCESSES, *odd_deaths.PROCESSES, *odd_ends.PROCESSES]
+)
