@@ -34,6 +34,8 @@ FAILURES = {
     "launch.1": KILLED,
     "launch.2": KILLED,
     "publish.1": f"the process was {KILLED}",
+    # What a launcher that was killed has left could as well be its process's own.
+    **dict.fromkeys(("conclude.1", "conclude.3"), KILLED),
     "conclude.2": "the process ended with exit code 3 without reporting a result",
     **dict.fromkeys(("order.1", "order.2"), "dismissed"),
     **dict.fromkeys([f"end.{n}" for n in range(1, 6)], f"the process was {KILLED}"),

@@ -51,8 +51,9 @@ def jobs(config: Path, everything: bool, limit: int, as_json: bool) -> None:
 
 
 def _state(row: Job) -> str:
-    asked = row.wish is not Wish.NONE and row.state not in TERMINAL
-    return row.state.value + (f" ({row.wish.value} asked)" if asked else "")
+    if row.state in TERMINAL or row.wish is Wish.NONE:
+        return row.state.value
+    return "being dismissed" if row.is_dismissed else f"{row.state.value} ({row.wish.value} asked)"
 
 
 def _facts(row: Job) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def show(config: Path, job_id: str) -> None:
     job = Spool(own.spool).open(row.id)
     facts["folder"] = str(job.path)
     latest = report.read(job)
-    if latest:
+    if latest and not row.is_dismissed:
         # Of a failure no percentage is known; the report has 100, as the end of all that follows.
         done = "" if latest.state == report.FAILED else f", {latest.percent} %"
         facts["process says"] = f"{latest.state}{done}: {latest.message}"
