@@ -196,6 +196,6 @@ def test_what_an_attempt_puts_in_their_place_is_no_input(job: JobDir, tmp_path: 
 def test_what_was_prepared_goes_with_the_job_s_end(house: House) -> None:
     job = house.accept("editor", [("file", Complex("a")), ("checked", Complex("b"))])
     assert job.inputs.is_dir()
-    house.spool.discard_work(job.job_id)
+    assert house.spool.delete_work(job.job_id) == []
     assert not job.inputs.exists()
     assert job.status.is_file()
