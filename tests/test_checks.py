@@ -269,7 +269,7 @@ def test_a_job_that_is_over_is_not_asked_for_anything(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     job = bench.accept()
     assert bench.store.wish(job.id, Wish.DISMISS)
-    assert listing._state(bench.row(job)) == "accepted (dismiss asked)"
+    assert listing._state(bench.row(job)) == "being dismissed"
     bench.cycle()
     assert bench.row(job).state is State.DISMISSED
     assert listing._state(bench.row(job)) == "dismissed"
