@@ -207,6 +207,7 @@ def _supervise(job: JobDir, header: payload.Header, body: bytes, facts: report.R
     """Start the child, pass on the batch system's wish that it end, wait for it."""
     # Grid Engine announces a suspension by it (queue_conf(5), notify); nothing is to be done then.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    begun = time.monotonic()
     libc = ctypes.CDLL(None, use_errno=True)
     # Orphans of the process come to us, so that the wait at the end leaves nothing running.
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -247,7 +248,7 @@ def _supervise(job: JobDir, header: payload.Header, body: bytes, facts: report.R
     facts.usage = {
         "cpu_seconds": round(rest.ru_utime + rest.ru_stime, 3),
         "peak_memory_mib": round(max(usage.ru_maxrss, rest.ru_maxrss) / 1024, 1),
-        "elapsed_seconds": round(time.time() - facts.started, 3),
+        "elapsed_seconds": round(time.monotonic() - begun, 3),
     }
     code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
     killer = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None

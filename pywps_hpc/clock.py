@@ -93,6 +93,12 @@ def look(store: JobStore, wall: float, uptime: float) -> Reading:
     return now
 
 
+def doubt(store: JobStore) -> str:
+    """Why the clock was not believed when somebody looked last; empty if it was."""
+    last = _read(store.fact(FACT))
+    return last.doubt if last else ""
+
+
 def confirm(store: JobStore, wall: float, uptime: float) -> None:
     """Believe the clock from now on: an administrator says that it is right."""
     with store.facts() as facts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ from pywps_hpc import clock
 from pywps_hpc.cli.main import commands
 from pywps_hpc.clock import ABSENCE, STEP, TRIAL, Reading, follow
 from pywps_hpc.dispatch import sweep
+from pywps_hpc.dispatch.schedulers import local
+from pywps_hpc.dispatch.schedulers.base import BatchJob, Phase
+from pywps_hpc.dispatch.schedulers.local import LocalScheduler
 from pywps_hpc.jobs import Job, State
-from pywps_hpc.settings import Retention
+from pywps_hpc.settings import Resources, Retention
 from servers import wait_for, write_config
 
 DAY = 86400.0
@@ -170,7 +174,28 @@ def test_the_command_removes_nothing_by_a_clock_that_is_doubted(tmp_path: Path) 
         assert code == 1
         assert "the clock went ahead by 40 days" in output
         assert is_there(bench, job)
+    status = CliRunner().invoke(commands, ["status", "--config", str(config)]).output
+    assert "clock " in status
+    assert "nothing is removed because of its age" in status
     code, output = purge("--clock-is-right")
     assert code == 0
     assert "1 jobs" in output
     assert not is_there(bench, job)
+
+
+def test_the_local_scheduler_does_not_forget_ends_that_nobody_has_heard_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = LocalScheduler(tmp_path / "state")
+    script = "#!/bin/sh\nexit 3\n"
+    job = BatchJob(
+        name="w1", script=script, log=str(tmp_path / "log"), path="", comment="", places=(),
+        resources=Resources(cpus=1, memory=64, walltime=60),
+    )  # fmt: skip
+    (number,) = scheduler.submit(job)
+    wait_for(lambda: scheduler.poll([number])[number].phase is Phase.FINISHED, "it ends")
+    real = time.time
+    monkeypatch.setattr(local.time, "time", lambda: real() + 40 * DAY)
+    for _ in range(3):
+        scheduler._next_purge = 0.0
+        assert scheduler.poll([number])[number].phase is Phase.FINISHED

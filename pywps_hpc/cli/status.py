@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from joblauncher.files import amount
+from pywps_hpc import clock as clocks
 from pywps_hpc.cli.common import CONFIG, NoTable, clock, load, open_store, show_facts
 from pywps_hpc.jobs import TERMINAL, JobStore, Leader, State
 from pywps_hpc.settings import Settings
@@ -37,10 +38,13 @@ def status(config: Path, as_json: bool) -> None:
         click.echo(f"the dispatcher has been silent for {leader.silence:.0f} s", err=True)
     counts = store.count() if store else {}
     alive = leader is not None and leader.is_alive(own.dispatcher_lease)
+    doubt = clocks.doubt(store) if store else ""
     if as_json:
-        click.echo(json.dumps(_data(own, leader, alive, counts)))
+        data = _data(own, leader, alive, counts) | {"clock_doubted": doubt}
+        click.echo(json.dumps(data))
     else:
-        show_facts(_facts(own, leader, alive, counts))
+        clock_says = {"clock": doubt} if doubt else {}
+        show_facts(_facts(own, leader, alive, counts) | clock_says)
     sys.exit(0 if alive else 1)
 
 

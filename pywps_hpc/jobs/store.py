@@ -325,6 +325,12 @@ class JobStore:
         with self._begin(write=True) as connection:
             return connection.execute(statement).rowcount == 1
 
+    def fact(self, name: str) -> str:
+        """One of :meth:`facts`; empty if it is not known."""
+        query = sa.select(_facts.c.value).where(_facts.c.name == name)
+        with self._begin() as connection:
+            return connection.execute(query).scalar() or ""
+
     @contextmanager
     def facts(self) -> Iterator[dict[str, str]]:
         """What is kept of the installation as a whole, by name.

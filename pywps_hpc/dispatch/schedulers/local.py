@@ -41,6 +41,8 @@ from pywps_hpc.dispatch.schedulers.local_lock import take
 
 #: Seconds between two looks for ended jobs to forget.
 _PURGE = 60.0
+#: Seconds after which whoever asks for its jobs has heard of an end.
+_TOLD = 3600.0
 
 
 class LocalScheduler(Scheduler):
@@ -78,6 +80,7 @@ class LocalScheduler(Scheduler):
         self._remember = remember
         self._environment = clean_environment(environment)
         self._next_purge = 0.0
+        self._seen: dict[int, float] = {}
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self._queue, self._ended):
             folder.mkdir(exist_ok=True)
@@ -265,9 +268,13 @@ class LocalScheduler(Scheduler):
         if time.monotonic() < self._next_purge:
             return
         self._next_purge = time.monotonic() + min(_PURGE, self._remember)
-        limit = time.time() - self._remember
+        limit, now, known = time.time() - self._remember, time.monotonic(), self._seen
+        self._seen = {}
         for job in _jobs(self._ended):
-            if (job.folder / "end.json").stat().st_mtime < limit:
+            seen = self._seen[job.number] = known.get(job.number, now)
+            # Not by the wall clock alone: one that is set ahead must not make its end unknown.
+            is_told = now - seen >= min(_TOLD, self._remember)
+            if is_told and (job.folder / "end.json").stat().st_mtime < limit:
                 shutil.rmtree(job.folder)
 
 
