@@ -69,7 +69,7 @@ def run(
     from pywps.exceptions import NoApplicableCode
     from pywps.response.status import WPS_STATUS
 
-    from joblauncher import references, service
+    from joblauncher import large_values, references, service
 
     bounds = Bounds.of(header.bounds)
     references.install(bounds, job)
@@ -90,6 +90,7 @@ def run(
     os.chdir(job.work)
     _set_grass()
     try:
+        large_values.restore(job, wps_request.inputs, header.values)
         references.check(wps_request.inputs, bounds)
     except NoApplicableCode as error:
         response._update_status(WPS_STATUS.FAILED, str(error.description), 100)

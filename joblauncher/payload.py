@@ -51,6 +51,7 @@ class Header:
         bounds: of inputs by reference, see :class:`joblauncher.bounds.Bounds`.
         max_output_size: bytes that the outputs may have together; 0 means no limit.
         prepared: what the server left in its working folder, see :mod:`joblauncher.prepared`.
+        values: large values of the request, see :mod:`joblauncher.large_values`.
     """
 
     job: str
@@ -65,6 +66,7 @@ class Header:
     bounds: dict[str, Any] = field(default_factory=dict)
     max_output_size: int = 0
     prepared: dict[str, str] = field(default_factory=dict)
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def versions() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pywps.exceptions import NoApplicableCode, ServerBusy
+from pywps.exceptions import InvalidParameterValue, NoApplicableCode, ServerBusy
 from werkzeug.wrappers import Response
 
 from joblauncher import storage
@@ -50,3 +50,18 @@ class NotFound(NoApplicableCode):  # type: ignore[misc]
     def name(self) -> str:
         """``exceptionCode`` of the report (WPS 2.0, table 49)."""
         return "NoSuchJob"
+
+
+class DoctypeRefused(InvalidParameterValue):  # type: ignore[misc]
+    """An XML document brings declarations of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("A document type declaration (DOCTYPE) is not allowed.", "request")
+
+    @property
+    def name(self) -> str:
+        """``exceptionCode`` of the report."""
+        return "InvalidParameterValue"
+
+    def __str__(self) -> str:  # what PyWPS makes its own exception of
+        return str(self.description)

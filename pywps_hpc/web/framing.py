@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator
 from typing import IO
 
 #: Bytes of a request line (with it a query), and of the header fields after it.
-LINE, FIELDS = 1 << 20, 128 << 10
+LINE, FIELDS = 256 << 10, 128 << 10
 #: Bytes of a body that are kept in memory.
 IN_MEMORY = 256 << 10
 #: Bytes of a chunk's size line, and of all trailers (RFC 9112, section 7.1).

@@ -9,33 +9,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pywps.xml_util
-from pywps import configuration
 from pywps.app.WPSRequest import WPSRequest
-from pywps.exceptions import FileSizeExceeded, InvalidParameterValue, NoApplicableCode
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from pywps.exceptions import InvalidParameterValue, NoApplicableCode
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request
 
-from pywps_hpc.web import request_json, request_reading
+from pywps_hpc.web import request_json, request_limits, request_reading
+from pywps_hpc.web.errors import DoctypeRefused
 
 LOGGER = logging.getLogger(__name__)
 
 _set_json = WPSRequest._set_json
 _fromstring, _parse = pywps.xml_util.fromstring, pywps.xml_util.parse
-
-
-class DoctypeRefused(InvalidParameterValue):  # type: ignore[misc]
-    """An XML document brings declarations of its own."""
-
-    def __init__(self) -> None:
-        super().__init__("A document type declaration (DOCTYPE) is not allowed.", "request")
-
-    @property
-    def name(self) -> str:
-        """``exceptionCode`` of the report."""
-        return "InvalidParameterValue"
-
-    def __str__(self) -> str:  # what PyWPS makes its own exception of
-        return str(self.description)
 
 
 def install() -> None:
@@ -60,38 +45,14 @@ def _plain(tree: Any) -> Any:
     return tree
 
 
-def read_body(request: Request) -> None:
-    """Read the body of a POST request, whether or not it says its length.
-
-    Raises:
-        FileSizeExceeded: it is longer than ``[server] maxrequestsize``.
-    """
-    if request.method != "POST":
-        return
-    megabytes = configuration.get_size_mb(
-        configuration.get_config_value("server", "maxrequestsize")
-    )
-    limit = int(megabytes * (1 << 20))
-    request.max_content_length = limit + 1
-    try:
-        length = len(request.get_data())
-    except RequestEntityTooLarge:
-        length = limit + 1
-    if length > limit:
-        raise FileSizeExceeded(f"The request is larger than the {megabytes:g} MB that are allowed.")
-    # PyWPS asks for the length, which a chunked message does not have (RFC 9112, section 6.3).
-    request.environ["CONTENT_LENGTH"] = str(length)
-    request.environ.pop("HTTP_TRANSFER_ENCODING", None)
-
-
 def read(request: Request, preprocessors: Any) -> WPSRequest:
     """Read a request within the bounds of its size.
 
     Raises:
         NoApplicableCode: it is not one of WPS; HTTP 400 (OWS Common 06-121r3, clause 8.6).
     """
-    read_body(request)
     with reading():
+        request_limits.read_body(request)
         return request_reading.read(request, preprocessors)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from pywps.response.status import WPS_STATUS
 
 from joblauncher import failpoint, payload, prepared, report
 from joblauncher.files import amount
+from joblauncher.large_values import Value
 from joblauncher.response import JobResponse
 from pywps_hpc.identity import are_apart, service_mark
 from pywps_hpc.jobs import (
@@ -33,7 +35,7 @@ from pywps_hpc.jobs import (
 )
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import JobDir, atomic_write
-from pywps_hpc.web import references, travel
+from pywps_hpc.web import references, request_limits, travel
 from pywps_hpc.web.errors import Busy
 
 LOGGER = logging.getLogger(__name__)
@@ -145,6 +147,7 @@ def accept(
     response._update_status(WPS_STATUS.ACCEPTED, "PyWPS Request accepted", 0)
     bounds = references.bounds(settings)
     staging = settings.inputs.fetch == "server" and references.plan(job, wps_request, bounds)
+    kept, values = _keep_values(job)
     try:
         dump = travel.pack(
             job.job_id,
@@ -155,15 +158,16 @@ def accept(
             status_url=status_url,
             bounds=bounds,
             prepared=prepared.record(job),
+            values=values,
         )
     except payload.PayloadError as error:
         LOGGER.exception("%s: cannot be dumped", job.job_id)
         raise NoApplicableCode(
             "The process cannot be sent to the batch system.", code=500
         ) from error
-    if settings.max_dump_size and len(dump) > settings.max_dump_size:
+    if settings.max_dump_size and len(dump) + kept > settings.max_dump_size:
         raise FileSizeExceeded(
-            f"The process with its inputs takes {amount(len(dump))}, more than the "
+            f"The process with its inputs takes {amount(len(dump) + kept)}, more than the "
             f"{amount(settings.max_dump_size)} that are allowed."
         )
     atomic_write(job.dump, dump, mode=0o400)
@@ -191,6 +195,19 @@ def accept(
     failpoint.reach("accept.5")
     LOGGER.info("%s: accepted, process %s, job name %s", row.id, row.process, row.name)
     return row, response
+
+
+def _keep_values(job: JobDir) -> tuple[int, dict[str, Value]]:
+    """Write large values of the request to the job's folder; their bytes, and what they are."""
+    values = request_limits.values()
+    if values is None:
+        return 0, {}
+    with job.values.open("xb") as file:
+        os.fchmod(file.fileno(), 0o400)
+        size = values.write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    return size, values.found
 
 
 def wait(

@@ -27,6 +27,7 @@ from joblauncher.references import (
 )
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import JobDir, atomic_write
+from pywps_hpc.web import request_limits
 
 _process, _check_valid = ComplexInput.process, IOHandler._check_valid
 
@@ -79,7 +80,8 @@ def install(settings: Settings) -> None:
             _refer(item, given, bounds(settings))
 
     def check_valid(item: Any) -> None:
-        if is_reference(item):  # a validator may open it: that is for the job
+        # A validator may open it, or needs it as it will be: that is for the job.
+        if is_reference(item) or request_limits.taken_out(getattr(item._iohandler, "_data", None)):
             item.data_set = True
         else:
             _check_valid(item)

@@ -10,6 +10,8 @@ from typing import Any
 
 from pywps.exceptions import InvalidParameterValue
 
+from pywps_hpc.web import request_limits
+
 #: Lexical forms of ``xs:boolean`` (XML Schema part 2, section 3.2.2); Python and .NET write them
 #: with a capital.
 _FLAGS = {"true": "true", "1": "true", "false": "false", "0": "false"}
@@ -85,12 +87,16 @@ def collapse(text: str) -> str:
     return re.sub(r"[ \t\r\n]+", " ", text).strip(" ")
 
 
-def decode(text: str, name: str) -> bytes:
-    """The bytes of an input in base64 (RFC 4648, section 4), which may be wrapped.
+def decode(text: str, name: str) -> bytes | str:
+    """The bytes of an input in base64 (RFC 4648, section 4), which may be wrapped; of a large one,
+    which is decoded later, what stands for it.
 
     Raises:
         InvalidParameterValue: it is not.
     """
+    if request_limits.taken_out(text):
+        request_limits.in_base64(text)
+        return text
     try:
         return base64.b64decode(text.encode("ascii").translate(None, b" \t\r\n"), validate=True)
     except (binascii.Error, UnicodeEncodeError):

@@ -11,6 +11,7 @@ from typing import Any
 from lxml import etree
 from pywps.exceptions import InvalidParameterValue, MissingParameterValue
 
+from joblauncher.large_values import element_value
 from pywps_hpc.web import request_boxes
 from pywps_hpc.web.request_content import Content, collapse, output
 from pywps_hpc.web.request_elements import (
@@ -18,7 +19,6 @@ from pywps_hpc.web.request_elements import (
     attributes,
     children,
     name_of,
-    own_text,
     text,
 )
 
@@ -139,15 +139,12 @@ def _input(element: etree._Element) -> dict[str, Any]:
 
 def _document(element: etree._Element) -> str:
     """What complex data holds: one element as XML, or text."""
-    inside = list(element.iterchildren(etree.Element))
-    if not inside:
-        return own_text(element)
-    if len(inside) > 1 or own_text(element).strip():
+    try:
+        return element_value(element)
+    except ValueError as error:
         raise InvalidParameterValue(
-            f"{name_of(element)} holds more than one element, or an element and text.",
-            name_of(element),
-        )
-    return str(etree.tostring(inside[0], encoding=str, with_tail=False))
+            f"{name_of(element)} holds {error}.", name_of(element)
+        ) from None
 
 
 def _reference(element: etree._Element) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from pywps_hpc.web import (
     pywps_pieces,
     references,
     request_inputs,
+    request_limits,
     request_outputs,
     routes,
     waiting,
@@ -86,9 +87,11 @@ class HpcService(Service):  # type: ignore[misc]
             shown = self.addresses.find(http_request.environ)
             if shown is not None:
                 return self._show(http_request, *shown)
-            return self._operate(guard.read(http_request, self.preprocessors))
+            with request_limits.turn(http_request, self.settings.retry_after):
+                return self._operate(guard.read(http_request, self.preprocessors))
         except NoApplicableCode as error:
-            return error
+            error.__context__ = None
+            return error.with_traceback(None)  # which holds the whole request
         except jobs.TableUnavailable as error:
             LOGGER.error("the job table cannot be asked: %s", error)
         except HTTPException as error:
@@ -161,6 +164,7 @@ class HpcService(Service):  # type: ignore[misc]
             raise
         if not row.sync:
             return answer
+        request_limits.end_turn()
         about = self._about(row)
         if not place:
             words = "Too many clients wait for a result now."

@@ -17,6 +17,7 @@ from werkzeug.wrappers import Request
 
 from joblauncher import payload
 from joblauncher.bounds import Bounds
+from joblauncher.large_values import Value
 from pywps_hpc.settings import Settings
 from pywps_hpc.web import siblings
 
@@ -61,6 +62,7 @@ def pack(
     status_url: str,
     bounds: Bounds,
     prepared: Mapping[str, str] | None = None,
+    values: Mapping[str, Value] | None = None,
 ) -> bytes:
     """The dump of one job.
 
@@ -73,6 +75,7 @@ def pack(
         status_url: where the status document will be shown.
         bounds: of inputs by reference.
         prepared: what stands in the folder that the process has here.
+        values: large values that do not stand in the request, by what stands in their place.
 
     Raises:
         PayloadError: something in the process cannot travel.
@@ -98,6 +101,7 @@ def pack(
         bounds=asdict(bounds),
         max_output_size=settings.max_output_size,
         prepared=dict(prepared or {}),
+        values={token: asdict(value) for token, value in (values or {}).items()},
         **payload.versions(),
     )
     content = {

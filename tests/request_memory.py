@@ -1,7 +1,7 @@
-"""One request in an interpreter of its own: how much memory the web server takes for it.
+"""Requests in an interpreter of their own: how much memory the web server takes for each.
 
-Run as ``python one_request.py FOLDER KIND FILE``: the folder gets a service, the kind is the
-content type of the body in the file, or ``query``. Prints a JSON object.
+Run as ``python request_memory.py FOLDER KIND FILE [KIND FILE]...``: the folder gets a service, a
+kind is the content type of the body in the file, or ``query``. Prints a JSON object for each.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+import wpsclient as client
 from house import open_house
 from pywps_hpc.web.waiting import Waiters
 
@@ -41,27 +42,27 @@ def ask(application: Any, kind: str, **how: Any) -> tuple[int, str]:
     return int(status.split()[0]), b"".join(body)[:2000].decode(errors="replace")
 
 
-def main(folder: str, kind: str, file: str) -> None:
+def main(folder: str, *pairs: str) -> None:
     with open_house(Path(folder)) as house:
-        house.beat()
         house.web.application.waiters = Waiters(0)  # no job will end here
         for first, text in FIRST.items():
             ask(house.web.application, first, method="POST", data=text)
-        import wpsclient as client
-
-        small = client.execute_document("texts", [("text", client.Complex("a"))], asynchronous=True)
-        ask(house.web.application, "text/xml", method="POST", data=small)
-        path = Path(file)
-        if kind == "query":
-            how: dict[str, Any] = {"method": "GET", "query_string": path.read_text()}
-        else:
-            stream = path.open("rb")
-            how = {"method": "POST", "input_stream": stream, "content_length": path.stat().st_size}
-        Path("/proc/self/clear_refs").write_text("5")
+        house.accept("texts", [("text", client.Complex("a"))])
         before = memory("VmRSS")
-        status, text = ask(house.web.application, kind, **how)
-        took = memory("VmHWM") - before
-        print(json.dumps({"status": status, "took": took, "text": text}))
+        for kind, file in zip(pairs[::2], pairs[1::2], strict=True):
+            house.beat()
+            path = Path(file)
+            with path.open("rb") as stream:
+                how: dict[str, Any] = {"method": "GET", "query_string": ""}
+                if kind == "query":
+                    how["query_string"] = stream.read().decode()
+                else:
+                    size = path.stat().st_size
+                    how = {"method": "POST", "input_stream": stream, "content_length": size}
+                Path("/proc/self/clear_refs").write_text("5")  # proc(5): the peak begins anew
+                status, text = ask(house.web.application, kind, **how)
+            took = memory("VmHWM") - before
+            print(json.dumps({"status": status, "took": took, "text": text}), flush=True)
 
 
 if __name__ == "__main__":
