@@ -23,6 +23,9 @@ _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 #: What may stand before the root element (section 2.8) beside a document type declaration.
 _PROLOG = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s+|<\?.*?\?>|<!--.*?-->)*", re.DOTALL)
+#: Bytes of a document, and marks of structure in it, for which a tree is made when it is polled.
+POLLED, MARKS = 4 << 20, 50_000
+_MARKUP = re.compile(rb"<\?(?!xml[\s?])|<!DOCTYPE|<!ENTITY", re.IGNORECASE)
 #: Most characters of a message that are kept.
 WORDS = 20_000
 
@@ -146,6 +149,18 @@ def harmless(document: bytes) -> bytes:
     if not whole.xpath("//processing-instruction()"):  # they stand in an output's text
         return document
     return bytes(etree.tostring(_tree(document), xml_declaration=True, encoding="UTF-8"))
+
+
+def is_costly(document: bytes) -> bool:
+    """Whether a tree of it could take many times its bytes, which a poll must not cost."""
+    marks = document.count(b"<"), document.count(b"=")
+    return len(document) > POLLED or max(marks) > MARKS
+
+
+def is_plain(document: bytes) -> bool:
+    """Whether it has neither processing instructions nor a document type, by its bytes alone; what
+    stands in an output's text counts, unless it is an XML declaration."""
+    return _MARKUP.search(document) is None
 
 
 def _percent(text: str) -> int:

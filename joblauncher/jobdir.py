@@ -105,7 +105,7 @@ class JobDir:
     @property
     def values(self) -> Path:
         """Large values of the request, one after the other, written once by the web server."""
-        return self.path / "values"
+        return self.inputs / "values"
 
     def lease(self, attempt: int) -> Path:
         """Taken by the launcher of this attempt, and by no second one."""
@@ -124,7 +124,7 @@ class JobDir:
     def scratch(self) -> list[Path]:
         """What a finished job no longer needs, of all attempts."""
         found = [name for name in self._names() if _SCRATCH.fullmatch(name)]
-        return [*(self.path / name for name in found), self.inputs, self.values]
+        return [*(self.path / name for name in found), self.inputs]
 
     def unfinished(self) -> list[Path]:
         """What writers of our own files left that were killed, or that gave way to one of them."""

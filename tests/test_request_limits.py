@@ -4,6 +4,7 @@ large values reach the process as they were sent."""
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import os
 import subprocess
@@ -18,8 +19,9 @@ from pywps import configuration
 
 import wpsclient as client
 from house import House, open_house
-from joblauncher import large_values, payload
-from pywps_hpc.web import request_limits
+from joblauncher import documents, large_values, payload
+from pywps_hpc.jobs import State
+from pywps_hpc.web import request_limits, wps1
 from servers import HpcServer
 
 MIB = 1 << 20
@@ -287,3 +289,50 @@ def test_a_process_sees_a_large_text(tmp_path: Path) -> None:
         document = execute(given(bad, attributes=BASE64)).encode()
         ended = client.await_end(client.location_of(client.send(server.url, document)))
         assert "it is not in base64" in client.message_of(ended)
+
+
+BOMBS = {
+    "attributes": b"<a" + b"".join(b" b%x=''" % i for i in range(300_000)) + b"/>",
+    "elements": b"<a/>" * 900_000,
+    "text": b"a" * 30 * MIB,
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize("state", [State.RUNNING, State.SUCCEEDED])
+def test_no_poll_parses_what_a_process_made_large(
+    house: House, bomb: str, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = house.accept()
+    document = job.status.read_bytes()
+    row = dataclasses.replace(house.row(job), state=state)
+    parsed: list[int] = []
+    tree = documents._tree
+
+    def counted(text: bytes, **how: Any) -> Any:
+        parsed.append(len(text))
+        return tree(text, **how)
+
+    ending = b"</wps:ExecuteResponse>"
+    for large in (
+        document.replace(ending, BOMBS[bomb] + ending),
+        document.replace(b"<wps:Process ", BOMBS[bomb] + b"<wps:Process "),
+    ):
+        job.status.write_bytes(large)
+        monkeypatch.setattr(documents, "_tree", counted)
+        shown = wps1.status_document(row, job, "local")
+        assert sum(parsed) < 100_000
+        assert shown == large if state is State.SUCCEEDED else b"ProcessStarted" in shown
+        monkeypatch.undo()
+    house.forget(job)
+
+
+@pytest.mark.parametrize("markup", [b"<?xml-stylesheet href='a'?>", b"<!DOCTYPE a>", b"<?php a?>"])
+def test_a_large_result_has_no_markup_that_a_browser_would_follow(
+    house: House, markup: bytes
+) -> None:
+    job = house.accept()
+    row = dataclasses.replace(house.row(job), state=State.SUCCEEDED)
+    job.status.write_bytes(markup + job.status.read_bytes()[38:] + b" " * documents.POLLED)
+    assert markup not in wps1.status_document(row, job, "local")
+    house.forget(job)

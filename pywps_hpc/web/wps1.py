@@ -14,7 +14,7 @@ from werkzeug.wrappers import Request, Response
 from werkzeug.wsgi import wrap_file
 
 from joblauncher import documents, report, storage
-from joblauncher.files import open_beneath, open_plain, read_plain
+from joblauncher.files import MOST, open_beneath, open_plain, read_plain
 from pywps_hpc.jobs import TERMINAL, Job, State
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import JobDir
@@ -75,7 +75,13 @@ def status_document(
     """
     written, status = row.changed, _of_row(row)
     try:
-        document = documents.harmless(read_plain(job.status))
+        succeeded = row.state is State.SUCCEEDED and not row.is_dismissed
+        document = read_plain(job.status, MOST if succeeded else documents.POLLED)
+        if documents.is_costly(document):
+            if succeeded and documents.is_plain(document):
+                return document  # the row says all that a parser would find
+            raise documents.DocumentError("it is too large to be read for each poll")
+        document = documents.harmless(document)
         status = documents.parse(document)
         written = job.status.lstat().st_mtime
     except (OSError, documents.DocumentError) as error:
