@@ -120,7 +120,7 @@ def _read_query(found: WPSRequest, http_request: Request) -> None:
 
 def _read_document(found: WPSRequest, http_request: Request) -> None:
     try:
-        root = xml_util.fromstring(http_request.get_data())
+        root = xml_util.fromstring(_body(http_request))
     except (etree.XMLSyntaxError, ValueError) as error:
         raise NoApplicableCode(str(error)) from None
     name = etree.QName(root)
@@ -149,6 +149,13 @@ def _read_document(found: WPSRequest, http_request: Request) -> None:
         found.identifiers = request_xml.identifiers(root)
     else:
         _fill(found, request_xml.execute(root))
+
+
+def _body(http_request: Request) -> bytes:
+    """The body, which the request does not keep: it is as large as all that is made of it."""
+    content = http_request.get_data()
+    http_request._cached_data = b""
+    return content
 
 
 def _set_version(found: WPSRequest, version: str) -> None:
