@@ -85,6 +85,8 @@ def _correct(element: etree._Element) -> None:
             _remove(element)
         case "Keywords" if etree.QName(element.getparent()).localname == "Process":
             _remove(element)  # no part of wps:ProcessBriefType
+        case "Encoding" | "Schema" if not element.text:  # of a format that has none
+            _remove(element)
         case "LiteralData" if not _is_output(element):  # LiteralValuesChoice is required
             _give_values(element)
 
