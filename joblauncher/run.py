@@ -138,6 +138,7 @@ def _run(job: JobDir, digest: str, allow_root: bool) -> int:
         _fail(job, facts, account.WORDS)
         return REFUSED
     try:
+        make_usable(job.path)  # an earlier start may have taken us the rights
         _take_lease(job)
         failpoint.reach("launch.1")
         data = payload.read(job.dump, digest)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from joblauncher import storage
-from joblauncher.files import atomic_write, read_plain, remove_tree
+from joblauncher.files import atomic_write, make_usable, read_plain, remove_tree
 from joblauncher.jobdir import JobDir
 
 __all__ = ["JOB_ID", "JobDir", "Spool", "atomic_write", "is_job_id"]
@@ -178,6 +178,8 @@ class Spool:
         job = self.open(job_id)
         if os.path.lexists(job.path):
             (self.root / TRASH).mkdir(mode=0o700, exist_ok=True)
+            with suppress(FileNotFoundError, NotADirectoryError):
+                make_usable(job.path)  # a folder without rights cannot be moved
             with suppress(FileNotFoundError):  # somebody else did
                 job.path.rename(self.root / TRASH / job_id)
 

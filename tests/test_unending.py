@@ -19,7 +19,7 @@ from joblauncher.files import atomic_write
 from joblauncher.jobdir import JobDir
 from pywps_hpc.dispatch.context import PATIENCE
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
-from pywps_hpc.jobs import Job, State, Wish
+from pywps_hpc.jobs import Job, State, Wish, new_id
 from pywps_hpc.web import wps1
 
 KILLED = JobStatus(Phase.FINISHED, Outcome.SIGNALLED, signal=9)
@@ -270,3 +270,37 @@ def test_left_overs_of_another_account_are_named_once(
         bench.cycle(later=100)
     assert sum("cannot be removed" in r.getMessage() for r in caplog.records) == 1
     assert report.read(bench.folder(job)) is not None
+
+
+def test_left_overs_that_nobody_can_remove_do_not_make_work_for_ever(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = bench.running()
+    bench.succeed_in_queue(job)
+    bench.cycle()
+    tried: list[str] = []
+
+    def refuse(job_id: str) -> None:
+        tried.append(job_id)
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(bench.spool, "delete_discarded", refuse)
+    bench.spool.discard(job.id)
+    for _ in range(5):
+        bench.cycle(later=100)
+    assert tried == [job.id]
+    assert sum("cannot be removed" in r.getMessage() for r in caplog.records) == 1
+    bench.restart()
+    bench.cycle()
+    assert tried == [job.id] * 2, "another program tries again"
+
+
+def test_a_running_job_s_folder_without_rights_does_not_stop_the_sweep(bench: Bench) -> None:
+    job, orphan = bench.running(), bench.spool.create(new_id())
+    for folder in (bench.folder(job).path, orphan.path):
+        os.utime(folder, (1000, 1000))
+    bench.folder(job).path.chmod(0)
+    bench.restart()
+    bench.cycle()
+    assert not orphan.path.exists()
+    assert bench.folder(job).path.exists()

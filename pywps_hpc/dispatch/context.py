@@ -117,8 +117,9 @@ class Context:
         seen = seen or Evidence()
         # The job says itself when it ended: its files are kept from then on.
         finished = seen.finished if job.created <= seen.finished <= now else now
-        times = {"started": job.started or seen.started, "finished": finished}
-        if self.store.move(job, state, message=reason, missing_since=0.0, **times) is None:
+        facts = {"started": job.started or seen.started, "finished": finished}
+        facts |= {"missing_since": 0.0, "end_seen": 0}
+        if self.store.move(job, state, message=reason, **facts) is None:
             return False  # if it was dismissed just now, the next turn sees to it
         failpoint.reach("end.5")
         self._said.pop(job.id, None)

@@ -33,6 +33,12 @@ class Purger:
         self, store: JobStore, spool: Spool, beat: Callable[[], None] = lambda: None
     ) -> None:
         self._store, self._spool, self._beat = store, spool, beat
+        self._stuck: set[str] = set()  # ids of jobs of which something could not be deleted
+
+    def has_left_overs(self) -> bool:
+        """Whether :meth:`tidy` or :meth:`empty` has something to do."""
+        noted = any(self._spool.discarded_work())
+        return noted or any(job_id not in self._stuck for job_id in self._spool.discarded())
 
     def measure(self, *, limit: int | None = None) -> int:
         """Count the bytes of jobs that ended since; each is counted once. How many were.
@@ -80,12 +86,12 @@ class Purger:
                 continue  # its end is being written
             dismissed = row is not None and row.state is State.DISMISSED
             for error in self._spool.delete_work(job_id, outputs=dismissed):
-                log.warning("%s: some of its work cannot be removed: %s", job_id, error.strerror)
+                self._tell(job_id, error)
 
     def empty(self) -> int:
         """Delete the files of removed jobs, also of those that somebody who was killed had begun
         to remove; how many jobs that concerned."""
-        left = list(self._spool.discarded())
+        left = [job_id for job_id in self._spool.discarded() if job_id not in self._stuck]
         arrays = set()
         for job_id in left:
             self._store.remove(job_id)
@@ -93,6 +99,12 @@ class Purger:
             try:
                 self._spool.delete_discarded(job_id)
             except OSError as error:
-                log.warning("%s: some of its files cannot be removed: %s", job_id, error.strerror)
+                self._tell(job_id, error)
         self._spool.remove_orphaned(filter(None, arrays))
         return len(left)
+
+    def _tell(self, job_id: str, error: OSError) -> None:
+        """Once: it may stay so for long."""
+        if job_id not in self._stuck:
+            self._stuck.add(job_id)
+            log.warning("%s: some of its files cannot be removed: %s", job_id, error.strerror)

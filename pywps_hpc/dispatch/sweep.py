@@ -39,14 +39,17 @@ class Aside:
 
     def __init__(self, what: Callable[[], None]) -> None:
         self._what = what
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._is_busy = self._again = False
 
     def start(self) -> None:
-        """Begin, unless it is being done, and do not wait for it. Nothing waits for it when the
-        program ends, either."""
-        with self._starting:
-            if self._thread is None or not self._thread.is_alive():
+        """Begin, and do not wait for it; if it is being done, once more after that. Nothing waits
+        for it when the program ends, either."""
+        with self._lock:
+            self._again = self._is_busy
+            if not self._is_busy:
+                self._is_busy = True
                 self._thread = threading.Thread(target=self._run, daemon=True)
                 self._thread.start()
 
@@ -56,6 +59,14 @@ class Aside:
             self._thread.join(timeout)
 
     def _run(self) -> None:
+        while True:
+            self._do()
+            with self._lock:
+                self._is_busy, self._again = self._again, False
+                if not self._is_busy:
+                    return
+
+    def _do(self) -> None:
         try:
             self._what()
         except Deposed:
@@ -95,8 +106,7 @@ class Sweeper:
             aside.wait(timeout)
 
     def _empty_aside(self) -> None:
-        spool = self._context.spool
-        if any(spool.discarded_work()) or any(spool.discarded()):
+        if self._purger.has_left_overs():
             self._emptying.start()
 
     def _choose(self) -> None:
@@ -150,13 +160,14 @@ class Sweeper:
 
     def _is_left_behind(self, folder: JobDir, now: float) -> bool:
         try:
-            age = now - folder.path.stat().st_mtime
-        except OSError:
+            if now - folder.path.stat().st_mtime < INTERVAL:
+                return False
+            if self._context.store.get(folder.job_id) is not None:
+                return False
+            # One that was submitted has a script: should the table be lost, its results stay.
+            return not (folder.script.exists() or _has_outputs(folder))
+        except OSError:  # its process took us the rights
             return False
-        # A job that was submitted once has a script: should the table be lost, its results stay.
-        if age < INTERVAL or folder.script.exists() or _has_outputs(folder):
-            return False
-        return self._context.store.get(folder.job_id) is None
 
 
 def _has_outputs(folder: JobDir) -> bool:

@@ -38,7 +38,7 @@ jobs = sa.Table(
     sa.Column("changed", sa.Double, nullable=False),
     sa.Column("size", sa.BigInteger),
     sa.Column("access", sa.String(36), unique=True, index=True),  # a row without one: its id
-    sa.Column("end_seen", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("end_seen", sa.BigInteger, nullable=False, server_default="0", index=True),
 )
 dispatcher = sa.Table(
     "hpc_dispatcher",
@@ -115,7 +115,13 @@ STEPS = (
             "ALTER TABLE hpc_dispatcher ADD COLUMN reach_since FLOAT NOT NULL DEFAULT 0",
         ],
     ),
-    Step(6, ["ALTER TABLE hpc_jobs ADD COLUMN end_seen BIGINT NOT NULL DEFAULT 0"]),
+    Step(
+        6,
+        [
+            "ALTER TABLE hpc_jobs ADD COLUMN end_seen BIGINT NOT NULL DEFAULT 0",
+            "CREATE INDEX ix_hpc_jobs_end_seen ON hpc_jobs (end_seen)",
+        ],
+    ),
 )
 #: The version of the tables above.
 VERSION = STEPS[-1].version

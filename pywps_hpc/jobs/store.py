@@ -298,7 +298,7 @@ class JobStore:
 
     def end_seen(self) -> list[str]:
         """The ids of active jobs for which :meth:`saw_end` was called."""
-        query = sa.select(_jobs.c.id).where(_jobs.c.end_seen != 0, _ACTIVE)
+        query = sa.select(_jobs.c.id).where(_jobs.c.end_seen > 0, _ACTIVE)
         with self._begin() as connection:
             return list(connection.execute(query).scalars())
 
