@@ -1,27 +1,34 @@
 """``pywps-hpc serve``: web server and dispatcher as one command.
 
-A small supervisor: both run as children, one that dies is started again, and a signal stops both.
+A small supervisor. Both run as children that say when they are ready, however long that takes. A
+mistake that the first start brings to light ends the service; a child that dies later, or is
+killed, is started again after a pause. SIGTERM stops both, SIGHUP lets both reload.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from pywps_hpc import lifecycle
+from pywps_hpc.settings import SettingsError
 
 LOGGER = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 #: Seconds after SIGTERM until a child is killed.
 STOP_GRACE = 20.0
-#: Seconds that a child must live before its death counts as an accident rather than a failed start.
-SETTLED = 5.0
+#: Seconds before a child is started again: at first (and after a long life), and at most.
+PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
 @dataclass
@@ -31,32 +38,64 @@ class Child:
     Attributes:
         name: for the log.
         arguments: what follows ``pywps-hpc``.
+        is_ready: whether it has said that it does its work.
+        has_worked: whether it, or one before it, has.
     """
 
     name: str
     arguments: Sequence[str]
     process: subprocess.Popen[bytes] | None = None
-    begun: float = field(default=0.0)
+    is_ready: bool = False
+    has_worked: bool = False
+    begun: float = 0.0
+    due: float = 0.0
+    pause: float = PAUSE
+    _ready: int = -1
 
     def start(self) -> None:
         """Start it; it ends when this supervisor ends, however that happens."""
-        self.begun = time.monotonic()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "pywps_hpc", *self.arguments],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            preexec_fn=_end_with_parent,
-        )
+        self._forget_ready()
+        self.begun, self.is_ready = time.monotonic(), False
+        self._ready, announce = os.pipe()
+        os.set_blocking(self._ready, False)
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pywps_hpc", *self.arguments],
+                stdin=subprocess.DEVNULL,
+                env=os.environ | {lifecycle.READY: str(announce)},
+                pass_fds=[announce],
+                start_new_session=True,
+                preexec_fn=_prepare,
+            )
+        finally:
+            os.close(announce)
         LOGGER.info("%s started, pid %s", self.name, self.process.pid)
 
-    def poll(self) -> int | None:
-        """Its exit code, or ``None`` while it lives."""
-        return self.process.poll() if self.process else None
+    def watch(self) -> int | None:
+        """See how it is; its exit code, or ``None`` while it lives or waits for its next start."""
+        if self._ready >= 0:
+            with contextlib.suppress(BlockingIOError):
+                self.is_ready = os.read(self._ready, 1) != b""
+                self.has_worked |= self.is_ready
+                self._forget_ready()
+        if self.process is None:
+            if self.due and time.monotonic() >= self.due:
+                self.start()
+            return None
+        return self.process.poll()
 
-    def stop(self) -> None:
-        """Ask it to end."""
+    def start_later(self, ended: int) -> None:
+        """Start it again after a pause that grows while it does not last."""
+        if time.monotonic() - self.begun > LONGEST_PAUSE:
+            self.pause = PAUSE
+        LOGGER.warning("%s ended (%s), started again in %g s", self.name, ended, self.pause)
+        self.process, self.due = None, time.monotonic() + self.pause
+        self.pause = min(2 * self.pause, LONGEST_PAUSE)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, if it lives."""
         if self.process and self.process.poll() is None:
-            self.process.terminate()
+            self.process.send_signal(number)
 
     def collect(self, deadline: float) -> None:
         """Wait for its end, and make it end at the deadline."""
@@ -67,47 +106,70 @@ class Child:
                 LOGGER.warning("%s does not end and is killed", self.name)
                 self.process.kill()
                 self.process.wait()
+        self._forget_ready()
+
+    def _forget_ready(self) -> None:
+        if self._ready >= 0:
+            os.close(self._ready)
+            self._ready = -1
 
 
-def supervise(children: Sequence[Child], ready: Callable[[], bool]) -> int:
-    """Keep the children running until SIGTERM or SIGINT.
+def supervise(children: Sequence[Child], check: Callable[[], object]) -> int:
+    """Run children until a signal or a mistake ends them.
 
     Args:
-        children: the others are started once the first is ready.
-        ready: whether it is.
+        children: each is started once the one before it is ready.
+        check: raises :class:`SettingsError` if the configuration, read anew, cannot be used.
 
     Returns:
-        0 after a signal; a child's own exit code if it fails right after its start.
+        0 after a signal; a child's own exit code if it could never be started.
     """
-    stop = threading.Event()
+    stop, hangup = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    code = 0
-    waiting = list(children)
+    lifecycle.on_hangup(hangup.set)
+    code, waiting = 0, list(children)
     waiting.pop(0).start()
     while not stop.wait(0.1):
-        if waiting and ready():
-            for child in waiting:
-                child.start()
-            waiting.clear()
+        if hangup.is_set():
+            hangup.clear()
+            _reload(children, check)
+        if waiting and children[-len(waiting) - 1].is_ready:
+            waiting.pop(0).start()
         for child in children:
-            ended = child.poll()
+            ended = child.watch()
             if ended is None:
                 continue
-            if ended > 0 and time.monotonic() - child.begun < SETTLED:
-                LOGGER.error("%s cannot start (exit code %s)", child.name, ended)
+            if ended in lifecycle.MISTAKES and not child.has_worked:
                 code = ended
                 stop.set()
             else:
-                LOGGER.warning("%s ended (%s) and is started again", child.name, ended)
-                child.start()
+                child.start_later(ended)
     for child in children:
-        child.stop()
+        child.send(signal.SIGTERM)
     deadline = time.monotonic() + STOP_GRACE
     for child in children:
         child.collect(deadline)
     return code
 
 
-def _end_with_parent() -> None:
+def _reload(children: Sequence[Child], check: Callable[[], object]) -> None:
+    """Pass a reload on, if it can succeed; log files are opened anew in any case."""
+    lifecycle.reopen_logs()
+    try:
+        check()
+    except SettingsError as error:
+        LOGGER.error("not reloaded, the settings of before stay: %s", error)
+        number = signal.SIGUSR1
+    else:
+        LOGGER.info("reloading")
+        number = signal.SIGHUP
+    for child in children:
+        if number == signal.SIGHUP or child.is_ready:  # by default SIGUSR1 ends a process
+            child.send(number)
+
+
+def _prepare() -> None:
+    """In the child before it is Python: a reload waits until it can take it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    lifecycle.hold_hangups()

@@ -10,7 +10,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -84,11 +84,17 @@ class Inside:
         return {path.name for path in self.spool.iterdir() if path.is_dir()}
 
 
-def build(folder: Path, monkeypatch: pytest.MonkeyPatch, **hpc_section: object) -> Inside:
+def build(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sections: Mapping[str, Mapping[str, object]] | None = None,
+    **hpc_section: object,
+) -> Inside:
     monkeypatch.setenv("ODD_WORD", "forty")
     monkeypatch.delenv("PYWPS_CFG", raising=False)
     monkeypatch.syspath_prepend(str(SERVICES))
-    config = write_config(folder, "http://127.0.0.1:9/wps", hpc=RETRY | hpc_section)
+    more = dict(sections or {})
+    config = write_config(folder, "http://127.0.0.1:9/wps", hpc=RETRY | hpc_section, **more)
     from pywps import Service, configuration
 
     from pywps_hpc import hpc

@@ -5,11 +5,16 @@ Imported at once is only what has to happen first: a server's start takes a whil
 
 from __future__ import annotations
 
+import sys
 from typing import Any
+
+from pywps_hpc.lifecycle import hold_hangups
 
 
 def main() -> None:
     """Entry point of ``pywps-hpc``."""
+    if sys.argv[1:2] and sys.argv[1] in ("serve", "web", "dispatcher"):
+        hold_hangups()
     from pywps_hpc.cli.main import main as run
 
     run()

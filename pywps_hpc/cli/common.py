@@ -47,16 +47,6 @@ def load(config: Path) -> settings.Settings:
     return own
 
 
-def load_to_run(config: Path) -> settings.Settings:
-    """The settings, for a part of the service itself."""
-    own = _load(config)
-    try:
-        settings.check_to_run(own)
-    except settings.SettingsError as error:
-        raise click.ClickException(f"{config}: {error}") from None
-    return own
-
-
 def _load(config: Path) -> settings.Settings:
     try:
         return settings.load([config])

@@ -11,6 +11,7 @@ from joblauncher import logs
 from pywps_hpc import __version__
 from pywps_hpc.cli import control, image, jobs, purge, serve, status
 from pywps_hpc.jobs import TableUnavailable
+from pywps_hpc.lifecycle import ACCIDENT
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,3 +37,6 @@ def main() -> None:
         commands(prog_name="pywps-hpc")
     except TableUnavailable as error:
         sys.exit(f"Error: the job table cannot be asked: {error}")
+    except Exception:
+        logging.getLogger(__name__).exception("this should not have happened")
+        sys.exit(ACCIDENT)

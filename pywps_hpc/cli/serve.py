@@ -2,79 +2,130 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import threading
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
-from pywps_hpc import settings
-from pywps_hpc.cli.common import CONFIG, load_to_run, open_store
-from pywps_hpc.jobs import TableUnavailable
+from pywps_hpc import lifecycle, start_checks
+from pywps_hpc.cli.common import CONFIG, open_store
+from pywps_hpc.settings import SettingsError
 from pywps_hpc.spool import Spool
 
+#: Variable with the name by which a dispatcher that reloads goes on leading.
+HOLDER = "PYWPS_HPC_HOLDER"
+
+
+def _serving(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What both servers are given."""
+    for parameter in (
+        click.option("--threads", default=16, show_default=True, type=click.IntRange(1)),
+        click.option("--workers", default=2, show_default=True, type=click.IntRange(1)),
+        click.option("--bind", default="127.0.0.1:5000", show_default=True, metavar="HOST:PORT"),
+        CONFIG,
+        click.argument("application", metavar="MODULE:APP"),
+    ):
+        command = parameter(command)
+    return command
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """A mistake of the administrator's ends the command with one line."""
+    try:
+        yield
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+
 
 @click.command()
-@click.argument("application", metavar="MODULE:APP")
-@CONFIG
-@click.option("--bind", default="127.0.0.1:5000", show_default=True, metavar="HOST:PORT")
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(1))
-@click.option("--threads", default=16, show_default=True, type=click.IntRange(1))
+@_serving
 def serve(application: str, config: Path, bind: str, workers: int, threads: int) -> None:
-    """Serve an existing PyWPS application: web server and dispatcher in one command."""
+    """Serve an existing PyWPS application: web server and dispatcher in one command.
+
+    SIGHUP re-reads the configuration and opens log files anew.
+    """
+    from pywps_hpc.dispatch.build import check
     from pywps_hpc.serve import Child, supervise
 
-    store = open_store(load_to_run(config), wait=True)
-    begun = time.monotonic()
+    def usable() -> None:
+        check(start_checks.load_to_serve(config))
 
-    def dispatcher_lives() -> bool:
-        try:
-            return store.heartbeat()[0] < time.monotonic() - begun
-        except TableUnavailable:
-            return False
-
+    with _told():
+        usable()
+        start_checks.check_address(bind)
     web = ["web", application, "--bind", bind, "--workers", str(workers), "--threads", str(threads)]
     where = ["--config", str(config.absolute())]
-    dispatch = Child("dispatcher", ["dispatcher", *where])
-    sys.exit(supervise([dispatch, Child("web server", [*web, *where])], dispatcher_lives))
+    children = [
+        Child("dispatcher", ["dispatcher", *where]),
+        Child("web server", [*web, *where]),
+    ]
+    sys.exit(supervise(children, usable))
 
 
 @click.command()
-@click.argument("application", metavar="MODULE:APP")
-@CONFIG
-@click.option("--bind", default="127.0.0.1:5000", show_default=True, metavar="HOST:PORT")
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(1))
-@click.option("--threads", default=16, show_default=True, type=click.IntRange(1))
+@_serving
 def web(application: str, config: Path, bind: str, workers: int, threads: int) -> None:
     """Serve an existing PyWPS application; the dispatcher runs elsewhere."""
+    from pywps_hpc.web.master import StartFailed
     from pywps_hpc.web.server import ServerOptions
     from pywps_hpc.web.server import serve as run
 
-    own = load_to_run(config)
-    open_store(own, wait=True)
+    def options() -> ServerOptions:
+        own = start_checks.load_to_serve(config)
+        drain = own.sync_timeout + 30
+        return ServerOptions(application, bind, workers, threads, own.max_waiting, drain)
+
+    with _told():
+        first = options()
+        start_checks.check_address(bind)
+        open_store(start_checks.load_to_run(config), wait=True)
     os.environ["PYWPS_CFG"] = str(config.absolute())  # PyWPS reads it when it is imported
     sys.argv[1:] = []  # gunicorn has options of its own
-    run(ServerOptions(application, bind, workers, threads, own.max_waiting))
+    try:
+        run(first, options)
+    except StartFailed as error:
+        raise click.ClickException(str(error)) from None
 
 
 @click.command()
 @CONFIG
 def dispatcher(config: Path) -> None:
     """Run the dispatcher: submit, watch and end batch jobs."""
-    import signal
-
-    from pywps_hpc.dispatch.build import make_scheduler
+    from pywps_hpc.dispatch.build import check, make_scheduler
     from pywps_hpc.dispatch.dispatcher import Dispatcher
 
-    own = load_to_run(config)
-    stop = threading.Event()
+    stop, hangup = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    store = open_store(own, wait=True)
-    try:
-        at_work = Dispatcher(own, store, Spool(own.spool), make_scheduler(own))
-    except settings.SettingsError as error:
-        raise click.ClickException(f"{config}: {error}") from None
-    at_work.run(stop)
+    signal.signal(signal.SIGUSR1, lambda *_: lifecycle.reopen_logs_aside())
+    with _told():
+        own = start_checks.load_to_run(config)
+        store = open_store(own, wait=True)
+        holder = os.environ.pop(HOLDER, "")
+        scheduler = make_scheduler(own)
+        at_work = Dispatcher(own, store, Spool(own.spool), scheduler, holder=holder)
+        lifecycle.on_hangup(hangup.set)
+        while at_work.run(stop, hangup):
+            hangup.clear()
+            lifecycle.reopen_logs()
+            try:
+                new = start_checks.load_to_run(config)
+                check(new)
+            except SettingsError as error:
+                at_work.say("not reloaded, the settings of before stay: %s", error)
+                continue
+            if new.database_url == own.database_url:
+                os.environ[HOLDER] = at_work.holder
+            else:
+                at_work.resign()
+            scheduler.close()
+            # A new program in the same process: nothing of the old settings is left anywhere.
+            lifecycle.hold_hangups()
+            os.execv(sys.executable, [sys.executable, "-m", "pywps_hpc", *sys.argv[1:]])

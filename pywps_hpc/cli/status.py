@@ -105,4 +105,6 @@ def _room(spool: Path) -> str:
     free = _free(spool)
     if free is None:
         return "cannot be asked"
-    return f"{amount(free)} free" + ("" if os.access(spool, os.W_OK) else ", not writable")
+    return f"{amount(free)} free" + (
+        "" if os.access(spool, os.W_OK, effective_ids=True) else ", not writable"
+    )

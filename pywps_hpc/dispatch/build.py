@@ -13,6 +13,7 @@ from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
 from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
 from pywps_hpc.dispatch.schedulers.torque import TorqueDialect
+from pywps_hpc.dispatch.script import Scripts
 from pywps_hpc.settings import Settings, SettingsError
 
 
@@ -26,6 +27,19 @@ def make_scheduler(settings: Settings) -> Scheduler:
         known = ", ".join(SCHEDULERS)
         raise SettingsError(f"[hpc] scheduler: {settings.scheduler!r} is not one of: {known}")
     return SCHEDULERS[settings.scheduler](settings)
+
+
+def check(settings: Settings) -> None:
+    """See that a dispatcher could work with these settings; asks no batch system.
+
+    Raises:
+        SettingsError: it could not.
+    """
+    scheduler = make_scheduler(settings)
+    try:
+        Scripts(settings, scheduler.system, scheduler.header).check()
+    finally:
+        scheduler.close()
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -21,6 +21,7 @@ from pywps_hpc.dispatch.watch import Watch
 from pywps_hpc.dispatch.wishes import Wishes
 from pywps_hpc.identity import StrangeSpool, are_apart, service_mark, tie
 from pywps_hpc.jobs import JobStore, TableUnavailable, Waiting
+from pywps_hpc.lifecycle import announce_ready
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import Spool
 
@@ -91,20 +92,33 @@ class Dispatcher:
             self._tie()
             self._refuse_two_services()
 
-    def run(self, stop: threading.Event) -> None:
-        """Work until ``stop`` is set. Jobs that were submitted go on without the dispatcher."""
+    @property
+    def holder(self) -> str:
+        """Its name."""
+        return self._lead.holder
+
+    def run(self, stop: threading.Event, hangup: threading.Event | None = None) -> bool:
+        """Work until ``stop`` is set. Jobs that were submitted go on without the dispatcher.
+
+        Args:
+            hangup: if it is set, this ends between two turns; whoever leads goes on leading.
+
+        Returns:
+            Whether it was the hangup that ended it.
+        """
         log.info("dispatcher %s: %s", self._lead.holder, self.scheduler.system)
         leading = False
         try:
             while not stop.is_set():
                 try:
-                    leading = self._turn(stop, leading)
+                    leading = self._turn(_Either(stop, hangup), leading)
                 except Deposed:
                     log.warning("dispatcher %s: another one took over", self._lead.holder)
                     leading = False
                 except StrangeSpool:
                     raise
                 except TableUnavailable as error:
+                    announce_ready()  # there is nothing else to wait for
                     self._miss_table(str(error))
                     stop.wait(self.settings.poll_interval)
                 except Exception:
@@ -112,8 +126,14 @@ class Dispatcher:
                     stop.wait(self.settings.poll_interval)
                 else:
                     self._miss_table("")
-        finally:
-            self._resign()
+                # After a turn at least: however often it comes, the work goes on.
+                if hangup is not None and hangup.is_set() and not stop.is_set():
+                    return True
+        except BaseException:
+            self.resign()
+            raise
+        self.resign()
+        return False
 
     def cycle(self, *, poll: bool = True) -> int:
         """Carry out wishes, submit what is accepted, follow what is submitted, sweep now and then.
@@ -150,10 +170,12 @@ class Dispatcher:
         self._sweeper.run()
         return changed
 
-    def _turn(self, stop: threading.Event, leading: bool) -> bool:
+    def _turn(self, stop: _Either, leading: bool) -> bool:
         """One cycle and the pause after it; whether this dispatcher leads."""
         self._tie()
-        if not self._lead.take():
+        leads = self._lead.take()
+        announce_ready()
+        if not leads:
             if self._watch.reach.reachable is None:
                 self._ask_first()
             stop.wait(BEAT)
@@ -273,13 +295,36 @@ class Dispatcher:
             log.info("dispatcher %s: the job table answers again", self._lead.holder)
         self._table_trouble = trouble
 
-    def _resign(self) -> None:
+    def say(self, text: str, *values: object) -> None:
+        """Log an error of this dispatcher's."""
+        log.error(f"dispatcher %s: {text}", self._lead.holder, *values)
+
+    def resign(self) -> None:
+        """Let a standby take over at once."""
         try:
             self._lead.resign()
         except TableUnavailable as error:
             log.error("dispatcher %s: could not resign: %s", self._lead.holder, error)
         except Exception:
             log.exception("dispatcher %s: could not resign", self._lead.holder)
+
+
+class _Either:
+    """An event that is set when one of two is; the second is noticed a little later."""
+
+    def __init__(self, first: threading.Event, second: threading.Event | None) -> None:
+        self._first, self._second = first, second
+
+    def is_set(self) -> bool:
+        """Whether one of them is."""
+        return self._first.is_set() or (self._second is not None and self._second.is_set())
+
+    def wait(self, seconds: float) -> bool:
+        """Until one of them is set, or the time is over."""
+        deadline = time.monotonic() + seconds
+        while not self.is_set() and (left := deadline - time.monotonic()) > 0:
+            self._first.wait(left if self._second is None else min(left, NOTICE))
+        return self.is_set()
 
 
 def _offset() -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from pywps.exceptions import InvalidParameterValue, NoApplicableCode, ServerBusy
@@ -34,10 +36,14 @@ class Busy(ServerBusy):  # type: ignore[misc]
         return response
 
 
-def storage_trouble(error: OSError, retry_after: int) -> Busy | None:
-    """The answer to a request that the storage has no place for; ``None``: it is about more."""
+def storage_trouble(error: Exception, spool: Path) -> str:
+    """What is wrong with the storage, if that is what this is about; empty if it is not."""
     words = storage.trouble(error)
-    return Busy(f"Jobs cannot be accepted now: {words}.", retry_after) if words else None
+    name = error.filename if isinstance(error, PermissionError) else None
+    # Elsewhere it may be an input that nobody may read.
+    if name is not None and Path(os.fsdecode(name)).is_relative_to(spool):
+        words = "the storage does not let the service write"
+    return words
 
 
 class NotFound(NoApplicableCode):  # type: ignore[misc]

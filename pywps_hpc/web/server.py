@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +22,7 @@ class ServerOptions:
         workers: processes.
         threads: requests that are worked on at once in each.
         waiters: synchronous Executes that wait at once in each, beside these.
+        drain: seconds that a worker which is replaced at a reload goes on with what it has begun.
     """
 
     application: str
@@ -26,6 +30,7 @@ class ServerOptions:
     workers: int = 2
     threads: int = 16
     waiters: int = 0
+    drain: float = 330.0
 
 
 def load(options: ServerOptions) -> Any:
@@ -61,13 +66,26 @@ _PYWPS_DEFAULT_URL = "http://localhost/wps"
 _FILES = 16384
 
 
-def serve(options: ServerOptions) -> None:
-    """Run gunicorn in this process until it is told to stop (SIGTERM)."""
+def serve(options: ServerOptions, renew: Callable[[], ServerOptions]) -> None:
+    """Run gunicorn in this process until it is told to stop (SIGTERM); SIGHUP reloads.
+
+    Args:
+        renew: the options by the configuration as it is now; raises
+            :class:`~pywps_hpc.settings.SettingsError` if that cannot be used.
+
+    Raises:
+        StartFailed: the application cannot be served; one line says why.
+    """
     from gunicorn.app.base import BaseApplication
+
+    from pywps_hpc.web import master
 
     _allow_open_files()
 
     class Server(BaseApplication):  # type: ignore[misc]
+        worker: Any = None
+        drain = options.drain
+
         def load_config(self) -> None:
             self.cfg.set("bind", options.bind)
             self.cfg.set("workers", options.workers)
@@ -82,9 +100,40 @@ def serve(options: ServerOptions) -> None:
                 self.cfg.set("control_socket_disable", True)
 
         def load(self) -> Any:
-            return load(options)
+            """In a worker."""
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the master's business
+            try:
+                return load(options)
+            except (Exception, SystemExit) as error:
+                self.worker.boot.tell(why_not(options.application, error))
+                sys.exit(0)  # other codes are told by gunicorn, too
 
-    Server().run()
+        def renew(self) -> None:
+            new = renew()
+            self.drain = new.drain
+            self.cfg.set("threads", new.threads + new.waiters)
+
+    master.run(Server())
+
+
+def why_not(application: str, error: BaseException) -> str:
+    """Why an application cannot be served, in one line: what is wrong, and in which line of which
+    file where that is the application's."""
+    from gunicorn.errors import AppImportError
+
+    from pywps_hpc.settings import SettingsError
+
+    words = " ".join(str(error).split())
+    if isinstance(error, SettingsError):
+        return words
+    module = application.partition(":")[0]
+    if isinstance(error, ModuleNotFoundError) and error.name in (module, module.split(".")[0]):
+        return f"{application} cannot be imported: there is no module {error.name} in {os.getcwd()}"
+    if isinstance(error, AppImportError):
+        return f"{application} cannot be imported: {words}"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{application} cannot be imported: {type(error).__name__}: {words}{place}"
 
 
 def _allow_open_files() -> None:

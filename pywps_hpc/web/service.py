@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Request, Response
 
 from joblauncher import failpoint, logs, storage
-from pywps_hpc import checks, jobs, settings
+from pywps_hpc import checks, jobs, settings, start_checks
 from pywps_hpc.identity import tie
 from pywps_hpc.retention import expires
 from pywps_hpc.spool import JobDir, Spool
@@ -83,6 +83,7 @@ class HpcService(Service):  # type: ignore[misc]
     def call(self, http_request: Request) -> Any:
         """Answer one request; never raises."""
         self.compare_processes()
+        words = "The service cannot look after its jobs now. Please try later."
         try:
             shown = self.addresses.find(http_request.environ)
             if shown is not None:
@@ -96,11 +97,15 @@ class HpcService(Service):  # type: ignore[misc]
             LOGGER.error("the job table cannot be asked: %s", error)
         except HTTPException as error:
             return NoApplicableCode(error.description, code=error.code)
-        except Exception:
-            LOGGER.exception("a request could not be answered")
-            return NoApplicableCode("No applicable error code, please check error log.", code=500)
+        except Exception as error:
+            if trouble := storage_trouble(error, self.spool.root):
+                LOGGER.error("a request could not be answered: %s", error)
+                words = f"Jobs cannot be accepted now: {trouble}."
+            else:
+                LOGGER.exception("a request could not be answered")
+                words = "No applicable error code, please check error log."
+                return NoApplicableCode(words, code=500)
         # Made here, since PyWPS logs the traceback of whatever is being handled.
-        words = "The service cannot look after its jobs now. Please try later."
         return Busy(words, self.settings.retry_after)
 
     def compare_processes(self) -> None:
@@ -154,13 +159,9 @@ class HpcService(Service):  # type: ignore[misc]
             self.spool.create(uuid)
             failpoint.reach("accept.1")
             row, answer = self._accept(process, wps_request, job)
-        except BaseException as error:
+        except BaseException:
             if not self._is_recorded(uuid):
                 self._discard(job)
-            if isinstance(error, OSError):
-                busy = storage_trouble(error, self.settings.retry_after)
-                if busy is not None:
-                    raise busy from error
             raise
         if not row.sync:
             return answer
@@ -317,6 +318,7 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
         LOGGER.warning("[processing] mode is not scheduler: processes run in the web server")
         return service
     own = settings.build(sections, name)
+    start_checks.check_percent(sections, name)
     try:
         settings.check_to_run(own)
     except settings.SettingsError as error:

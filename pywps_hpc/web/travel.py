@@ -6,7 +6,9 @@ makers of a request cannot; secrets must not. They are taken out or replaced by 
 
 from __future__ import annotations
 
+import configparser
 import copy
+import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
@@ -135,6 +137,15 @@ def plain_request(
     }
 
 
+def _value(config: Any, section: str, key: str, *, raw: bool) -> str:
+    """A value as PyWPS reads it; one with a ``%`` that refers to nothing as it stands, since who
+    wrote it for a section of the service's own may read it so."""
+    try:
+        return str(config.get(section, key, raw=raw))
+    except configparser.InterpolationError:
+        return os.path.expandvars(str(config.get(section, key, raw=True)))
+
+
 def effective_configuration(config: Any, passed: Collection[str] = ()) -> dict[str, dict[str, str]]:
     """PyWPS's configuration as it holds here: all files merged, variables filled in.
 
@@ -157,7 +168,7 @@ def effective_configuration(config: Any, passed: Collection[str] = ()) -> dict[s
             is_passed = f"{section}.{key}".lower() in passed
             if (section, key) == _DATABASE or (_is_secret_name(key) and not is_passed):
                 continue
-            value = config.get(section, key, raw=(section, key) in RAW_OPTIONS)
+            value = _value(config, section, key, raw=(section, key) in RAW_OPTIONS)
             if is_passed or not _URL_PASSWORD.search(value or ""):
                 effective[section][key] = value
     return effective

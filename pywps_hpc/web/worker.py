@@ -12,6 +12,7 @@ import os
 import queue
 import resource
 import select
+import signal
 import socket
 import threading
 import time
@@ -25,6 +26,7 @@ from gunicorn.http import wsgi
 from gunicorn.http.parser import RequestParser
 from gunicorn.workers.base import Worker
 
+from pywps_hpc import lifecycle
 from pywps_hpc.web.connections import AHEAD, Connection, Phase
 from pywps_hpc.web.framing import LINE, Malformed
 from pywps_hpc.web.waiting import LISTENS
@@ -34,6 +36,8 @@ from pywps_hpc.web.waiting import LISTENS
 CONNECTIONS, FILES_OF_OTHERS = 4096, 256
 #: Bytes of request bodies that one worker keeps in temporary files, in largest requests.
 BODIES = 8
+#: Seconds that a stopping worker leaves a client that may have a request on its way.
+LAST = 2.0
 _IN, _OUT, _GONE = select.EPOLLIN, select.EPOLLOUT, select.EPOLLRDHUP
 _REPORT = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -61,7 +65,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
             listener.setblocking(False)
             self._poll.register(listener, _IN)
         swept = time.monotonic()
-        while self.alive and self.ppid == os.getppid():
+        while self.alive and not self.retiring and self.ppid == os.getppid():
             self.notify()
             self._turn()
             if time.monotonic() - swept > 1:
@@ -73,16 +77,45 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         """SIGTERM: clients that wait are answered, no new ones taken."""
         self.alive = False
 
+    def init_signals(self) -> None:
+        """Two signals more than gunicorn's."""
+        self.retiring = False
+        super().init_signals()
+        signal.signal(signal.SIGUSR2, self._retire)
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether connections are closed after the answer that is under way."""
+        return self.retiring or not self.alive
+
+    def handle_usr1(self, sig: int, frame: Any) -> None:
+        """SIGUSR1: log files are opened anew."""
+        lifecycle.reopen_logs_aside()
+
+    def _retire(self, sig: int, frame: Any) -> None:
+        """SIGUSR2: others take new clients; those that are here get their answers."""
+        self.retiring = True
+
     def _finish(self) -> None:
-        self.alive = False
+        drain = time.monotonic() + getattr(self.app, "drain", 0.0)
         self._listeners.clear()
         for listener in self.sockets:
             self._poll.unregister(listener)
             listener.close()
+        while self._open and self.retiring and self.alive and time.monotonic() < drain:
+            self._finish_turn()
+        self.alive = False
         deadline = time.monotonic() + self.cfg.graceful_timeout
         while self._open and time.monotonic() < deadline:
-            for connection in [c for c in self._open.values() if c.is_idle]:
+            self._finish_turn()
+
+    def _finish_turn(self) -> None:
+        """One turn in which no connection gets a second request, but a first one."""
+        now = time.monotonic()
+        for connection in [c for c in self._open.values() if c.is_idle]:
+            if now - connection.begun > LAST:
                 self._close(connection)
+        if self._open:
             self.notify()
             self._turn()
             self._sweep(time.monotonic())
@@ -206,7 +239,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
             connection.phase = Phase.WORKING
             self._watch(connection, _GONE)
             self._pool.do(lambda: self._work(connection))
-        elif connection.closes or connection.left or not self.alive:
+        elif connection.closes or connection.left or self.is_leaving:
             self._linger(connection)
         else:
             rest = connection.ahead
@@ -286,7 +319,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         if incoming.declared is None:
             environ["CONTENT_LENGTH"] = str(incoming.size)
             environ.pop("HTTP_TRANSFER_ENCODING", None)
-        if incoming.cut or not self.alive:
+        if incoming.cut or self.is_leaving:
             response.force_close()
         answer: Any = ()
         try:

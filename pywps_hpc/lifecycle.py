@@ -1,0 +1,62 @@
+"""What the parts that run until they are stopped share: SIGHUP, readiness, log files.
+
+SIGHUP asks for a reload (daemon(7), "New-Style Daemons"). Until a part can do that the signal is
+held back, not lost: its default is to end the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+#: Variable with the number of the file descriptor to which a part writes when it is ready.
+READY = "PYWPS_HPC_READY_FD"
+#: Exit codes of a part: a mistake that another start would not mend, here or in the command line
+#: (click's), and an accident (sysexits.h, EX_SOFTWARE).
+MISTAKES, ACCIDENT = (1, 2), 70
+
+
+def hold_hangups() -> None:
+    """Let SIGHUP wait, across fork and exec, until :func:`on_hangup`."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+
+def on_hangup(handler: Callable[[], None]) -> None:
+    """Call this at each SIGHUP from now on, and for one that waited."""
+    signal.signal(signal.SIGHUP, lambda *_: handler())
+    release_hangups()
+
+
+def release_hangups() -> None:
+    """Let SIGHUP through."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+
+def announce_ready() -> None:
+    """Tell whoever started this part, if they want to know, that it does its work now."""
+    number = os.environ.pop(READY, "")
+    if number.isdigit():
+        with contextlib.suppress(OSError):
+            os.write(int(number), b"1")
+            os.close(int(number))
+
+
+def reopen_logs() -> None:
+    """Go on in a new file where a log file was moved away (logrotate(8))."""
+    known = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
+    for logger in (logging.root, *known):
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                with handler.lock or contextlib.nullcontext():
+                    stream, handler.stream = handler.stream, None
+                    if stream is not None:
+                        stream.close()  # the next message opens the file anew
+
+
+def reopen_logs_aside() -> None:
+    """The same for a signal's handler, which may have interrupted a message."""
+    threading.Thread(target=reopen_logs, daemon=True).start()
