@@ -13,6 +13,7 @@ from invariants import Broken
 from joblauncher.files import atomic_write
 from pywps_hpc.dispatch import follow, words
 from pywps_hpc.dispatch.reconcile import Action, Do, decide
+from pywps_hpc.dispatch.resolve import Resolver
 from pywps_hpc.dispatch.schedulers.base import BatchJob, JobStatus
 from pywps_hpc.dispatch.submit import Submitter
 from pywps_hpc.jobs import Job, State
@@ -51,10 +52,10 @@ def absent_counts_as_over() -> Iterator[None]:
 def submitted_again_without_a_look() -> Iterator[None]:
     """After an unclear answer the same job goes once more."""
 
-    def blind(self: Submitter, job: Job) -> bool:
+    def blind(self: Resolver, job: Job, *_: Any) -> bool:
         return self._context.store.move(job, State.ACCEPTED) is not None
 
-    with mock.patch.object(Submitter, "_resolve", blind):
+    with mock.patch.object(Resolver, "_resolve", blind):
         yield
 
 
