@@ -197,6 +197,10 @@ def accept(
     return row, response
 
 
+#: Bytes of a report that is read while a client waits.
+HINT = 256 << 10
+
+
 def _keep_values(job: JobDir) -> tuple[int, dict[str, Value]]:
     """Write large values of the request to the job's folder; their bytes, and what they are."""
     values = request_limits.values()
@@ -233,7 +237,8 @@ def wait(
         now = time.monotonic()
         with contextlib.suppress(OSError):
             facts = job.report.lstat()
-            found = facts.st_ino, facts.st_mtime_ns
+            if facts.st_size <= HINT:  # of a large one, which a process can write, nothing is made
+                found = facts.st_ino, facts.st_mtime_ns
         if found != seen:
             seen = found
             latest = report.read(job)

@@ -134,10 +134,7 @@ def read_body(request: Request) -> None:
     if request.method != "POST":
         check_query(str(request.environ.get("QUERY_STRING", "")))
         return
-    limit = largest_request()
-    body = _whole(request, limit)
-    if len(body) > limit:
-        raise FileSizeExceeded(f"The request is larger than the {amount(limit)} that are allowed.")
+    body = _whole(request, largest_request())
     from pywps_hpc.web import json_limits, xml_limits
 
     remains: bytes | bytearray = body
@@ -202,15 +199,16 @@ def _single() -> int:
 
 
 def _whole(request: Request, limit: int) -> bytearray:
-    """The body, of which no second copy is made on the way."""
+    """The body, of which no second copy is made on the way; one that is too long is not read."""
     body = bytearray()
-    try:
-        stream = get_input_stream(request.environ, max_content_length=limit + 1)
-        while part := stream.read(min(LARGE, limit + 1 - len(body))):
-            body += part
-    except RequestEntityTooLarge:
-        return bytearray(limit + 1)
-    return body
+    with contextlib.suppress(RequestEntityTooLarge):
+        if (request.content_length or 0) <= limit:
+            stream = get_input_stream(request.environ, max_content_length=limit + 1)
+            while part := stream.read(min(LARGE, limit + 1 - len(body))):
+                body += part
+            if len(body) <= limit:
+                return body
+    raise FileSizeExceeded(f"The request is larger than the {amount(limit)} that are allowed.")
 
 
 def _in_utf8(body: bytearray, is_json: bool) -> bytearray:
