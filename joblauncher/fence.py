@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from joblauncher import documents, report
-from joblauncher.files import read_plain, write_together
+from joblauncher.files import make_usable, read_plain, write_together
 from joblauncher.jobdir import JobDir
 
 LOGGER = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ class Superseded(BaseException):
 
 
 def check(job: JobDir) -> None:
-    """Make sure that this launcher may write.
+    """Make sure that this launcher may write, and can: its process may have taken it the rights.
 
     Args:
         job: the job's folder, with this launcher's attempt.
@@ -32,6 +33,8 @@ def check(job: JobDir) -> None:
         Superseded: it may not.
         OSError: nothing can be known.
     """
+    with suppress(OSError):
+        make_usable(job.path)
     try:
         later = max(job.attempts(), default=job.attempt)
     except FileNotFoundError:

@@ -35,7 +35,7 @@ from joblauncher import (
     report,
     storage,
 )
-from joblauncher.files import make_usable, read_plain, remove_tree
+from joblauncher.files import read_plain, remove_tree
 from joblauncher.jobdir import JobDir
 
 LOGGER = logging.getLogger(__name__)
@@ -138,7 +138,6 @@ def _run(job: JobDir, digest: str, allow_root: bool) -> int:
         _fail(job, facts, account.WORDS)
         return REFUSED
     try:
-        make_usable(job.path)  # an earlier start may have taken us the rights
         _take_lease(job)
         failpoint.reach("launch.1")
         data = payload.read(job.dump, digest)
@@ -361,8 +360,6 @@ def _conclude(job: JobDir, facts: report.Report, ending: Ending) -> int:
         fence.Superseded: it is not for this launcher to do so.
     """
     failpoint.reach("conclude.1")
-    with contextlib.suppress(OSError):
-        make_usable(job.path)  # whatever the process did to it
     fence.check(job)
     usage, latest, success = facts.usage, report.read(job), _success(job, ending)
     told = (report.STARTED, report.FAILED, *([report.SUCCEEDED] if success else []))

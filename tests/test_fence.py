@@ -146,3 +146,11 @@ def test_an_attempt_that_counts_no_longer_leaves_no_folders(
     assert not job.work.exists()
     assert not job.temporary.exists()
     assert job.storage.exists()
+
+
+@pytest.mark.parametrize("mode", [0, 0o300, 0o500])
+def test_a_folder_whose_process_took_its_rights_is_made_usable(job: JobDir, mode: int) -> None:
+    job.lease(0).touch()
+    job.path.chmod(mode)
+    fence.write(job, status("succeeded", "done"), facts(0, state="succeeded"))
+    assert job.path.stat().st_mode & 0o777 == 0o700
