@@ -12,7 +12,7 @@ from bench import ACCEPTED
 from invariants import Broken
 from joblauncher.files import atomic_write
 from pywps_hpc.dispatch import follow, words
-from pywps_hpc.dispatch.reconcile import Action, Do, decide
+from pywps_hpc.dispatch.reconcile import Action, Do, Evidence, Left, decide
 from pywps_hpc.dispatch.resolve import Resolver
 from pywps_hpc.dispatch.schedulers.base import BatchJob, JobStatus
 from pywps_hpc.dispatch.submit import Submitter
@@ -59,18 +59,38 @@ def submitted_again_without_a_look() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def a_document_ends_a_job() -> Iterator[None]:
+    """A success in the job's folder counts, whatever the batch system says."""
+
+    def gullible(job: Job, status: JobStatus | None, seen: Evidence, **more: Any) -> Action:
+        if seen.left is Left.SUCCESS and seen.closed:
+            return Action(Do.END, State.SUCCEEDED)
+        return decide(job, status, seen, **more)
+
+    with mock.patch.object(follow, "decide", gullible):
+        yield
+
+
+@contextmanager
+def a_dismissal_is_told_when_it_is_done() -> Iterator[None]:
+    """Until then clients read whatever the job tells."""
+    with mock.patch.object(Job, "is_dismissed", False):
+        yield
+
+
 @dataclass(frozen=True)
 class Mistake:
     """One of them.
 
     Attributes:
         make: puts it in.
-        breaks: the promise that it breaks.
+        breaks: the promises that it breaks: one of them is noticed first.
         faults: of the batch system, with which it shows soon.
     """
 
     make: Callable[[], AbstractContextManager[None]]
-    breaks: Broken
+    breaks: frozenset[Broken]
     faults: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
@@ -78,11 +98,22 @@ class Mistake:
 
 
 MISTAKES = (
-    Mistake(accepted_is_written_after_the_submission, Broken.TURNED_BACK),
-    Mistake(absent_counts_as_over, Broken.ENDED_EARLY, frozenset({"jobs not listed"})),
+    Mistake(accepted_is_written_after_the_submission, frozenset({Broken.TURNED_BACK})),
+    Mistake(
+        a_document_ends_a_job,
+        frozenset({Broken.ENDED_EARLY, Broken.FORGED}),
+        frozenset({"states outdated"}),
+    ),
+    Mistake(a_dismissal_is_told_when_it_is_done, frozenset({Broken.UNDISMISSED})),
+    Mistake(
+        absent_counts_as_over,
+        # A job that is being dismissed must be gone, too.
+        frozenset({Broken.ENDED_EARLY, Broken.IN_QUEUE}),
+        frozenset({"jobs not listed"}),
+    ),
     Mistake(
         submitted_again_without_a_look,
-        Broken.SUBMITTED_AGAIN,
+        frozenset({Broken.SUBMITTED_AGAIN, Broken.IN_QUEUE}),
         frozenset({"reply lost, job taken"}),
     ),
 )

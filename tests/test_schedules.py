@@ -36,4 +36,4 @@ def test_every_job_ends_once_and_all_tell_the_same_whatever_happens() -> None:
 def test_a_planted_mistake_is_noticed(mistake: Mistake) -> None:
     with mistake.make(), pytest.raises(InvariantViolated) as caught:
         schedules.run(ENOUGH, faults=mistake.faults, phases=(Phase.generate,))
-    assert mistake.breaks in {violation.kind for violation in caught.value.found}, caught.value
+    assert mistake.breaks & {violation.kind for violation in caught.value.found}, caught.value
