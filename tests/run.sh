@@ -39,5 +39,5 @@ fi
 "$(dirname "$python")/lint-imports"
 failures=$(mktemp)
 code=0
-"$python" -m pytest --failures "$failures" ${workers[@]+"${workers[@]}"} "$@" || code=$?
+"$python" -m pytest "--failures=$failures" ${workers[@]+"${workers[@]}"} "$@" || code=$?
 [ "$code" = 0 ] || "$python" tests/second_run.py "$failures" "$code"

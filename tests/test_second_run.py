@@ -72,7 +72,7 @@ def test_only_what_fails_on_the_cluster_runs_again(
         line = [sys.executable, *command]
         return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    first = run("-m", "pytest", "-p", "no:cacheprovider", "--failures", str(failures), *workers)
+    first = run("-m", "pytest", "-p", "no:cacheprovider", f"--failures={failures}", *workers)
     assert first.returncode != 0
     again = run(second_run.__file__, str(failures), str(first.returncode))
     assert (again.returncode == 0) is passes, again
