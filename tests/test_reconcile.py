@@ -142,6 +142,9 @@ def test_an_end_is_not_told_before_accounting_could_contradict_it(what: Left) ->
     assert judge(job(), None, left(what)) == WAIT
     assert judge(job(missing=CONFIRM - 0.1), None, left(what)) == WAIT
     assert judge(job(missing=CONFIRM), None, left(what)) == expected
+    working = left(what, closed=False)
+    assert judge(job(missing=GRACE - 0.1), None, working) == WAIT
+    assert judge(job(missing=GRACE), None, working) == expected
     assert judge(job(missing=5 * CONFIRM), None, left(what), asked=False) == KEEP
 
 

@@ -208,7 +208,8 @@ def decide(
         return _follow(job, status)
     if step is Step.KEEP:
         return KEEP
-    patience = {Step.SETTLE: SETTLE, Step.CONFIRM: CONFIRM, Step.GRACE: grace}.get(step, 0.0)
+    confirm = CONFIRM if evidence.closed else grace  # the launcher may be at work still
+    patience = {Step.SETTLE: SETTLE, Step.CONFIRM: confirm, Step.GRACE: grace}.get(step, 0.0)
     if patience and not _has_been_missing(job, min(patience, grace), now):
         return WAIT
     do = Do.LOOK_UP if step is Step.LOOK_UP else Do.END
