@@ -14,12 +14,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from jinja2 import PackageLoader
+from jinja2 import Environment, PackageLoader
 from pywps.app.exceptions import ProcessError
 from pywps.exceptions import NoApplicableCode
 from pywps.inout.array_encode import ArrayEncoder
 from pywps.inout.basic import NoneIOHandler
-from pywps.response import RelEnvironment
 from pywps.response.execute import ExecuteResponse
 from pywps.response.status import WPS_STATUS
 from pywps.translations import get_translation
@@ -42,11 +41,11 @@ Publish = Callable[[bytes, "JobResponse"], None]
 
 
 @functools.cache
-def _templates() -> Any:
-    """Compiled once a process; PyWPS does so anew for each response, and its documents are not
-    valid."""
-    environment = RelEnvironment(
-        loader=PackageLoader("joblauncher", "templates"),
+def templates(package: str) -> Any:
+    """A package's own templates of documents, compiled once a process; PyWPS does so anew for each
+    response, and its documents are not valid."""
+    environment = Environment(
+        loader=PackageLoader(package, "templates"),
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=True,
@@ -78,7 +77,7 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         self.outputs: dict[str, Any] = {}  # made by the next
         super().__init__(wps_request, uuid, process=process)
         self.store_status_file: bool = False
-        self.template_env = _templates()
+        self.template_env = templates("joblauncher")
         self.status_url = status_url
         self.publish = publish
         self.facts: dict[str, Any] = {}

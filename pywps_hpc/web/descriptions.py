@@ -5,24 +5,17 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
 from pywps.inout.basic import BasicLiteral
 from pywps.response.capabilities import CapabilitiesResponse
 from pywps.response.describe import DescribeResponse
-from pywps.translations import get_translation
 
 from joblauncher.lineage import text
+from joblauncher.response import templates
 
 
 @functools.cache
-def _templates() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("pywps_hpc.web", "templates"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-    )
-    environment.globals.update(get_translation=get_translation)
+def _templates() -> Any:
+    environment = templates("pywps_hpc.web")
     environment.filters["literal"] = text
     return environment
 
