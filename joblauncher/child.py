@@ -198,7 +198,7 @@ def _response(
                 response._update_status(WPS_STATUS.FAILED, _too_large(size, header), 100)
                 return
         facts.outputs = response.output_facts() if response.state == report.SUCCEEDED else []
-        if max(len(document), len(facts.content())) > MOST:
+        if len(document) > MOST:
             raise ProcessError("The outputs are too large for one document: ask for references.")
         if response.state == report.SUCCEEDED:
             # Known before the document: whoever finds that of success, and no report of it since

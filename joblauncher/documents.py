@@ -22,8 +22,10 @@ _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 #: What may stand before the root element (section 2.8) beside a document type declaration.
-_PROLOG = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s+|<\?.*?\?>|<!--.*?-->)*", re.DOTALL)
-#: Bytes of a document, and marks of structure in it, for which a tree is made when it is polled.
+_PROLOG = re.compile(rb"\s+|<\?.*?\?>|<!--.*?-->", re.DOTALL)
+_ROOT, _STATUS_END = re.compile(rb"<([^\s<>/]+)"), re.compile(rb"</(?:[^\s<>/:]*:)?Status\s*>")
+#: Bytes of a document, and marks of structure in it, for which a tree is made: a process can write
+#: one whose tree takes seventy times its bytes.
 POLLED, MARKS = 4 << 20, 50_000
 _MARKUP = re.compile(rb"<\?(?!xml[\s?])|<!DOCTYPE|<!ENTITY", re.IGNORECASE)
 #: Most characters of a message that are kept.
@@ -65,12 +67,13 @@ def told(text: str) -> str:
 
 
 def parse(document: bytes) -> Status:
-    """Read the state of a status document.
+    """Read the state of a status document; of a costly one no more than its beginning is parsed.
 
     Raises:
         DocumentError: it has none.
     """
-    for child in _status(_tree(document)).iterchildren(f"{{{WPS}}}*"):
+    root = _tree(_beginning(document) if is_costly(document) else document)
+    for child in _status(root).iterchildren(f"{{{WPS}}}*"):
         found = _STATE.fullmatch(etree.QName(child).localname)
         if found:
             state = found[1].lower()
@@ -84,7 +87,7 @@ def replace(document: bytes, status: Status) -> bytes:
     """The same document in another state; outputs are dropped unless it succeeded.
 
     Raises:
-        DocumentError: not a status document.
+        DocumentError: not a status document, or a costly one.
     """
     root = _tree(document)
     element = _status(root)
@@ -107,6 +110,18 @@ def replace(document: bytes, status: Status) -> bytes:
         for outputs in root.findall(f"{{{WPS}}}ProcessOutputs"):
             root.remove(outputs)
     return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8"))
+
+
+def renewed(document: bytes, process: str, status: Status, **about: str) -> bytes:
+    """The same document in another state, or where that cannot be, one that is made anew.
+
+    Args:
+        process, about: as for :func:`made`.
+    """
+    try:
+        return replace(document, status)
+    except DocumentError:  # whatever the process made of it
+        return made(process, status, **about)
 
 
 def made(
@@ -141,7 +156,7 @@ def harmless(document: bytes) -> bytes:
     wrote into it may tell a browser what to make of it (xml-stylesheet).
 
     Raises:
-        DocumentError: not a status document.
+        DocumentError: not a status document, or a costly one.
     """
     if b"<?" not in document[5:]:  # the declaration itself aside
         return document
@@ -152,9 +167,8 @@ def harmless(document: bytes) -> bytes:
 
 
 def is_costly(document: bytes) -> bool:
-    """Whether a tree of it could take many times its bytes, which a poll must not cost."""
-    marks = document.count(b"<"), document.count(b"=")
-    return len(document) > POLLED or max(marks) > MARKS
+    """Whether a tree of it could take many times its bytes."""
+    return len(document) > POLLED or _marks(document) > MARKS
 
 
 def is_plain(document: bytes) -> bool:
@@ -168,10 +182,9 @@ def _percent(text: str) -> int:
 
 
 def _tree(document: bytes, *, remove_pis: bool = True) -> etree._Element:
-    # Entities in attributes are replaced whatever the parser is told, and multiply without bounds.
-    prolog = _PROLOG.match(document)
-    if prolog is not None and document.startswith(b"<!", prolog.end()):
-        raise DocumentError("the status document has a document type declaration")
+    if is_costly(document):
+        raise DocumentError("the status document is too large to be parsed as a whole")
+    _start(document)
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -184,6 +197,40 @@ def _tree(document: bytes, *, remove_pis: bool = True) -> etree._Element:
         return etree.fromstring(document, parser)
     except etree.XMLSyntaxError as error:
         raise DocumentError(f"the status document is not XML: {error}") from None
+
+
+def _start(document: bytes) -> int:
+    """Where the root element starts.
+
+    Raises:
+        DocumentError: there is a document type declaration. Entities in attributes are replaced
+            whatever the parser is told, and multiply without bounds.
+    """
+    place = 3 if document.startswith(b"\xef\xbb\xbf") else 0
+    while part := _PROLOG.match(document, place):
+        place = part.end()
+    if document.startswith(b"<!", place):
+        raise DocumentError("the status document has a document type declaration")
+    return place
+
+
+def _beginning(document: bytes) -> bytes:
+    """A document down to its ``wps:Status``: what an honest one can have much of comes after that
+    (WPS 1.0.0, table 54).
+
+    Raises:
+        DocumentError: it has none, or not near its beginning.
+    """
+    root = _ROOT.match(document, _start(document), POLLED)
+    end = _STATUS_END.search(document, 0, POLLED)
+    if root is None or end is None:
+        raise DocumentError("the beginning of the status document has no wps:Status")
+    return b"%s</%s>" % (document[: end.end()], root[1])
+
+
+def _marks(document: bytes) -> int:
+    """More than there are elements, comments and the like, and than there are attributes."""
+    return max(document.count(b"<"), document.count(b"="))
 
 
 def _status(root: etree._Element) -> etree._Element:

@@ -17,6 +17,9 @@ TERMINAL = frozenset({SUCCEEDED, FAILED})
 #: Values of :attr:`Report.cause` for an end whose reason the batch system has to tell, or after
 #: which it may start the job again: the status document is not terminal before it has.
 PROVISIONAL = frozenset({"stopped", "killed", "memory"})
+#: Bytes of a report that is read, and marks of structure in it, none of which a value is without: a
+#: process can write one that takes thirty times its bytes when it is parsed.
+MOST, MARKS = 2 << 20, 50_000
 #: No number in a report comes near it; the year 36812 in seconds.
 _LARGE = 1 << 40
 
@@ -41,7 +44,8 @@ class Report:
         exit_code: of the process's interpreter; ``None`` if it was killed or never started.
         signal: that killed it; ``None`` if none did.
         usage: ``cpu_seconds``, ``peak_memory_mib`` and ``elapsed_seconds`` of the process.
-        outputs: one mapping an output, with identifier, type, format and location or value.
+        outputs: one mapping an output, with identifier, type, format and location or value; all
+            without values, or none, if the report would be too large to be read.
         response: HTTP status and headers of the answer to a synchronous Execute.
     """
 
@@ -67,8 +71,18 @@ class Report:
         return over and self.cause not in PROVISIONAL
 
     def content(self) -> bytes:
-        """As JSON."""
-        return json.dumps(asdict(self), indent=1, default=str).encode()
+        """As JSON that :func:`read` takes."""
+        facts = asdict(self) | {"message": documents.told(self.message)}
+        fewer = [
+            {name: value for name, value in output.items() if name != "data"}
+            for output in self.outputs
+        ]
+        content = b""
+        for outputs in (self.outputs, fewer, []):
+            content = json.dumps(facts | {"outputs": outputs}, indent=1, default=str).encode()
+            if not _is_costly(content):
+                break
+        return content
 
     def write(self, job: JobDir) -> None:
         """Replace the job's ``outcome.json``."""
@@ -78,7 +92,10 @@ class Report:
 def read(job: JobDir) -> Report | None:
     """The job's report; ``None`` if it has none, or none that can be understood."""
     try:
-        found = json.loads(read_plain(job.report))
+        content = read_plain(job.report, MOST)
+        if _is_costly(content):
+            return None
+        found = json.loads(content)
         facts = Report(**{f.name: found[f.name] for f in fields(Report) if f.name in found})
     except (OSError, ValueError, TypeError, RecursionError):
         return None
@@ -86,6 +103,10 @@ def read(job: JobDir) -> Report | None:
         return None
     facts.message, facts.host = documents.told(facts.message), documents.told(facts.host)
     return facts
+
+
+def _is_costly(content: bytes) -> bool:
+    return len(content) > MOST or sum(map(content.count, (b"[", b"{", b",", b":"))) > MARKS
 
 
 def _is_sound(facts: Report) -> bool:

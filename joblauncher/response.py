@@ -185,7 +185,7 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
                 message = f"Process failed: {words}"  # PyWPS would hide it in a log
             for output in filter(outputs.fault, self.process.outputs):
                 output._iohandler = NoneIOHandler(output)  # PyWPS shows outputs of a failure too
-        self.message = message
+        self.message = documents.told(str(message))
         self.status = status
         self.status_percentage = status_percentage
         self._update_status_doc()

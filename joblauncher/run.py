@@ -414,17 +414,14 @@ def _fail(job: JobDir, facts: report.Report, words: str, cause: str = "launcher"
     facts.finished = facts.finished or time.time()
 
     def write() -> None:
-        document, percent = None, 0
+        document, percent = b"", 0
         with contextlib.suppress(OSError, documents.DocumentError):
             document = read_plain(job.status)
             percent = documents.parse(document).percent
         status = documents.Status(report.FAILED, 100, words)
         if cause in report.PROVISIONAL:
             status = documents.Status(report.STARTED, percent, f"{words}; the reason is looked up")
-        try:
-            new = documents.replace(document or b"", status)
-        except documents.DocumentError:  # whatever the process made of it
-            new = documents.made(facts.process, status)
+        new = documents.renewed(document, facts.process, status)
         fence.write(job, new, facts, lambda: failpoint.reach("conclude.2"))
 
     try:

@@ -474,7 +474,7 @@ def test_an_answer_that_is_a_link_is_not_given(house: House, job: JobDir, secret
 
 
 def test_outputs_too_large_for_one_document_are_told_in_words(house: House) -> None:
-    job = house.accept("texts", [("text", client.Complex("é" * 4_000_000))])
+    job = house.accept("texts", [("text", client.Complex("é" * 7_000_000))])
     answer = launch(job, house.row(job).digest, "--path", str(SERVICES))
     assert answer.returncode == 1, answer.stderr[-2000:]
     house.end(job, answer.returncode)
@@ -482,6 +482,21 @@ def test_outputs_too_large_for_one_document_are_told_in_words(house: House) -> N
     assert client.state_of(shown) == "ProcessFailed"
     assert "too large for one document: ask for references" in client.message_of(shown)
     assert evidence.look(job).left is Left.FAILURE
+    house.forget(job)
+
+
+def test_outputs_that_one_document_can_hold_are_given(house: House) -> None:
+    """Though nobody parses that document, or a report with them."""
+    job = house.accept("texts", [("text", client.Complex("é" * 1_000_000))])
+    answer = launch(job, house.row(job).digest, "--path", str(SERVICES))
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    house.end(job, answer.returncode)
+    shown = house.get(f"/status/{job.job_id}").get_data()
+    assert client.state_of(shown) == "ProcessSucceeded"
+    assert shown.count("é".encode()) == 2_000_000
+    told = report.read(job)
+    assert told is not None
+    assert {output["identifier"] for output in told.outputs} == {"document", "literal", "seen"}
     house.forget(job)
 
 

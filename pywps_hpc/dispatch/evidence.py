@@ -95,10 +95,10 @@ def replace(
     Raises:
         OSError: they could not be written.
     """
-    document, known = None, None
+    document, known = b"", None
     with contextlib.suppress(OSError, documents.DocumentError):
-        document = read_plain(folder.status)
-        known = documents.parse(document)
+        found = read_plain(folder.status)
+        known, document = documents.parse(found), found
     if known is not None and known.state == report.SUCCEEDED and not overrule:
         return False
     status = documents.Status(report.FAILED, 100, words)
@@ -107,10 +107,8 @@ def replace(
     facts.cause, facts.outputs, facts.response = "dispatcher", [], None
     facts.finished = facts.finished or now
     files = {folder.report: facts.content()}
-    if known is None or document is None:
-        files = {folder.status: documents.made(process, status), **files}
-    elif known != status:  # a client may have it already
-        files = {folder.status: documents.replace(document, status), **files}
+    if known != status:  # a client may have it already
+        files = {folder.status: documents.renewed(document, process, status), **files}
     write_together(files, between=lambda: failpoint.reach("end.2"))
     return True
 

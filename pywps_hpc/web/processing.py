@@ -197,10 +197,6 @@ def accept(
     return row, response
 
 
-#: Bytes of a report that is read while a client waits.
-HINT = 256 << 10
-
-
 def _keep_values(job: JobDir) -> tuple[int, dict[str, Value]]:
     """Write large values of the request to the job's folder; their bytes, and what they are."""
     values = request_limits.values()
@@ -237,8 +233,7 @@ def wait(
         now = time.monotonic()
         with contextlib.suppress(OSError):
             facts = job.report.lstat()
-            if facts.st_size <= HINT:  # of a large one, which a process can write, nothing is made
-                found = facts.st_ino, facts.st_mtime_ns
+            found = facts.st_ino, facts.st_mtime_ns
         if found != seen:
             seen = found
             latest = report.read(job)

@@ -73,7 +73,11 @@ def status_document(
     Raises:
         OSError: the storage is in trouble.
     """
-    written, status = row.changed, _of_row(row)
+    written, status, document = row.changed, _of_row(row), b""
+
+    def renewed(status: documents.Status) -> bytes:
+        return _renewed(document, row, about, status)
+
     try:
         succeeded = row.state is State.SUCCEEDED and not row.is_dismissed
         document = read_plain(job.status, MOST if succeeded else documents.POLLED)
@@ -87,41 +91,46 @@ def status_document(
     except (OSError, documents.DocumentError) as error:
         if storage.trouble(error):
             raise
-        title, url, location = about.title, about.service, about.status
-        document = documents.made(row.process, status, title=title, url=url, location=location)
+        document = b""
+        document = renewed(status)
     if row.is_dismissed or row.state in TERMINAL:
         end = _of_row(row)
         wanted = report.SUCCEEDED if row.state is State.SUCCEEDED else report.FAILED
         if status.state == wanted and (status == end or not row.is_dismissed):
             return document
-        return documents.replace(document, end)
+        return renewed(end)
     if status.state in report.TERMINAL:
         if not row.end_seen:
             saw_end(row.id)
         status = documents.Status(report.STARTED, 99, ENDING)
-        document = documents.replace(document, status)
+        document = renewed(status)
     if row.state is State.PAUSED:
-        return documents.replace(document, documents.Status("paused", status.percent, "Paused"))
+        return renewed(documents.Status("paused", status.percent, "Paused"))
     if row.state is State.STAGING:
         words = f"{status.message}; its inputs are being fetched"
-        return documents.replace(document, documents.Status(status.state, 0, words))
+        return renewed(documents.Status(status.state, 0, words))
     if status.state == report.ACCEPTED and row.native_id:
         words = f"{status.message}; waiting as {scheduler} job {row.native_id} ({row.name})"
         words += f": {row.message}" if row.message else ""
         words += "" if reachable else f"; {CANNOT_ASK}"
-        return documents.replace(document, documents.Status(status.state, 0, words))
+        return renewed(documents.Status(status.state, 0, words))
     if status.state == report.ACCEPTED and not reachable:
         words = f"{status.message}; {CANNOT_ASK}"
-        return documents.replace(document, documents.Status(status.state, 0, words))
+        return renewed(documents.Status(status.state, 0, words))
     if status.state == report.ACCEPTED and row.message:
         words = f"{status.message}; {row.message}"
-        return documents.replace(document, documents.Status(status.state, 0, words))
+        return renewed(documents.Status(status.state, 0, words))
     if row.state is State.QUEUED and row.started and written < row.changed:
         words = f"The batch system starts it again; waiting as {scheduler} job {row.native_id}"
         words += f" ({row.name})" + (f": {row.message}" if row.message else "")
         words += "" if reachable else f"; {CANNOT_ASK}"
-        return documents.replace(document, documents.Status(report.ACCEPTED, 0, words))
+        return renewed(documents.Status(report.ACCEPTED, 0, words))
     return document
+
+
+def _renewed(document: bytes, row: Job, about: About, status: documents.Status) -> bytes:
+    facts = {"title": about.title, "url": about.service, "location": about.status}
+    return documents.renewed(document, row.process, status, **facts)
 
 
 def _of_row(row: Job) -> documents.Status:
@@ -239,10 +248,13 @@ def goes_on(
     if wps_request.raw:
         raise NoApplicableCode(f"{words} Its status: {about.status}", code=504)
     document = status_document(row, job, settings.scheduler, about)
-    document = documents.with_location(document, about.status)
-    status = documents.parse(document)
+    try:
+        document = documents.with_location(document, about.status)
+        status = documents.parse(document)
+    except documents.DocumentError:  # the process made it as large as could be
+        document, status = b"", _of_row(row)
     status = documents.Status(status.state, status.percent, f"{status.message}. {words}")
-    return status_response(documents.replace(document, status))
+    return status_response(_renewed(document, row, about, status))
 
 
 def _answer_of(job: JobDir, told: Mapping[str, Any], environ: Any) -> Response:
