@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 import clustersite
+import lanes
 import servers
 import wpsclient as client
 from faultsite import SITES
@@ -114,7 +115,10 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[servers.HpcServer]:
     clustersite.code(root)
     sections = {name: dict(keys) for name, keys in site.sections().items()}
     sections.setdefault("hpc.resources", {"memory": "300M"})
-    with clustersite.slurm_server(root, "odd:service", sections=sections) as server:
+    with (
+        lanes.turn(site.lane, alone=False),  # nobody may break it meanwhile
+        clustersite.slurm_server(root, "odd:service", sections=sections) as server,
+    ):
         yield server
 
 
