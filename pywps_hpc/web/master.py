@@ -26,6 +26,8 @@ _UP = "\0up"
 PAUSE, LONGEST_PAUSE = 1.0, 60.0
 #: Seconds after which a worker's death is no reason for a pause.
 SETTLED = 10.0
+#: Reloads whose workers may be finishing at once; those of earlier ones are ended.
+GENERATIONS = 4
 
 
 class StartFailed(Exception):
@@ -179,16 +181,21 @@ class Master(Arbiter):  # type: ignore[misc]
         elif not all(worker.boot.is_up for worker in fresh):
             return False
         else:
-            for worker in list(self.WORKERS.values()):
-                if worker.age <= mark:
-                    # Of those that had been retired before, nobody is waited for any longer.
-                    self.kill_worker(
-                        worker.pid, signal.SIGTERM if worker.retired else signal.SIGUSR2
-                    )
-                    worker.retired = True
+            self._retire(mark)
             LOGGER.info("reloaded")
         self._newer = None
         return True
+
+    def _retire(self, mark: int) -> None:
+        """Let the workers up to this age finish what they have: for as long as a client may wait,
+        but not as many of them as somebody cares to reload."""
+        old = [worker for worker in self.WORKERS.values() if worker.age <= mark]
+        for worker in (worker for worker in old if not worker.retired):
+            self.kill_worker(worker.pid, signal.SIGUSR2)
+            worker.retired = True
+        old.sort(key=lambda worker: worker.age)
+        for worker in old[: max(0, len(old) - GENERATIONS * self.num_workers)]:
+            self.kill_worker(worker.pid, signal.SIGTERM)
 
 
 def run(app: Any) -> None:

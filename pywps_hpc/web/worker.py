@@ -85,7 +85,8 @@ class BufferingWorker(Worker):  # type: ignore[misc]
 
     @property
     def is_leaving(self) -> bool:
-        """Whether connections are closed after the answer that is under way."""
+        """Whether clients are told with each answer that their connection is closed after it; one
+        who has not been told may have sent the next request already, and gets an answer to it."""
         return self.retiring or not self.alive
 
     def handle_usr1(self, sig: int, frame: Any) -> None:
@@ -110,15 +111,15 @@ class BufferingWorker(Worker):  # type: ignore[misc]
             self._finish_turn()
 
     def _finish_turn(self) -> None:
-        """One turn in which no connection gets a second request, but a first one."""
+        """One turn; a connection that is idle is closed, unless a request may be on its way."""
+        self.notify()
+        # First what has come in: this process may have stood still for longer than the client.
+        self._turn()
         now = time.monotonic()
         for connection in [c for c in self._open.values() if c.is_idle]:
             if now - connection.begun > LAST:
                 self._close(connection)
-        if self._open:
-            self.notify()
-            self._turn()
-            self._sweep(time.monotonic())
+        self._sweep(now)
 
     def _turn(self) -> None:
         """Wait for what happens, and do what is to be done."""
@@ -239,7 +240,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
             connection.phase = Phase.WORKING
             self._watch(connection, _GONE)
             self._pool.do(lambda: self._work(connection))
-        elif connection.closes or connection.left or self.is_leaving:
+        elif connection.closes or connection.left:
             self._linger(connection)
         else:
             rest = connection.ahead
