@@ -1,7 +1,7 @@
 """What the parts that run until they are stopped share: SIGHUP, readiness, log files.
 
-SIGHUP asks for a reload (daemon(7), "New-Style Daemons"). Until a part can do that the signal is
-held back, not lost: its default is to end the process.
+SIGHUP asks for a reload (daemon(7), "New-Style Daemons"), SIGUSR1 for log files to be opened anew.
+Until a part can do that these signals are held back, not lost: their default is to end the process.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ READY = "PYWPS_HPC_READY_FD"
 #: Exit codes of a part: a mistake that another start would not mend, here or in the command line
 #: (click's), and an accident (sysexits.h, EX_SOFTWARE).
 MISTAKES, ACCIDENT = (1, 2), 70
+_HELD = {signal.SIGHUP, signal.SIGUSR1}
 
 
-def hold_hangups() -> None:
-    """Let SIGHUP wait, across fork and exec, until :func:`on_hangup`."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+def hold_signals() -> None:
+    """Let SIGHUP and SIGUSR1 wait, across fork and exec, until :func:`release_signals`."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
 
 
 def on_hangup(handler: Callable[[], None]) -> None:
     """Call this at each SIGHUP from now on, and for one that waited."""
     signal.signal(signal.SIGHUP, lambda *_: handler())
-    release_hangups()
+    release_signals()
 
 
-def release_hangups() -> None:
-    """Let SIGHUP through."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+def release_signals() -> None:
+    """Let them through: there are handlers now."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
 
 
 def announce_ready() -> None:

@@ -165,11 +165,10 @@ def _reload(children: Sequence[Child], check: Callable[[], object]) -> None:
         LOGGER.info("reloading")
         number = signal.SIGHUP
     for child in children:
-        if number == signal.SIGHUP or child.is_ready:  # by default SIGUSR1 ends a process
-            child.send(number)
+        child.send(number)
 
 
 def _prepare() -> None:
     """In the child before it is Python: a reload waits until it can take it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    lifecycle.hold_hangups()
+    lifecycle.hold_signals()

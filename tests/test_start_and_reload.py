@@ -351,6 +351,21 @@ def test_log_files_are_opened_anew_whether_or_not_the_settings_are_right(
         wait_for(log.exists, "a new log file", 10)
 
 
+def test_an_order_to_reopen_logs_in_the_middle_of_a_reload_ends_nothing(
+    server: Reloadable,
+) -> None:
+    supervisor, dispatcher = server.root.pid, server.part("dispatcher")
+    ended = server.read_log().count(" ended (")
+    server.root.send_signal(signal.SIGHUP)
+    until = time.monotonic() + 2
+    while time.monotonic() < until:  # in which the dispatcher becomes a new program
+        dispatcher.send_signal(signal.SIGUSR1)
+        time.sleep(0.02)
+    wait_for(server.is_ready, "it works", SOON)
+    assert server.read_log().count(" ended (") == ended
+    assert (server.root.pid, server.part("dispatcher").pid) == (supervisor, dispatcher.pid)
+
+
 @pytest.mark.parametrize(("part", "name"), [("web", "web server"), ("dispatcher", "dispatcher")])
 def test_a_killed_part_is_started_again(server: Reloadable, part: Part, name: str) -> None:
     before = server.read_log().count(f"{name} started, pid")

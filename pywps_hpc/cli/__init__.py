@@ -8,13 +8,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from pywps_hpc.lifecycle import hold_hangups
+from pywps_hpc.lifecycle import hold_signals
 
 
 def main() -> None:
     """Entry point of ``pywps-hpc``."""
     if sys.argv[1:2] and sys.argv[1] in ("serve", "web", "dispatcher"):
-        hold_hangups()
+        hold_signals()
     from pywps_hpc.cli.main import main as run
 
     run()

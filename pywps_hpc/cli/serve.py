@@ -127,5 +127,5 @@ def dispatcher(config: Path) -> None:
                 at_work.resign()
             scheduler.close()
             # A new program in the same process: nothing of the old settings is left anywhere.
-            lifecycle.hold_hangups()
+            lifecycle.hold_signals()
             os.execv(sys.executable, [sys.executable, "-m", "pywps_hpc", *sys.argv[1:]])

@@ -93,7 +93,7 @@ class Master(Arbiter):  # type: ignore[misc]
     def init_signals(self) -> None:
         """From here on SIGHUP is understood."""
         super().init_signals()
-        lifecycle.release_hangups()
+        lifecycle.release_signals()
 
     def handle_hup(self) -> None:
         """SIGHUP: reload when the workers of now have come up."""
