@@ -136,12 +136,17 @@ def release(server: HpcServer, *job_ids: str) -> None:
 
 
 def processes_of(job_id: str) -> list[psutil.Process]:
-    """Container, launcher and process of a job, on whichever node of this host."""
+    """Container, launcher and process of a job, on whichever node of this host.
+
+    Raises:
+        AssertionError: there are none: what stands for a job in its address is not its id.
+    """
     found = []
     for process in psutil.process_iter(["cmdline"]):
         line = process.info["cmdline"] or []
         if "joblauncher" in line and any(job_id in part for part in line):
             found.append(process)
+    assert found, f"nothing runs of {job_id}"
     return found
 
 

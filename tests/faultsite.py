@@ -27,6 +27,7 @@ import invariants
 import lanes
 import servers
 import wpsclient as client
+from pywps_hpc.web import wps1
 
 CLUSTER = Path(__file__).parent / "cluster"
 HOME = Path(os.environ.get("PYWPS_HPC_TEST_HOME", "/var/tmp/pywps-hpc"))
@@ -366,7 +367,7 @@ class Watch:
 
     @property
     def job_id(self) -> str:
-        """The job id."""
+        """What stands for the job in its address; the service's commands know it by that, too."""
         return client.job_id_of(self.location)
 
     @property
@@ -381,7 +382,8 @@ class Watch:
 
     @property
     def ended(self) -> float:
-        """When the end was first seen."""
+        """When the end was first seen; of a job that is dismissed, that is when this was
+        recorded."""
         return next(moment for moment, state, _ in self.seen if state in OVER)
 
     def told(self) -> str:
@@ -390,13 +392,16 @@ class Watch:
         return "\n".join(["", *lines])
 
     def end(self, limit: float = 180) -> str:
-        """Wait for the end; its words.
+        """Wait for the end; its last words.
 
         Raises:
-            AssertionError: it did not come in time.
+            AssertionError: it did not come in time, or another state came after it.
         """
         self._thread.join(limit)
         assert self.state in OVER, f"no end after {limit:g} s: {self.told()}"
+        assert self.message != wps1.DISMISSING, f"unfinished after {limit:g} s: {self.told()}"
+        ends = [state for at, state, _ in self.seen if at >= self.ended]
+        assert set(ends) == {self.state}, self.told()
         return self.message
 
     def until(self, state: str, words: str = "", limit: float = 120) -> None:
@@ -429,7 +434,7 @@ class Watch:
             if not self.seen or self.seen[-1][1:] != (state, words):
                 self.seen.append((time.time(), state, words))
                 self.document = answer.content
-            if state in OVER:
+            if state in OVER and words != wps1.DISMISSING:  # which is followed by other words
                 return
 
 

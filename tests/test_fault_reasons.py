@@ -19,12 +19,16 @@ import pytest
 import clustersite
 import servers
 from faultsite import SITES, GridEngine, Site, Watch, agree, faulty_server, release, row_of, send
+from pywps_hpc.web import wps1
 from reliability import Witness
 
 pytestmark = pytest.mark.cluster
 #: Seconds from the batch system's knowledge to the client's: three times what is promised, since
 #: the machine may be busy with other tests. docs/reliability.md has what was measured.
 SOON = 45.0
+#: Seconds from an order to dismiss a job to the first document that tells it: that takes no turn of
+#: the dispatcher, only the table and a poll, and the command's own start.
+RECORDED = 10.0
 LONG = {"wait": 1}  # until it is released, which nobody does here but where its node is lost
 NOWHERE = "/no/such/folder"
 
@@ -158,12 +162,18 @@ def test_dismissed(cases: Cases, witness: Witness) -> None:
     assert "will be dismissed" in cases.server.cli("cancel", watch.job_id).stdout
     words = cases.told("dismissed")
     assert words == "dismissed"
-    witness("dismissed", "`pywps-hpc cancel`", words, watch.ended - begun, cases.site.name)
+    # From the moment that the dismissal was recorded, clients are told nothing else.
+    later = {seen[1:] for seen in watch.seen if seen[0] >= watch.ended}
+    assert later <= {("ProcessFailed", wps1.DISMISSING), ("ProcessFailed", words)}
+    done = watch.seen[-1][0] - begun
+    assert watch.ended - begun <= RECORDED
+    assert done <= SOON
+    witness("dismissed", "`pywps-hpc cancel`", words, done, cases.site.name)
 
 
 def test_launcher_killed(cases: Cases, witness: Witness) -> None:
-    _runs(cases, "shot")
-    servers.shoot(clustersite.processes_of(cases.watches["shot"].job_id))
+    row = _runs(cases, "shot")
+    servers.shoot(clustersite.processes_of(row["id"]))
     words = cases.told("shot")
     assert words == "killed by signal 9 (SIGKILL: killed)"
     seconds = cases.after("shot")
