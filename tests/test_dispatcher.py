@@ -191,6 +191,24 @@ def test_a_job_that_told_its_end_and_works_on_is_ended(bench: Bench) -> None:
     assert bench.status(job).message == words.LINGERED
 
 
+def test_a_success_that_the_batch_system_confirms_late_outlives_the_order_to_end_its_job(
+    bench: Bench,
+) -> None:
+    """The daemon of its node was away for longer than a job may work on."""
+    job = bench.running()
+    bench.succeed(job)
+    bench.store.saw_end(job.id)
+    bench.now = float(bench.row(job).end_seen)
+    for _ in range(3):
+        bench.cycle(later=LINGER)
+    assert bench.row(job).message == words.LINGERED
+    assert bench.scheduler.cancelled == [job.native_id] * 3
+    bench.scheduler.say(job.native_id, DONE)
+    bench.cycle()
+    assert (bench.row(job).state, bench.row(job).message) == (State.SUCCEEDED, "")
+    assert bench.status(job).state == "succeeded"
+
+
 def test_a_start_after_the_one_that_told_its_end_is_not_ended_by_that(bench: Bench) -> None:
     job = bench.running()
     bench.succeed(job)

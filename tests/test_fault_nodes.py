@@ -24,7 +24,6 @@ import wpsclient as client
 from faultsite import GridEngine, Slurm, Watch, agree, faulty_server, release, row_of, send
 from joblauncher import report
 from pywps_hpc.dispatch import words
-from pywps_hpc.dispatch.reconcile import LINGER
 from pywps_hpc.web import wps1
 from reliability import Witness
 
@@ -42,8 +41,6 @@ ON_SLURM = {
 ON_GRID_ENGINE = {"hpc.process.second": {"requeue": "no"}}
 #: Seconds from a daemon's return to the end that it reports.
 SOON = 45.0
-#: Seconds for which a daemon is away: longer than a job may work on after its end was seen.
-DOWN = LINGER + 5
 AGAIN = "The batch system starts it again; waiting as "
 
 
@@ -276,7 +273,7 @@ def test_execution_daemon_killed_and_back_on_grid_engine(
         release(grid_engine, job)
         # Nobody but the daemon can confirm what the process says of itself.
         job.until("ProcessStarted", wps1.ENDING)
-        time.sleep(DOWN)
+        time.sleep(2)
         assert job.message == wps1.ENDING, job.told()
     finally:
         site.start(site.node)
