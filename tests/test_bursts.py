@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -338,6 +338,30 @@ def test_one_element_is_dismissed_and_each_tells_its_own_reason(bench: Bench) ->
     assert (first.state, second.state) == (State.SUCCEEDED, State.DISMISSED)
     assert third.state is State.FAILED
     assert "time limit" in third.message
+
+
+@pytest.mark.parametrize("arrays", [True, False])
+def test_dismissed_jobs_are_looked_up_together(tmp_path: Path, arrays: bool) -> None:
+    """Also those that went one by one, each under a name of its own."""
+    scheduler = FakeScheduler()
+    scheduler.arrays = arrays
+    bench = Bench(tmp_path, scheduler)
+    looked_up: list[int] = []
+    find_all = scheduler.find_all
+
+    def counted(wanted: Collection[tuple[str, int]]) -> object:
+        looked_up.append(len(wanted))
+        return find_all(wanted)
+
+    jobs = [bench.accept() for _ in range(8)]
+    bench.cycle()
+    scheduler.find_all = counted  # type: ignore[method-assign, assignment]
+    for job in rows(bench, jobs):
+        bench.store.wish(job.id, Wish.DISMISS)
+        scheduler.say(job.native_id, JobStatus(Phase.FINISHED, Outcome.CANCELLED))
+    bench.cycle(later=PACE)
+    assert {job.state for job in rows(bench, jobs)} == {State.DISMISSED}
+    assert looked_up == [8]
 
 
 def test_dismissal_before_the_submission_leaves_the_others_in_their_places(bench: Bench) -> None:

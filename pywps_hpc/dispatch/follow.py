@@ -29,7 +29,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SchedulerUnavailable,
     merge,
 )
-from pywps_hpc.jobs import Job, State
+from pywps_hpc.jobs import Job, State, Wish
 
 log = logging.getLogger(__name__)
 
@@ -207,11 +207,13 @@ class Follower:
         exhausted = self._exhausted[job.id]
         exhausted.add(job.native_id)
         wanted = job.name, job.place
-        if wanted not in self._found:  # one look-up for its whole array
-            array = {
-                (other.name, other.place) for other in self._followed if other.name == job.name
+        if wanted not in self._found:  # one look-up for its whole array, and for all that are to go
+            others = {
+                (other.name, other.place)
+                for other in self._followed
+                if other.name == job.name or other.wish is Wish.DISMISS
             }
-            found, unasked = self._context.scheduler.find_all(array | {wanted})
+            found, unasked = self._context.scheduler.find_all(others | {wanted})
             self._found |= found
             if unasked is not None and wanted not in found:
                 raise unasked
