@@ -333,11 +333,13 @@ class HpcServer(Server):
         web: another command line as web server, beside which a dispatcher is started; ``{port}``
             and ``{config}`` are filled in.
         dispatcher: whether there is one; if not, the test itself is it.
+        main: how Python starts its command; the parts that this starts are not concerned.
     """
 
     workers: int = 2
     web: Sequence[str] = ()
     dispatcher: bool = True
+    main: Sequence[str] = ("-m", "pywps_hpc")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -346,7 +348,7 @@ class HpcServer(Server):
 
     def commands(self) -> list[list[str]]:
         where = ["--config", str(self.config)]
-        program = [self.python, "-m", "pywps_hpc"]
+        program = [self.python, *self.main]
         bind = ["--bind", f"127.0.0.1:{self.port}", "--workers", str(self.workers)]
         if self.web:
             web = [part.format(port=self.port, config=self.config) for part in self.web]
