@@ -80,7 +80,7 @@ class Quiet(WSGIRequestHandler):
 def test_a_browser_runs_no_script_of_what_is_shown(house: House, tmp_path: Path) -> None:
     job = house.accept()
     job.outputs.mkdir()
-    shown = f"/outputs/{job.job_id}/"
+    shown = f"/outputs/{job.access}/"
 
     # A script tells that it ran by asking for a picture.
     beacon = "new Image().src = '/ran' + location.pathname"
@@ -96,7 +96,9 @@ def test_a_browser_runs_no_script_of_what_is_shown(house: House, tmp_path: Path)
     for name, content in outputs.items():
         (job.outputs / name).write_text(content)
     inside = f'<script xmlns="{XHTML}">{beacon}</script>'
-    forged = {"script": STATUS % inside, "message": STATUS.replace("done", inside) % ""}
+    # A message is shown while the job goes on; an end that only the process tells is not.
+    working = STATUS.replace("ProcessSucceeded", "ProcessStarted").replace("done", inside)
+    forged = {"script": STATUS % inside, "message": working % ""}
     style = f'<?xml-stylesheet type="text/xsl" href="{shown}style.xsl"?>'
     forged["styled"] = (STATUS % inside).replace(
         "<wps:ExecuteResponse", f"{style}<wps:ExecuteResponse", 1
@@ -105,10 +107,11 @@ def test_a_browser_runs_no_script_of_what_is_shown(house: House, tmp_path: Path)
     for content in forged.values():
         other = house.accept()
         other.status.write_text(content)
-        paths.append(f"/status/{other.job_id}")
+        paths.append(f"/status/{other.access}")
     sent = f'<script xmlns="{XHTML}">{beacon}</script>'
     honest = house.accept("texts", [("text", Complex(f"]]>{sent}<![CDATA["))], lineage=True)
-    paths.append(f"/status/{honest.job_id}")
+    paths.append(f"/status/{honest.access}")
+    assert {path: house.get(path).status_code for path in paths} == dict.fromkeys(paths, 200)
 
     stage = Stage(house.web.application, paths)
     server = make_server("127.0.0.1", 0, stage, threaded=True, request_handler=Quiet)
@@ -128,7 +131,7 @@ def test_a_browser_runs_no_script_of_what_is_shown(house: House, tmp_path: Path)
     assert {shown + name for name in running} <= bare
     assert set(paths[len(outputs) : len(outputs) + 2]) <= bare
     # Text that a client sent is text, headers or not.
-    assert f"/status/{honest.job_id}" not in bare
+    assert f"/status/{honest.access}" not in bare
 
 
 def browse(url: str, folder: Path) -> None:

@@ -162,6 +162,7 @@ def test_nothing_is_written_outside_the_folder_that_is_served(tmp_path: Path, na
         ("a.nc", "application/x-netcdf"),
         ("a.geojson", "application/geo+json"),
         ("a.tif", "image/tiff"),
+        ("a.xhtml", "application/xhtml+xml"),
         ("a.csv.gz", "application/gzip"),
         ("a.tar.gz", "application/gzip"),
         ("a.tgz", "application/gzip"),

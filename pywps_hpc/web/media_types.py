@@ -26,6 +26,7 @@ _TYPES = {
     ".meta4": "application/metalink4+xml",
     ".metalink": "application/metalink+xml",
     ".nc": "application/x-netcdf",
+    ".xhtml": "application/xhtml+xml",
     ".zst": "application/zstd",
 }
 #: The same on every host: what its /etc/mime.types says does not count.
