@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,15 @@ def pywps_as_installed() -> Iterator[None]:
     """No module sees what another one's service made of PyWPS."""
     with pywps_left_as_it_was():
         yield
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A new folder that other accounts may enter; those of ``tmp_path`` are below private ones."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        yield folder
 
 
 @pytest.fixture(scope="session")

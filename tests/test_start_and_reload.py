@@ -132,13 +132,11 @@ def test_an_application_that_cannot_be_imported_ends_the_start(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs an account that may not write")
-def test_a_spool_that_cannot_be_written_to_ends_the_start(tmp_path: Path) -> None:
-    config = write_config(tmp_path, "http://127.0.0.1:9/wps", user="nobody")
-    spool = tmp_path / "spool"
+def test_a_spool_that_cannot_be_written_to_ends_the_start(open_folder: Path) -> None:
+    config = write_config(open_folder, "http://127.0.0.1:9/wps", user="nobody")
+    spool = open_folder / "spool"
     os.chown(spool, 65534, 65534)
     spool.chmod(0o700)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
     os.seteuid(65534)
     try:
         start_checks.load_to_run(config)
@@ -419,13 +417,11 @@ def test_a_percent_sign_in_pywps_own_sections_is_refused_at_start_in_any_server(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs an account that may not write")
 def test_a_spool_without_write_permission_is_a_busy_service_and_no_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inside = build(tmp_path, monkeypatch)
+    inside = build(open_folder, monkeypatch)
     for path in (inside.spool, *inside.spool.rglob("*")):
         os.chown(path, 65534, 65534)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
     assert inside.post().status_code == 200
     inside.spool.chmod(0o500)
     os.seteuid(65534)
