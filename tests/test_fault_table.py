@@ -99,7 +99,7 @@ def test_jobs_outlive_an_outage_of_the_database_server(
     postgres.clear()
     with _server("database", database=postgres.url) as hpc:
         running = client.submit(hpc.url, "waits")
-        running_id = client.job_id_of(running)
+        running_id = hpc.id_of(running)  # the job table, which tells it, will be away
         servers.wait_for(lambda: (hpc.row(running_id) or {})["state"] == "running", "it runs")
         waiting = client.submit(hpc.url, "quiet", [("seconds", "0.1")])
         request = client.execute_document("quiet", [("seconds", "0.1")], asynchronous=True)
