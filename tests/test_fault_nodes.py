@@ -283,7 +283,7 @@ def test_execution_daemon_killed_and_back_on_grid_engine(
     assert told <= SOON
     witness(
         "node's daemon crashes and comes back",
-        "sge_execd killed by SIGKILL, started after the process ended",
+        "sge_execd killed by SIGKILL, started 2 s after the process ended; counted from there",
         job.message,
         told,
         "Grid Engine",

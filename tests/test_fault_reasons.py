@@ -26,8 +26,8 @@ pytestmark = pytest.mark.cluster
 #: Seconds from the batch system's knowledge to the client's: three times what is promised, since
 #: the machine may be busy with other tests. docs/reliability.md has what was measured.
 SOON = 45.0
-#: Seconds from an order to dismiss a job to the first document that tells it: that takes no turn of
-#: the dispatcher, only the table and a poll, and the command's own start.
+#: Seconds from a recorded dismissal to the first document that tells it: that takes no turn of the
+#: dispatcher, only the table and a poll.
 RECORDED = 10.0
 LONG = {"wait": 1}  # until it is released, which nobody does here but where its node is lost
 NOWHERE = "/no/such/folder"
@@ -160,13 +160,14 @@ def test_dismissed(cases: Cases, witness: Witness) -> None:
     begun = time.time()
     watch = cases.watches["dismissed"]
     assert "will be dismissed" in cases.server.cli("cancel", watch.job_id).stdout
+    recorded = time.time()
     words = cases.told("dismissed")
     assert words == "dismissed"
     # From the moment that the dismissal was recorded, clients are told nothing else.
     later = {seen[1:] for seen in watch.seen if seen[0] >= watch.ended}
     assert later <= {("ProcessFailed", wps1.DISMISSING), ("ProcessFailed", words)}
     done = watch.seen[-1][0] - begun
-    assert watch.ended - begun <= RECORDED
+    assert watch.ended - recorded <= RECORDED
     assert done <= SOON
     witness("dismissed", "`pywps-hpc cancel`", words, done, cases.site.name)
 
