@@ -7,7 +7,7 @@ pidfile=$dir/mariadb.pid
 
 up() {
   alive "$pidfile" mariadbd && return
-  install -d -o slurm -g slurm -m 0755 "$dir"
+  install -d -o slurm -g slurm -m 0755 "$dir" "$dir/tmp"
   fill "$CLUSTER_DIR/mariadb/my.cnf.in" "$dir/my.cnf" "HOME=$HOME_DIR" || true
   install -m 0644 "$CLUSTER_DIR/mariadb/accounting.sql" "$dir/accounting.sql"
   if [ ! -e "$dir/data/.complete" ]; then
