@@ -402,6 +402,19 @@ def test_exception_of_the_library_becomes_the_answer_that_it_means(
     assert kind in trouble.value.output
 
 
+def test_script_that_is_missing_is_refused_without_its_path(library: Library) -> None:
+    """As Grid Engine's library puts it."""
+    path = "/spool/a-job/script.sh"
+    words = f"error opening {path}: No such file or directory"
+    library.will("run", f"fail('DeniedByDrmException', {words!r})")
+    with pytest.raises(SubmissionRefused) as trouble:
+        library.scheduler().submit(replace(JOB, path=path))
+    assert str(trouble.value) == "the job's script is missing"
+    assert words in trouble.value.output
+    with pytest.raises(SubmissionPostponed):  # somebody else's file
+        library.scheduler().submit(replace(JOB, path="/spool/other/script.sh"))
+
+
 def on_torque(library: Library, channel: Channel) -> DrmaaScheduler:
     helper = library.scheduler().helper
     return DrmaaScheduler(helper, CommandScheduler(TorqueDialect(), channel))

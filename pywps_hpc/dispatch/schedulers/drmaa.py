@@ -9,7 +9,9 @@ commands its states count.
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import shlex
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -64,6 +66,8 @@ WHOLE_ARRAY = {"slurm": {Action.HOLD, Action.RELEASE}}
 #: Where drmaa_run_bulk_jobs makes no array: measured, pbs-drmaa submits one job after the other,
 #: which have no index by which to find them, and crashes when one of them is refused.
 NO_ARRAYS = frozenset({"torque"})
+#: What is said of the script, in the C library's words, once it is not there any more.
+MISSING = os.strerror(errno.ENOENT)
 #: Most ids in one call, each of which has the same time limit.
 CHUNK = 100
 
@@ -87,6 +91,10 @@ class DrmaaScheduler(Scheduler):
     @property
     def unasked(self) -> Collection[str]:  # type: ignore[override]
         return {*self.commands.unasked, *self._unpolled}
+
+    @property
+    def unpolled(self) -> Collection[str]:  # type: ignore[override]
+        return {*self.commands.unpolled, *self._unpolled}
 
     def header(self, job: BatchJob) -> Sequence[str]:
         return self.commands.header(job)
@@ -173,6 +181,10 @@ class DrmaaScheduler(Scheduler):
     def _refused(self, job: BatchJob, kind: str, words: str) -> NoReturn:
         """What the library's exception means; the dialect knows the batch system's words."""
         dialect = self.commands.dialect
+        if kind in REFUSED and job.path and job.path in words and MISSING in words:
+            raise SubmissionRefused(
+                "the job's script is missing", command="drmaa_run_job", output=f"{kind}: {words}"
+            )
         error: SchedulerError = SubmissionUncertain(words or kind)
         if kind in NOT_TAKEN:
             error = SubmissionPostponed(words or kind)
