@@ -478,6 +478,7 @@ def test_id_that_breaks_the_question_is_found_and_the_others_are_answered() -> N
     for _ in range(2):
         assert len(scheduler.poll(IDS)) == 32
         assert "117.vm" in scheduler.unasked  # not said to be unknown
+        assert "117.vm" in scheduler.unpolled
     for _ in range(3):
         assert scheduler.poll(IDS).keys() == set(IDS) - {"117.vm"}
         assert scheduler.unasked == {"117.vm"}
@@ -519,6 +520,7 @@ def test_record_that_accounting_stumbles_over_keeps_no_other_job_open() -> None:
         answer = scheduler.history(ids)
     assert answer.keys() == set(ids) - {"7"}
     assert scheduler.unasked == {"7"}
+    assert not scheduler.unpolled  # the queue answered
 
 
 def test_order_that_one_job_breaks_reaches_the_others() -> None:

@@ -209,6 +209,30 @@ def test_a_success_that_the_batch_system_confirms_late_outlives_the_order_to_end
     assert bench.status(job).state == "succeeded"
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_time_in_which_no_end_could_be_heard_of_is_no_work_after_it(
+    bench: Bench, restarted: bool
+) -> None:
+    """A batch system that comes back may take some seconds to hear who ended meanwhile."""
+    job = bench.running()
+    bench.succeed(job)
+    bench.store.saw_end(job.id)
+    bench.now = float(bench.row(job).end_seen)
+    if not restarted:
+        bench.scheduler.unavailable = True
+        bench.cycle(later=10 * LINGER)
+        bench.scheduler.unavailable = False
+    else:
+        bench.restart()
+        bench.now += 10 * LINGER
+    for _ in range(2):
+        bench.cycle(later=LINGER / 2 - 1)
+        assert bench.scheduler.cancelled == []
+    bench.scheduler.say(job.native_id, DONE)
+    bench.cycle(later=1)
+    assert bench.row(job).state is State.SUCCEEDED
+
+
 def test_a_start_after_the_one_that_told_its_end_is_not_ended_by_that(bench: Bench) -> None:
     job = bench.running()
     bench.succeed(job)
@@ -556,6 +580,43 @@ def test_time_in_which_accounting_was_down_is_no_absence(bench: Bench) -> None:
     bench.cycle(later=1)
     bench.cycle(later=6)
     assert "time limit" in bench.row(job).message
+
+
+@pytest.mark.parametrize("end", ["success", "failure"])
+def test_an_end_is_told_where_the_queue_has_forgotten_the_job_and_accounting_is_down(
+    bench: Bench, end: str
+) -> None:
+    job = bench.running()
+    if end == "success":
+        bench.succeed(job)
+    else:
+        bench.fail(job, "no outlet", "process")
+    bench.scheduler.forget(job.native_id)
+    bench.scheduler.accounting_unavailable = True
+    for _ in range(2):
+        bench.cycle(later=1)
+        assert bench.row(job).state is State.RUNNING, "accounting may contradict it"
+    bench.cycle(later=min(CONFIRM, GRACE))
+    assert bench.row(job).state.value == bench.status(job).state
+    assert bench.row(job).state in (State.SUCCEEDED, State.FAILED)
+
+
+def test_time_in_which_the_queue_could_not_be_asked_is_no_absence_from_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = bench.running()
+    bench.succeed(job)
+    bench.scheduler.forget(job.native_id)
+    bench.scheduler.accounting_unavailable = True
+    monkeypatch.setattr(bench.scheduler, "unpolled", {job.native_id}, raising=False)
+    for _ in range(4):
+        bench.cycle(later=GRACE / 2)
+    assert bench.row(job).state is State.RUNNING, "it may be alive"
+    monkeypatch.setattr(bench.scheduler, "unpolled", ())
+    bench.cycle()
+    assert bench.row(job).state is State.RUNNING
+    bench.cycle(later=min(CONFIRM, GRACE))
+    assert bench.row(job).state is State.SUCCEEDED
 
 
 def test_accounting_tells_of_a_job_that_left_the_queue(bench: Bench) -> None:

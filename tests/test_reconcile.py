@@ -145,7 +145,18 @@ def test_an_end_is_not_told_before_accounting_could_contradict_it(what: Left) ->
     working = left(what, closed=False)
     assert judge(job(missing=GRACE - 0.1), None, working) == WAIT
     assert judge(job(missing=GRACE), None, working) == expected
-    assert judge(job(missing=5 * CONFIRM), None, left(what), asked=False) == KEEP
+
+
+@pytest.mark.parametrize("what", [Left.SUCCESS, Left.FAILURE])
+def test_an_end_that_accounting_cannot_be_asked_about_is_told_when_it_had_its_time(
+    what: Left,
+) -> None:
+    expected = SUCCEED if what is Left.SUCCESS else FAIL_OWN
+    assert judge(job(), None, left(what), asked=False) == WAIT
+    assert judge(job(missing=CONFIRM - 0.1), None, left(what), asked=False) == WAIT
+    assert judge(job(missing=CONFIRM), None, left(what), asked=False) == expected
+    working = left(what, closed=False)
+    assert judge(job(missing=GRACE - 0.1), None, working, asked=False) == WAIT
 
 
 @pytest.mark.parametrize("what", [Left.SUCCESS, Left.FAILURE])
@@ -167,6 +178,9 @@ def test_a_job_that_works_on_after_its_end_was_seen_is_told_to_end(what: Left) -
     assert after(LINGER - 1) == KEEP
     assert after(LINGER) == Action(Do.STOP, words=words.LINGERED)
     assert after(LINGER, closed=False) == KEEP
+    row, running = job(end_seen=int(NOW - 10 * LINGER)), JobStatus(Phase.RUNNING)
+    assert judge(row, running, left(what), answering=NOW - LINGER + 1) == KEEP
+    assert judge(row, running, left(what), answering=NOW - LINGER).do is Do.STOP
     assert after(LINGER, Phase.SUSPENDED) == Action(Do.MOVE, State.PAUSED)
     assert judge(job(), JobStatus(Phase.RUNNING), left(what)) == KEEP
 

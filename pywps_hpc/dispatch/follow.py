@@ -49,7 +49,9 @@ class Follower:
         self.unsettled = False
         self._asked = float("-inf")  # when the batch system answered last
         self._last: dict[str, JobStatus] = {}  # by job id
+        self._answering = 0.0  # since when it has answered each question; 0: it does not
         self._missing: dict[str, float] = {}  # job id -> since when it was in no answer
+        self._unlisted: dict[str, float] = {}  # the same of the queue alone
         self._followed: list[Job] = []
         self._found: dict[tuple[str, int], list[str]] = {}  # this turn's look-ups by name and place
         self._exhausted: dict[str, set[str]] = defaultdict(set)  # native ids that led nowhere
@@ -70,28 +72,38 @@ class Follower:
         # A batch system that lost its memory gives the same ids to other jobs.
         owners = {job.native_id: job for job in sorted(jobs, key=lambda job: job.submitted)}
         asked = context.clock()
+        answering, self._answering = self._answering, 0.0
         answer = _own(context.scheduler.poll(owners), owners)
         failpoint.reach("follow.1")
         if asked - self._asked > context.settings.grace:
-            self._missing.clear()  # missing now and missing then: who knows what was in between?
+            # Missing now and missing then: who knows what was in between?
+            self._missing.clear()
+            self._unlisted.clear()
         self._asked = asked
+        self._answering = answering or asked
         context.beat()
         answer, unasked = self._complete(answer, owners)
         context.beat()
         changed = 0
         last, self._last = self._last, {}
         missing, self._missing = self._missing, {}
+        unlisted, self._unlisted = self._unlisted, {}
         for job in jobs:
             status = answer.get(job.native_id)
             known = unasked is None and job.native_id not in context.scheduler.unasked
-            if status is None:
+            unpolled = status is None and job.native_id in context.scheduler.unpolled
+            if status is None and not unpolled:
+                self._unlisted[job.id] = unlisted.get(job.id, asked)
                 # The row may have it from another dispatcher, which asked at other times.
-                job = replace(job, missing_since=missing.get(job.id, 0.0))
+                since = (missing if known else unlisted).get(job.id, 0.0)
+                job = replace(job, missing_since=since)
                 if known:  # nobody can miss what only the accounting would know
                     self._missing[job.id] = job.missing_since or asked
             with context.guard(job):
                 if owners[job.native_id].id != job.id:
                     changed += self._give_up(job)
+                    continue
+                if unpolled:
                     continue
                 fresh = status is not None and last.get(job.id) != status
                 changed += self._attend(job, status, fresh=fresh, known=known, now=asked)
@@ -142,6 +154,7 @@ class Follower:
             now=now,
             grace=context.settings.grace,
             asked=known,
+            answering=self._answering,
         )
         if job.end_seen and status is not None and status.phase is Phase.RUNNING:
             self.unsettled = True  # somebody waits for this end to be confirmed

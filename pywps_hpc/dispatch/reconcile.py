@@ -66,7 +66,7 @@ TABLE: dict[Seen, dict[Left, Step]] = {
         Seen.CUT: (Step.SETTLE, Step.SUCCEED, Step.FAIL, Step.EXPLAIN),
         Seen.TWICE: (Step.LOOK_UP, Step.LOOK_UP, Step.LOOK_UP, Step.FAIL),
         Seen.GONE: (Step.GRACE, Step.CONFIRM, Step.CONFIRM, Step.GRACE),
-        Seen.UNASKED: (Step.KEEP, Step.KEEP, Step.KEEP, Step.KEEP),
+        Seen.UNASKED: (Step.KEEP, Step.CONFIRM, Step.CONFIRM, Step.KEEP),
     }.items()
 }
 
@@ -177,6 +177,7 @@ def decide(
     now: float,
     grace: float,
     asked: bool = True,
+    answering: float = 0.0,
 ) -> Action:
     """What to do with a job that the batch system has been given.
 
@@ -189,6 +190,8 @@ def decide(
         now: seconds since the epoch.
         grace: seconds for which it may be missing, or without a document.
         asked: whether accounting answered, if ``status`` is ``None``.
+        answering: since when the batch system has answered each question, in seconds since the
+            epoch: nobody works on only because his end could not be heard of.
     """
     status = _refine(status, evidence, resources)
     seen, left = _seen(status, asked), evidence.left
@@ -197,7 +200,11 @@ def decide(
     if seen is Seen.ALIVE and status is not None and _has_closed(evidence):
         if status.phase in (Phase.QUEUED, Phase.HELD) and status.restarts > evidence.attempt:
             seen = Seen.AGAIN
-        elif status.phase is Phase.RUNNING and job.end_seen and now - job.end_seen >= LINGER:
+        elif (
+            status.phase is Phase.RUNNING
+            and job.end_seen
+            and now - max(job.end_seen, int(answering)) >= LINGER
+        ):
             return Action(Do.STOP, words=words.LINGERED)
     if (left is Left.SUCCESS and not may_succeed(status, evidence)) or (
         left is Left.CUT_SHORT and _is_outdated(evidence, status)

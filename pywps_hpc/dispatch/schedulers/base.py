@@ -199,6 +199,8 @@ class Scheduler(ABC):
     #: Ids that break the question about them, so that the latest :meth:`poll` and :meth:`history`
     #: could tell of the others only: they are missing from the answer, but not unknown.
     unasked: Collection[str] = frozenset()
+    #: Of these, whom already the queue could not be asked about: they may be alive.
+    unpolled: Collection[str] = frozenset()
 
     def header(self, job: BatchJob) -> Sequence[str]:
         """The lines of the job's script that tell the batch system what it needs."""

@@ -63,12 +63,12 @@ class CommandScheduler(Scheduler):
         self._timeout = timeout
         self._said: set[str] = set()
         self._parts: defaultdict[str, Parts] = defaultdict(Parts)
-        self._unpolled: set[str] = set()
+        self.unpolled: set[str] = set()
         self._without_history: set[str] = set()
 
     @property
     def unasked(self) -> Collection[str]:  # type: ignore[override]
-        return self._unpolled | self._without_history
+        return self.unpolled | self._without_history
 
     def header(self, job: BatchJob) -> Sequence[str]:
         return self.dialect.header(job)
@@ -169,7 +169,7 @@ class CommandScheduler(Scheduler):
             found = self._ask(self.dialect.poll(chunk))
             answer.update(found)
 
-        self._unpolled = set(self._in_parts("poll", wanted, self.dialect.poll_chunk, ask))
+        self.unpolled = set(self._in_parts("poll", wanted, self.dialect.poll_chunk, ask))
         return {job: answer[job] for job in wanted if job in answer}
 
     def _in_parts(self, kind: str, ids: Sequence[str], size: int, ask: AskAbout) -> Unasked:
