@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import tempfile
@@ -35,12 +36,15 @@ class Addresses:
         (:attr:`~pywps_hpc.jobs.Job.access`), and the name of an output, which may be any bytes;
         ``None``: something else."""
         path = os.fsdecode(str(environ.get("PATH_INFO", "")).encode("latin-1"))
-        segment = re.escape(unquote(_last_segment(self.outputs)))
-        pattern = rf"(?:^|/)(status|{segment})/({JOB_ID})(?:/(.+))?"
-        if (match := re.search(rf"{pattern}\Z", path, re.DOTALL)) is None:
+        if (match := self._pattern.search(path)) is None:
             return None
         kind, access, name = match.groups()
         return "status" if kind == "status" else "outputs", access, name or ""
+
+    @functools.cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        segment = re.escape(unquote(_last_segment(self.outputs)))
+        return re.compile(rf"(?:^|/)(status|{segment})/({JOB_ID})(?:/(.+))?\Z", re.DOTALL)
 
 
 def configured(url: str, outputurl: str, outputpath: str) -> Addresses:
