@@ -140,15 +140,21 @@ def test_documents_of_jobs_that_did_not_change_are_not_opened(
     assert opened == [jobs[1].id]
 
 
-@pytest.mark.parametrize("end", ["success", "failure"])
-def test_a_document_of_an_end_ends_no_job_that_the_batch_system_has_alive(
-    bench: Bench, end: str
-) -> None:
+def running_until(bench: Bench, end: str) -> Job:
+    """A job whose process told this end, and that the batch system has running still."""
     job = bench.running()
     if end == "success":
         bench.succeed(job)
     else:
         bench.fail(job, "no outlet", "process")
+    return job
+
+
+@pytest.mark.parametrize("end", ["success", "failure"])
+def test_a_document_of_an_end_ends_no_job_that_the_batch_system_has_alive(
+    bench: Bench, end: str
+) -> None:
+    job = running_until(bench, end)
     bench.scheduler.say(job.native_id, JobStatus(Phase.RUNNING, detail="COMPLETING"))
     for _ in range(3):
         bench.cycle(later=GRACE)
@@ -586,11 +592,7 @@ def test_time_in_which_accounting_was_down_is_no_absence(bench: Bench) -> None:
 def test_an_end_is_told_where_the_queue_has_forgotten_the_job_and_accounting_is_down(
     bench: Bench, end: str
 ) -> None:
-    job = bench.running()
-    if end == "success":
-        bench.succeed(job)
-    else:
-        bench.fail(job, "no outlet", "process")
+    job = running_until(bench, end)
     bench.scheduler.forget(job.native_id)
     bench.scheduler.accounting_unavailable = True
     for _ in range(2):
