@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 OPTION = "--failures"
+#: Marks a test that looks at what the others of its file left: it is run again with them.
+SUMS_UP = "sums_up"
 #: More failures than these are no noise: the cluster, or the product, is broken.
 MOST = 10
 
@@ -23,7 +25,8 @@ class Failures:
     """A pytest plugin that writes down which tests failed.
 
     Args:
-        file: receives the ids of those on the real cluster, and of all others, as JSON.
+        file: receives the ids of those on the real cluster, and of all others, as JSON: what to
+            give to pytest to run them again.
     """
 
     def __init__(self, file: Path) -> None:
@@ -32,7 +35,9 @@ class Failures:
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.failed:
-            self._failed[report.nodeid] = "cluster" in report.keywords
+            keywords, test = report.keywords, report.nodeid
+            again = test.partition("::")[0] if SUMS_UP in keywords else test
+            self._failed[again] = "cluster" in keywords
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:

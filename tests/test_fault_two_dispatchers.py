@@ -94,6 +94,7 @@ def test_a_dispatcher_that_was_replaced_while_it_stood_still_does_no_harm(
     )
 
 
+@pytest.mark.sums_up
 def test_all_jobs_have_ended_once(hpc: servers.HpcServer, pair: list[faults.Dispatcher]) -> None:
     twice = {
         row["id"] for row in hpc.rows() if invariants.slurm_runs()[row["name"], row["place"]] == 2

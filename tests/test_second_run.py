@@ -18,6 +18,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "cluster: of the real cluster")
+    config.addinivalue_line("markers", "sums_up: of its file")
     second_run.register(config)
 """
 NOISE = """
@@ -31,6 +32,21 @@ def test_noise():
 @pytest.mark.cluster
 def test_sound():
     pass
+"""
+SUM = """
+import pathlib, pytest
+
+@pytest.mark.cluster
+def test_part():
+    pathlib.Path("part").write_text("")
+
+@pytest.mark.cluster
+@pytest.mark.sums_up
+def test_sum():
+    part = pathlib.Path("part")
+    assert part.exists()
+    part.unlink()
+    assert pathlib.Path("seen").exists() or pathlib.Path("seen").write_text("") is None and False
 """
 BROKEN = """
 import pytest
@@ -51,13 +67,14 @@ UNREADABLE = "import no_such_module"
     [
         (NOISE, True, "run once more alone:\n  test_it.py::test_noise\n", []),
         (NOISE, True, "run once more alone:\n  test_it.py::test_noise\n", ["-n", "2"]),
+        (SUM, True, "run once more alone:\n  test_it.py\n", []),
         (BROKEN, False, "run once more alone:\n  test_it.py::test_broken\n", []),
         (NOISE + OTHER, False, "so for good:\n  test_it.py::test_without_a_cluster\n", []),
         (OTHER, False, None, []),
         (UNREADABLE, False, None, []),
         ("import os; os._exit(3)", False, None, []),
     ],
-    ids=["noise", "workers", "twice", "both", "no cluster", "not collected", "no report"],
+    ids=["noise", "workers", "sum", "twice", "both", "no cluster", "not collected", "no report"],
 )
 def test_only_what_fails_on_the_cluster_runs_again(
     tmp_path: Path, content: str, passes: bool, says: str | None, workers: list[str]
