@@ -164,7 +164,8 @@ def test_the_script_runs_the_command_with_every_value_whole(tmp_path: Path) -> N
     """Run for real, with a program in place of Apptainer that tells what it was given."""
     odd = tmp_path / "a place with 'quotes' $HOME; *"
     spool = odd / "spool"
-    (spool / ID).mkdir(parents=True)
+    inputs = spool / ID / "inputs"
+    inputs.mkdir(parents=True)
     tool = tmp_path / "bin" / "apptainer"
     tool.parent.mkdir()
     shown = '"$APPTAINERENV_WORDS" "$APPTAINERENV_CUDA_VISIBLE_DEVICES" "$@"'
@@ -190,6 +191,10 @@ def test_the_script_runs_the_command_with_every_value_whole(tmp_path: Path) -> N
     assert argv[-6:] == [
         "joblauncher", "--digest", "ab" * 32, "--attempt", "3", str(spool / ID),
     ]  # fmt: skip
+    # A second copy that starts when the job is over and tidied up makes no new folder.
+    inputs.rmdir()
+    assert subprocess.run(["sh", str(script)], env=given, check=False).returncode == 72
+    assert not inputs.exists()
 
 
 @pytest.mark.parametrize(
