@@ -9,9 +9,9 @@ import os
 import sys
 from pathlib import Path
 
-from joblauncher import logs
-from joblauncher.jobdir import JobDir
-from joblauncher.run import main
+from joblauncher.shared import logs
+from joblauncher.shared.jobdir import JobDir
+from joblauncher.supervisor import main
 
 
 def command() -> int:

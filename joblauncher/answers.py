@@ -10,9 +10,9 @@ import logging
 import os
 from typing import Any
 
-from joblauncher import report
-from joblauncher.files import atomic_copy, atomic_write
-from joblauncher.jobdir import JobDir
+from joblauncher.shared import outcome
+from joblauncher.shared.files import atomic_copy, atomic_write
+from joblauncher.shared.jobdir import JobDir
 
 LOGGER = logging.getLogger("PYWPS")
 
@@ -29,7 +29,7 @@ class _WithoutData:
         return getattr(self._output, name)
 
 
-def leave(job: JobDir, facts: report.Report, response: Any) -> None:
+def leave(job: JobDir, facts: outcome.Report, response: Any) -> None:
     """Let PyWPS make the answer, and leave it in the job's folder, what it is in its report.
 
     Args:
@@ -76,7 +76,7 @@ def raw_size(response: Any) -> int:
 def _raw(response: Any) -> Any:
     """The output of a success that was asked for as raw data; ``None`` if there is none."""
     request = response.wps_request
-    if not request.raw or response.state != report.SUCCEEDED:
+    if not request.raw or response.state != outcome.SUCCEEDED:
         return None
     return response.outputs.get(next(iter(request.outputs or ()), ""))
 

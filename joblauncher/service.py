@@ -17,7 +17,8 @@ from typing import Any
 from pywps import Service
 from pywps.inout.storage import StorageAbstract
 
-from joblauncher import payload, rebuild
+from joblauncher.shared import dump
+from joblauncher.shared.by_name import rebuild
 
 LOGGER = logging.getLogger("PYWPS")
 
@@ -59,8 +60,8 @@ def fill(empty: Any, packed: bytes) -> Any:
 
 def _load(data: bytes, service: Any, what: str) -> Any:
     try:
-        return payload.load(data, service)
-    except payload.PayloadError as error:
+        return dump.load(data, service)
+    except dump.PayloadError as error:
         LOGGER.warning("the service is without %s in this job: %s", what, error)
         return None
 
@@ -92,9 +93,9 @@ class Siblings(MutableMapping[str, Any]):
         if found is None and self._held is not None:
             found = rebuild.named(*self._held).processes[identifier]
         elif found is None:
-            raise payload.PayloadError(f"the process {identifier!r} was not sent with this job")
+            raise dump.PayloadError(f"the process {identifier!r} was not sent with this job")
         elif isinstance(found, bytes):
-            found = payload.load(found, self._service)
+            found = dump.load(found, self._service)
         self._loaded[identifier] = found
         return found
 

@@ -20,7 +20,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from json import loads
 from pathlib import Path
 
-from pywps_hpc import __version__, resources
+from pywps_hpc import __version__, package_data
 
 LOGGER = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def build(
     Raises:
         ImageError: with the command that failed and the end of its output.
     """
-    recipe = recipe or resources.recipes_folder() / "pywps-hpc.def"
+    recipe = recipe or package_data.recipes_folder() / "pywps-hpc.def"
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="pywps-hpc-image-") as scratch:
         wheels = Path(scratch, "wheels")

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from joblauncher import storage
-from joblauncher.files import atomic_write, make_usable, read_plain, remove_tree
-from joblauncher.jobdir import JobDir
+from joblauncher.shared import storage
+from joblauncher.shared.files import atomic_write, make_usable, read_plain, remove_tree
+from joblauncher.shared.jobdir import JobDir
 
 __all__ = ["JOB_ID", "JobDir", "Spool", "atomic_write", "is_job_id"]
 

@@ -11,9 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from fake_scheduler import DONE, RUNNING, FakeScheduler
-from joblauncher import documents, report
-from joblauncher.files import atomic_write
-from joblauncher.jobdir import JobDir
+from joblauncher.shared import outcome, status_xml
+from joblauncher.shared.files import atomic_write
+from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch.dispatcher import Dispatcher
 from pywps_hpc.jobs import Job, JobStore, job_name, new_id
 from pywps_hpc.settings import Container, ProcessSettings, Resources, Settings
@@ -98,7 +98,7 @@ class Bench:
         job_id = new_id()
         folder = self.spool.create(job_id)
         atomic_write(folder.status, ACCEPTED)
-        report.Report(job=job_id, process="hello").write(folder)
+        outcome.Report(job=job_id, process="hello").write(folder)
         job = Job(job_id, job_name("w", job_id), "hello", "d" * 64, created=self.now)
         return self.store.add(dataclasses.replace(job, **changes))
 
@@ -126,13 +126,13 @@ class Bench:
         """The job's folder."""
         return self.spool.open(job.id)
 
-    def status(self, job: Job) -> documents.Status:
+    def status(self, job: Job) -> status_xml.Status:
         """What the job's document says."""
-        return documents.parse(self.folder(job).status.read_bytes())
+        return status_xml.parse(self.folder(job).status.read_bytes())
 
-    def report(self, job: Job) -> report.Report:
+    def report(self, job: Job) -> outcome.Report:
         """The job's report."""
-        found = report.read(self.folder(job))
+        found = outcome.read(self.folder(job))
         assert found is not None
         return found
 
@@ -157,8 +157,8 @@ class Bench:
     def _leave(self, job: Job, state: str, **facts: Any) -> None:
         folder = self.folder(job)
         facts = {"message": "", "percent": 0} | facts
-        status = documents.Status(state, facts["percent"], facts["message"])
-        atomic_write(folder.status, documents.replace(folder.status.read_bytes(), status))
-        report.Report(job=job.id, process="hello", state=state, started=self.now, **facts).write(
+        status = status_xml.Status(state, facts["percent"], facts["message"])
+        atomic_write(folder.status, status_xml.replace(folder.status.read_bytes(), status))
+        outcome.Report(job=job.id, process="hello", state=state, started=self.now, **facts).write(
             folder
         )

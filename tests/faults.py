@@ -13,8 +13,8 @@ import psutil
 
 import clustersite as site
 import servers
-from joblauncher import failpoint
-from joblauncher.jobdir import JobDir
+from joblauncher.shared import failpoint
+from joblauncher.shared.jobdir import JobDir
 
 #: Of a launcher: its orders stand in its job's folder.
 IN_JOB = "failpoints"

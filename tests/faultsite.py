@@ -27,7 +27,7 @@ import invariants
 import lanes
 import servers
 import wpsclient as client
-from pywps_hpc.web import wps1
+from pywps_hpc.web.wps1 import status
 
 CLUSTER = Path(__file__).parent / "cluster"
 HOME = Path(os.environ.get("PYWPS_HPC_TEST_HOME", "/var/tmp/pywps-hpc"))
@@ -399,7 +399,7 @@ class Watch:
         """
         self._thread.join(limit)
         assert self.state in OVER, f"no end after {limit:g} s: {self.told()}"
-        assert self.message != wps1.DISMISSING, f"unfinished after {limit:g} s: {self.told()}"
+        assert self.message != status.DISMISSING, f"unfinished after {limit:g} s: {self.told()}"
         ends = [state for at, state, _ in self.seen if at >= self.ended]
         assert set(ends) == {self.state}, self.told()
         return self.message
@@ -434,7 +434,7 @@ class Watch:
             if not self.seen or self.seen[-1][1:] != (state, words):
                 self.seen.append((time.time(), state, words))
                 self.document = answer.content
-            if state in OVER and words != wps1.DISMISSING:  # which is followed by other words
+            if state in OVER and words != status.DISMISSING:  # which is followed by other words
                 return
 
 

@@ -19,7 +19,7 @@ from werkzeug.test import Client, TestResponse
 import wpsclient as client
 from pywps_hpc import settings
 from pywps_hpc.dispatch import evidence
-from pywps_hpc.dispatch.reconcile import decide
+from pywps_hpc.dispatch.decide.reconcile import decide
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
 from pywps_hpc.jobs import TERMINAL, Job, JobStore, State
 from pywps_hpc.spool import JOB_ID, JobDir, Spool

@@ -23,8 +23,8 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from joblauncher import documents, report
-from joblauncher.jobdir import JobDir
+from joblauncher.shared import outcome, status_xml
+from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.jobs import TERMINAL, Job, JobStore, State
 from pywps_hpc.spool import ARRAYS, JOB_ID, Spool
 
@@ -37,7 +37,7 @@ Place = tuple[str, int]
 
 #: The row's state -> the state of document and report. WPS 1.0.0 has no word for dismissed.
 DOCUMENTED = {"succeeded": "succeeded", "failed": "failed", "dismissed": "failed"}
-#: What :func:`joblauncher.files.atomic_write` leaves when its process is killed.
+#: What :func:`joblauncher.shared.files.atomic_write` leaves when its process is killed.
 _TEMPORARY = re.compile(r"\.(status\.xml|outcome\.json|job\.sh|job\.dump|response\.body)\..+")
 _LEASE = re.compile(r"lease\.(\d+)")
 _ENDED = re.compile(rf"({JOB_ID}): (succeeded|dismissed|failed)(?::|$)", re.MULTILINE)
@@ -124,8 +124,8 @@ class Folder:
     """
 
     names: frozenset[str]
-    document: documents.Status | None
-    report: report.Report | None
+    document: status_xml.Status | None
+    report: outcome.Report | None
 
     @property
     def attempts(self) -> frozenset[int]:
@@ -255,7 +255,7 @@ def _agree(row: Row, folder: Folder) -> list[tuple[Broken, str]]:
         said.append((Broken.TORN, "its outcome.json cannot be read"))
     elif facts.state != expected:
         said.append((Broken.DISAGREE, f"row: {row.state}, outcome.json: {facts.state}"))
-    elif facts.cause in report.PROVISIONAL or not facts.finished:
+    elif facts.cause in outcome.PROVISIONAL or not facts.finished:
         said.append((Broken.DISAGREE, "its outcome.json is not final"))
     return said
 
@@ -263,7 +263,7 @@ def _agree(row: Row, folder: Folder) -> list[tuple[Broken, str]]:
 def _same(row: str, document: str) -> bool:
     """Whether a document has the row's words: XML cannot hold all characters and drops some space;
     an exception's text may have a heading."""
-    words = " ".join(documents.writable(row).split())
+    words = " ".join(status_xml.writable(row).split())
     return bool(words) and " ".join(document.split()).endswith(words)
 
 
@@ -313,9 +313,9 @@ def facts_of(
 def folder(job: JobDir) -> Folder:
     """What a job's folder holds."""
     document = None
-    with contextlib.suppress(OSError, documents.DocumentError, ValueError):
-        document = documents.parse(job.status.read_bytes())
-    return Folder(frozenset(os.listdir(job.path)), document, report.read(job))
+    with contextlib.suppress(OSError, status_xml.DocumentError, ValueError):
+        document = status_xml.parse(job.status.read_bytes())
+    return Folder(frozenset(os.listdir(job.path)), document, outcome.read(job))
 
 
 def ends_in(log: str) -> dict[str, list[str]]:

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from bench import ACCEPTED
 from hooks import Hooks, Killed
-from joblauncher import documents, fence, report, run
-from joblauncher.files import atomic_write, read_plain
-from joblauncher.jobdir import JobDir
-from joblauncher.run import Ending
+from joblauncher import lease, supervisor
+from joblauncher.shared import outcome, status_xml
+from joblauncher.shared.files import atomic_write, read_plain
+from joblauncher.shared.jobdir import JobDir
+from joblauncher.supervisor import Ending
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Plan:
     """
 
     percents: Sequence[int] = (10,)
-    ends: str = report.SUCCEEDED
+    ends: str = outcome.SUCCEEDED
     code: int = 0
     forges: str = ""
     signal: int = 0
@@ -131,45 +132,45 @@ class Launcher:
         self._cut = place or self._cut
 
     def _live(self) -> Generator[None, None, int]:
-        """As :func:`joblauncher.run.main`; returns the exit code."""
+        """As :func:`joblauncher.supervisor.main`; returns the exit code."""
         try:
             return (yield from self._run())
-        except fence.Superseded:
+        except lease.Superseded:
             if self.took:
                 for folder in (self.job.work, self.job.temporary):
                     shutil.rmtree(folder, ignore_errors=True)
-            return run.NOT_MINE
+            return supervisor.NOT_MINE
 
     def _run(self) -> Generator[None, None, int]:
         job = self.job
-        facts = report.Report(job=job.job_id, process="", attempt=self.attempt, host="node")
+        facts = outcome.Report(job=job.job_id, process="", attempt=self.attempt, host="node")
         facts.started = self._clock()
         yield
         try:
-            run._take_lease(job)
+            supervisor._take_lease(job)
             self.took = True
             yield
             facts.process = "hello"
-            run._make_folders(job)
-            over = documents.parse(self._document()).state in report.TERMINAL
+            supervisor._make_folders(job)
+            over = status_xml.parse(self._document()).state in outcome.TERMINAL
             self.lacked_input = not over and not (job.inputs / "0").exists()
             if self.attempt:
                 facts.write(job)
         except OSError as error:
-            run._fail(job, facts, f"the job's folder cannot be used: {error.strerror}")
-            return run.REFUSED
+            supervisor._fail(job, facts, f"the job's folder cannot be used: {error.strerror}")
+            return supervisor.REFUSED
         self._at_work = True
         yield
         yield from self._process(replace(facts))
         self._at_work = False
         ending = replace(self._ending or Ending(self._plan.code, None), announced=self._announced)
-        code = run._conclude(job, facts, ending)
+        code = supervisor._conclude(job, facts, ending)
         self.closed = True
         yield
         return code
 
-    def _process(self, facts: report.Report) -> Generator[None, None, None]:
-        """As :func:`joblauncher.child.run`: each document, and after it the report."""
+    def _process(self, facts: outcome.Report) -> Generator[None, None, None]:
+        """As :func:`joblauncher.runner.run`: each document, and after it the report."""
         plan = self._plan
         if plan.spoils:
             SPOILS[plan.spoils](self.job)
@@ -178,31 +179,31 @@ class Launcher:
             yield from self._forge(facts)
             return
         ends = [(plan.ends, 100)] if plan.ends else []
-        for state, percent in [*((report.STARTED, one) for one in plan.percents), *ends]:
+        for state, percent in [*((outcome.STARTED, one) for one in plan.percents), *ends]:
             if self._ending is not None:
                 return
             facts.state, facts.percent, facts.message = state, percent, f"{state} by the process"
-            facts.cause = "process" if state == report.FAILED else ""
-            status = documents.Status(state, percent, facts.message)
-            document = documents.replace(self._document(), status)
-            if state == report.SUCCEEDED:
+            facts.cause = "process" if state == outcome.FAILED else ""
+            status = status_xml.Status(state, percent, facts.message)
+            document = status_xml.replace(self._document(), status)
+            if state == outcome.SUCCEEDED:
                 self._announced = hashlib.sha256(document).digest()
             try:
                 with self._hooks.armed(self._cut, self._hooks.kill):
-                    fence.write(self.job, document, facts)
-            except fence.Superseded:
-                self._ending = Ending(run.NOT_MINE, None)
+                    lease.write(self.job, document, facts)
+            except lease.Superseded:
+                self._ending = Ending(supervisor.NOT_MINE, None)
             except Killed:
                 self._ending = Ending(None, signal.SIGKILL)
-            if state in report.TERMINAL and self._document() == document:
+            if state in outcome.TERMINAL and self._document() == document:
                 self.ended = state
             yield
 
-    def _forge(self, facts: report.Report) -> Generator[None, None, None]:
+    def _forge(self, facts: outcome.Report) -> Generator[None, None, None]:
         """A process that tells an end by itself, in its launcher's name, and works on."""
         now = self._clock()
-        status = documents.Status(self._plan.forges, 100, "forged")
-        atomic_write(self.job.status, documents.replace(self._document(), status))
+        status = status_xml.Status(self._plan.forges, 100, "forged")
+        atomic_write(self.job.status, status_xml.replace(self._document(), status))
         forged = {"state": self._plan.forges, "percent": 100, "exit_code": 0, "finished": now}
         replace(facts, **forged).write(self.job)
         for _ in range(6):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from fake_scheduler import DONE, QUEUED, RUNNING
 from hooks import Hooks
 from invariants import Place
-from joblauncher import report
+from joblauncher.shared import outcome
 from launchers import SPOILS, Launcher, Plan
 from pywps_hpc.dispatch.schedulers.base import BatchJob, JobStatus, Outcome, Phase
 from pywps_hpc.spool import Spool
@@ -237,8 +237,8 @@ class Nodes:
 
     def _start(self, entry: Entry) -> None:
         chance = self.chance.random()
-        ends = report.SUCCEEDED if chance < 0.7 else report.FAILED if chance < 0.85 else ""
-        code = 0 if ends == report.SUCCEEDED else 1 if ends else self.chance.choice((0, 3, 139))
+        ends = outcome.SUCCEEDED if chance < 0.7 else outcome.FAILED if chance < 0.85 else ""
+        code = 0 if ends == outcome.SUCCEEDED else 1 if ends else self.chance.choice((0, 3, 139))
         percents = range(10, 10 + 10 * self.chance.randint(0, 3), 10)
         entry.life = Launcher(
             self.spool.open(entry.job_id),
@@ -254,7 +254,7 @@ class Nodes:
         """What the process does; now and then it is a hostile one."""
         chance = self.chance.random()
         if chance < 0.1:
-            forges = self.chance.choice((report.SUCCEEDED, report.FAILED))
+            forges = self.chance.choice((outcome.SUCCEEDED, outcome.FAILED))
             killer = self.chance.choice((0, signal.SIGKILL))
             self.seen[f"forged end: {forges}"] += 1
             return Plan(percents, "", 0, forges=forges, signal=killer)

@@ -10,9 +10,10 @@ from unittest import mock
 
 from bench import ACCEPTED
 from invariants import Broken
-from joblauncher.files import atomic_write
-from pywps_hpc.dispatch import follow, words
-from pywps_hpc.dispatch.reconcile import Action, Do, Evidence, Left, decide
+from joblauncher.shared.files import atomic_write
+from pywps_hpc.dispatch import follow
+from pywps_hpc.dispatch.decide import messages
+from pywps_hpc.dispatch.decide.reconcile import Action, Do, Evidence, Left, decide
 from pywps_hpc.dispatch.resolve import Resolver
 from pywps_hpc.dispatch.schedulers.base import BatchJob, JobStatus
 from pywps_hpc.dispatch.submit import Submitter
@@ -41,7 +42,7 @@ def absent_counts_as_over() -> Iterator[None]:
     def hasty(job: Job, status: JobStatus | None, *rest: Any, **more: Any) -> Action:
         action = decide(job, status, *rest, **more)
         if status is None and action.do is Do.WAIT:
-            return Action(Do.END, State.FAILED, words.LOST, rewrite=True)
+            return Action(Do.END, State.FAILED, messages.LOST, rewrite=True)
         return action
 
     with mock.patch.object(follow, "decide", hasty):

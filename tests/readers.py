@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invariants import Broken, Violation
-from joblauncher import documents, report
+from joblauncher.shared import outcome, status_xml
 from pywps_hpc.spool import Spool
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ class Watch:
 
     def __init__(self, job: str, *, overruled: bool = False) -> None:
         self.job, self._overruled = job, overruled
-        self.last: documents.Status | None = None
+        self.last: status_xml.Status | None = None
         self.found: list[Violation] = []
 
     def saw(self, document: bytes) -> None:
         """Take note of what a reader got."""
         try:
-            status = documents.parse(document)
-        except (documents.DocumentError, ValueError) as error:
+            status = status_xml.parse(document)
+        except (status_xml.DocumentError, ValueError) as error:
             self._add(Broken.TORN, f"somebody read {len(document)} bytes: {error}")
             return
         before, self.last = self.last, status
@@ -51,9 +51,9 @@ class Watch:
                 self._add(Broken.TORN, f"somebody read {percent.decode()} %")
         if before is None or before.state == status.state:
             return
-        if self._overruled and before.state == report.SUCCEEDED:
+        if self._overruled and before.state == outcome.SUCCEEDED:
             return
-        over = before.state in report.TERMINAL
+        over = before.state in outcome.TERMINAL
         if over or PROGRESS[status.state] < PROGRESS[before.state]:
             self._add(Broken.TURNED_BACK, f"{before.state} turned into {status.state}")
 

@@ -22,11 +22,12 @@ from werkzeug.wrappers import Request
 
 from bench import GRACE, Bench
 from fake_scheduler import DONE
-from joblauncher import documents, report, run
-from joblauncher.files import read_plain
-from joblauncher.jobdir import JobDir
+from joblauncher import supervisor
+from joblauncher.shared import outcome, status_xml
+from joblauncher.shared.files import read_plain
+from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.jobs import Job
-from pywps_hpc.web import wps1
+from pywps_hpc.web.wps1 import status
 from request_memory import memory
 
 
@@ -46,7 +47,7 @@ def follow(bench: Bench, filled: Path) -> Job:
     return bench.row(job)
 
 
-def conclude(bench: Bench, filled: Path) -> documents.Status:
+def conclude(bench: Bench, filled: Path) -> status_xml.Status:
     """What the launcher leaves when its process has come to its end with these files."""
     job = bench.running()
     folder = bench.folder(job)
@@ -54,9 +55,9 @@ def conclude(bench: Bench, filled: Path) -> documents.Status:
     document = read_plain(folder.status)
     whole = b"ProcessSucceeded" in document
     announced = hashlib.sha256(document).digest() if whole else b""
-    facts = report.Report(job=job.id, process="hello", started=bench.now)
-    run._conclude(folder, facts, run.Ending(0, None, announced=announced))
-    return documents.parse(read_plain(folder.status))
+    facts = outcome.Report(job=job.id, process="hello", started=bench.now)
+    supervisor._conclude(folder, facts, supervisor.Ending(0, None, announced=announced))
+    return status_xml.parse(read_plain(folder.status))
 
 
 def answer(bench: Bench, filled: Path, row: Job) -> None:
@@ -64,7 +65,7 @@ def answer(bench: Bench, filled: Path, row: Job) -> None:
     job = bench.spool.open(row.id)
     fill(job, filled)
     request = SimpleNamespace(raw=False, http_request=Request(create_environ()))
-    wps1.sync_response(bench.settings, job, request, row, wps1.About())
+    status.sync_response(bench.settings, job, request, row, status.About())
 
 
 def main(folder: str, *places: str) -> None:

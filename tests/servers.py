@@ -27,7 +27,7 @@ import psutil
 import requests
 import sqlalchemy as sa
 
-from joblauncher import report
+from joblauncher.shared import outcome
 from pywps_hpc import settings
 from pywps_hpc.spool import JOB_ID, JobDir, Spool
 
@@ -398,8 +398,8 @@ class HpcServer(Server):
 
     def has_succeeded(self, job_id: str) -> bool:
         """Whether the launcher says so, whatever the job table says."""
-        facts = report.read(self.job(job_id))
-        return facts is not None and facts.state == report.SUCCEEDED
+        facts = outcome.read(self.job(job_id))
+        return facts is not None and facts.state == outcome.SUCCEEDED
 
     def row(self, job_id: str) -> dict[str, Any] | None:
         """A job's row in the job table, known as in :meth:`job`."""

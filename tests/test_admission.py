@@ -26,7 +26,7 @@ from bench import Bench
 from postgres import Postgres
 from pywps_hpc import settings
 from pywps_hpc.jobs import ACTIVE, JobStore, State, TableUnavailable
-from pywps_hpc.web import processing
+from pywps_hpc.web import accept
 from reliability import Witness
 from servers import SERVICES, HpcServer, wait_for, write_config
 from test_job_table import locked
@@ -57,11 +57,11 @@ def request(address: str, user: str | None = None) -> Request:
 def test_a_client_is_an_account_or_else_an_address(
     address: str, user: str | None, expected: str
 ) -> None:
-    assert processing.client_of(request(address, user)) == expected
+    assert accept.client_of(request(address, user)) == expected
 
 
 def test_an_account_of_any_length_fits_the_table() -> None:
-    assert len(processing.client_of(request("192.0.2.7", "a" * 999))) == 255
+    assert len(accept.client_of(request("192.0.2.7", "a" * 999))) == 255
 
 
 # The service within this process

@@ -11,15 +11,15 @@ import pytest
 
 from bench import Bench
 from fake_scheduler import DONE, FakeScheduler
-from joblauncher.jobdir import JobDir
-from pywps_hpc.dispatch.build import DIALECTS
-from pywps_hpc.dispatch.channels import Channel, Completed
+from joblauncher.shared.jobdir import JobDir
+from pywps_hpc.dispatch.channels.local import Channel, Completed
 from pywps_hpc.dispatch.purge import Purger
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+from pywps_hpc.dispatch.schedulers.registry import DIALECTS
 from pywps_hpc.dispatch.submit import PACE, Submitter
 from pywps_hpc.jobs import Job, State, Wish, job_name
-from pywps_hpc.retention import Expired
+from pywps_hpc.jobs.retention import Expired
 
 
 @pytest.fixture

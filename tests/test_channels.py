@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pywps_hpc.dispatch.channels import (
+from pywps_hpc.dispatch.channels.local import (
     ChannelTimeout,
     ChannelUnavailable,
     Completed,

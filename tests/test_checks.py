@@ -14,12 +14,11 @@ from click.testing import CliRunner
 import wpsclient as client
 from bench import Bench
 from house import House, open_house
-from joblauncher import report
-from pywps_hpc import checks
+from joblauncher.shared import outcome
 from pywps_hpc.cli import jobs as listing
 from pywps_hpc.cli.main import commands
 from pywps_hpc.jobs import State, Wish
-from pywps_hpc.settings import ProcessSettings, Settings
+from pywps_hpc.settings import ProcessSettings, Settings, checks
 from pywps_hpc.web import pywps_pieces
 from servers import write_config
 
@@ -285,7 +284,7 @@ def test_show_gives_times_with_a_zone_and_no_percentage_of_a_failure(tmp_path: P
     assert "failed: no such luck" in output
     assert "100 %" not in output
     assert re.search(r"accepted +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\n", output)
-    facts = report.read(bench.folder(job))
+    facts = outcome.read(bench.folder(job))
     assert facts is not None
     assert facts.percent == 100
 

@@ -11,14 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from bench import Bench
-from pywps_hpc import clock
 from pywps_hpc.cli.main import commands
-from pywps_hpc.clock import ABSENCE, STEP, TRIAL, Reading, follow
-from pywps_hpc.dispatch import sweep
+from pywps_hpc.dispatch import clean
 from pywps_hpc.dispatch.schedulers import local
 from pywps_hpc.dispatch.schedulers.base import BatchJob, Phase
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
-from pywps_hpc.jobs import Job, State
+from pywps_hpc.jobs import Job, State, clock
+from pywps_hpc.jobs.clock import ABSENCE, STEP, TRIAL, Reading, follow
 from pywps_hpc.settings import Resources, Retention
 from servers import wait_for, write_config
 
@@ -112,7 +111,7 @@ def test_no_result_goes_when_the_clock_is_set_ahead(
         bench.restart()
     with caplog.at_level(logging.WARNING):
         for _ in range(20):
-            bench.cycle(later=sweep.RETENTION_INTERVAL)
+            bench.cycle(later=clean.RETENTION_INTERVAL)
     assert is_there(bench, job)
     told = [record.getMessage() for record in caplog.records if "went ahead" in record.getMessage()]
     assert len(told) == 1
@@ -143,7 +142,7 @@ def test_a_folder_of_a_job_that_is_being_accepted_is_not_taken_for_an_old_one(
     set_clock(bench, 40 * DAY)
     monkeypatch.setattr("pywps_hpc.spool.Spool.now", lambda spool: bench.now)
     for _ in range(3):
-        bench.cycle(later=sweep.INTERVAL)
+        bench.cycle(later=clean.INTERVAL)
     assert fresh.path.exists()
 
 

@@ -19,7 +19,7 @@ import pytest
 import clustersite as site
 import servers
 import wpsclient as client
-from joblauncher.jobdir import JobDir
+from joblauncher.shared.jobdir import JobDir
 from wpsclient import Output
 
 pytestmark = pytest.mark.cluster

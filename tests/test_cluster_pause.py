@@ -13,7 +13,7 @@ import clustersite as site
 import servers
 import test_cluster_paths as paths
 import wpsclient as client
-from joblauncher import documents
+from joblauncher.shared import status_xml
 
 pytestmark = paths.pytestmark
 grid_engine = paths.grid_engine
@@ -78,10 +78,10 @@ def test_a_job_that_counts_stops_counting_and_goes_on(hpc: servers.HpcServer, ca
 
     servers.wait_for(stands_still, "it counts no longer")
     still = time.time()
-    before = documents.parse(client.get(location).content)
+    before = status_xml.parse(client.get(location).content)
     assert before.state == "paused"
     time.sleep(STILL)
-    assert documents.parse(client.get(location).content) == before
+    assert status_xml.parse(client.get(location).content) == before
     resumed, counted = time.time(), ticks.read_bytes()
     assert "will go on" in hpc.cli("resume", job_id).stdout
     servers.wait_for(lambda: len(ticks.read_bytes()) > len(counted) + 20, "it counts again")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pywps_hpc.dispatch.channels import (
+from pywps_hpc.dispatch.channels.local import (
     Channel,
     ChannelError,
     ChannelTimeout,

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from joblauncher.jobdir import JobDir
-from pywps_hpc.dispatch.container import Launch, launch
+from joblauncher.shared.jobdir import JobDir
+from pywps_hpc.dispatch.scripts.apptainer import Launch, launch
 from pywps_hpc.settings import Container, ProcessSettings, Resources, Settings, Ssh
-from pywps_hpc.values import Bind
+from pywps_hpc.settings.readers import Bind
 
 JOB = JobDir(Path("/shared/spool/00000000-0000-4000-8000-000000000001"))
 IMAGE = Path("/images/service.sif")

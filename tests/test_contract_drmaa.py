@@ -19,7 +19,7 @@ import pytest
 
 import test_contract_gridengine as gridengine
 from contract import UNKNOWN_ID
-from pywps_hpc.dispatch.channels import Channel, CommandMissing, Completed
+from pywps_hpc.dispatch.channels.local import Channel, CommandMissing, Completed
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     NotPermitted,

@@ -15,7 +15,7 @@ import pytest
 
 import lanes
 from contract import Remembering, SchedulerContract, SilenceContract
-from pywps_hpc.dispatch.channels import Completed, LocalChannel
+from pywps_hpc.dispatch.channels.local import Completed, LocalChannel
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from contract import Remembering, SchedulerContract, SilenceContract
-from pywps_hpc.dispatch.channels import Completed, LocalChannel
+from pywps_hpc.dispatch.channels.local import Completed, LocalChannel
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     NotPermitted,

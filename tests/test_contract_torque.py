@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from contract import UNKNOWN_ID, SchedulerContract
-from pywps_hpc.dispatch.channels import LocalChannel
+from pywps_hpc.dispatch.channels.local import LocalChannel
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     NotPermitted,

@@ -19,11 +19,14 @@ import pytest
 from bench import GRACE, Bench
 from fake_scheduler import DONE, QUEUED, RUNNING
 from hooks import Fragile, Hooks, Killed
-from joblauncher import documents
+from joblauncher.shared import status_xml
+from pywps_hpc.dispatch import clean, evidence
 from pywps_hpc.dispatch import dispatcher as dispatcher_module
-from pywps_hpc.dispatch import evidence, lead, sweep, words
-from pywps_hpc.dispatch.lead import Deposed, Lead
-from pywps_hpc.dispatch.reconcile import CONFIRM, LINGER
+from pywps_hpc.dispatch import leader as lead
+from pywps_hpc.dispatch.control import REPEAT
+from pywps_hpc.dispatch.decide import messages
+from pywps_hpc.dispatch.decide.reconcile import CONFIRM, LINGER
+from pywps_hpc.dispatch.leader import Deposed, Lead
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -31,8 +34,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     Phase,
     SchedulerUnavailable,
 )
-from pywps_hpc.dispatch.script import Scripts
-from pywps_hpc.dispatch.wishes import REPEAT
+from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.jobs import TERMINAL, Job, JobStore, State, Wish
 from pywps_hpc.settings import Container, SettingsError
 from servers import wait_for
@@ -122,8 +124,8 @@ def test_a_job_whose_id_the_batch_system_gave_to_another_one_is_lost(
     if left == "success":
         assert row.state is State.SUCCEEDED
     else:
-        assert (row.state, row.message) == (State.FAILED, words.LOST)
-        assert bench.status(old).message == words.LOST
+        assert (row.state, row.message) == (State.FAILED, messages.LOST)
+        assert bench.status(old).message == messages.LOST
 
 
 def test_documents_of_jobs_that_did_not_change_are_not_opened(
@@ -193,8 +195,8 @@ def test_a_job_that_told_its_end_and_works_on_is_ended(bench: Bench) -> None:
     bench.restart()
     bench.cycle()
     bench.cycle(later=10)
-    assert (bench.row(job).state, bench.row(job).message) == (State.FAILED, words.LINGERED)
-    assert bench.status(job).message == words.LINGERED
+    assert (bench.row(job).state, bench.row(job).message) == (State.FAILED, messages.LINGERED)
+    assert bench.status(job).message == messages.LINGERED
 
 
 def test_a_success_that_the_batch_system_confirms_late_outlives_the_order_to_end_its_job(
@@ -207,7 +209,7 @@ def test_a_success_that_the_batch_system_confirms_late_outlives_the_order_to_end
     bench.now = float(bench.row(job).end_seen)
     for _ in range(3):
         bench.cycle(later=LINGER)
-    assert bench.row(job).message == words.LINGERED
+    assert bench.row(job).message == messages.LINGERED
     assert bench.scheduler.cancelled == [job.native_id] * 3
     bench.scheduler.say(job.native_id, DONE)
     bench.cycle()
@@ -893,7 +895,7 @@ def test_a_recorded_dismissal_comes_before_every_end(
     bench.cycle()
     bench.cycle(later=GRACE)
     assert (bench.row(job).state, bench.row(job).message) == (State.DISMISSED, "dismissed")
-    assert bench.status(job) == documents.Status("failed", 100, "dismissed")
+    assert bench.status(job) == status_xml.Status("failed", 100, "dismissed")
     assert bench.report(job).state == "failed"
     assert not bench.folder(job).storage.exists()
     assert not bench.store.wish(job.id, Wish.DISMISS), "it is over"
@@ -1272,7 +1274,7 @@ def _play(bench: Bench, hooks: Hooks, monkeypatch: pytest.MonkeyPatch, end: str)
     """One job's life, with a dispatcher that may be killed once, and then started anew."""
     replace = Fragile(evidence, hooks).replace
     monkeypatch.setattr(evidence, "replace", replace)
-    monkeypatch.setattr(sweep.Aside, "start", lambda aside: aside._what())
+    monkeypatch.setattr(clean.Aside, "start", lambda aside: aside._what())
     job = bench.accept()
     scheduler = Fragile(bench.scheduler, hooks, sturdy=("header",))
     with contextlib.suppress(Killed):
@@ -1340,7 +1342,7 @@ def test_resumption_reaches_a_running_job_that_others_sent_a_stop_signal(bench: 
     bench.scheduler.say(job.native_id, stopped)
     bench.cycle()
     row = bench.row(job)
-    assert (row.state, row.message) == (State.RUNNING, words.SIGNAL_SENT)
+    assert (row.state, row.message) == (State.RUNNING, messages.SIGNAL_SENT)
     bench.store.wish(job.id, Wish.RESUME)
     bench.cycle(later=1)
     assert bench.scheduler.calls.count("resume") == 1

@@ -11,7 +11,7 @@ from lxml import etree
 
 import schemas
 import wpsclient as client
-from joblauncher import documents
+from joblauncher.shared import status_xml
 from servers import HpcServer
 from wpsclient import NS, WPS, Box, Complex, Literal, Output, Reference
 
@@ -152,7 +152,7 @@ def test_a_document_that_is_stored_but_not_updated_leads_to_itself(server: HpcSe
 def test_a_document_in_another_state_is_valid(server: HpcServer, state: str) -> None:
     request = client.execute_document("tell", asynchronous=True, lineage=True)
     accepted = client.send(server.url, request).content
-    assert_valid(documents.replace(accepted, documents.Status(state, 100, "so \u0000 it is")))
+    assert_valid(status_xml.replace(accepted, status_xml.Status(state, 100, "so \u0000 it is")))
 
 
 @pytest.mark.parametrize(

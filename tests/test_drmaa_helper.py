@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pywps_hpc.dispatch.channels import Channel, CommandMissing, Completed
+from pywps_hpc.dispatch.channels.local import Channel, CommandMissing, Completed
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -29,8 +29,8 @@ from pywps_hpc.dispatch.schedulers.base import (
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.drmaa import CHUNK, DrmaaScheduler, Helper
-from pywps_hpc.dispatch.schedulers.drmaa_process import HelperFailed
-from pywps_hpc.dispatch.schedulers.drmaa_words import STATES
+from pywps_hpc.dispatch.schedulers.drmaa_session.process import HelperFailed
+from pywps_hpc.dispatch.schedulers.drmaa_session.protocol import STATES
 from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
 from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
 from pywps_hpc.dispatch.schedulers.torque import TorqueDialect

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pywps_hpc import extra_options
-from pywps_hpc.settings import SettingsError, load
+from pywps_hpc.settings import SettingsError, extra_options, load
 
 REFUSED = {
     "slurm": {

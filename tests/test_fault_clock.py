@@ -13,7 +13,7 @@ import faults
 import invariants
 import servers
 import wpsclient as client
-from joblauncher import report
+from joblauncher.shared import outcome
 from reliability import Witness
 
 pytestmark = pytest.mark.cluster
@@ -61,7 +61,7 @@ def _run(hpc: servers.HpcServer) -> tuple[str, str, float]:
     assert client.state_of(failed) == "ProcessFailed"
     assert client.message_of(failed) == WORDS
     seconds = time.monotonic() - begun
-    facts = report.read(hpc.job(client.job_id_of(good)))
+    facts = outcome.read(hpc.job(client.job_id_of(good)))
     assert facts is not None
     assert facts.started > time.time() + 3600, "the node's clock was not wrong"
     return client.message_of(succeeded), client.message_of(failed), seconds

@@ -22,8 +22,8 @@ import faults
 import invariants
 import servers
 import wpsclient as client
-from joblauncher import failpoint
-from pywps_hpc.web import wps1
+from joblauncher.shared import failpoint
+from pywps_hpc.web.wps1 import status
 from reliability import Witness
 
 cluster = pytest.mark.cluster
@@ -119,7 +119,7 @@ class Played:
             while True:
                 document = client.await_end(location, limit=300, tolerant=True)
                 now = time.monotonic()
-                dismissing = client.message_of(document) == wps1.DISMISSING  # others follow
+                dismissing = client.message_of(document) == status.DISMISSING  # others follow
                 if not dismissing or now - begun > 300:
                     return document, now
                 time.sleep(0.1)

@@ -22,9 +22,9 @@ import clustersite
 import servers
 import wpsclient as client
 from faultsite import GridEngine, Slurm, Watch, agree, faulty_server, release, row_of, send
-from joblauncher import report
-from pywps_hpc.dispatch import words
-from pywps_hpc.web import wps1
+from joblauncher.shared import outcome
+from pywps_hpc.dispatch.decide import messages
+from pywps_hpc.web.wps1 import status
 from reliability import Witness
 
 pytestmark = pytest.mark.cluster
@@ -85,9 +85,9 @@ def _ends_once(server: servers.HpcServer, job: Watch, attempts: int) -> None:
     assert job.state == "ProcessSucceeded", job.told()
     agree(server, Slurm(), [job])
     assert folder.attempts() == set(range(attempts))
-    facts = report.read(folder)
+    facts = outcome.read(folder)
     assert facts is not None
-    assert (facts.attempt, facts.state) == (attempts - 1, report.SUCCEEDED)
+    assert (facts.attempt, facts.state) == (attempts - 1, outcome.SUCCEEDED)
 
 
 def test_requeued_by_an_administrator(slurm: servers.HpcServer, witness: Witness) -> None:
@@ -139,7 +139,7 @@ def test_inputs_are_what_they_were_when_a_job_is_started_again(
     release(slurm, job)
     job.end()
     assert job.state == "ProcessSucceeded", job.told()
-    facts = report.read(slurm.job(job.job_id))
+    facts = outcome.read(slurm.job(job.job_id))
     assert facts is not None
     assert facts.attempt == 1
     result = str(client.outputs_of(job.document)["result"].content)
@@ -162,7 +162,7 @@ def test_started_again_without_its_image(slurm: servers.HpcServer, witness: Witn
     Path(slurm.sections["hpc.process.no_image"]["image"]).unlink()
     _start_soon(native_id)
     told = job.end()
-    assert told == words.EXIT_CODES[255], job.told()
+    assert told == messages.EXIT_CODES[255], job.told()
     agree(slurm, Slurm(), [job])
     known = Slurm().knew_at(native_id)
     witness(
@@ -272,9 +272,9 @@ def test_execution_daemon_killed_and_back_on_grid_engine(
     try:
         release(grid_engine, job)
         # Nobody but the daemon can confirm what the process says of itself.
-        job.until("ProcessStarted", wps1.ENDING)
+        job.until("ProcessStarted", status.ENDING)
         time.sleep(2)
-        assert job.message == wps1.ENDING, job.told()
+        assert job.message == status.ENDING, job.told()
     finally:
         site.start(site.node)
     back = time.time()

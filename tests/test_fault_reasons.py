@@ -19,7 +19,7 @@ import pytest
 import clustersite
 import servers
 from faultsite import SITES, GridEngine, Site, Watch, agree, faulty_server, release, row_of, send
-from pywps_hpc.web import wps1
+from pywps_hpc.web.wps1 import status
 from reliability import Witness
 
 pytestmark = pytest.mark.cluster
@@ -165,7 +165,7 @@ def test_dismissed(cases: Cases, witness: Witness) -> None:
     assert words == "dismissed"
     # From the moment that the dismissal was recorded, clients are told nothing else.
     later = {seen[1:] for seen in watch.seen if seen[0] >= watch.ended}
-    assert later <= {("ProcessFailed", wps1.DISMISSING), ("ProcessFailed", words)}
+    assert later <= {("ProcessFailed", status.DISMISSING), ("ProcessFailed", words)}
     done = watch.seen[-1][0] - begun
     assert watch.ended - recorded <= RECORDED
     assert done <= SOON

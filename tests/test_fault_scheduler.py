@@ -26,8 +26,8 @@ from faultsite import (
     row_of,
     send,
 )
-from pywps_hpc.dispatch import words
-from pywps_hpc.web.wps1 import ENDING
+from pywps_hpc.dispatch.decide import messages
+from pywps_hpc.web.wps1.status import ENDING
 from reliability import Witness
 
 pytestmark = pytest.mark.cluster
@@ -176,7 +176,11 @@ def test_killed_and_started_without_its_memory(bench: Bench, witness: Witness) -
         job.end()
     told = {job.message for job in jobs}
     # Whom execd stops before the dispatcher has given them up can still say so (SIGUSR2: -notify).
-    assert told <= {words.LOST, words.CANCELLED_OR_LOST, "stopped by the batch system (SIGUSR2)"}
+    assert told <= {
+        messages.LOST,
+        messages.CANCELLED_OR_LOST,
+        "stopped by the batch system (SIGUSR2)",
+    }
     agree(server, site, jobs)
     witness(
         "scheduler loses its memory",

@@ -9,7 +9,7 @@ import pytest
 
 import servers
 from faultsite import SITES, Slurm, Watch, agree, faulty_server, release, row_of, send
-from pywps_hpc.dispatch import words
+from pywps_hpc.dispatch.decide import messages
 from reliability import Witness
 
 pytestmark = pytest.mark.cluster
@@ -62,7 +62,7 @@ def test_records_of_ended_jobs_have_aged_out(name: str, witness: Witness) -> Non
         server.start()
         agree(server, site, [good, bad])
         assert good.state == "ProcessSucceeded", good.told()
-        assert bad.message == words.LOST
+        assert bad.message == messages.LOST
     how = (
         "all parts of the service killed until slurmctld (MinJobAge) and accounting have no record"
         if name == "Slurm"

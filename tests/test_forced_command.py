@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from pywps_hpc.dispatch import forced_command, schedulers
-from pywps_hpc.dispatch.forced_command import REFUSED, RULES, Refused, allowed
+from pywps_hpc.dispatch import schedulers
+from pywps_hpc.dispatch.channels import forced_command
+from pywps_hpc.dispatch.channels.forced_command import REFUSED, RULES, Refused, allowed
+from pywps_hpc.dispatch.channels.ssh import SshChannel, command_line
 from pywps_hpc.dispatch.schedulers.base import BatchJob
 from pywps_hpc.dispatch.schedulers.dialect import Action, Dialect
-from pywps_hpc.dispatch.ssh import SshChannel, command_line
 from sshd import SSHD, Sshd
 
 SCRIPT = Path(forced_command.__file__)
@@ -308,7 +309,7 @@ def test_a_wrong_line_in_authorized_keys_refuses_everything(arguments: list[str]
     reason="needs Debian's openssh-server",
 )
 def test_a_key_with_the_forced_command_serves_the_channel(programs: Path, tmp_path: Path) -> None:
-    from pywps_hpc.dispatch.channels import ChannelUnavailable
+    from pywps_hpc.dispatch.channels.local import ChannelUnavailable
 
     server = Sshd(tmp_path)
     command = f"{sys.executable} -I {SCRIPT} slurm PATH={programs}:/usr/bin:/bin"

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dialects
-from pywps_hpc.dispatch.schedulers import gridengine_accounting as accounting
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -30,6 +29,7 @@ from pywps_hpc.dispatch.schedulers.gridengine import (
     read_control,
     read_submitted,
 )
+from pywps_hpc.dispatch.schedulers.states import gridengine as accounting
 
 JOBS = dict(
     line.split("=") for line in (dialects.CAPTURED / "gridengine/jobs.txt").read_text().split()

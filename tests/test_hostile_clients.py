@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 import wpsclient as client
 from house import House, open_house
-from joblauncher import payload
+from joblauncher.shared import dump
 from pywps_hpc import jobs, settings
-from pywps_hpc.dispatch.build import DIALECTS
 from pywps_hpc.dispatch.schedulers.base import BatchJob
-from pywps_hpc.dispatch.script import Scripts
+from pywps_hpc.dispatch.schedulers.registry import DIALECTS
+from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.jobs import Job, new_id
 from pywps_hpc.spool import Spool
 from wpsclient import Complex, Literal, Output
@@ -86,7 +86,7 @@ def accepted(house: House, patch: pytest.MonkeyPatch, **request: Any) -> Job | N
     refused."""
     ids = iter([ID, ACCESS])
     patch.setattr(jobs, "new_id", lambda: next(ids))
-    patch.setattr(payload, "digest", lambda data: DIGEST)
+    patch.setattr(dump, "digest", lambda data: DIGEST)
     house.beat()
     answer = house.web.open(**request)
     row = house.store.get(ID)

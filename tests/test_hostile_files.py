@@ -26,14 +26,15 @@ from werkzeug.wrappers import Request, Response
 
 import wpsclient as client
 from house import House, open_house
-from joblauncher import documents, payload, report
-from joblauncher.files import MOST, atomic_write, open_beneath, read_plain, remove_tree
-from joblauncher.jobdir import JobDir
+from joblauncher.shared import dump, outcome, status_xml
+from joblauncher.shared.files import MOST, atomic_write, open_beneath, read_plain, remove_tree
+from joblauncher.shared.jobdir import JobDir
 from pywps_hpc import cli
 from pywps_hpc.dispatch import evidence
-from pywps_hpc.dispatch.reconcile import Left
+from pywps_hpc.dispatch.decide.reconcile import Left
 from pywps_hpc.jobs import State
-from pywps_hpc.web import travel, wps1
+from pywps_hpc.web import packing
+from pywps_hpc.web.wps1 import status
 from servers import SERVICES
 
 SECRET = b"root:x:0:0: the secret of somebody else"
@@ -81,11 +82,11 @@ def launch(job: JobDir, digest: str, *more: str) -> subprocess.CompletedProcess[
 
 def poisoned(job: JobDir, canary: Path, **changes: str) -> bytes:
     """A dump that is well formed and this job's, and leaves a trace when it is loaded."""
-    header, _ = payload.unpack_header(job.dump.read_bytes())
-    header = payload.Header(**{**header.__dict__, **changes})
+    header, _ = dump.unpack_header(job.dump.read_bytes())
+    header = dump.Header(**{**header.__dict__, **changes})
     # As a program of its own writes it: by the name of something that the launcher has.
     body = pickle.dumps(Canary(str(canary)))
-    return payload.MAGIC + json.dumps(header.__dict__).encode() + b"\n" + body
+    return dump.MAGIC + json.dumps(header.__dict__).encode() + b"\n" + body
 
 
 class Canary:
@@ -104,7 +105,7 @@ def test_the_canary_would_sing(tmp_path: Path, job: JobDir) -> None:
     data = poisoned(job, canary)
     job.dump.unlink()
     atomic_write(job.dump, data, mode=0o400)
-    launch(job, payload.digest(data))
+    launch(job, dump.digest(data))
     assert canary.exists()
 
 
@@ -251,7 +252,7 @@ def test_nobody_reads_anything_but_plain_files(
     answer = house.get(f"/status/{job.job_id}")
     assert (answer.status_code, SECRET in answer.get_data()) == (200, False)
     assert client.state_of(answer.get_data()) == "ProcessAccepted"
-    assert report.read(job) is None
+    assert outcome.read(job) is None
     assert evidence.look(job).left is Left.OPEN
     if thing is not huge:  # its end is read, whatever its size
         assert evidence.log_tail(job) == ""
@@ -301,7 +302,7 @@ FORGED = [
 @pytest.mark.parametrize("content", FORGED, ids=range(len(FORGED)))
 def test_a_report_that_is_not_of_its_kind_does_not_count(job: JobDir, content: bytes) -> None:
     job.report.write_bytes(content)
-    assert report.read(job) is None
+    assert outcome.read(job) is None
     assert evidence.look(job).left is Left.OPEN
 
 
@@ -342,8 +343,8 @@ NO_DOCUMENTS = [
 @pytest.mark.parametrize("content", NO_DOCUMENTS, ids=range(len(NO_DOCUMENTS)))
 def test_what_is_no_status_document_is_none(house: House, job: JobDir, content: bytes) -> None:
     job.status.write_bytes(content)
-    with pytest.raises(documents.DocumentError):
-        documents.parse(content)
+    with pytest.raises(status_xml.DocumentError):
+        status_xml.parse(content)
     assert evidence.look(job).left is Left.OPEN
     shown = house.get(f"/status/{job.job_id}")
     assert (shown.status_code, client.state_of(shown.get_data())) == (200, "ProcessAccepted")
@@ -354,8 +355,8 @@ def test_odd_status_documents_are_read_without_harm() -> None:
         BODY % b"<!-- c --><?a b?><wps:ProcessStarted percentCompleted='%s'>x</wps:ProcessStarted>"
     )
     for percent, expected in (("7", 7), ("900", 100), ("-1", 0), ("9" * 5000, 0), ("x", 0)):
-        assert documents.parse(odd % percent.encode()).percent == expected
-    long = documents.parse(BODY % (b"<wps:ProcessFailed>%s</wps:ProcessFailed>" % (b"y" * 10**6)))
+        assert status_xml.parse(odd % percent.encode()).percent == expected
+    long = status_xml.parse(BODY % (b"<wps:ProcessFailed>%s</wps:ProcessFailed>" % (b"y" * 10**6)))
     assert len(long.message) < 30_000
 
 
@@ -441,10 +442,10 @@ FORGED_ANSWERS: dict[str, tuple[object, object]] = {
 
 def waiting_client(house: House, job: JobDir, response: dict[str, object]) -> Response:
     """What comes of a job that left this answer."""
-    report.Report(job.job_id, "p", "succeeded", finished=1.0, response=response).write(job)
+    outcome.Report(job.job_id, "p", "succeeded", finished=1.0, response=response).write(job)
     row = dataclasses.replace(house.row(job), state=State.SUCCEEDED)
     request = SimpleNamespace(raw=True, http_request=Request(create_environ()))
-    return wps1.sync_response(house.settings, job, request, row, wps1.About())
+    return status.sync_response(house.settings, job, request, row, status.About())
 
 
 @pytest.mark.parametrize("name", FORGED_ANSWERS)
@@ -494,7 +495,7 @@ def test_outputs_that_one_document_can_hold_are_given(house: House) -> None:
     shown = house.get(f"/status/{job.job_id}").get_data()
     assert client.state_of(shown) == "ProcessSucceeded"
     assert shown.count("é".encode()) == 2_000_000
-    told = report.read(job)
+    told = outcome.read(job)
     assert told is not None
     assert {output["identifier"] for output in told.outputs} == {"document", "literal", "seen"}
     house.forget(job)
@@ -675,7 +676,7 @@ def test_no_secret_is_in_a_job_s_folder(house: House) -> None:
     assert b"X-Seen" in kept
     assert str(house.settings.database_url).encode() not in kept
     assert b"requests.sqlite" not in kept  # PyWPS's own database
-    header, _ = payload.unpack_header(job.dump.read_bytes())
+    header, _ = dump.unpack_header(job.dump.read_bytes())
     assert header.http["query"] == "seen=1"
     house.forget(job)
 
@@ -696,7 +697,7 @@ def test_of_a_service_s_own_options_secrets_stay_unless_they_are_passed() -> Non
             }
         }
     )
-    found = travel.effective_configuration(config, ("sea.token_url", "sea.dsn"))
+    found = packing.effective_configuration(config, ("sea.token_url", "sea.dsn"))
     assert found == {
         "sea": {
             "catalogue": "https://data.example.org/x?a=b:c@d",

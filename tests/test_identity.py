@@ -20,11 +20,11 @@ from house import House, open_house
 from pywps_hpc import settings
 from pywps_hpc.cli.main import commands
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
-from pywps_hpc.identity import FACT, PROMISED, StrangeSpool, are_apart, service_mark, tie
 from pywps_hpc.jobs import JobStore, State, new_id
+from pywps_hpc.jobs.identity import FACT, PROMISED, StrangeSpool, are_apart, service_mark, tie
 from pywps_hpc.settings import ProcessSettings, Resources, SettingsError
 from pywps_hpc.spool import IDENTITY, Spool
-from pywps_hpc.web import processing
+from pywps_hpc.web import accept
 from pywps_hpc.web.errors import Busy
 from servers import write_config
 
@@ -351,9 +351,9 @@ def test_two_services_that_share_spool_and_table_do_not_run_each_other_s_jobs(
     needs = dataclasses.replace(mine.defaults, resources=Resources(memory=64))
     theirs = dataclasses.replace(mine, url="http://b/wps", defaults=needs)
     request = Request.from_values("/wps")
-    processing.admit(mine, bench.store, "p", request)
+    accept.admit(mine, bench.store, "p", request)
     with pytest.raises(Busy):
-        processing.admit(theirs, bench.store, "p", request)
+        accept.admit(theirs, bench.store, "p", request)
     bench.settings = theirs
     with pytest.raises(StrangeSpool, match=r"another service \(http://a/wps\)"):
         bench.restart()
@@ -361,4 +361,4 @@ def test_two_services_that_share_spool_and_table_do_not_run_each_other_s_jobs(
     bench.restart()
     bench.cycle()
     with pytest.raises(Busy):
-        processing.admit(mine, bench.store, "p", request)
+        accept.admit(mine, bench.store, "p", request)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pywps_hpc import cli, images, resources
+from pywps_hpc import cli, images, package_data
 
 # As apt-get indextargets prints it for a machine with a security archive and backports.
 LISTING = """\
@@ -59,7 +59,7 @@ def test_the_build_command_names_every_argument_of_the_recipe() -> None:
 
 
 def test_the_recipe_comes_with_the_package_and_names_no_mirror_of_its_own() -> None:
-    recipe = (resources.recipes_folder() / "pywps-hpc.def").read_text()
+    recipe = (package_data.recipes_folder() / "pywps-hpc.def").read_text()
     assert "MirrorURL: {{ MIRROR }}" in recipe
     assert "http" not in recipe
 

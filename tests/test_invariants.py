@@ -12,21 +12,21 @@ import invariants
 from bench import ACCEPTED, Bench
 from fake_scheduler import DONE
 from invariants import Broken, Facts, Folder, InvariantViolated, Row
-from joblauncher import documents, files, report
+from joblauncher.shared import files, outcome, status_xml
 from pywps_hpc.jobs import Wish, new_id
 from readers import Reader, Watch, documents_in
 from servers import wait_for
 
 ID, OTHER = new_id(), new_id()
-SUCCEEDED = documents.Status("succeeded", 100, "done")
-FAILED = documents.Status("failed", 100, "killed: time limit 00:10:00 reached")
+SUCCEEDED = status_xml.Status("succeeded", 100, "done")
+FAILED = status_xml.Status("failed", 100, "killed: time limit 00:10:00 reached")
 NAMES = frozenset({"job.dump", "job.sh", "status.xml", "outcome.json", "lease.0", "outputs"})
 
 
 def sound(**changes: Any) -> Facts:
     """Two jobs that ended as they should, one of them badly."""
-    good = report.Report(ID, "hello", "succeeded", 100, "done", finished=9.0)
-    bad = report.Report(OTHER, "hello", "failed", 100, cause="dispatcher", finished=9.0)
+    good = outcome.Report(ID, "hello", "succeeded", 100, "done", finished=9.0)
+    bad = outcome.Report(OTHER, "hello", "failed", 100, cause="dispatcher", finished=9.0)
     facts = Facts(
         accepted=frozenset({ID, OTHER}),
         rows={
@@ -154,7 +154,7 @@ def test_a_real_life_leaves_nothing_to_be_found(
 
 
 def _document(state: str, percent: int = 0) -> bytes:
-    return documents.replace(ACCEPTED, documents.Status(state, percent, ""))
+    return status_xml.replace(ACCEPTED, status_xml.Status(state, percent, ""))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from typing import Any
 import psutil
 import pytest
 
-from pywps_hpc.dispatch.schedulers import local_job, local_lock
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -27,6 +26,8 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
+from pywps_hpc.dispatch.schedulers.local_runtime import job as local_job
+from pywps_hpc.dispatch.schedulers.local_runtime import lock
 from servers import wait_for
 
 #: How a sleep is told from any other process of this host, another run of these tests included.
@@ -503,7 +504,7 @@ def keeper(state: Path, then: str) -> subprocess.Popen[bytes]:
     """Another process of ours that holds the lock, and what it does then."""
     lines = (
         "import os, signal, sys, time",
-        "from pywps_hpc.dispatch.schedulers.local_lock import take",
+        "from pywps_hpc.dispatch.schedulers.local_runtime.lock import take",
         f"lock = open({str(state / 'lock')!r}, 'a')",
         "take(lock.fileno())",
         "print('has it', flush=True)",
@@ -519,7 +520,7 @@ def keeper(state: Path, then: str) -> subprocess.Popen[bytes]:
 def test_a_stopped_holder_of_the_lock_stops_nobody_else(
     scheduler: LocalScheduler, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_lock, "STOPPED", 0.3)
+    monkeypatch.setattr(lock, "STOPPED", 0.3)
     with keeper(state, "os.kill(os.getpid(), signal.SIGSTOP)") as holder:
         (number,) = scheduler.submit(job(tmp_path, "echo ran"))
         assert holder.wait(60) == -signal.SIGKILL
@@ -529,8 +530,8 @@ def test_a_stopped_holder_of_the_lock_stops_nobody_else(
 def test_a_holder_at_work_is_waited_for_and_then_named(
     scheduler: LocalScheduler, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_lock, "STOPPED", 0.1)
-    monkeypatch.setattr(local_lock, "PATIENCE", 0.5)
+    monkeypatch.setattr(lock, "STOPPED", 0.1)
+    monkeypatch.setattr(lock, "PATIENCE", 0.5)
     with keeper(state, "time.sleep(300)") as holder:
         with pytest.raises(SchedulerUnavailable, match=str(holder.pid)):
             scheduler.poll([])

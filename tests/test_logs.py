@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from house import House, open_house
-from joblauncher import logs
+from joblauncher.shared import logs
 
 FORGED = "2026-11-28 12:00:00,000 pywps_hpc.dispatch: 11111111: dismissed"
 BREAKS = ["\n", "\r\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029", "\n\n"]
@@ -127,4 +127,4 @@ sys.argv = ["x", "/nowhere", "--digest", "0"]
 runpy.run_module({module!r}, run_name="__main__")
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert ended.stdout.strip() == "joblauncher.logs", ended.stderr
+    assert ended.stdout.strip() == "joblauncher.shared.logs", ended.stderr

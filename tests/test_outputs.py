@@ -11,8 +11,8 @@ from lxml import etree
 from werkzeug.test import Client
 
 import wpsclient as client
-from joblauncher import outputs
-from joblauncher.jobdir import JobDir
+from joblauncher.shared import outputs
+from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.web import media_types, routes
 from pywps_hpc.web.addresses import Addresses, configured
 from servers import HpcServer
@@ -219,7 +219,7 @@ def test_another_application_around_the_service_hides_no_document(
 ) -> None:
     from werkzeug.wrappers import Request, Response
 
-    from pywps_hpc.web import service
+    from pywps_hpc.web import application
 
     class Inner:
         addresses = Addresses("http://host/status/", "http://host/outputs/")
@@ -229,7 +229,7 @@ def test_another_application_around_the_service_hides_no_document(
             return Response("the service")(environ, start_response)
 
     inner = Inner()
-    monkeypatch.setattr(service, "SERVICES", {inner})
+    monkeypatch.setattr(application, "SERVICES", {inner})
     monkeypatch.setattr(routes, "_told", False)
 
     @Request.application

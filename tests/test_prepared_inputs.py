@@ -15,11 +15,12 @@ import pytest
 from pywps import ComplexInput
 
 from house import House, open_house
-from joblauncher import prepared, report
-from joblauncher import references as on_the_node
-from joblauncher.bounds import Bounds
-from joblauncher.jobdir import JobDir
-from joblauncher.payload import PayloadError
+from joblauncher.inputs import prepared
+from joblauncher.inputs import references as on_the_node
+from joblauncher.inputs.policy import Bounds
+from joblauncher.shared import outcome
+from joblauncher.shared.dump import PayloadError
+from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.spool import Spool
 from servers import SERVICES, wait_for
 from wpsclient import Complex, Reference
@@ -114,7 +115,7 @@ def launch(house: House, job: JobDir, attempt: int) -> subprocess.Popen[bytes]:
 
 
 def seen(job: JobDir) -> str:
-    latest = report.read(job)
+    latest = outcome.read(job)
     return latest.message if latest else ""
 
 
@@ -138,9 +139,9 @@ def test_each_start_finds_the_inputs_as_they_were(house: House) -> None:
     first.wait()
     (job.path / "go").touch()
     assert launch(house, job, 1).wait() == 0
-    latest = report.read(job)
+    latest = outcome.read(job)
     assert latest is not None
-    assert (latest.attempt, latest.state) == (1, report.SUCCEEDED)
+    assert (latest.attempt, latest.state) == (1, outcome.SUCCEEDED)
     assert [output["data"] for output in latest.outputs] == [expected]
     assert (data / "linked.txt").read_text() == "linked"
 

@@ -14,15 +14,15 @@ from lxml import etree
 
 import wpsclient as client
 from bench import Bench
-from joblauncher import documents
+from joblauncher.shared import status_xml
 from pywps_hpc import settings
-from pywps_hpc.dispatch.build import make_scheduler
-from pywps_hpc.dispatch.channels import Channel, Completed
+from pywps_hpc.dispatch.channels.local import Channel, Completed
 from pywps_hpc.dispatch.schedulers.base import SchedulerUnavailable
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.dialect import Dialect
-from pywps_hpc.dispatch.schedulers.drmaa_process import with_remedy
+from pywps_hpc.dispatch.schedulers.drmaa_session.process import with_remedy
 from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
+from pywps_hpc.dispatch.schedulers.registry import make_scheduler
 from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
 from pywps_hpc.dispatch.schedulers.torque import TorqueDialect
 from pywps_hpc.dispatch.watch import Watch
@@ -270,7 +270,7 @@ def test_a_client_that_waits_is_told_in_words_without_internals(
         document = inside.web.get(accepted.get("statusLocation")).get_data()
         assert (CANNOT_ASK in client.message_of(document)) == told, state
         assert "secret" not in document.decode()
-        assert documents.parse(document).state == "accepted"
+        assert status_xml.parse(document).state == "accepted"
 
 
 def test_status_is_for_people_programs_and_monitors(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblauncher.run import NOT_MINE
-from pywps_hpc.dispatch import words
-from pywps_hpc.dispatch.reconcile import (
+from joblauncher.supervisor import NOT_MINE
+from pywps_hpc.dispatch.decide import messages
+from pywps_hpc.dispatch.decide.reconcile import (
     CONFIRM,
     CUTS,
     LINGER,
@@ -113,7 +113,7 @@ def test_a_forged_success_does_not_outlive_the_end_that_the_batch_system_saw(
 ) -> None:
     evidence = left(Left.SUCCESS, closed=closed)
     assert not may_succeed(status, evidence)
-    assert judge(job(missing=SETTLE), status, evidence) == explain(words.why(status, RESOURCES))
+    assert judge(job(missing=SETTLE), status, evidence) == explain(messages.why(status, RESOURCES))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_job_that_works_on_after_its_end_was_seen_is_told_to_end(what: Left) -
         return judge(row, JobStatus(phase), left(what, **facts))
 
     assert after(LINGER - 1) == KEEP
-    assert after(LINGER) == Action(Do.STOP, words=words.LINGERED)
+    assert after(LINGER) == Action(Do.STOP, words=messages.LINGERED)
     assert after(LINGER, closed=False) == KEEP
     row, running = job(end_seen=int(NOW - 10 * LINGER)), JobStatus(Phase.RUNNING)
     assert judge(row, running, left(what), answering=NOW - LINGER + 1) == KEEP
@@ -188,7 +188,7 @@ def test_a_job_that_works_on_after_its_end_was_seen_is_told_to_end(what: Left) -
 def test_a_second_start_that_was_refused_confirms_the_success_of_the_first() -> None:
     again = dataclasses.replace(TWICE, restarts=1)
     assert judge(job(), again, left(Left.SUCCESS)) == Action(Do.LOOK_UP, State.SUCCEEDED)
-    assert judge(job(), TWICE, left(Left.SUCCESS)) == explain(words.TWICE, Do.LOOK_UP)
+    assert judge(job(), TWICE, left(Left.SUCCESS)) == explain(messages.TWICE, Do.LOOK_UP)
     assert judge(job(), TWICE, left(Left.FAILURE)) == Action(Do.LOOK_UP, State.FAILED, OWN)
 
 
@@ -208,7 +208,7 @@ def test_the_reason_why_a_job_was_cut_short_is_awaited(status: JobStatus) -> Non
 @pytest.mark.parametrize("status", CUT)
 def test_the_batch_system_s_reason_replaces_the_launcher_s(status: JobStatus) -> None:
     action = judge(job(), status, left(Left.CUT_SHORT))
-    assert action == explain(words.why(status, RESOURCES))
+    assert action == explain(messages.why(status, RESOURCES))
 
 
 @pytest.mark.parametrize("status", [CLEAN, *ENDED, TWICE])
@@ -222,7 +222,9 @@ def test_a_job_that_left_nothing_is_explained_once_the_file_system_has_settled(
 ) -> None:
     assert judge(job(), status, Evidence()) == WAIT
     assert judge(job(missing=SETTLE - 0.1), status, Evidence()) == WAIT
-    assert judge(job(missing=SETTLE), status, Evidence()) == explain(words.why(status, RESOURCES))
+    assert judge(job(missing=SETTLE), status, Evidence()) == explain(
+        messages.why(status, RESOURCES)
+    )
 
 
 def test_settling_takes_no_longer_than_the_grace() -> None:
@@ -232,13 +234,13 @@ def test_settling_takes_no_longer_than_the_grace() -> None:
 def test_exit_code_0_without_a_result_fails_after_the_grace() -> None:
     assert judge(job(), CLEAN, Evidence()) == WAIT
     assert judge(job(missing=GRACE - 0.1), CLEAN, Evidence()) == WAIT
-    assert judge(job(missing=GRACE), CLEAN, Evidence()) == explain(words.NO_RESULT)
+    assert judge(job(missing=GRACE), CLEAN, Evidence()) == explain(messages.NO_RESULT)
 
 
 def test_an_absent_job_fails_after_the_grace() -> None:
     assert judge(job(), None, Evidence()) == WAIT
     assert judge(job(missing=GRACE - 0.1), None, Evidence()) == WAIT
-    assert judge(job(missing=GRACE), None, Evidence()) == explain(words.LOST)
+    assert judge(job(missing=GRACE), None, Evidence()) == explain(messages.LOST)
 
 
 def test_an_absent_job_that_was_cut_short_keeps_its_words_if_nobody_tells_better() -> None:
@@ -256,7 +258,7 @@ def test_as_long_as_accounting_cannot_be_asked_nothing_changes(
 
 
 def test_a_refused_start_is_looked_up_under_another_id() -> None:
-    assert judge(job(), TWICE, Evidence()) == explain(words.TWICE, Do.LOOK_UP)
+    assert judge(job(), TWICE, Evidence()) == explain(messages.TWICE, Do.LOOK_UP)
 
 
 # Following a living job
@@ -276,7 +278,7 @@ def test_a_job_that_is_back_is_no_longer_missing() -> None:
 
 def test_a_hopeless_job_is_explained_to_its_user_once() -> None:
     status = JobStatus(Phase.QUEUED, detail="BadConstraints", hopeless=True)
-    reason = words.cannot_start("BadConstraints")
+    reason = messages.cannot_start("BadConstraints")
     assert judge(job(State.QUEUED), status, Evidence()) == Action(Do.NOTE, words=reason)
     assert judge(job(State.QUEUED, message=reason), status, Evidence()) == KEEP
     usual = JobStatus(Phase.QUEUED)
@@ -296,7 +298,7 @@ def test_words_about_a_refused_wish_stay_while_the_job_goes_on() -> None:
 def test_a_dismissed_job_that_is_over_was_dismissed(status: JobStatus, what: Left) -> None:
     """And if the batch system has it under another id, too, that has to end first."""
     action = judge(job(wish=Wish.DISMISS), status, left(what))
-    assert action == Action(Do.LOOK_UP, State.DISMISSED, words.DISMISSED, rewrite=True)
+    assert action == Action(Do.LOOK_UP, State.DISMISSED, messages.DISMISSED, rewrite=True)
 
 
 @pytest.mark.parametrize("what", Left)
@@ -345,7 +347,7 @@ def test_a_cancellation_close_to_the_time_limit_is_a_cancellation() -> None:
 def test_a_start_that_left_no_word_is_not_explained_by_the_one_before(attempt: int) -> None:
     evidence = left(Left.CUT_SHORT, stopped=True, elapsed=1.0, attempt=attempt)
     status = over(Outcome.EXITED, exit_code=1, restarts=1)
-    expected = explain(OWN) if attempt else explain(words.exit_code(1))
+    expected = explain(OWN) if attempt else explain(messages.exit_code(1))
     assert judge(job(missing=GRACE), status, evidence) == expected
 
 
@@ -458,16 +460,16 @@ def test_the_log_is_read_only_where_it_could_tell_more() -> None:
     ],
 )
 def test_each_way_to_die_has_its_sentence(status: JobStatus, sentence: str) -> None:
-    assert words.why(status, RESOURCES) == sentence
+    assert messages.why(status, RESOURCES) == sentence
 
 
 @pytest.mark.parametrize("code", [72, 126, 127, 255])
 def test_a_job_that_never_reached_its_launcher_says_so(code: int) -> None:
-    assert words.exit_code(code).startswith("could not start: ")
+    assert messages.exit_code(code).startswith("could not start: ")
 
 
 def test_the_memory_that_was_used_is_told_where_it_is_known() -> None:
-    sentence = words.why(over(Outcome.MEMORY_LIMIT), Resources(memory=512), 700.0)
+    sentence = messages.why(over(Outcome.MEMORY_LIMIT), Resources(memory=512), 700.0)
     assert sentence == "killed: used more than the 512 MB asked for (it used 700 MB)"
 
 
@@ -475,7 +477,7 @@ def test_the_memory_that_was_used_is_told_where_it_is_known() -> None:
     ("seconds", "text"), [(59, "00:00:59"), (3600, "01:00:00"), (90061, "1-01:01:01")]
 )
 def test_times_read_as_in_the_settings(seconds: int, text: str) -> None:
-    assert words.clock(seconds) == text
+    assert messages.clock(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -483,17 +485,17 @@ def test_times_read_as_in_the_settings(seconds: int, text: str) -> None:
     [(1.6, "2 MB"), (512, "512 MB"), (1000, "1000 MB"), (1536, "1.5 GB"), (1026048, "1002 GB")],
 )
 def test_amounts_read_as_in_the_settings(mebibytes: float, text: str) -> None:
-    assert words.amount(mebibytes) == text
+    assert messages.amount(mebibytes) == text
 
 
 STOPPED = JobStatus(Phase.SUSPENDED, detail="STOPPED", by_signal=True)
 
 
 def test_stop_signal_that_others_sent_is_not_told_as_a_pause() -> None:
-    told = Action(Do.NOTE, words=words.SIGNAL_SENT)
+    told = Action(Do.NOTE, words=messages.SIGNAL_SENT)
     assert judge(job(State.RUNNING), STOPPED, Evidence()) == told
     assert judge(job(State.QUEUED), STOPPED, Evidence()).state is State.RUNNING
-    resumed = job(State.RUNNING, wish=Wish.RESUME, message=words.SIGNAL_SENT)
+    resumed = job(State.RUNNING, wish=Wish.RESUME, message=messages.SIGNAL_SENT)
     assert judge(resumed, JobStatus(Phase.RUNNING), Evidence()) == Action(Do.NOTE)
 
 
@@ -504,7 +506,9 @@ def test_stop_signal_of_ours_is_a_pause() -> None:
 
 def test_closed_queue_is_told_while_it_lasts() -> None:
     closed = JobStatus(Phase.QUEUED, detail="PENDING (PartitionDown)", maintenance=True)
-    assert judge(job(State.QUEUED), closed, Evidence()) == Action(Do.NOTE, words=words.MAINTENANCE)
-    waits = job(State.QUEUED, message=words.MAINTENANCE)
+    assert judge(job(State.QUEUED), closed, Evidence()) == Action(
+        Do.NOTE, words=messages.MAINTENANCE
+    )
+    waits = job(State.QUEUED, message=messages.MAINTENANCE)
     assert judge(waits, closed, Evidence()).do is Do.KEEP
     assert judge(waits, JobStatus(Phase.QUEUED), Evidence()) == Action(Do.NOTE)

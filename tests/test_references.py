@@ -37,12 +37,21 @@ from pywps.inout.outputs import MetaFile
 
 import wpsclient as client
 from house import open_house
-from joblauncher import addresses, fetch, references, resolve
-from joblauncher.bounds import Bounds, Reference, Refused, Stopped, TooLarge, local_file, parse, vet
-from joblauncher.jobdir import JobDir
-from pywps_hpc.dispatch.staging import stage
+from joblauncher.inputs import addresses, fetch, references, resolve
+from joblauncher.inputs.policy import (
+    Bounds,
+    Reference,
+    Refused,
+    Stopped,
+    TooLarge,
+    local_file,
+    parse,
+    vet,
+)
+from joblauncher.shared.jobdir import JobDir
+from pywps_hpc.dispatch.stage import stage
 from pywps_hpc.jobs import new_id
-from pywps_hpc.web import references as in_web
+from pywps_hpc.web import input_references as in_web
 from servers import HTTP, HpcServer, wait_for
 from wpsclient import NS, OWS, WPS, XLINK
 

@@ -19,9 +19,11 @@ from pywps import configuration
 
 import wpsclient as client
 from house import House, open_house
-from joblauncher import documents, large_values, payload
+from joblauncher.inputs import large_values
+from joblauncher.shared import dump, status_xml
 from pywps_hpc.jobs import State
-from pywps_hpc.web import request_limits, wps1
+from pywps_hpc.web.requests import limits
+from pywps_hpc.web.wps1 import status
 from servers import HpcServer
 
 MIB = 1 << 20
@@ -165,8 +167,8 @@ def values_of(house: House, body: str | bytes, kind: str = XML) -> list[Any]:
     [job_id] = set(house.spool.job_ids()) - before
     job = house.spool.open(job_id)
     row = house.row(job)
-    header, content = payload.unpack_header(payload.read(job.dump, row.digest))
-    inputs = payload.load(content)["request"].inputs
+    header, content = dump.unpack_header(dump.read(job.dump, row.digest))
+    inputs = dump.load(content)["request"].inputs
     assert header.values, "it was taken out"
     assert sum(path.stat().st_size for path in (job.dump, job.status)) < 100_000
     large_values.restore(job, inputs, header.values)
@@ -265,7 +267,7 @@ def test_a_large_request_is_well_formed(house: House, inner: str) -> None:
 
 def test_large_requests_take_turns(house: House) -> None:
     """Beyond a few that wait, one is told to come later; small ones do not wait."""
-    places = [request_limits._queue.acquire(blocking=False) for _ in range(9)]
+    places = [limits._queue.acquire(blocking=False) for _ in range(9)]
     try:
         body = execute(given("a" * 2 * MIB))
         busy = house.web.post("/wps", data=body, content_type="text/xml")
@@ -273,8 +275,8 @@ def test_large_requests_take_turns(house: House) -> None:
         house.forget(house.accept())
     finally:
         for _ in range(sum(places)):
-            request_limits._queue.release()
-    assert not request_limits._turn.locked()
+            limits._queue.release()
+    assert not limits._turn.locked()
 
 
 def test_a_process_sees_a_large_text(tmp_path: Path) -> None:
@@ -307,7 +309,7 @@ def test_no_poll_parses_what_a_process_made_large(
     document = job.status.read_bytes()
     row = dataclasses.replace(house.row(job), state=state)
     parsed: list[int] = []
-    tree = documents._tree
+    tree = status_xml._tree
 
     def counted(text: bytes, **how: Any) -> Any:
         parsed.append(len(text))
@@ -319,8 +321,8 @@ def test_no_poll_parses_what_a_process_made_large(
         document.replace(b"<wps:Process ", BOMBS[bomb] + b"<wps:Process "),
     ):
         job.status.write_bytes(large)
-        monkeypatch.setattr(documents, "_tree", counted)
-        shown = wps1.status_document(row, job, "local")
+        monkeypatch.setattr(status_xml, "_tree", counted)
+        shown = status.status_document(row, job, "local")
         assert sum(parsed) < 100_000
         assert shown == large if state is State.SUCCEEDED else b"ProcessStarted" in shown
         monkeypatch.undo()
@@ -333,6 +335,6 @@ def test_a_large_result_has_no_markup_that_a_browser_would_follow(
 ) -> None:
     job = house.accept()
     row = dataclasses.replace(house.row(job), state=State.SUCCEEDED)
-    job.status.write_bytes(markup + job.status.read_bytes()[38:] + b" " * documents.POLLED)
-    assert markup not in wps1.status_document(row, job, "local")
+    job.status.write_bytes(markup + job.status.read_bytes()[38:] + b" " * status_xml.POLLED)
+    assert markup not in status.status_document(row, job, "local")
     house.forget(job)

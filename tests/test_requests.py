@@ -12,7 +12,7 @@ from lxml import etree
 from pywps.exceptions import NoApplicableCode
 
 from house import House, open_house
-from pywps_hpc.web import processing
+from pywps_hpc.web import accept as processing
 from wpsclient import OWS, WPS, XLINK
 
 POINT = "<gml:Point xmlns:gml='http://www.opengis.net/gml'><gml:pos>1 2</gml:pos></gml:Point>"

@@ -14,17 +14,17 @@ from types import SimpleNamespace
 import pytest
 
 from bench import ACCEPTED, Bench
-from joblauncher import documents, report
-from joblauncher.jobdir import JobDir
+from joblauncher.shared import outcome, status_xml
+from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.jobs import State
-from pywps_hpc.web import wps1
+from pywps_hpc.web.wps1 import status
 
 MIB = 1 << 20
 SIZE = 6 * MIB
 #: Bytes beside four times those of a file: what trees take within the bounds, and their remains.
 BESIDE = 32 * MIB
-STARTED = documents.replace(ACCEPTED, documents.Status("started", 40, "at work"))
-SUCCESS = documents.replace(ACCEPTED, documents.Status("succeeded", 100, "done"))
+STARTED = status_xml.replace(ACCEPTED, status_xml.Status("started", 40, "at work"))
+SUCCESS = status_xml.replace(ACCEPTED, status_xml.Status("succeeded", 100, "done"))
 #: What the dispatcher, and the launcher, say of a job without a document that can be read.
 NONE_LEFT = "the job ended without leaving a result"
 NONE_TOLD = "the process ended with exit code 0 without reporting a result"
@@ -111,13 +111,13 @@ def test_memory_for_what_a_process_left_is_at_most_four_times_its_bytes(tmp_path
 def test_a_report_with_large_outputs_can_be_read(tmp_path: Path, value: object, count: int) -> None:
     job = JobDir(tmp_path)
     outputs = [{"identifier": "small", "data": value}, *({"href": "a"} for _ in range(count - 1))]
-    message = "[]{},:" * documents.WORDS
-    written = report.Report("j", "hello", "succeeded", 100, message, outputs=outputs)
+    message = "[]{},:" * status_xml.WORDS
+    written = outcome.Report("j", "hello", "succeeded", 100, message, outputs=outputs)
     written.write(job)
-    read = report.read(job)
+    read = outcome.read(job)
     assert read is not None
     assert (read.state, read.percent) == ("succeeded", 100)
-    assert read.message == documents.told(message)
+    assert read.message == status_xml.told(message)
     assert read.outputs == ([{"identifier": "small"}] if count == 1 else [])
 
 
@@ -132,5 +132,5 @@ def test_a_document_that_grows_as_it_is_written_anew_is_answered_still(
     folder.status.write_bytes(said.replace(b"<wps:Status", b">" * 3 * MIB + b"<wps:Status", 1))
     row = dataclasses.replace(job, state=state)
     request = SimpleNamespace(raw=False)
-    answer = wps1.goes_on(bench.settings, folder, request, row, wps1.About(), "It takes long.")
-    assert "It takes long. The job goes on." in documents.parse(answer.get_data()).message
+    answer = status.goes_on(bench.settings, folder, request, row, status.About(), "It takes long.")
+    assert "It takes long. The job goes on." in status_xml.parse(answer.get_data()).message

@@ -20,14 +20,13 @@ from click.testing import CliRunner
 import wpsclient as client
 from bench import Bench
 from fake_scheduler import RUNNING
-from joblauncher.files import size_of
-from joblauncher.jobdir import JobDir
-from pywps_hpc import retention
+from joblauncher.shared.files import size_of
+from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.cli import commands
-from pywps_hpc.dispatch import sweep
+from pywps_hpc.dispatch import clean
+from pywps_hpc.dispatch.decide.reconcile import CONFIRM
 from pywps_hpc.dispatch.purge import Purger
-from pywps_hpc.dispatch.reconcile import CONFIRM
-from pywps_hpc.jobs import ACTIVE, TERMINAL, Job, JobStore, State, new_id
+from pywps_hpc.jobs import ACTIVE, TERMINAL, Job, JobStore, State, new_id, retention
 from pywps_hpc.settings import Retention
 from pywps_hpc.spool import TRASH, Spool
 from servers import HpcServer, wait_for, write_config
@@ -168,12 +167,12 @@ def test_a_folder_is_measured_once(bench: Bench, monkeypatch: pytest.MonkeyPatch
         "pywps_hpc.dispatch.purge.size_of", lambda *given: walked.append(given) or 0
     )
     for _ in range(3):
-        bench.cycle(later=sweep.RETENTION_INTERVAL)
+        bench.cycle(later=clean.RETENTION_INTERVAL)
     assert walked == []
 
 
 def test_a_large_heap_goes_in_rounds(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "ROUND", 3)
+    monkeypatch.setattr(clean, "ROUND", 3)
     keep(bench, age=10.0)
     jobs = [finish(bench) for _ in range(10)]
     bench.cycle(later=20)

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from house import House, open_house
-from joblauncher import account, documents
-from joblauncher.files import read_plain
+from joblauncher.shared import account, status_xml
+from joblauncher.shared.files import read_plain
 from pywps_hpc import cli, settings
 from servers import SERVICES
 
@@ -32,7 +32,7 @@ def launch(house: House, *more: str, before: tuple[str, ...] = ()) -> tuple[int,
     line = [*before, sys.executable, "-I", "-m", "joblauncher", *more]
     line += ["--digest", house.row(job).digest, str(job.path)]
     code = subprocess.run(line, capture_output=True, timeout=120).returncode
-    return code, documents.parse(read_plain(job.status)).message
+    return code, status_xml.parse(read_plain(job.status)).message
 
 
 @ROOT

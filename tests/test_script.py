@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from pywps_hpc import resources
+from pywps_hpc import package_data
 from pywps_hpc.dispatch.schedulers.base import BatchJob
 from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
-from pywps_hpc.dispatch.script import Scripts, environment, quote
+from pywps_hpc.dispatch.scripts.script import Scripts, environment, quote
 from pywps_hpc.jobs import Job, State, Wish
 from pywps_hpc.settings import (
     Container,
@@ -385,13 +385,13 @@ def test_a_mistake_in_one_process_s_section_is_told_by_its_name() -> None:
 
 
 def test_the_package_s_own_files_are_found_in_a_checkout() -> None:
-    assert (resources.templates_folder() / "base.sh.j2").is_file()
-    assert resources.recipes_folder().is_dir()
+    assert (package_data.templates_folder() / "base.sh.j2").is_file()
+    assert package_data.recipes_folder().is_dir()
 
 
 def test_files_in_an_installed_package_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "pywps_hpc"
     (package / "job_templates").mkdir(parents=True)
-    monkeypatch.setattr(resources, "_PACKAGE", package)
-    assert resources.templates_folder() == package / "job_templates"
-    assert resources.recipes_folder() == tmp_path / "containers"
+    monkeypatch.setattr(package_data, "_PACKAGE", package)
+    assert package_data.templates_folder() == package / "job_templates"
+    assert package_data.recipes_folder() == tmp_path / "containers"

@@ -11,7 +11,8 @@ import pytest
 from pywps import Process, Service
 
 import wpsclient as client
-from joblauncher import payload, service
+from joblauncher import service
+from joblauncher.shared import dump
 from pywps_hpc.web import siblings
 from servers import HTTP, SERVICES, HpcServer, wait_for
 from wpsclient import Output
@@ -96,7 +97,7 @@ def test_the_service_adds_little_to_a_dump(hpc: HpcServer) -> None:
     location = client.submit(hpc.url, "sibling")
     data = hpc.job(client.job_id_of(location)).dump.read_bytes()
     assert len(data) < 12_000
-    assert payload.unpack_header(data)[0].process == "sibling"
+    assert dump.unpack_header(data)[0].process == "sibling"
     assert client.state_of(client.await_end(location)) == "ProcessSucceeded"
 
 
@@ -114,5 +115,5 @@ def test_a_service_of_many_processes_stays_within_bounds(monkeypatch: pytest.Mon
     found = service.fill(service.placeholder(), packed)
     assert list(found.processes) == list(many.processes)
     assert found.processes["process_7"].title == "One of many"
-    with pytest.raises(payload.PayloadError, match="'process_599' was not sent"):
+    with pytest.raises(dump.PayloadError, match="'process_599' was not sent"):
         found.processes["process_599"]

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pywps_hpc import values
 from pywps_hpc.settings import (
     Container,
     Inputs,
@@ -22,7 +21,8 @@ from pywps_hpc.settings import (
     build,
     load,
 )
-from pywps_hpc.values import Bind
+from pywps_hpc.settings import readers as values
+from pywps_hpc.settings.readers import Bind
 
 SAMPLE = Path(__file__).resolve().parent.parent / "pywps.cfg"
 

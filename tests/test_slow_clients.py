@@ -13,10 +13,10 @@ import pytest
 from lxml import etree
 
 import wpsclient as client
-from joblauncher.jobdir import JobDir
+from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.jobs import JobStore
-from pywps_hpc.web.connections import FRESH, QUIET, RATE, Connection, Phase
-from pywps_hpc.web.framing import FIELDS, Incoming, Malformed
+from pywps_hpc.web.server.connections import FRESH, QUIET, RATE, Connection, Phase
+from pywps_hpc.web.server.framing import FIELDS, Incoming, Malformed
 from servers import HTTP, HpcServer, wait_for
 
 #: Places to wait in one worker, and what a poll may take (seconds).

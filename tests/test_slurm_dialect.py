@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dialects
-from pywps_hpc.dispatch.schedulers import slurm_states
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -24,6 +23,7 @@ from pywps_hpc.dispatch.schedulers.base import (
 )
 from pywps_hpc.dispatch.schedulers.dialect import Action
 from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect, read_control, read_submitted
+from pywps_hpc.dispatch.schedulers.states import slurm
 
 JOBS = dict(line.split("=") for line in (dialects.CAPTURED / "slurm/jobs.txt").read_text().split())
 SLURM = SlurmDialect()
@@ -281,7 +281,7 @@ def test_no_output_at_all_is_no_answer() -> None:
 
 
 def listed(state: str, reason: str = "") -> JobStatus:
-    status = slurm_states.listed(state, reason)
+    status = slurm.listed(state, reason)
     assert status is not None
     return status
 
@@ -387,7 +387,7 @@ def test_site_without_accounting_answers_with_nothing() -> None:
 def ended(
     state: str, code: str, reason: str = "", elapsed: int = 5, limit: int = 3600
 ) -> JobStatus:
-    status = slurm_states.ended(state, reason, code, elapsed, limit)
+    status = slurm.ended(state, reason, code, elapsed, limit)
     assert status is not None
     return status
 
@@ -449,9 +449,9 @@ def test_log_explains_what_the_answers_do_not(text: str, outcome: Outcome | None
 
 
 def test_elapsed_time_is_read_in_seconds() -> None:
-    assert slurm_states.seconds("1-02:03:04") == 93784
-    assert slurm_states.seconds("00:01:29") == 89
-    assert slurm_states.seconds("UNLIMITED") == 0
+    assert slurm.seconds("1-02:03:04") == 93784
+    assert slurm.seconds("00:01:29") == 89
+    assert slurm.seconds("UNLIMITED") == 0
 
 
 # --- control

@@ -18,8 +18,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pywps_hpc.dispatch import ssh
-from pywps_hpc.dispatch.channels import ChannelError, ChannelTimeout, ChannelUnavailable
+from pywps_hpc.dispatch.channels import ssh
+from pywps_hpc.dispatch.channels.local import ChannelError, ChannelTimeout, ChannelUnavailable
+from pywps_hpc.dispatch.channels.ssh import SshChannel
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     SchedulerUnavailable,
@@ -27,7 +28,6 @@ from pywps_hpc.dispatch.schedulers.base import (
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
-from pywps_hpc.dispatch.ssh import SshChannel
 from pywps_hpc.settings import Ssh
 from servers import wait_for
 from sshd import SSHD, Sshd, make_key

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pywps_hpc import settings, values
-from pywps_hpc.settings import Settings, SettingsError
+from pywps_hpc import settings
+from pywps_hpc.settings import Settings, SettingsError, readers
 
 
 @pytest.fixture
@@ -113,10 +113,10 @@ def test_a_private_key_of_somebody_else_is_refused(
         os.chown(key, 4242, -1)
     owner = key.stat().st_uid
     monkeypatch.setattr(os, "geteuid", lambda: owner)
-    assert values.private_file(str(key)) == key
+    assert readers.private_file(str(key)) == key
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     with pytest.raises(ValueError, match="belongs to another account"):
-        values.private_file(str(key))
+        readers.private_file(str(key))
 
 
 def test_known_hosts_may_be_read_but_not_changed_by_others(
@@ -155,5 +155,5 @@ def test_paths_are_mapped_for_containers_only(sections: dict[str, dict[str, str]
     ],
 )
 def test_a_path_is_found_where_the_cluster_has_it(here: str, there: str) -> None:
-    mapping = values.path_map("/spool=/gpfs/spool\n/spool/data = /scratch")
-    assert values.map_path(Path(here), mapping) == Path(there)
+    mapping = readers.path_map("/spool=/gpfs/spool\n/spool/data = /scratch")
+    assert readers.map_path(Path(here), mapping) == Path(there)

@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import Bench
-from joblauncher import allowance, fetch
-from joblauncher.allowance import Allowance
-from joblauncher.bounds import Bounds, Reference, Refused, TooLarge
-from pywps_hpc.dispatch import staging
-from pywps_hpc.dispatch.turns import share
+from joblauncher.inputs import allowance, fetch
+from joblauncher.inputs.allowance import Allowance
+from joblauncher.inputs.policy import Bounds, Reference, Refused, TooLarge
+from pywps_hpc.dispatch import stage as staging
+from pywps_hpc.dispatch.decide.turns import share
 from pywps_hpc.jobs import Job, State
 from servers import wait_for
 from test_references import HERE, OK_HEAD, Web, content, drip, serve

@@ -19,8 +19,8 @@ import pytest
 import requests
 
 import wpsclient as client
-from pywps_hpc import serve, start_checks
-from pywps_hpc.settings import SettingsError
+from pywps_hpc import supervisor
+from pywps_hpc.settings import SettingsError, start_checks
 from servers import HTTP, SERVICES, HpcServer, Part, free_port, wait_for, write_config
 from test_admission import build
 from wpsclient import state_of
@@ -156,7 +156,7 @@ def test_a_spool_that_cannot_be_written_to_ends_the_start(open_folder: Path) -> 
 
 
 def test_the_pause_before_another_start_grows_and_begins_anew_after_a_long_life() -> None:
-    child, pauses = serve.Child("web server", []), []
+    child, pauses = supervisor.Child("web server", []), []
     for _ in range(8):
         child.begun = time.monotonic()
         child.start_later(1)

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from joblauncher import outputs, storage
-from joblauncher.jobdir import JobDir
+from joblauncher.shared import outputs, storage
+from joblauncher.shared.jobdir import JobDir
 
 
 def _no_space() -> OSError:

@@ -23,7 +23,8 @@ import clustersite
 import test_cluster_paths
 import wpsclient as client
 from contract import Remembering, SchedulerContract
-from pywps_hpc.dispatch.channels import ChannelUnavailable
+from pywps_hpc.dispatch.channels.local import ChannelUnavailable
+from pywps_hpc.dispatch.channels.ssh import SshChannel
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     Outcome,
@@ -35,7 +36,6 @@ from pywps_hpc.dispatch.schedulers.base import (
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
-from pywps_hpc.dispatch.ssh import SshChannel
 from pywps_hpc.settings import Ssh
 from servers import HpcServer, wait_for
 

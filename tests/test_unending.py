@@ -14,13 +14,13 @@ import pytest
 
 from bench import GRACE, Bench
 from fake_scheduler import DONE
-from joblauncher import documents, report
-from joblauncher.files import atomic_write
-from joblauncher.jobdir import JobDir
+from joblauncher.shared import outcome, status_xml
+from joblauncher.shared.files import atomic_write
+from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch.context import PATIENCE
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
 from pywps_hpc.jobs import Job, State, Wish, new_id
-from pywps_hpc.web import wps1
+from pywps_hpc.web.wps1 import status
 
 KILLED = JobStatus(Phase.FINISHED, Outcome.SIGNALLED, signal=9)
 CANCELLED = JobStatus(Phase.FINISHED, Outcome.CANCELLED)
@@ -83,9 +83,9 @@ FILES: tuple[Callable[[JobDir], Path], ...] = (
 )
 
 
-def told(bench: Bench, job: Job) -> documents.Status:
+def told(bench: Bench, job: Job) -> status_xml.Status:
     """What its client reads."""
-    return documents.parse(wps1.status_document(bench.row(job), bench.folder(job), "slurm"))
+    return status_xml.parse(status.status_document(bench.row(job), bench.folder(job), "slurm"))
 
 
 def spoil(path: Path, thing: Callable[[Path], None]) -> None:
@@ -114,7 +114,7 @@ def test_whatever_stands_in_place_of_a_file_the_job_ends_and_its_client_is_told(
     end(bench, job)
     assert bench.row(job).state is State.FAILED
     words = "killed by signal 9 (SIGKILL: killed)"
-    assert told(bench, job) == bench.status(job) == documents.Status("failed", 100, words)
+    assert told(bench, job) == bench.status(job) == status_xml.Status("failed", 100, words)
     assert bench.report(job).state == "failed"
     names = {path.name for path in bench.folder(job).path.iterdir()}
     assert names == {"job.sh", "outcome.json", "outputs", "status.xml"}
@@ -212,11 +212,11 @@ def test_a_storage_in_trouble_is_waited_for_but_not_for_ever(
 def test_a_job_without_a_document_is_told_from_its_row(
     tmp_path: Path, state: State, dismissed: bool
 ) -> None:
-    about = wps1.About("Title <&>", "http://host/wps", "http://host/status/x")
+    about = status.About("Title <&>", "http://host/wps", "http://host/status/x")
     wish = Wish.DISMISS if dismissed else Wish.NONE
     row = Job("i", "n", "p&p", "d", state=state, wish=wish, message="the reason")
-    document = wps1.status_document(row, JobDir(tmp_path / "none"), "slurm", about)
-    told = documents.parse(document)
+    document = status.status_document(row, JobDir(tmp_path / "none"), "slurm", about)
+    told = status_xml.parse(document)
     over = row.is_dismissed or state.value in ("succeeded", "failed", "dismissed")
     assert (told.state == "failed") is over
     assert b"Title &lt;&amp;&gt;" in document
@@ -269,7 +269,7 @@ def test_left_overs_of_another_account_are_named_once(
     for _ in range(3):
         bench.cycle(later=100)
     assert sum("cannot be removed" in r.getMessage() for r in caplog.records) == 1
-    assert report.read(bench.folder(job)) is not None
+    assert outcome.read(bench.folder(job)) is not None
 
 
 def test_left_overs_that_nobody_can_remove_do_not_make_work_for_ever(

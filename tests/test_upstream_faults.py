@@ -27,7 +27,7 @@ from lxml import etree
 from werkzeug.test import Client
 
 import wpsclient as client
-from joblauncher import documents, report
+from joblauncher.shared import outcome, status_xml
 from pywps_hpc import settings
 from pywps_hpc.dispatch.dispatcher import Dispatcher
 from pywps_hpc.dispatch.schedulers.base import BatchJob, JobStatus, Outcome, Phase, Scheduler
@@ -324,7 +324,7 @@ def test_fault_09_text_arrives_as_it_was_sent(alone: HpcServer, instant: Hand, t
     assert outputs["literal"].content == text
     shown, encoding = outputs["document"].content, outputs["document"].attributes["encoding"]
     assert (base64.b64decode(shown).decode() if encoding == "base64" else shown) == text
-    facts = report.read(alone.job(client.job_id_of(location)))
+    facts = outcome.read(alone.job(client.job_id_of(location)))
     assert facts is not None
     kept = {output["identifier"]: output["data"] for output in facts.outputs}
     assert (kept["literal"], kept["document"]) == (text, shown)
@@ -519,7 +519,7 @@ def test_fault_18_status_document_is_whole_at_every_moment(
         reader.join()
     assert broken == []
     assert client.state_of(end) == "ProcessSucceeded"
-    steps = {documents.parse(content).message for content in seen}
+    steps = {status_xml.parse(content).message for content in seen}
     assert len(steps) > 20  # it has read while it was written
 
 
@@ -544,7 +544,7 @@ def test_fault_19_times_are_utc_wherever_server_and_node_are(
     seen.touch()
     wait_for(lambda: state_now(location) == "ProcessSucceeded", "it ends", SOON)
     row = await_state(hpc_server, client.job_id_of(location), "succeeded")
-    facts = report.read(hpc_server.job(str(row["id"])))
+    facts = outcome.read(hpc_server.job(str(row["id"])))
     assert facts is not None
     times = [facts.started, facts.finished, *(row[k] for k in ("created", "started", "finished"))]
     assert [at for at in times if abs(time.time() - float(str(at))) > 600] == []

@@ -27,18 +27,18 @@ from bench import ACCEPTED, GRACE
 from chaotic_scheduler import ChaoticScheduler
 from hooks import Fragile, Hooks, Killed
 from invariants import Broken, Violation
-from joblauncher import documents, report
-from joblauncher.files import atomic_write
+from joblauncher.shared import outcome, status_xml
+from joblauncher.shared.files import atomic_write
 from nodes import Entry
-from pywps_hpc.dispatch import script
 from pywps_hpc.dispatch.dispatcher import Dispatcher
-from pywps_hpc.dispatch.lead import Deposed
+from pywps_hpc.dispatch.leader import Deposed
 from pywps_hpc.dispatch.schedulers.base import Outcome
+from pywps_hpc.dispatch.scripts import script
 from pywps_hpc.jobs import TERMINAL, Job, JobStore, State, Wish, job_name
 from pywps_hpc.jobs import store as table
 from pywps_hpc.settings import Container, ProcessSettings, Resources, Settings
 from pywps_hpc.spool import Spool
-from pywps_hpc.web import wps1
+from pywps_hpc.web.wps1 import status
 from readers import Witnessed
 
 #: Memory, where there is any: no schedule waits for a disk.
@@ -130,10 +130,10 @@ class Machine:
             mock.patch("pywps_hpc.jobs.store.time", clock),
             mock.patch("pywps_hpc.jobs.database.time", clock),
             mock.patch("pywps_hpc.spool.Spool.now", self._file_clock),
-            mock.patch("pywps_hpc.dispatch.lead.time", clock),
-            mock.patch("pywps_hpc.dispatch.lead.is_dead", lambda name: name in self.dead),
+            mock.patch("pywps_hpc.dispatch.leader.time", clock),
+            mock.patch("pywps_hpc.dispatch.leader.is_dead", lambda name: name in self.dead),
             mock.patch("pywps_hpc.dispatch.submit.new_id", self.new_id),
-            mock.patch("pywps_hpc.dispatch.sweep.Aside.start", lambda aside: aside._what()),
+            mock.patch("pywps_hpc.dispatch.clean.Aside.start", lambda aside: aside._what()),
             # Reading templates is the larger part of starting a dispatcher.
             mock.patch.object(script, "environment", functools.cache(script.environment)),
             self.hooks.installed(),
@@ -227,7 +227,7 @@ class World:
         self.witnessed = Witnessed()
         machine.hooks.on_document = self._saw
         self.dismissed: set[str] = set()
-        self.told: dict[str, documents.Status] = {}
+        self.told: dict[str, status_xml.Status] = {}
         self._asked: dict[str, object] = {}
         self.found: list[Violation] = []
         self.broken = self.unrecorded = False
@@ -255,7 +255,7 @@ class World:
         job_id = self.machine.new_id()
         folder = self.spool.create(job_id)
         atomic_write(folder.status, ACCEPTED)
-        report.Report(job=job_id, process="hello").write(folder)
+        outcome.Report(job=job_id, process="hello").write(folder)
         folder.inputs.mkdir(exist_ok=True)
         (folder.inputs / "0").touch()
         if not recorded:
@@ -389,7 +389,7 @@ class World:
             self._add(Broken.ENDED_EARLY, job.id, words)
         lives = [life for life in self.scheduler.lives if life.job.job_id == job.id]
         if job.state is State.SUCCEEDED and entry is not None:
-            genuine = any(life.ended == report.SUCCEEDED for life in lives)
+            genuine = any(life.ended == outcome.SUCCEEDED for life in lives)
             if not genuine and not self._cannot_be_told(entry):
                 self._add(Broken.FORGED, job.id, f"ended as {entry.status}")
 
@@ -424,14 +424,14 @@ class World:
             if self._asked.get(job_id) == now:
                 return
             self._asked[job_id] = now
-        document = wps1.status_document(row, folder, "chaos", saw_end=store.saw_end)
-        told, before = documents.parse(document), self.told.get(job_id)
+        document = status.status_document(row, folder, "chaos", saw_end=store.saw_end)
+        told, before = status_xml.parse(document), self.told.get(job_id)
         self.told[job_id] = told
         if job_id in self.dismissed and not told.message.startswith("dismissed"):
             self._add(Broken.UNDISMISSED, job_id, f"told: {told.state}, {told.message}")
-        elif before and before.state in report.TERMINAL and told.state != before.state:
+        elif before and before.state in outcome.TERMINAL and told.state != before.state:
             self._add(Broken.TURNED_BACK, job_id, f"told: {before.state}, then {told.state}")
-        elif told.state in report.TERMINAL and not (row.is_dismissed or row.state in TERMINAL):
+        elif told.state in outcome.TERMINAL and not (row.is_dismissed or row.state in TERMINAL):
             self._add(Broken.ENDED_EARLY, job_id, f"told: {told.state}, its row: {row.state.value}")
 
     def _add(self, kind: Broken, job: str, words: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from joblauncher import account
+from joblauncher.shared import account
 from pywps_hpc import settings
 from pywps_hpc.jobs import (
     Job,

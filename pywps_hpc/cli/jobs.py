@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from joblauncher.files import open_plain
+from joblauncher.shared.files import open_plain
 from pywps_hpc.cli.common import (
     CONFIG,
     NoTable,
@@ -82,7 +82,7 @@ def show(config: Path, job_id: str) -> None:
 
     JOB is its id or the beginning of it, its name in the queue, or the batch system's id.
     """
-    from joblauncher import report
+    from joblauncher.shared import outcome
 
     own = load(config)
     row = find_job(open_store(own, read_only=True), job_id)
@@ -99,10 +99,10 @@ def show(config: Path, job_id: str) -> None:
     }
     job = Spool(own.spool).open(row.id)
     facts["folder"] = str(job.path)
-    latest = report.read(job)
+    latest = outcome.read(job)
     if latest and not row.is_dismissed:
         # Of a failure no percentage is known; the report has 100, as the end of all that follows.
-        done = "" if latest.state == report.FAILED else f", {latest.percent} %"
+        done = "" if latest.state == outcome.FAILED else f", {latest.percent} %"
         facts["process says"] = f"{latest.state}{done}: {latest.message}"
         facts["ran on"] = latest.host
         facts["exit code"] = "-" if latest.exit_code is None else latest.exit_code

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from joblauncher import logs
+from joblauncher.shared import logs
 from pywps_hpc import __version__
 from pywps_hpc.cli import control, image, jobs, purge, serve, status
 from pywps_hpc.jobs import TableUnavailable

@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from pywps_hpc import clock as clocks
-from pywps_hpc import settings, values
+from pywps_hpc import settings
 from pywps_hpc.cli.common import CONFIG, clock, load, open_store
-from pywps_hpc.identity import tie
 from pywps_hpc.jobs import JobStore
+from pywps_hpc.jobs import clock as clocks
+from pywps_hpc.jobs.identity import tie
+from pywps_hpc.settings import readers
 from pywps_hpc.spool import Spool
 
 
@@ -36,13 +37,13 @@ def _value(parse: Callable[[str], Any]) -> Callable[[Any, Any, str | None], Any]
 @click.option(
     "--older-than",
     metavar="AGE",
-    callback=_value(values.duration),
+    callback=_value(readers.duration),
     help="Jobs that ended longer ago: 12h, 7d (default: age in [hpc.retention]).",
 )
 @click.option(
     "--keep-size",
     metavar="SIZE",
-    callback=_value(values.bound),
+    callback=_value(readers.bound),
     help="The oldest, until the others take no more: 100G (default: size in [hpc.retention]).",
 )
 def purge(
@@ -53,7 +54,7 @@ def purge(
     keep_size: int | None,
 ) -> None:
     """Remove ended jobs with all that is left of them, the oldest first."""
-    from joblauncher.files import amount
+    from joblauncher.shared.files import amount
     from pywps_hpc.dispatch.purge import Purger
 
     own = load(config)

@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
-from pywps_hpc import lifecycle, start_checks
+from pywps_hpc import lifecycle
 from pywps_hpc.cli.common import CONFIG, open_store
-from pywps_hpc.settings import SettingsError
+from pywps_hpc.settings import SettingsError, start_checks
 from pywps_hpc.spool import Spool
 
 #: Variable with the name by which a dispatcher that reloads goes on leading.
@@ -51,8 +51,8 @@ def serve(application: str, config: Path, bind: str, workers: int, threads: int)
 
     SIGHUP re-reads the configuration and opens log files anew.
     """
-    from pywps_hpc.dispatch.build import check
-    from pywps_hpc.serve import Child, supervise
+    from pywps_hpc.dispatch.schedulers.registry import check
+    from pywps_hpc.supervisor import Child, supervise
 
     def usable() -> None:
         check(start_checks.load_to_serve(config))
@@ -73,9 +73,9 @@ def serve(application: str, config: Path, bind: str, workers: int, threads: int)
 @_serving
 def web(application: str, config: Path, bind: str, workers: int, threads: int) -> None:
     """Serve an existing PyWPS application; the dispatcher runs elsewhere."""
-    from pywps_hpc.web.master import StartFailed
-    from pywps_hpc.web.server import ServerOptions
-    from pywps_hpc.web.server import serve as run
+    from pywps_hpc.web.server.master import StartFailed
+    from pywps_hpc.web.server.serve import ServerOptions
+    from pywps_hpc.web.server.serve import serve as run
 
     def options() -> ServerOptions:
         own = start_checks.load_to_serve(config)
@@ -98,8 +98,8 @@ def web(application: str, config: Path, bind: str, workers: int, threads: int) -
 @CONFIG
 def dispatcher(config: Path) -> None:
     """Run the dispatcher: submit, watch and end batch jobs."""
-    from pywps_hpc.dispatch.build import check, make_scheduler
     from pywps_hpc.dispatch.dispatcher import Dispatcher
+    from pywps_hpc.dispatch.schedulers.registry import check, make_scheduler
 
     stop, hangup = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

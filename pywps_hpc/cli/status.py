@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
-from joblauncher.files import amount
-from pywps_hpc import clock as clocks
+from joblauncher.shared.files import amount
 from pywps_hpc.cli.common import CONFIG, NoTable, clock, load, open_store, show_facts
 from pywps_hpc.jobs import TERMINAL, JobStore, Leader, State
+from pywps_hpc.jobs import clock as clocks
 from pywps_hpc.settings import Settings
 
 

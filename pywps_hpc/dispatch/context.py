@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from joblauncher import failpoint, storage
-from pywps_hpc.dispatch import evidence, words
-from pywps_hpc.dispatch.lead import Deposed
-from pywps_hpc.dispatch.reconcile import Evidence
+from joblauncher.shared import failpoint, storage
+from pywps_hpc.dispatch import evidence
+from pywps_hpc.dispatch.decide import messages
+from pywps_hpc.dispatch.decide.reconcile import Evidence
+from pywps_hpc.dispatch.leader import Deposed
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
-from pywps_hpc.dispatch.script import Scripts
+from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.jobs import Job, JobStore, State, TableUnavailable, Wish
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import Spool
@@ -33,7 +34,7 @@ class Context:
     Attributes:
         clock: seconds since the epoch.
         uptime: seconds by a clock that nobody can set.
-        beat: shows a sign of life; raises :class:`~pywps_hpc.dispatch.lead.Deposed`.
+        beat: shows a sign of life; raises :class:`~pywps_hpc.dispatch.leader.Deposed`.
     """
 
     settings: Settings
@@ -102,7 +103,7 @@ class Context:
         if current is None or current.state is not job.state:
             return False
         if current.wish is Wish.DISMISS or state is State.DISMISSED:
-            state, reason, rewrite, overrule = State.DISMISSED, words.DISMISSED, True, True
+            state, reason, rewrite, overrule = State.DISMISSED, messages.DISMISSED, True, True
         self.beat()  # whoever was replaced must not touch the document
         now = self.clock()
         failpoint.reach("end.1")

@@ -8,19 +8,19 @@ import threading
 import time
 from collections.abc import Callable
 
-from pywps_hpc.clock import boottime
+from pywps_hpc.dispatch.clean import Sweeper
 from pywps_hpc.dispatch.context import Context
+from pywps_hpc.dispatch.control import Wishes
 from pywps_hpc.dispatch.follow import Follower
-from pywps_hpc.dispatch.lead import BEAT, Deposed, Lead, is_dead
+from pywps_hpc.dispatch.leader import BEAT, Deposed, Lead, is_dead
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
-from pywps_hpc.dispatch.script import Scripts
-from pywps_hpc.dispatch.staging import Stager
+from pywps_hpc.dispatch.scripts.script import Scripts
+from pywps_hpc.dispatch.stage import Stager
 from pywps_hpc.dispatch.submit import Submitter
-from pywps_hpc.dispatch.sweep import Sweeper
 from pywps_hpc.dispatch.watch import Watch
-from pywps_hpc.dispatch.wishes import Wishes
-from pywps_hpc.identity import StrangeSpool, are_apart, service_mark, tie
 from pywps_hpc.jobs import JobStore, TableUnavailable, Waiting
+from pywps_hpc.jobs.clock import boottime
+from pywps_hpc.jobs.identity import StrangeSpool, are_apart, service_mark, tie
 from pywps_hpc.lifecycle import announce_ready
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import Spool

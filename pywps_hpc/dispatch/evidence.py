@@ -10,17 +10,23 @@ import contextlib
 import errno
 import os
 
-from joblauncher import documents, failpoint, report
-from joblauncher.files import has_entries, make_usable, open_plain, read_plain, write_together
-from joblauncher.jobdir import JobDir
-from pywps_hpc.dispatch.reconcile import Evidence, Left
+from joblauncher.shared import failpoint, outcome, status_xml
+from joblauncher.shared.files import (
+    has_entries,
+    make_usable,
+    open_plain,
+    read_plain,
+    write_together,
+)
+from joblauncher.shared.jobdir import JobDir
+from pywps_hpc.dispatch.decide.reconcile import Evidence, Left
 from pywps_hpc.spool import IDENTITY
 
 #: Bytes at the end of a log in which the batch system's own words are looked for.
 TAIL = 8192
 #: Causes of a failure that may have a better reason. Our own words count among them: a dispatcher
 #: that was killed after it had left them decides anew.
-_CUT_SHORT = report.PROVISIONAL | {"launcher", "dispatcher"}
+_CUT_SHORT = outcome.PROVISIONAL | {"launcher", "dispatcher"}
 
 
 def exists(folder: JobDir) -> bool:
@@ -51,7 +57,7 @@ def look(folder: JobDir) -> Evidence:
     if not exists(folder):
         return Evidence()
     status = _status(folder)
-    facts = report.read(folder) or report.Report(job=folder.job_id, process="")
+    facts = outcome.read(folder) or outcome.Report(job=folder.job_id, process="")
     return Evidence(
         left=_left(status, facts),
         words=facts.message if _is_provisional(facts) else status.message if status else "",
@@ -96,19 +102,19 @@ def replace(
         OSError: they could not be written.
     """
     document, known = b"", None
-    with contextlib.suppress(OSError, documents.DocumentError):
+    with contextlib.suppress(OSError, status_xml.DocumentError):
         found = read_plain(folder.status)
-        known, document = documents.parse(found), found
-    if known is not None and known.state == report.SUCCEEDED and not overrule:
+        known, document = status_xml.parse(found), found
+    if known is not None and known.state == outcome.SUCCEEDED and not overrule:
         return False
-    status = documents.Status(report.FAILED, 100, words)
-    facts = report.read(folder) or report.Report(job=folder.job_id, process=process)
-    facts.state, facts.percent, facts.message = report.FAILED, 100, words
+    status = status_xml.Status(outcome.FAILED, 100, words)
+    facts = outcome.read(folder) or outcome.Report(job=folder.job_id, process=process)
+    facts.state, facts.percent, facts.message = outcome.FAILED, 100, words
     facts.cause, facts.outputs, facts.response = "dispatcher", [], None
     facts.finished = facts.finished or now
     files = {folder.report: facts.content()}
     if known != status:  # a client may have it already
-        files = {folder.status: documents.renewed(document, process, status), **files}
+        files = {folder.status: status_xml.renewed(document, process, status), **files}
     write_together(files, between=lambda: failpoint.reach("end.2"))
     return True
 
@@ -127,33 +133,33 @@ def complete(folder: JobDir, process: str, now: float) -> None:
         OSError: it could not be written.
     """
     status = _status(folder)
-    if status is None or status.state not in report.TERMINAL:
+    if status is None or status.state not in outcome.TERMINAL:
         return
-    facts = report.read(folder)
-    facts = facts or report.Report(job=folder.job_id, process=process)
+    facts = outcome.read(folder)
+    facts = facts or outcome.Report(job=folder.job_id, process=process)
     if facts.is_final() and facts.state == status.state:
         return
     facts.state, facts.percent, facts.message = status.state, 100, status.message
-    if status.state == report.FAILED:
+    if status.state == outcome.FAILED:
         facts.cause, facts.outputs = "launcher", []
     facts.finished = facts.finished or now
     facts.write(folder)
 
 
-def _status(folder: JobDir) -> documents.Status | None:
+def _status(folder: JobDir) -> status_xml.Status | None:
     try:
-        return documents.parse(read_plain(folder.status))
-    except (OSError, documents.DocumentError):
+        return status_xml.parse(read_plain(folder.status))
+    except (OSError, status_xml.DocumentError):
         return None
 
 
-def _left(status: documents.Status | None, facts: report.Report) -> Left:
-    if status is None or status.state not in report.TERMINAL:
+def _left(status: status_xml.Status | None, facts: outcome.Report) -> Left:
+    if status is None or status.state not in outcome.TERMINAL:
         return Left.CUT_SHORT if _is_provisional(facts) else Left.OPEN
-    if status.state == report.SUCCEEDED:
+    if status.state == outcome.SUCCEEDED:
         return Left.SUCCESS
     return Left.CUT_SHORT if facts.cause in _CUT_SHORT else Left.FAILURE
 
 
-def _is_provisional(facts: report.Report) -> bool:
-    return facts.state == report.FAILED and facts.cause in report.PROVISIONAL
+def _is_provisional(facts: outcome.Report) -> bool:
+    return facts.state == outcome.FAILED and facts.cause in outcome.PROVISIONAL

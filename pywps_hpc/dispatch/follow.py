@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
-from joblauncher import failpoint
+from joblauncher.shared import failpoint
 from pywps_hpc.dispatch import evidence
 from pywps_hpc.dispatch.context import Context
-from pywps_hpc.dispatch.reconcile import (
+from pywps_hpc.dispatch.decide.reconcile import (
     KEEP,
     Action,
     Do,

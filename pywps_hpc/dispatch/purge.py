@@ -11,9 +11,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from joblauncher.files import size_of
+from joblauncher.shared.files import size_of
 from pywps_hpc.jobs import TERMINAL, JobStore, State
-from pywps_hpc.retention import Expired, choose
+from pywps_hpc.jobs.retention import Expired, choose
 from pywps_hpc.settings import Retention
 from pywps_hpc.spool import Spool
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from joblauncher import failpoint
-from pywps_hpc.dispatch import words
+from joblauncher.shared import failpoint
 from pywps_hpc.dispatch.context import Context
-from pywps_hpc.dispatch.reconcile import Do, decide_submission
+from pywps_hpc.dispatch.decide import messages
+from pywps_hpc.dispatch.decide.reconcile import Do, decide_submission
 from pywps_hpc.jobs import Job, State
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Resolver:
             lost = self._unclear[job.id] = self._unclear.get(job.id, 0.0) + patience
             if lost >= context.settings.submit_timeout:
                 del self._unclear[job.id]
-                return context.end(job, State.FAILED, words.UNCLEAR, rewrite=True)
+                return context.end(job, State.FAILED, messages.UNCLEAR, rewrite=True)
             return context.store.move(job, State.ACCEPTED, missing_since=0.0) is not None
         if not job.missing_since:
             context.store.note(job, missing_since=asked)

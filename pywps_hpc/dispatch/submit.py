@@ -5,8 +5,9 @@ finds a row in that state (after an unclear answer, or after a dispatcher was ki
 job's name in the queue first, and tries again only when a submission that may still be under way
 would have shown by then.
 
-One that the batch system does not take is offered again (see :mod:`~pywps_hpc.dispatch.deferral`);
-only a refusal that is known to be final ends it at once.
+One that the batch system does not take is offered again (see
+:mod:`~pywps_hpc.dispatch.decide.deferral`); only a refusal that is known to be final ends it at
+once.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from joblauncher import failpoint, storage
-from joblauncher.files import atomic_write
-from joblauncher.jobdir import JobDir
-from pywps_hpc.dispatch import evidence, words
+from joblauncher.shared import failpoint, storage
+from joblauncher.shared.files import atomic_write
+from joblauncher.shared.jobdir import JobDir
+from pywps_hpc.dispatch import evidence
 from pywps_hpc.dispatch.context import Context
-from pywps_hpc.dispatch.deferral import ENOUGH, Deferral
+from pywps_hpc.dispatch.decide import messages
+from pywps_hpc.dispatch.decide.deferral import ENOUGH, Deferral
 from pywps_hpc.dispatch.resolve import Resolver
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
@@ -146,7 +148,7 @@ class Submitter:
                     free.extendleft(reversed(refusal.jobs))
                     continue
                 left += refusal.jobs
-                reason = words.postponed(str(refusal))
+                reason = messages.postponed(str(refusal))
                 failures = ENOUGH if refusal.error.passing else failures + 1
                 for job in refusal.jobs:
                     group.tries[job.id] = group.tries.get(job.id, 0) + 1
@@ -184,14 +186,14 @@ class Submitter:
                 if evidence.exists(self._context.spool.open(job.id)):
                     ready.append(job)
                 else:
-                    changed += self._fail([job], words.FOLDER_GONE, rewrite=False)
+                    changed += self._fail([job], messages.FOLDER_GONE, rewrite=False)
         taken = self._take(ready)
         failpoint.reach("submit.1")
         with self._context.guard(jobs[0]):
             for job in taken:
                 if job.wish is Wish.DISMISS:
                     changed += self._context.end(
-                        job, State.DISMISSED, words.DISMISSED, rewrite=True
+                        job, State.DISMISSED, messages.DISMISSED, rewrite=True
                     )
             taken = [job for job in taken if job.wish is not Wish.DISMISS]
             if taken and (batch := self._prepare(taken)) is not None:
@@ -222,7 +224,7 @@ class Submitter:
             batch = context.scripts.batch_job(jobs)
         except (ValueError, TypeError, TemplateError) as error:
             log.error("%s: its script cannot be written: %s", first.id, error)
-            self._fail(jobs, words.SETTINGS, rewrite=True)
+            self._fail(jobs, messages.SETTINGS, rewrite=True)
             return None
         folder = context.spool.open(first.id)
         try:
@@ -280,7 +282,7 @@ class Submitter:
         log.warning("%s: refused: %s (%s: %s)", _these(jobs), error, error.command, error.output)
         if len(jobs) == 1:
             self._deferral.forget([jobs[0].id])
-            return self._fail(jobs, words.refused(str(error)), rewrite=True)
+            return self._fail(jobs, messages.refused(str(error)), rewrite=True)
         # Each is to hear its own verdict, and the limit may be on arrays.
         self._alone.update(job.id for job in jobs)
         return len(self._put_back(jobs))

@@ -30,7 +30,7 @@ class Leader:
         silence: seconds since its last sign of life.
         message: what keeps it from its work, for the administrator; empty if nothing does.
         reach: whether it reaches the batch system.
-        service: what tells its service from others, see :mod:`pywps_hpc.identity`.
+        service: what tells its service from others, see :mod:`pywps_hpc.jobs.identity`.
     """
 
     holder: str

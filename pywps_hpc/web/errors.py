@@ -9,7 +9,7 @@ from typing import Any
 from pywps.exceptions import InvalidParameterValue, NoApplicableCode, ServerBusy
 from werkzeug.wrappers import Response
 
-from joblauncher import storage
+from joblauncher.shared import storage
 
 
 class Busy(ServerBusy):  # type: ignore[misc]

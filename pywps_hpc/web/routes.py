@@ -25,7 +25,7 @@ _told = False
 
 def around(application: Application) -> Application:
     """The application, with the jobs' addresses of the services within it in front."""
-    from pywps_hpc.web.service import SERVICES
+    from pywps_hpc.web.application import SERVICES
 
     if not SERVICES:
         LOGGER.warning("no service in this application is wrapped by hpc(): it runs no batch jobs")

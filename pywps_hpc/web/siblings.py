@@ -16,7 +16,8 @@ from typing import Any
 
 from pywps import Service
 
-from joblauncher import modules, payload
+from joblauncher.shared import dump
+from joblauncher.shared.by_name import modules
 
 LOGGER = logging.getLogger(__name__)
 
@@ -98,8 +99,8 @@ class _Packed:
     def _dump(self, thing: Any, holdings: modules.Holdings) -> bytes | None:
         service = self._service()
         try:
-            return payload.dump(thing, lambda other: is_same(service, other), holdings)
-        except payload.PayloadError as error:
+            return dump.dump(thing, lambda other: is_same(service, other), holdings)
+        except dump.PayloadError as error:
             LOGGER.debug("not part of the service as its jobs see it: %r: %s", thing, error)
             return None
 

@@ -20,7 +20,7 @@ import odd_data
 import odd_deaths
 import odd_ends
 import odd_shapes
-from joblauncher import payload
+from joblauncher.shared import dump
 from odd_kit import OPEN, document, number, result, value, whole
 
 #: Processes that count, each for the fault that its settings invite.
@@ -125,15 +125,15 @@ def _ending(handler: Any, identifier: str, *inputs: Any) -> Process:
 
 def _pretend() -> None:
     """Let the dumps of some processes tell of other versions than are true."""
-    truthful = payload.pack
+    truthful = dump.pack
 
-    def pack(header: payload.Header, *what: Any) -> bytes:
+    def pack(header: dump.Header, *what: Any) -> bytes:
         if header.process in PRETENDED:
             part = header.process.partition("_")[2]
             header = replace(header, **{part: PRETENDED[header.process]})
         return truthful(header, *what)
 
-    payload.pack = pack
+    dump.pack = pack
 
 
 _pretend()

@@ -1,6 +1,6 @@
 """The odd processes as a later release would send them: in a dump of another format."""
 
-from joblauncher import payload
+from joblauncher.shared import dump
 from odd import service as service
 
-payload.MAGIC = b"pywps-hpc job 2\n"
+dump.MAGIC = b"pywps-hpc job 2\n"

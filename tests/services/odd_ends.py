@@ -11,8 +11,8 @@ from typing import Any
 
 from pywps import Process
 
-from joblauncher import documents, report
-from joblauncher.jobdir import JobDir
+from joblauncher.shared import outcome, status_xml
+from joblauncher.shared.jobdir import JobDir
 from odd_kit import OPEN, number, result, value, word
 
 
@@ -29,10 +29,10 @@ def _folder(path: Path) -> None:
 
 def _forged(job: JobDir) -> None:
     """As a launcher would leave it after its last word."""
-    status = documents.Status(report.SUCCEEDED, 100, "forged")
-    document = documents.replace(job.status.read_bytes(), status)
-    facts = report.read(job) or report.Report(job.job_id, "hostile")
-    facts.state, facts.percent, facts.message = report.SUCCEEDED, 100, "forged"
+    status = status_xml.Status(outcome.SUCCEEDED, 100, "forged")
+    document = status_xml.replace(job.status.read_bytes(), status)
+    facts = outcome.read(job) or outcome.Report(job.job_id, "hostile")
+    facts.state, facts.percent, facts.message = outcome.SUCCEEDED, 100, "forged"
     facts.started = facts.finished = time.time()
     facts.exit_code = 0
     job.status.write_bytes(document)

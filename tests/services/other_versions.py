@@ -2,11 +2,11 @@
 
 import itertools
 
-from joblauncher import payload
+from joblauncher.shared import dump
 from odd import service as service
 
-_true = payload.versions()
+_true = dump.versions()
 _others = itertools.cycle(
     [{"python": "3.99.1"}, {"dill": "9.9.9"}, {"pywps": "5.0.0"}]  # by request, from one worker
 )
-payload.versions = lambda: {**_true, **next(_others)}
+dump.versions = lambda: {**_true, **next(_others)}

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
-from pywps_hpc.dispatch.channels import (
+from pywps_hpc.dispatch.channels.local import (
     Channel,
     ChannelError,
     ChannelUnavailable,

@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
-from pywps_hpc.dispatch.channels import CommandMissing
+from pywps_hpc.dispatch.channels.local import CommandMissing
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -33,8 +33,8 @@ from pywps_hpc.dispatch.schedulers.base import (
 )
 from pywps_hpc.dispatch.schedulers.command import PAUSE, RESUME, CommandScheduler
 from pywps_hpc.dispatch.schedulers.dialect import Action
-from pywps_hpc.dispatch.schedulers.drmaa_process import Helper, HelperFailed
-from pywps_hpc.dispatch.schedulers.drmaa_words import (
+from pywps_hpc.dispatch.schedulers.drmaa_session.process import Helper, HelperFailed
+from pywps_hpc.dispatch.schedulers.drmaa_session.protocol import (
     CANNOT_ASK,
     DENIED,
     NO_ERROR,

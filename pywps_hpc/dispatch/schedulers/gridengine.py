@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import partial
 from xml.etree import ElementTree
 
-from pywps_hpc.dispatch.schedulers import gridengine_accounting as accounting
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -34,7 +33,7 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     read_version,
     turned_down,
 )
-from pywps_hpc.dispatch.schedulers.gridengine_messages import (
+from pywps_hpc.dispatch.schedulers.messages.gridengine import (
     CANNOT_ASK,
     DONE,
     FINAL,
@@ -43,6 +42,7 @@ from pywps_hpc.dispatch.schedulers.gridengine_messages import (
     NOT_TAKEN,
     PASSING,
 )
+from pywps_hpc.dispatch.schedulers.states import gridengine as accounting
 
 # sge_status(5), Job state: letters are combined ("hRwq", "dr"); the first one here that occurs
 # decides.

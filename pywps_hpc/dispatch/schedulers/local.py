@@ -2,8 +2,9 @@
 
 No daemon, no cluster, no threads: the state is a folder for each job, and whoever calls (poll,
 submit, …) moves the queue on. Jobs outlive the service; a new instance on the same directory finds
-everything as it is. A job's own supervisor (:mod:`pywps_hpc.dispatch.schedulers.local_runner`)
-keeps its limits and writes down how it ended.
+everything as it is. A job's own supervisor
+(:mod:`pywps_hpc.dispatch.schedulers.local_runtime.runner`) keeps its limits and writes down how it
+ended.
 
 ::
 
@@ -24,8 +25,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from pywps_hpc.dispatch.channels import clean_environment
-from pywps_hpc.dispatch.schedulers import local_runner
+from pywps_hpc.dispatch.channels.local import clean_environment
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -36,8 +36,9 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.dialect import job_name
-from pywps_hpc.dispatch.schedulers.local_job import LocalJob
-from pywps_hpc.dispatch.schedulers.local_lock import take
+from pywps_hpc.dispatch.schedulers.local_runtime import runner
+from pywps_hpc.dispatch.schedulers.local_runtime.job import LocalJob
+from pywps_hpc.dispatch.schedulers.local_runtime.lock import take
 
 #: Seconds between two looks for ended jobs to forget.
 _PURGE = 60.0
@@ -193,8 +194,8 @@ class LocalScheduler(Scheduler):
             "grace": self._grace,
             "environment": self._environment,
         }
-        local_runner.write(folder / "job.json", json.dumps(facts))
-        local_runner.write(folder / "script", job.script)
+        runner.write(folder / "job.json", json.dumps(facts))
+        runner.write(folder / "script", job.script)
         (folder / "lock").touch()
         folder.rename(self._queue / str(number))
         _sync(self._queue)
@@ -204,7 +205,7 @@ class LocalScheduler(Scheduler):
         """A number never given before, whatever has been purged."""
         last = self._directory / "last"
         number = int(last.read_text()) + 1 if last.exists() else 1
-        local_runner.write(last, str(number))
+        runner.write(last, str(number))
         return number
 
     def _known(self, ids: Collection[str]) -> Iterator[LocalJob]:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from pywps_hpc.dispatch.schedulers import slurm_states
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -34,7 +33,7 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     turned_down,
     whole_lines,
 )
-from pywps_hpc.dispatch.schedulers.slurm_messages import (
+from pywps_hpc.dispatch.schedulers.messages.slurm import (
     CANNOT_ASK,
     FINAL,
     FORBIDDEN,
@@ -42,6 +41,7 @@ from pywps_hpc.dispatch.schedulers.slurm_messages import (
     NOT_TAKEN,
     PASSING,
 )
+from pywps_hpc.dispatch.schedulers.states import slurm
 
 COMMANDS = {
     Action.CANCEL: (("scancel",),),
@@ -81,7 +81,7 @@ class SlurmDialect(Dialect):
 
     def header(self, job: BatchJob) -> list[str]:
         need = job.resources
-        warning = slurm_states.warning(need.walltime)
+        warning = slurm.warning(need.walltime)
         options = [
             ("job-name", job_name(job.name)),
             ("comment", job.comment),
@@ -163,7 +163,7 @@ class SlurmDialect(Dialect):
         return plain(" ".join(filter(None, options)), "native specification")
 
     def explain(self, log_tail: str) -> Outcome | None:
-        return slurm_states.explain(log_tail)
+        return slurm.explain(log_tail)
 
     def read_queue(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
         """squeue's answer; it holds jobs that ended within MinJobAge, without their exit codes."""
@@ -178,7 +178,7 @@ class SlurmDialect(Dialect):
             if end < 0 or len(fields) != 4:
                 raise SchedulerUnavailable(f"squeue's answer is cut off at {row!r}")
             job, state, reason, name = fields
-            status = slurm_states.listed(state, "" if reason == "None" else reason)
+            status = slurm.listed(state, "" if reason == "None" else reason)
             answer[job] = self._known(status, state, name)
         return answer
 
@@ -196,11 +196,11 @@ class SlurmDialect(Dialect):
             if len(fields) != 6 or not _EXIT.fullmatch(fields[2]) or not fields[3].isdigit():
                 raise SchedulerUnavailable(f"sacct's answer is cut off at {line!r}")
             job, state, code, elapsed, limit, name = fields
-            if state == slurm_states.ABANDONED:
+            if state == slurm.ABANDONED:
                 continue
             # Measured: sacct shows exit codes from 128 on less 128; scontrol shows them in full.
             minutes = int(limit) if limit.isdigit() else 0
-            status = slurm_states.ended(state, "", code, int(elapsed), 60 * minutes)
+            status = slurm.ended(state, "", code, int(elapsed), 60 * minutes)
             answer.update(dict.fromkeys(_elements(job), self._known(status, state, name)))
         return answer
 
@@ -215,12 +215,12 @@ class SlurmDialect(Dialect):
             fields = dict(_fields(line))
             try:
                 restarts = int(fields["Restarts"])
-                status = slurm_states.ended(
+                status = slurm.ended(
                     fields["JobState"],
                     fields["Reason"],
                     fields["ExitCode"],
-                    slurm_states.seconds(fields["RunTime"]),
-                    slurm_states.seconds(fields["TimeLimit"]),
+                    slurm.seconds(fields["RunTime"]),
+                    slurm.seconds(fields["TimeLimit"]),
                 )
             except (KeyError, ValueError) as error:
                 raise SchedulerUnavailable(

@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from pywps_hpc.dispatch.schedulers import torque_states
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -33,7 +32,7 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     read_version,
     turned_down,
 )
-from pywps_hpc.dispatch.schedulers.torque_messages import (
+from pywps_hpc.dispatch.schedulers.messages.torque import (
     CANNOT_ASK,
     FINAL,
     FORBIDDEN,
@@ -41,6 +40,7 @@ from pywps_hpc.dispatch.schedulers.torque_messages import (
     NOT_TAKEN,
     PASSING,
 )
+from pywps_hpc.dispatch.schedulers.states import torque
 
 COMMANDS = {
     Action.CANCEL: ("qdel",),
@@ -118,7 +118,7 @@ class TorqueDialect(Dialect):
     def control(
         self, action: Action, ids: Sequence[str], detail: str = ""
     ) -> Sequence[Question[None]]:
-        held_by = torque_states.HOLD.search(detail)
+        held_by = torque.HOLD.search(detail)
         if action is Action.RELEASE and held_by and "u" not in held_by.group(1):
             # qrls would report success and take away nothing but the owner's own hold.
             raise NotPermitted(
@@ -154,11 +154,11 @@ class TorqueDialect(Dialect):
         return {job: status for job, status in found.items() if status.name in names}
 
     def _status(self, record: dict[str, str]) -> JobStatus:
-        status = torque_states.status(record) or self.unknown_state(record["job_state"])
+        status = torque.status(record) or self.unknown_state(record["job_state"])
         return replace(status, name=_ELEMENT.sub("", record.get("Job_Name", "")))
 
     def explain(self, log_tail: str) -> Outcome | None:
-        return torque_states.explain(log_tail)
+        return torque.explain(log_tail)
 
 
 def read_submitted(returncode: int, stdout: str, stderr: str) -> str:

@@ -1,0 +1,114 @@
+"""Large values of a request, which the web server leaves as the client sent them.
+
+It takes them out of the request before that is read, and writes them to one file of the job; here
+they are decoded and put back, so that a process finds its inputs as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lxml import etree
+from pywps.app.exceptions import ProcessError
+from pywps.exceptions import InvalidParameterValue
+
+from joblauncher.shared.files import open_plain
+from joblauncher.shared.jobdir import JobDir
+
+
+@dataclass
+class Value:
+    """A value as it stood in a request.
+
+    Attributes:
+        offset, length: bytes in the job's file of values.
+        kind: ``xml``, the content of an element in UTF-8; or ``json``, a string with its quotes.
+        namespaces: declarations around that content, as attributes of an element.
+        base64: whether the text is in base64.
+    """
+
+    offset: int
+    length: int
+    kind: str
+    namespaces: str = ""
+    base64: bool = False
+
+
+class Unreadable(ProcessError, InvalidParameterValue):  # type: ignore[misc]
+    """A value is not of the form that its request says."""
+
+    def __init__(self, words: str, identifier: str) -> None:
+        InvalidParameterValue.__init__(self, words, locator=identifier)
+        ProcessError.__init__(self, words)
+
+
+def restore(
+    job: JobDir, inputs: Mapping[str, Iterable[Any]], facts: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Give inputs their values back.
+
+    Args:
+        inputs: of the request.
+        facts: members of :class:`Value`, by what stands in the value's place.
+
+    Raises:
+        Unreadable: one cannot be decoded, or does not fit its input.
+        OSError: the file is gone.
+    """
+    if not facts:
+        return
+    values = {token: Value(**members) for token, members in facts.items()}
+    with open_plain(job.values) as file:
+        for item in (item for items in inputs.values() for item in items):
+            handler = item._iohandler
+            held = getattr(handler, "_data", None)
+            value = values.get(held) if isinstance(held, str) else None
+            if value is None:
+                continue
+            file.seek(value.offset)
+            name = str(item.identifier)
+            handler._data = _decode(file.read(value.length), value, name)
+            try:
+                item._check_valid()
+            except InvalidParameterValue as error:
+                raise Unreadable(f"input {name}: {error.description}", name) from None
+
+
+def element_value(element: etree._Element) -> str:
+    """What complex data holds: one element as XML, or text; comments are no part of it.
+
+    Raises:
+        ValueError: it holds more than that.
+    """
+    inside = list(element.iterchildren(etree.Element))
+    text = (element.text or "") + "".join(child.tail or "" for child in element)
+    if not inside:
+        return text
+    if len(inside) > 1 or text.strip():
+        raise ValueError("more than one element, or an element and text")
+    return str(etree.tostring(inside[0], encoding=str, with_tail=False))
+
+
+def _decode(raw: bytes, value: Value, name: str) -> Any:
+    try:
+        if value.kind == "json":
+            text = json.loads(raw)
+        else:
+            parser = etree.XMLParser(
+                resolve_entities=False, no_network=True, huge_tree=True, encoding="UTF-8"
+            )
+            whole = b"<value%s>%s</value>" % (value.namespaces.encode(), raw)
+            text = element_value(etree.fromstring(whole, parser))
+        if not value.base64:
+            return text
+        packed = text.translate({ord(space): None for space in " \t\r\n"})
+        return base64.b64decode(packed.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise Unreadable(f"input {name}: it is not in base64.", name) from None
+    except (ValueError, etree.XMLSyntaxError):
+        raise Unreadable(f"input {name}: it is neither text nor one XML element.", name) from None

@@ -1,0 +1,248 @@
+"""What a client may have fetched: decided from what it says, without asking anybody.
+
+Messages name neither the URL, which may hold a password, nor any address.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from joblauncher.inputs import addresses
+
+SCHEMES = ("http", "https", "file")
+PORTS = {"http": 80, "https": 443}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+#: RFC 9110, section 5.6.2 (token), and what a header's value may hold.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,4000}")
+#: They say how the message travels, which is ours to say (RFC 9110, sections 7.2, 7.6 and 8.6).
+_OURS = re.compile(
+    r"host|connection|content-(length|encoding)|transfer-encoding|te|trailer|upgrade|expect"
+    r"|keep-alive|range|accept-encoding|proxy-.*",
+    re.IGNORECASE,
+)
+MAX_HEADERS = 20
+_NO_URL = "it is not a valid URL"
+UNREACHABLE = "its host is unknown or not allowed"
+
+
+class Refused(Exception):
+    """The input cannot be had; the message goes on from "input 'x': " and is for the client."""
+
+
+class TooLarge(Refused):
+    """It has more bytes than allowed."""
+
+
+class Stopped(Refused):
+    """Nobody wants it any more."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the administrator allows (``[hpc.inputs]``). Travels to the node as plain data.
+
+    Attributes:
+        schemes: of :data:`SCHEMES`.
+        folders: that ``file://`` inputs may lie in, absolute.
+        allowed_networks: networks, addresses and host names allowed besides public addresses.
+        blocked_networks: the same, not allowed though public, unless they are allowed by name: the
+            site's, and the service's own.
+        max_bytes: of one input, decoded.
+        timeout: seconds for a connection, and for the next bytes on it.
+        total_timeout: seconds for one input, redirections included.
+        max_bytes_per_job: of all inputs of a job together; 0 means no limit.
+        total_timeout_per_job: seconds for all of them.
+        min_rate: bytes a second, on the average of each ``timeout`` seconds of waiting for them; 0
+            means no limit.
+        redirects: how many are followed.
+        proxy: ``http://host:port``, or empty for none. What it may reach is its own business, but
+            for names that resolve here.
+    """
+
+    schemes: tuple[str, ...] = SCHEMES
+    folders: tuple[str, ...] = ()
+    allowed_networks: tuple[str, ...] = ()
+    blocked_networks: tuple[str, ...] = ()
+    max_bytes: int = 2 << 30
+    timeout: float = 30.0
+    total_timeout: float = 1800.0
+    max_bytes_per_job: int = 50 << 30
+    total_timeout_per_job: float = 3600.0
+    min_rate: int = 1024
+    redirects: int = 5
+    proxy: str = ""
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Bounds:
+        """Bounds that travelled as JSON, which knows lists only."""
+        found: dict[str, Any] = {f.name: plain[f.name] for f in fields(cls) if f.name in plain}
+        for name in ("schemes", "folders", "allowed_networks", "blocked_networks"):
+            found[name] = tuple(found.get(name, getattr(cls, name)))
+        return cls(**found)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a client asks to be fetched (``wps:Reference``, WPS 1.0.0, table 23).
+
+    Attributes:
+        url: ``http`` or ``https``.
+        headers: to send along.
+        body: to post; ``None`` means GET.
+        body_url: where to fetch that body first; empty: nowhere.
+    """
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str | None = None
+    body_url: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A URL taken apart, as vetted."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    authorization: str = ""
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """Who else gets headers and passwords that are meant for one (RFC 6454)."""
+        return self.scheme, self.host, self.port
+
+    @property
+    def authority(self) -> str:
+        """The value of Host (RFC 9110, section 7.2)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def vet(reference: Reference, bounds: Bounds) -> None:
+    """Everything that can be said without asking anybody.
+
+    Raises:
+        Refused: it will never be fetched.
+    """
+    for url in (reference.url, *filter(None, [reference.body_url])):
+        target = parse(url, bounds)
+        literal = addresses.parse(target.host)
+        if literal is not None:
+            permitted(target.host, [literal], bounds)
+        elif is_blocked(target.host, bounds) and not addresses.split(bounds.allowed_networks)[0]:
+            raise Refused(UNREACHABLE)  # with networks, its address may be in one
+    try:
+        (reference.body or "").encode()
+    except UnicodeError:
+        raise Refused("its body is not text") from None
+    if len(reference.headers) > MAX_HEADERS:
+        raise Refused(f"at most {MAX_HEADERS} headers can be sent")
+    for name, value in reference.headers:
+        if not _TOKEN.fullmatch(name) or _OURS.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise Refused("it has a header that cannot be sent")
+
+
+def parse(url: str, bounds: Bounds) -> Target:
+    """Take a URL apart.
+
+    Raises:
+        Refused: not a URL that may be fetched.
+    """
+    try:
+        if _CONTROL.search(url) or len(url) > 8000:
+            raise ValueError
+        parts = urlsplit(url.strip())
+        host, port = parts.hostname or "", parts.port
+        host = host if ":" in host else host.rstrip(".").encode("idna").decode("ascii")
+        path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
+        if parts.query:
+            path += "?" + quote(parts.query, safe="/%:@!$&'()*+,;=~?[]{}|^`")
+        authorization = ""
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            authorization = "Basic " + b64encode(pair.encode()).decode()
+    except ValueError:  # of which UnicodeError is one
+        raise Refused(_NO_URL) from None
+    if parts.scheme not in PORTS or parts.scheme not in bounds.schemes:
+        allowed = ", ".join(bounds.schemes)
+        raise Refused(f"its URL scheme is not supported; supported are: {allowed}")
+    if not host or re.search(r"[\s\"<>\\^`{|}%]", host):
+        raise Refused(_NO_URL)
+    return Target(parts.scheme, host, port or PORTS[parts.scheme], path, authorization)
+
+
+def local_file(url: str, bounds: Bounds) -> Path:
+    """The file behind a ``file://`` URL, under the path of the allowed folder that holds it.
+
+    All links are followed before it is compared, folder by folder, with the allowed ones. It need
+    not exist on this host.
+
+    Raises:
+        Refused: it lies elsewhere, or such URLs are not allowed.
+    """
+    try:
+        parts = urlsplit(url)
+        path = Path(unquote(parts.path))
+        if "file" in bounds.schemes and parts.netloc in ("", "localhost") and path.is_absolute():
+            real = path.resolve()
+            for folder in map(Path, bounds.folders):
+                if real.is_relative_to(folder.resolve()):
+                    return folder / real.relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # a loop of links, a zero byte
+        pass
+    raise Refused("File URL not supported as input.")
+
+
+def is_blocked(host: str, bounds: Bounds) -> bool:
+    """Whether a host must not be asked, whatever its addresses are."""
+    return host in addresses.split(bounds.blocked_networks)[1] and (
+        host not in addresses.split(bounds.allowed_networks)[1]
+    )
+
+
+def permitted(
+    host: str,
+    found: list[addresses.Address],
+    bounds: Bounds,
+    is_own: Callable[[addresses.Address], bool] = lambda _: False,
+) -> list[addresses.Address]:
+    """Those addresses of a host that one may connect to.
+
+    Args:
+        host: its name, or its address.
+        found: its addresses.
+        bounds: the limits.
+        is_own: whether an address is of the host on which this runs, or of the service's.
+
+    Raises:
+        Refused: none of them, in words that do not tell whether there is such a host.
+    """
+    networks, names = addresses.split(bounds.allowed_networks)
+    if host in names:
+        return found
+    blocked, _ = addresses.split(bounds.blocked_networks)
+    is_host_blocked = is_blocked(host, bounds)
+
+    def counts_as_inside(address: addresses.Address) -> bool:
+        return (
+            is_host_blocked
+            or addresses.is_inside(address, blocked)
+            or is_own(addresses.effective(address))
+        )
+
+    permitted = [
+        address for address in found if addresses.is_allowed(address, networks, counts_as_inside)
+    ]
+    # With a proxy it is not ours to choose among them.
+    if not permitted or (bounds.proxy and permitted != found):
+        raise Refused(UNREACHABLE)
+    return permitted

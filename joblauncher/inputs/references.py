@@ -1,0 +1,244 @@
+"""Inputs by reference, as PyWPS and processes see them: the content comes through :mod:`fetch`.
+
+The web server looks at a reference, but never at its content: PyWPS's validators, which may open
+it, run here before the process does.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from pywps.app.exceptions import ProcessError
+from pywps.exceptions import FileSizeExceeded, InvalidParameterValue
+from pywps.inout.basic import ComplexInput, FileHandler, IOHandler, UrlHandler
+from pywps.inout.outputs import ComplexOutput
+
+from joblauncher.inputs import fetch
+from joblauncher.inputs.allowance import Allowance
+from joblauncher.inputs.policy import Bounds, Reference, Refused, TooLarge, local_file
+from joblauncher.shared.jobdir import JobDir
+
+LOGGER = logging.getLogger("PYWPS")
+
+#: Data access by OPeNDAP: the URL itself is the input, a process opens it.
+DODS = "application/x-ogc-dods"
+#: Longest name of a file that is made from a URL, in bytes (most file systems take 255).
+LONGEST = 200
+#: Seconds to ask for the size of one output that stays at its server, and of all of a job: the size
+#: of a Metalink's file is optional (RFC 5854, section 4.2.14).
+SIZE_TIMEOUT, SIZES_TIMEOUT = 5.0, 60.0
+
+
+class InputUnavailable(ProcessError, InvalidParameterValue):  # type: ignore[misc]
+    """An input, or the content of an output that lies elsewhere, cannot be had. Of a process's
+    exceptions, PyWPS shows only the words of a ``ProcessError`` to the client."""
+
+    def __init__(self, words: str, identifier: str) -> None:
+        InvalidParameterValue.__init__(self, words, locator=identifier)
+        ProcessError.__init__(self, words)
+
+    @property
+    def name(self) -> str:
+        """``exceptionCode`` of the report (OWS Common 1.1.0, table 25)."""
+        return "InvalidParameterValue"
+
+
+class InputTooLarge(InputUnavailable, FileSizeExceeded):  # type: ignore[misc]
+    """It is larger than allowed; what PyWPS raises then, so that a process can tell."""
+
+
+def reference_of(handler: Any) -> Reference:
+    """What to fetch for a URL that an input has, or that a process gave an output."""
+    found = getattr(handler, "hpc_reference", None)
+    if isinstance(found, Reference):
+        return found
+    body = handler.post_data
+    return Reference(handler.url, body=body.decode() if isinstance(body, bytes) else body)
+
+
+def is_reference(item: Any) -> bool:
+    """Whether an input's content is elsewhere, in a file or behind a URL."""
+    handler = item._iohandler
+    return isinstance(handler, UrlHandler) or (
+        type(handler) is FileHandler and isinstance(item, ComplexInput) and "href" in item.inpt
+    )
+
+
+def install(bounds: Bounds, job: JobDir) -> None:
+    """Fetch within these bounds whatever PyWPS fetches in this interpreter."""
+
+    install_names()
+    sizes, allowance = _Sizes(bounds), Allowance(bounds)
+    json_data = ComplexOutput._json_data
+
+    def file(handler: Any) -> str:
+        if handler._file is None:
+            item = handler._ref()
+            target = Path(item._build_file_name(href=short(handler.url)))
+            with told(item):
+                if not _take(job, handler, target):
+                    allowance.fetch(reference_of(handler), target)
+            handler._file = str(target)
+        return str(handler._file)
+
+    def size(handler: Any) -> int:
+        if handler._file is not None:
+            return os.stat(handler._file).st_size
+        if not is_input(handler._ref()):
+            return sizes.of(reference_of(handler))
+        with told(handler._ref()):
+            return fetch.content_length(reference_of(handler), bounds)
+
+    def embed(output: Any, data: dict[str, Any]) -> Any:
+        if isinstance(output._iohandler, UrlHandler):
+            try:
+                _ = output.file
+            except InputUnavailable as error:  # who asked may well reach it
+                LOGGER.warning("%s: given by reference", error)
+                return output._json_reference(data)
+        return json_data(output, data)
+
+    UrlHandler.file = property(file, doc=UrlHandler.file.__doc__)
+    UrlHandler.size = property(size, doc=UrlHandler.size.__doc__)
+    ComplexOutput._json_data = embed
+
+
+def install_names() -> None:
+    """Give each file of an input or output a name of its own, in this interpreter."""
+    IOHandler._build_file_name = unused_name
+
+
+def unused_name(item: Any, href: str = "") -> str:
+    """A path in the item's folder under which nothing stands yet: named after the URL, or where
+    something has that name, with something random in it.
+
+    PyWPS's own takes a link that leads nowhere for a free name, and keeps a descriptor open.
+    """
+    stem, suffix = os.path.splitext(_last_segment(href).strip() or "input")
+    suffix = suffix or item.extension or ""
+    path = os.path.join(item.workdir, stem + suffix)
+    if os.path.lexists(path):
+        descriptor, path = tempfile.mkstemp(suffix, f"{stem}_", item.workdir)
+        os.close(descriptor)
+    return path
+
+
+class _Sizes:
+    """Asks how large outputs are that stay where they are, as long as there is time for it."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        patience = min(SIZE_TIMEOUT, bounds.timeout)
+        self._bounds = replace(bounds, timeout=patience, total_timeout=patience)
+        self._left = SIZES_TIMEOUT
+
+    def of(self, reference: Reference) -> int:
+        """Bytes; 0 if nobody says, as PyWPS has it: no computation fails of that."""
+        begun = time.monotonic()
+        try:
+            return fetch.content_length(reference, self._bounds) if self._left > 0 else 0
+        except Refused:
+            return 0
+        finally:
+            self._left -= time.monotonic() - begun
+
+
+def check(inputs: Mapping[str, Any], bounds: Bounds) -> None:
+    """What the web server left to us: where files really lie, which hosts a process would ask by
+    itself, and PyWPS's validation.
+
+    Raises:
+        NoApplicableCode: an input cannot be used.
+    """
+    known: set[str] = set()
+    for item in (item for items in inputs.values() for item in items):
+        if not is_reference(item):
+            continue
+        if _may_be_opened(item) and (host := urlsplit(item.url).netloc) not in known:
+            with told(item):
+                fetch.check_host(item.url, bounds)
+            known.add(host)
+        if not isinstance(item._iohandler, UrlHandler):
+            with told(item):
+                link = Path(item.file)
+                real = local_file(link.resolve().as_uri(), bounds)
+                if not real.is_file():
+                    raise Refused("there is no such file.")
+        try:
+            item._check_valid()
+        except InvalidParameterValue as error:
+            raise InputUnavailable(
+                f"input {identifier(item)}: {error.description}", identifier(item)
+            ) from None
+
+
+def _may_be_opened(item: Any) -> bool:
+    """Whether a process may open by itself the URL that a client gave: no bounds of ours hold for
+    what it does then, so that the host is looked at before."""
+    handler = item._iohandler
+    if not isinstance(handler, UrlHandler) or "href" not in item.inpt:
+        return False
+    if getattr(handler, "hpc_staged", None) is not None:
+        return False
+    return any(known.mime_type == DODS for known in item.supported_formats)
+
+
+def identifier(item: Any) -> str:
+    """An input's name in the process description."""
+    return str(getattr(item, "identifier", "") or "?")
+
+
+def is_input(item: Any) -> bool:
+    """Whether this is an input, not an output or a file that a Metalink lists."""
+    return isinstance(item, ComplexInput)
+
+
+@contextmanager
+def told(item: Any) -> Iterator[None]:
+    """Turn a refusal into an exception that PyWPS tells the client of."""
+    name = identifier(item)
+    kind = "input" if is_input(item) else "output"
+    try:
+        yield
+    except TooLarge as error:
+        raise InputTooLarge(f"{kind} {name}: {error}", name) from None
+    except Refused as error:
+        raise InputUnavailable(f"{kind} {name}: {error}", name) from None
+
+
+def _take(job: JobDir, handler: Any, target: Path) -> bool:
+    """Use what the server fetched, if it did. The original stays for a second attempt."""
+    number = getattr(handler, "hpc_staged", None)
+    if number is None:
+        return False
+    staged = job.fetched / str(number)
+    if not staged.is_file():
+        return False
+    try:
+        shutil.copyfile(staged, target)
+    except OSError as error:
+        raise Refused(f"it cannot be stored: {error.strerror}") from None
+    return True
+
+
+def short(url: str) -> str:
+    """The URL, or a shorter one that ends alike: PyWPS names a file after its last segment."""
+    name = _last_segment(url)
+    suffix = PurePosixPath(name).suffix
+    return url if len(name.encode()) <= LONGEST else f"input{suffix[:20]}"
+
+
+def _last_segment(url: str) -> str:
+    try:
+        return PurePosixPath(urlsplit(url).path).name
+    except ValueError:  # it is no URL
+        return ""

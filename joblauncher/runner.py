@@ -1,0 +1,270 @@
+"""The process's own interpreter: load the dump, run the handler, render documents.
+
+This runs in a child of the launcher, so that a crash, a signal or ``os._exit`` in a process leaves
+somebody to tell of it. PyWPS is imported here and nowhere else on the node.
+"""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from joblauncher import IN_JOB, answers, lease, nodatabase
+from joblauncher.inputs import prepared
+from joblauncher.inputs.policy import Bounds
+from joblauncher.shared import dump, failpoint, outcome, outputs, storage
+from joblauncher.shared.files import MOST, amount, remove_tree, size_of
+from joblauncher.shared.jobdir import JobDir
+
+LOGGER = logging.getLogger("PYWPS")
+
+
+class NoMemory(BaseException):
+    """A handler raised MemoryError: hidden from PyWPS, which would only say "Process failed"."""
+
+
+def run(
+    job: JobDir,
+    header: dump.Header,
+    body: bytes,
+    facts: outcome.Report,
+    announce: Callable[[bytes], None],
+) -> int:
+    """Run the process in a dump.
+
+    Args:
+        job: the job's folder.
+        header: of the dump, checked by the caller.
+        body: the bytes that dill wrote, verified by the caller.
+        facts: the report to continue.
+        announce: called with each document of success before it is left in the job's folder.
+
+    Returns:
+        0 if the process succeeded, 1 if it failed: the exit code that the scheduler shall see.
+
+    Raises:
+        PayloadError: the process cannot be loaded here.
+        fence.Superseded: the job is not this launcher's any more.
+        NoMemory: the process could get no more memory.
+    """
+    os.environ.pop("PYWPS_CFG", None)  # an empty value breaks the import; ours travels in the dump
+    nodatabase.install()
+    # Configuration first: a module of the service may read it while dill imports it.
+    _configure(job, header.config)
+    from pywps.exceptions import NoApplicableCode
+    from pywps.response.status import WPS_STATUS
+
+    from joblauncher import service
+    from joblauncher.inputs import large_values, references
+
+    bounds = Bounds.of(header.bounds)
+    references.install(bounds, job)
+    os.environ[IN_JOB] = job.job_id
+    empty = service.placeholder()
+    content = dump.load(body, empty)
+    process, wps_request = content["process"], content["request"]
+    process.service = service.fill(empty, content["service"])
+    process.async_ = not header.sync
+    process._status_store = service.StatusStore(job.status, header.status_url)
+    job = replace(job, access=str(process.uuid))
+    _restore_request(wps_request, header.http)
+    process.set_workdir(str(job.work))
+    prepared.use_own(job, wps_request.inputs)
+    process.handler = _telling_of_memory(process.handler)
+    stored = outputs.install(job)
+    response = _response(job, header, facts, process, wps_request, stored, announce)
+    os.chdir(job.work)
+    _set_grass()
+    try:
+        large_values.restore(job, wps_request.inputs, header.values)
+        references.check(wps_request.inputs, bounds)
+    except NoApplicableCode as error:
+        response._update_status(WPS_STATUS.FAILED, str(error.description), 100)
+        _answer(job, header, facts, response)
+    else:
+        with _cleaning(process):
+            process._run_process(wps_request, response)
+            _answer(job, header, facts, response)
+    return 0 if response.state == outcome.SUCCEEDED else 1
+
+
+@contextlib.contextmanager
+def _cleaning(process: Any) -> Iterator[None]:
+    """Let a process tidy up once after its end, as PyWPS does; whatever comes of it, the result
+    stands."""
+    try:
+        yield
+    except lease.Superseded:  # another launcher is at work on the same things
+        raise
+    except BaseException:
+        _clean(process)
+        raise
+    _clean(process)
+
+
+def _clean(process: Any) -> None:
+    try:
+        process.clean()
+    except (Exception, SystemExit):
+        LOGGER.exception("clean() of the process failed")
+
+
+def _configure(job: JobDir, sections: dict[str, dict[str, str]]) -> None:
+    """Give PyWPS the service's effective configuration, with this job's own folders."""
+    from pywps import configuration
+
+    # The service's values have their variables filled in already.
+    config = configparser.ConfigParser(interpolation=None)
+    config.read_dict(sections)
+    config.read_dict(
+        {
+            "server": {"workdir": str(job.work), "outputpath": str(job.storage)},
+            "logging": {"file": "", "database": "sqlite:///:memory:"},
+        }
+    )
+    configuration.CONFIG = config
+    # A service may load its files when its modules are imported, which they are by the dump; what
+    # they say here has been merged already.
+    configuration.load_configuration = lambda cfgfiles=None: None
+    level = logging.getLevelName(config.get("logging", "level", fallback="INFO"))
+    LOGGER.setLevel(level if isinstance(level, int) else logging.INFO)
+    LOGGER.propagate = False
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(config.get("logging", "format", fallback=None)))
+    LOGGER.addHandler(handler)
+
+
+def _restore_request(wps_request: Any, http: dict[str, Any]) -> None:
+    """Put back what does not travel: XML makers, and a request object with the client's headers."""
+    from werkzeug.test import EnvironBuilder
+    from werkzeug.wrappers import Request
+
+    builder = EnvironBuilder(
+        method=http["method"],
+        path=http["path"],
+        base_url=http["base_url"],
+        query_string=http["query"],
+        headers=http["headers"],
+        environ_base={"REMOTE_ADDR": http["remote_addr"]},
+    )
+    wps_request.http_request = Request(builder.get_environ())
+    wps_request.set_version(wps_request.version)
+
+
+def _response(
+    job: JobDir,
+    header: dump.Header,
+    facts: outcome.Report,
+    process: Any,
+    wps_request: Any,
+    stored: outputs.Outputs,
+    announce: Callable[[bytes], None],
+) -> Any:
+    """The response object of this job: every document it makes is left in the job's folder."""
+    from pywps.app.exceptions import ProcessError
+    from pywps.response.status import WPS_STATUS
+
+    from joblauncher.shared.response import JobResponse
+
+    def keep(write: Callable[[], None]) -> None:
+        # A result waits for room as long as the job may run; a client's answer is yet to be made.
+        storage.insist(job, write, storage.FOR_EVER, keep_work=header.sync)
+
+    def publish(document: bytes, response: JobResponse) -> None:
+        if response.state == outcome.SUCCEEDED and (lost := stored.lost()):
+            words = f"Process failed: output {lost}: its file cannot be read any more"
+            response._update_status(WPS_STATUS.FAILED, words, 100)
+            return
+        if response.state == outcome.SUCCEEDED and header.max_output_size:
+            # Outputs that are not files stand in the document itself; a raw one is in neither.
+            size = size_of(job.storage) + len(document) + answers.raw_size(response)
+            if size > header.max_output_size:
+                with contextlib.suppress(OSError):
+                    remove_tree(job.outputs)
+                response._update_status(WPS_STATUS.FAILED, _too_large(size, header), 100)
+                return
+        facts.outputs = response.output_facts() if response.state == outcome.SUCCEEDED else []
+        if len(document) > MOST:
+            raise ProcessError("The outputs are too large for one document: ask for references.")
+        if response.state == outcome.SUCCEEDED:
+            # Known before the document: whoever finds that of success, and no report of it since
+            # this process was killed, finds the outputs.
+            lease.check(job)
+            keep(lambda: facts.write(job))
+            failpoint.reach("publish.1")
+            announce(document)
+        facts.state = response.state
+        facts.percent = 100 if response.is_over else min(int(response.status_percentage), 99)
+        facts.message = str(response.message)
+        if response.state == outcome.FAILED:
+            facts.cause = "process"
+
+        def write() -> None:
+            lease.write(job, document, facts, written)
+
+        def written() -> None:
+            if response.state == outcome.SUCCEEDED:
+                failpoint.reach("publish.2")
+
+        if response.state == outcome.SUCCEEDED:
+            keep(write)
+        elif response.is_over:
+            storage.insist(job, write, patience=0)  # the launcher tries again
+        else:
+            try:
+                write()
+            except OSError as error:  # no process has to die for its progress
+                LOGGER.warning("its progress cannot be shown: %s", error.strerror)
+
+    response = JobResponse(
+        wps_request,
+        process.uuid,
+        process=process,
+        status_url=header.status_url,
+        publish=publish,
+    )
+    response.store_status_file = wps_request.store_execute == "true"
+    return response
+
+
+def _too_large(size: int, header: dump.Header) -> str:
+    most = amount(header.max_output_size)
+    return f"its outputs are {amount(size)}, more than the {most} allowed"
+
+
+def _telling_of_memory(handler: Any) -> Any:
+    """The handler, whose MemoryError passes PyWPS by."""
+
+    def handle(*arguments: Any) -> Any:
+        try:
+            return handler(*arguments)
+        except MemoryError as error:
+            raise NoMemory from error
+
+    return handle
+
+
+def _set_grass() -> None:
+    """PyWPS prepares GRASS GIS in the server's environment; the process needs it here."""
+    from pywps import Service, configuration
+
+    if configuration.get_config_value("grass", "gisbase"):
+        Service._set_grass(None)
+
+
+def _answer(job: JobDir, header: dump.Header, facts: outcome.Report, response: Any) -> None:
+    """Leave the answer for a client that waits on its connection, if one does.
+
+    Raises:
+        PayloadError: there is nothing to answer.
+    """
+    if not response.is_over:  # PyWPS sees to that; a process may have replaced _run_process
+        raise dump.PayloadError("the process returned without an end")
+    if header.sync:
+        answers.leave(job, facts, response)

@@ -1,0 +1,173 @@
+"""Keep the spool clean: what ended jobs no longer need goes, they themselves when their time is
+over, and so does what a web server left when it was killed before it recorded a job.
+
+All of it is done aside: a process may leave millions of files, a file system may be slow, and the
+dispatcher has other jobs to look after. What has to go is noted in the spool first, so whoever
+leads next goes on with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from pywps_hpc.dispatch.context import Context
+from pywps_hpc.dispatch.leader import Deposed
+from pywps_hpc.dispatch.purge import Purger
+from pywps_hpc.jobs import TableUnavailable, clock
+from pywps_hpc.spool import JobDir
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks for folders left behind, and age from which one counts as such.
+INTERVAL = 3600.0
+#: Seconds at most between two looks at the ended jobs.
+RETENTION_INTERVAL = 60.0
+#: Jobs to measure and to remove in one round.
+ROUND = 100
+
+
+class Aside:
+    """Does one thing in a thread of its own, never twice at once.
+
+    Args:
+        what: to be done.
+    """
+
+    def __init__(self, what: Callable[[], None]) -> None:
+        self._what = what
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_busy = self._again = False
+
+    def start(self) -> None:
+        """Begin, and do not wait for it; if it is being done, once more after that. Nothing waits
+        for it when the program ends, either."""
+        with self._lock:
+            self._again = self._is_busy
+            if not self._is_busy:
+                self._is_busy = True
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+
+    def wait(self, timeout: float) -> None:
+        """Wait until it is done, for so many seconds at most."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while True:
+            self._do()
+            with self._lock:
+                self._is_busy, self._again = self._again, False
+                if not self._is_busy:
+                    return
+
+    def _do(self) -> None:
+        try:
+            self._what()
+        except Deposed:
+            pass  # whoever leads now goes on with it
+        except TableUnavailable as error:
+            log.warning("the spool cannot be swept: %s", error)
+        except OSError as error:
+            log.warning("the spool cannot be swept: %s", error.strerror)
+        except Exception:
+            log.exception("the spool cannot be swept")
+
+
+class Sweeper:
+    """Removes expired jobs, and folders of jobs that were never accepted."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        # Shows no sign of life: those are the loop's.
+        self._purger = Purger(context.store, context.spool)
+        self._choosing, self._emptying = Aside(self._choose), Aside(self._empty)
+        self._last_purge = self._last = float("-inf")
+        self._doubt = ""
+        age = context.settings.retention.age
+        self._pause = max(1.0, min(age / 10, RETENTION_INTERVAL)) if age else RETENTION_INTERVAL
+
+    def run(self) -> None:
+        """Begin with what it is time for."""
+        now = self._context.uptime()
+        due = now - self._last_purge >= self._pause or now - self._last >= INTERVAL
+        if due:
+            self._choosing.start()
+        self._empty_aside()
+
+    def wait(self, timeout: float = 60.0) -> None:
+        """Wait until what was begun is done, for so many seconds at most."""
+        for aside in (self._choosing, self._emptying):
+            aside.wait(timeout)
+
+    def _empty_aside(self) -> None:
+        if self._purger.has_left_overs():
+            self._emptying.start()
+
+    def _choose(self) -> None:
+        now = self._context.uptime()
+        if now - self._last_purge >= self._pause:
+            self._last_purge = now
+            self._doubt_clock()
+            self._purge()
+        if now - self._last >= INTERVAL and not self._doubt:
+            self._last = now
+            self._sweep()
+        self._empty_aside()
+
+    def _empty(self) -> None:
+        self._purger.tidy()
+        self._purger.empty()
+
+    def _doubt_clock(self) -> None:
+        """Ages do not count after the clock was set ahead, before it is known to be right."""
+        reading = clock.look(self._context.store, self._context.clock(), self._context.uptime())
+        if reading.doubt and not self._doubt:
+            log.warning("%s", reading.doubt)
+        elif self._doubt and not reading.doubt:
+            log.info("the clock is believed again")
+        self._doubt = reading.doubt
+
+    def _purge(self) -> None:
+        """Remove what has expired; a large heap takes several rounds."""
+        context, purger = self._context, self._purger
+        retention, now = context.settings.retention, context.clock()
+        if self._doubt:
+            retention = replace(retention, age=0.0)
+        # A large folder takes its time: it is walked only where somebody wants to know.
+        measured = purger.measure(limit=ROUND) if retention.size else 0
+        due = purger.due(retention, now, limit=ROUND)
+        for expired in due:
+            with context.guard(expired.job):
+                purger.remove(expired)
+        if ROUND in (measured, len(due)):
+            self._last_purge = float("-inf")
+
+    def _sweep(self) -> None:
+        # Ages of files are told by the file system's own clock.
+        now = self._context.spool.now()
+        for job_id in self._context.spool.job_ids():
+            folder = self._context.spool.open(job_id)
+            if self._is_left_behind(folder, now):
+                log.info("%s: was never accepted; its folder is removed", job_id)
+                self._context.spool.discard(job_id)
+        self._context.spool.remove_orphaned(self._context.spool.arrays())
+
+    def _is_left_behind(self, folder: JobDir, now: float) -> bool:
+        try:
+            if now - folder.path.stat().st_mtime < INTERVAL:
+                return False
+            if self._context.store.get(folder.job_id) is not None:
+                return False
+            # One that was submitted has a script: should the table be lost, its results stay.
+            return not (folder.script.exists() or _has_outputs(folder))
+        except OSError:  # its process took us the rights
+            return False
+
+
+def _has_outputs(folder: JobDir) -> bool:
+    return folder.storage.is_dir() and any(folder.storage.iterdir())

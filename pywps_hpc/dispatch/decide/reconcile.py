@@ -1,0 +1,355 @@
+"""What to do with a job, given what the batch system says and what the job left in its folder.
+
+Pure: everything is handed in, the clock too. A job is over when the batch system says so. The
+job's documents tell what came of it, and process and launcher are one account: a document can be
+forged, so one of success counts only where the batch system does not contradict it. Where the
+launcher only knows that it was cut short, the batch system says why. A dismissal that was recorded
+comes before all of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from joblauncher.supervisor import NOT_MINE
+from pywps_hpc.dispatch.decide import messages
+from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
+from pywps_hpc.jobs import Job, State, Wish
+
+
+class Left(Enum):
+    """What a job left in its folder."""
+
+    OPEN = auto()  # nothing final: accepted, started, or nothing to be seen
+    SUCCESS = auto()  # a document of success
+    FAILURE = auto()  # a document of failure that says all there is to say
+    CUT_SHORT = auto()  # word of a failure whose author knows that it ended, but not why
+
+
+class Seen(Enum):
+    """What the batch system says."""
+
+    ALIVE = auto()  # waits, runs, or stands still
+    AGAIN = auto()  # the start that told its end is over, and another one waits
+    CLEAN = auto()  # over, exit code 0
+    ENDED = auto()  # over by itself, as far as the batch system knows
+    CUT = auto()  # over, for a reason that only the batch system knows
+    TWICE = auto()  # over: the launcher refused, since another start of the job has its lease
+    GONE = auto()  # neither queue nor accounting know it
+    UNASKED = auto()  # the queue does not know it, accounting could not be asked
+
+
+class Step(Enum):
+    """What follows from both."""
+
+    FOLLOW = auto()  # take over the batch system's state
+    KEEP = auto()  # change nothing
+    SUCCEED = auto()
+    FAIL = auto()  # with the words of the job's document
+    EXPLAIN = auto()  # fail with the batch system's words, and put them into the document
+    SETTLE = auto()  # as EXPLAIN, once the file system had time to show a later document
+    GRACE = auto()  # as EXPLAIN or FAIL, once the grace has passed
+    CONFIRM = auto()  # as SUCCEED or FAIL, once accounting had time to tell the exit code
+    LOOK_UP = auto()  # see whether the batch system has the job under another id
+
+
+TABLE: dict[Seen, dict[Left, Step]] = {
+    seen: dict(zip(Left, steps, strict=True))
+    for seen, steps in {
+        # batch system    OPEN          SUCCESS       FAILURE    CUT_SHORT
+        Seen.ALIVE: (Step.FOLLOW, Step.FOLLOW, Step.FOLLOW, Step.FOLLOW),
+        Seen.AGAIN: (Step.FOLLOW, Step.SUCCEED, Step.FAIL, Step.FOLLOW),
+        Seen.CLEAN: (Step.GRACE, Step.SUCCEED, Step.FAIL, Step.FAIL),
+        Seen.ENDED: (Step.SETTLE, Step.SUCCEED, Step.FAIL, Step.FAIL),
+        Seen.CUT: (Step.SETTLE, Step.SUCCEED, Step.FAIL, Step.EXPLAIN),
+        Seen.TWICE: (Step.LOOK_UP, Step.LOOK_UP, Step.LOOK_UP, Step.FAIL),
+        Seen.GONE: (Step.GRACE, Step.CONFIRM, Step.CONFIRM, Step.GRACE),
+        Seen.UNASKED: (Step.KEEP, Step.CONFIRM, Step.CONFIRM, Step.KEEP),
+    }.items()
+}
+
+#: The batch system's phase -> where the job stands for us.
+STATES = {
+    Phase.QUEUED: State.QUEUED,
+    Phase.HELD: State.PAUSED,
+    Phase.RUNNING: State.RUNNING,
+    Phase.SUSPENDED: State.PAUSED,
+}
+#: Ends of which only the batch system knows the reason.
+CUTS = frozenset(
+    {
+        Outcome.TIME_LIMIT,
+        Outcome.MEMORY_LIMIT,
+        Outcome.NODE_FAILURE,
+        Outcome.PREEMPTED,
+        Outcome.CANCELLED,
+    }
+)
+#: Ends by which a job that has told its success may have been met on its way out. None of them can
+#: be brought about by a process that forges one; of ``UNKNOWN`` the batch system tells no more.
+_INNOCENT = frozenset({Outcome.NODE_FAILURE, Outcome.PREEMPTED, Outcome.UNKNOWN})
+#: Seconds for accounting to know a job that has left the queue. Measured: Grid Engine's lags by up
+#: to 15 s (sge_conf(5), accounting_flush_time).
+CONFIRM = 20.0
+#: Seconds for which a job may work on after somebody saw its last word, before it is told to end.
+LINGER = 60.0
+#: Seconds for a document to become visible when the batch system says that the job is over. Listing
+#: a folder makes an NFS client ask its server anew, so this need not outlast its caches (nfs(5)).
+SETTLE = 3.0
+#: Seconds before the time limit at which a job is asked to stop: Slurm's ``--signal`` is given 60 s
+#: early and comes up to as much earlier (sbatch(1)).
+WARNING = 120.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the job's folder says.
+
+    Attributes:
+        left: the verdict.
+        words: of the document, if it failed.
+        closed: whether the launcher has written its last word.
+        stopped: whether the launcher was asked to stop.
+        attempt: which start of the job tells all this, from 0.
+        starved: whether the process could get no more memory.
+        elapsed: seconds that the process took; ``None`` if not known.
+        peak_memory: MiB that it used at most; ``None`` if not known.
+        started, finished: seconds since the epoch; 0 means not known.
+    """
+
+    left: Left = Left.OPEN
+    words: str = ""
+    closed: bool = False
+    stopped: bool = False
+    attempt: int = 0
+    starved: bool = False
+    elapsed: float | None = None
+    peak_memory: float | None = None
+    started: float = 0.0
+    finished: float = 0.0
+
+
+class Do(Enum):
+    """What the dispatcher is to do with a job."""
+
+    KEEP = auto()  # nothing
+    NOTE = auto()  # keep the state; it is listed, these are the words
+    MOVE = auto()  # change the state
+    WAIT = auto()  # remember since when its end cannot be judged
+    LOOK_UP = auto()  # look for it under another id; without one: END with these words
+    STOP = auto()  # it has told its end and works on: the batch system is to end it
+    END = auto()  # it is over
+    ADOPT = auto()  # the batch system has it, under this id
+    RETRY = auto()  # the batch system does not have it: submit it again
+
+
+@dataclass(frozen=True)
+class Action:
+    """A decision.
+
+    Attributes:
+        do: what to do.
+        state: the new state, for MOVE, END and LOOK_UP.
+        words: for the user.
+        rewrite: whether the job's document has to be replaced, too.
+        native_id: for ADOPT.
+    """
+
+    do: Do
+    state: State | None = None
+    words: str = ""
+    rewrite: bool = False
+    native_id: str = ""
+
+
+KEEP = Action(Do.KEEP)
+WAIT = Action(Do.WAIT)
+
+
+def decide(
+    job: Job,
+    status: JobStatus | None,
+    evidence: Evidence,
+    *,
+    resources: Resources,
+    now: float,
+    grace: float,
+    asked: bool = True,
+    answering: float = 0.0,
+) -> Action:
+    """What to do with a job that the batch system has been given.
+
+    Args:
+        job: its row.
+        status: what the queue, or else accounting, says of it; ``None`` if it is not there.
+        evidence: what its folder says; ``Evidence()`` where the folder was not opened, which is
+            right only for a job that is alive.
+        resources: what it had asked for.
+        now: seconds since the epoch.
+        grace: seconds for which it may be missing, or without a document.
+        asked: whether accounting answered, if ``status`` is ``None``.
+        answering: since when the batch system has answered each question, in seconds since the
+            epoch: nobody works on only because his end could not be heard of.
+    """
+    status = _refine(status, evidence, resources)
+    seen, left = _seen(status, asked), evidence.left
+    if job.wish is Wish.DISMISS:
+        return _dismiss(job, status, seen, now=now, grace=grace)
+    if seen is Seen.ALIVE and status is not None and _has_closed(evidence):
+        if status.phase in (Phase.QUEUED, Phase.HELD) and status.restarts > evidence.attempt:
+            seen = Seen.AGAIN
+        elif (
+            status.phase is Phase.RUNNING
+            and job.end_seen
+            and now - max(job.end_seen, int(answering)) >= LINGER
+        ):
+            return Action(Do.STOP, words=messages.LINGERED)
+    if (left is Left.SUCCESS and not may_succeed(status, evidence)) or (
+        left is Left.CUT_SHORT and _is_outdated(evidence, status)
+    ):
+        left = Left.OPEN
+    step = TABLE[seen][left]
+    if step is Step.FOLLOW and status is not None:
+        return _follow(job, status)
+    if step is Step.KEEP:
+        return KEEP
+    confirm = CONFIRM if evidence.closed else grace  # the launcher may be at work still
+    patience = {Step.SETTLE: SETTLE, Step.CONFIRM: confirm, Step.GRACE: grace}.get(step, 0.0)
+    if patience and not _has_been_missing(job, min(patience, grace), now):
+        return WAIT
+    do = Do.LOOK_UP if step is Step.LOOK_UP else Do.END
+    if left is Left.SUCCESS:
+        return Action(do, State.SUCCEEDED)
+    if left is Left.FAILURE:
+        return Action(do, State.FAILED, evidence.words)
+    # The job did not come to an end of its own.
+    if step is Step.FAIL or (step is Step.GRACE and left is Left.CUT_SHORT):
+        reason = messages.starved(resources) if evidence.starved else evidence.words
+    elif job.message == messages.LINGERED and status is not None:
+        reason = messages.LINGERED
+    else:
+        reason = messages.why(status, resources, evidence.peak_memory) if status else _lost(job)
+    return Action(do, State.FAILED, reason, rewrite=True)
+
+
+def _dismiss(job: Job, status: JobStatus | None, seen: Seen, *, now: float, grace: float) -> Action:
+    """What to do with a job that is to go, whatever its documents say: it is followed until the
+    batch system has nothing of it any more, under any id."""
+    if seen is Seen.UNASKED:
+        return KEEP
+    if seen is Seen.ALIVE and status is not None:
+        return _follow(job, status)
+    if seen is Seen.GONE and grace and not _has_been_missing(job, grace, now):
+        return WAIT
+    return Action(Do.LOOK_UP, State.DISMISSED, messages.DISMISSED, rewrite=True)
+
+
+def decide_submission(job: Job, found: Sequence[str], *, now: float, patience: float) -> Action:
+    """What to do with a job of which it is not certain whether the batch system took it.
+
+    Args:
+        job: its row, in state SUBMITTING.
+        found: ids under which the batch system has a job of its name.
+        now: seconds since the epoch.
+        patience: seconds that a submission may be under way before it shows.
+    """
+    if found:
+        # The first one takes the launcher's lease; a second one would end at once, doing nothing.
+        return Action(Do.ADOPT, State.QUEUED, native_id=found[0])
+    if not job.missing_since or now - job.missing_since < patience:
+        return WAIT
+    return Action(Do.RETRY, State.ACCEPTED)
+
+
+def needs_evidence(status: JobStatus | None, *, changed: bool) -> bool:
+    """Whether the job's folder has to be opened: only if something happened to the job."""
+    return changed or status is None or status.phase is Phase.FINISHED
+
+
+def needs_log(status: JobStatus | None, evidence: Evidence) -> bool:
+    """Whether the batch system's words at the end of the job's log could tell why it ended."""
+    return (
+        status is not None
+        and status.phase is Phase.FINISHED
+        and status.outcome not in CUTS
+        and status.exit_code != 0
+        and evidence.left in (Left.OPEN, Left.CUT_SHORT)
+    )
+
+
+def _has_been_missing(job: Job, patience: float, now: float) -> bool:
+    return bool(job.missing_since) and now - job.missing_since >= patience
+
+
+def _has_closed(evidence: Evidence) -> bool:
+    """Whether the launcher's last word tells how the process ended."""
+    return evidence.closed and evidence.left in (Left.SUCCESS, Left.FAILURE)
+
+
+def may_succeed(status: JobStatus | None, evidence: Evidence) -> bool:
+    """Whether a job that told its success may have succeeded, by what the batch system says of its
+    end: its launcher exits with 0 then, or refuses if an earlier start of the job was the one."""
+    if status is None or status.phase is not Phase.FINISHED or status.outcome in _INNOCENT:
+        return True
+    if status.outcome is Outcome.EXITED and status.exit_code == NOT_MINE:
+        return status.restarts > evidence.attempt
+    return status.outcome is Outcome.EXITED and status.exit_code == 0
+
+
+def _seen(status: JobStatus | None, asked: bool) -> Seen:
+    if status is None:
+        return Seen.GONE if asked else Seen.UNASKED
+    if status.phase is not Phase.FINISHED:
+        return Seen.ALIVE
+    if status.outcome in CUTS:
+        return Seen.CUT
+    if status.outcome is Outcome.EXITED and status.exit_code == 0:
+        return Seen.CLEAN
+    if status.outcome is Outcome.EXITED and status.exit_code == NOT_MINE:
+        return Seen.TWICE
+    return Seen.ENDED
+
+
+def _is_outdated(evidence: Evidence, status: JobStatus | None) -> bool:
+    """Whether a later start, of which no launcher was told, is the one that ended. Measured: Slurm
+    22.05 fails a job that comes back to its node within the second in which it left it."""
+    return evidence.stopped and status is not None and status.restarts > evidence.attempt
+
+
+def _lost(job: Job) -> str:
+    # Measured: of an array's element that is cancelled while it waits, Slurm 22.05 keeps no record.
+    return messages.CANCELLED_OR_LOST if job.place and not job.started else messages.LOST
+
+
+def _refine(status: JobStatus | None, evidence: Evidence, resources: Resources) -> JobStatus | None:
+    """A job that ends when it is warned of its time limit looks like one that ended by itself."""
+    if (
+        status is not None
+        and status.phase is Phase.FINISHED
+        and status.outcome not in CUTS
+        and evidence.stopped
+        and evidence.elapsed is not None
+        and evidence.elapsed >= resources.walltime - min(WARNING, resources.walltime / 4)
+    ):
+        return replace(status, outcome=Outcome.TIME_LIMIT)
+    return status
+
+
+def _follow(job: Job, status: JobStatus) -> Action:
+    state = STATES[status.phase]
+    reason = messages.cannot_start(status.detail) if status.hopeless else ""
+    if status.maintenance:
+        reason = messages.MAINTENANCE
+    if status.by_signal and job.state is not State.PAUSED and job.wish is not Wish.PAUSE:
+        # Our own order goes to all processes of a job; of others nobody knows.
+        state, reason = State.RUNNING, messages.SIGNAL_SENT
+    if state is not job.state:
+        return Action(Do.MOVE, state, reason)
+    # Other words tell of a wish that could not be granted: they stay.
+    outdated = reason or job.message.startswith(messages.OF_THE_QUEUE)
+    message = reason if outdated else job.message
+    if job.missing_since or message != job.message:
+        return Action(Do.NOTE, words=message)
+    return KEEP

@@ -1,0 +1,175 @@
+"""One job of the local scheduler: its folder, and what the files in it say.
+
+::
+
+    job.json    what it asks for; the folder appears with it, whole or not at all
+    script      what bash runs
+    held        wish: do not start it for now
+    suspend     wish: stop its processes for now
+    cancel      wish: end it
+    lock        held by the job's supervisor as long as it lives
+    started     the supervisor's process id; never start this job again
+    end.json    how it ended
+    runner.log  what the supervisor complained about
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pywps_hpc.dispatch.channels.local import clean_environment
+from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
+from pywps_hpc.dispatch.schedulers.local_runtime import runner
+
+log = logging.getLogger(__name__)
+
+#: Seconds a supervisor may take until the job has begun; on a busy host it just begins later.
+_START = 30.0
+
+
+class LocalJob:
+    """A job in its folder; the caller sees to it that nobody else changes it meanwhile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.number = int(folder.name)
+
+    def facts(self) -> dict[str, Any]:
+        """What was asked for."""
+        facts: dict[str, Any] = json.loads((self.folder / "job.json").read_text())
+        return facts
+
+    def status(self) -> JobStatus:
+        """Where it stands; a job whose supervisor died is ended here."""
+        if end := self._end():
+            return end
+        # In this order: a supervisor that begins in between is alive, not one that died.
+        started = self._has("started")
+        if self._alive():
+            if self._has("suspend"):
+                return JobStatus(Phase.SUSPENDED, detail="suspended")
+            return JobStatus(Phase.RUNNING, detail="running")
+        if not started:
+            phase = Phase.HELD if self._has("held") else Phase.QUEUED
+            return JobStatus(phase, detail=phase.value)
+        # It may have ended between the first two questions.
+        return self._end() or self._end_orphans()
+
+    def hold(self) -> None:
+        """Do not start it."""
+        (self.folder / "held").touch()
+
+    def release(self) -> None:
+        """Let it wait its turn again."""
+        (self.folder / "held").unlink(missing_ok=True)
+
+    def suspend(self) -> None:
+        """Stop its processes."""
+        (self.folder / "suspend").touch()
+        self._poke()
+
+    def resume(self) -> None:
+        """Let its processes go on."""
+        (self.folder / "suspend").unlink(missing_ok=True)
+        self._poke()
+
+    def cancel(self) -> None:
+        """End it: at once if it has not started, else by TERM and, after the grace time, KILL."""
+        # In this order: a supervisor that is just starting sees the one or the other.
+        (self.folder / "cancel").touch()
+        if not self._poke():
+            self._finish(Outcome.CANCELLED, "cancelled before it started")
+
+    def start(self) -> subprocess.Popen[bytes] | None:
+        """Start its supervisor. Twice is harmless: the second one finds the first and goes."""
+        try:
+            with (self.folder / "runner.log").open("ab") as errors:
+                return subprocess.Popen(
+                    [sys.executable, "-I", runner.__file__, str(self.folder)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=errors,
+                    stderr=errors,
+                    env=clean_environment(),
+                    cwd="/",
+                    start_new_session=True,
+                )
+        except OSError as error:
+            log.warning("%s: cannot be started now: %s", self.number, error)
+            return None
+
+    def await_start(self, runner: subprocess.Popen[bytes]) -> None:
+        """Wait for the supervisor to detach, so that it is certain whether the job started."""
+        try:
+            runner.wait(_START)
+        except subprocess.TimeoutExpired:
+            log.warning("%s: its supervisor has not begun after %g s", self.number, _START)
+            return
+        if not self._has("started") and not self._alive() and not self._end():
+            text = (self.folder / "runner.log").read_text(errors="replace")
+            words = f"its supervisor cannot start: {text.strip().rpartition(chr(10))[2]}"
+            log.error("%s: %s", self.number, words)
+            self._finish(Outcome.COULD_NOT_START, words)
+
+    def _has(self, name: str) -> bool:
+        return (self.folder / name).exists()
+
+    def _alive(self) -> bool:
+        """Whether a supervisor holds the lock."""
+        with (self.folder / "lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
+    def _poke(self) -> bool:
+        """Make the supervisor look at the scheduler's wishes; false if there is none."""
+        if not self._alive():
+            return False
+        # Who holds the lock wrote this number, so it is nobody else's.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int((self.folder / "started").read_text()), signal.SIGUSR1)
+        return True
+
+    def _end(self) -> JobStatus | None:
+        try:
+            end = json.loads((self.folder / "end.json").read_text())
+        except FileNotFoundError:
+            return None
+        return JobStatus(
+            Phase.FINISHED,
+            Outcome(end["outcome"]),
+            exit_code=end.get("exit_code"),
+            signal=end.get("signal"),
+            detail=end["detail"],
+        )
+
+    def _finish(self, outcome: Outcome, detail: str) -> JobStatus:
+        end = {"outcome": outcome.value, "detail": detail, "time": time.time()}
+        runner.write(self.folder / "end.json", json.dumps(end))
+        return JobStatus(Phase.FINISHED, outcome, detail=detail)
+
+    def _end_orphans(self) -> JobStatus:
+        """The supervisor was killed, or the host restarted: nothing may run on without limits."""
+        log.warning("%s: its supervisor died", self.number)
+        for _ in range(10):
+            orphans = runner.marked(self.folder)
+            if not orphans:
+                break
+            for process in orphans:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(orphans, timeout=1)
+        return self._finish(Outcome.UNKNOWN, "its supervisor was killed or the host restarted")

@@ -1,0 +1,98 @@
+"""From settings to the batch system that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from pywps_hpc.dispatch.channels.local import Channel, LocalChannel
+from pywps_hpc.dispatch.schedulers.base import Scheduler
+from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+from pywps_hpc.dispatch.schedulers.dialect import Dialect
+from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
+from pywps_hpc.dispatch.schedulers.local import LocalScheduler
+from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
+from pywps_hpc.dispatch.schedulers.torque import TorqueDialect
+from pywps_hpc.dispatch.scripts.script import Scripts
+from pywps_hpc.settings import Settings, SettingsError
+
+
+def make_scheduler(settings: Settings) -> Scheduler:
+    """The batch system that the settings name.
+
+    Raises:
+        SettingsError: it cannot be used.
+    """
+    if settings.scheduler not in SCHEDULERS:
+        known = ", ".join(SCHEDULERS)
+        raise SettingsError(f"[hpc] scheduler: {settings.scheduler!r} is not one of: {known}")
+    return SCHEDULERS[settings.scheduler](settings)
+
+
+def check(settings: Settings) -> None:
+    """See that a dispatcher could work with these settings; asks no batch system.
+
+    Raises:
+        SettingsError: it could not.
+    """
+    scheduler = make_scheduler(settings)
+    try:
+        Scripts(settings, scheduler.system, scheduler.header).check()
+    finally:
+        scheduler.close()
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {"PATH": settings.command_path, **settings.command_environment}
+
+
+def _local(settings: Settings) -> Scheduler:
+    return LocalScheduler(
+        settings.spool / "scheduler",
+        cpus=settings.slots or None,
+        environment=_environment(settings),
+    )
+
+
+def _channel(settings: Settings) -> Channel:
+    if settings.channel == "ssh":
+        from pywps_hpc.dispatch.channels.ssh import SshChannel  # paramiko is optional
+
+        try:
+            return SshChannel(settings.ssh, _environment(settings))
+        except ImportError as error:
+            raise SettingsError(f"[hpc] channel: {error}") from None
+    return LocalChannel(_environment(settings))
+
+
+def _commands(settings: Settings, system: str) -> CommandScheduler:
+    return CommandScheduler(
+        DIALECTS[system](), _channel(settings), timeout=settings.command_timeout
+    )
+
+
+def _drmaa(settings: Settings) -> Scheduler:
+    from pywps_hpc.dispatch.schedulers.drmaa import DrmaaScheduler, Helper
+
+    assert settings.drmaa_library is not None  # Settings sees to that
+    helper = Helper(
+        settings.drmaa_library,
+        _environment(settings),
+        timeout=settings.command_timeout,
+        system=settings.system,
+    )
+    return DrmaaScheduler(helper, _commands(settings, settings.system))
+
+
+#: Batch systems with commands of their own: a new one is a file with its dialect and a line here.
+DIALECTS: dict[str, Callable[[], Dialect]] = {
+    "slurm": SlurmDialect,
+    "gridengine": GridEngineDialect,
+    "torque": TorqueDialect,
+}
+#: Name in the configuration -> what makes it.
+SCHEDULERS: dict[str, Callable[[Settings], Scheduler]] = {
+    "local": _local,
+    "drmaa": _drmaa,
+    **{system: partial(_commands, system=system) for system in DIALECTS},
+}

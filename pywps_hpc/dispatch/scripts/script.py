@@ -1,0 +1,187 @@
+"""From jobs to their batch script.
+
+The templates see the administrator's settings and, of each job, its id and the digest of its dump:
+nothing that a client sent. Whatever a template prints passes :func:`quote`, whether its author
+thought of it or not.
+
+Jobs with the same settings have the same script but for these two values, which it keeps in the
+shell variables ``job_id`` and ``digest``. So one script serves a whole job array: a table in it
+says which job each index stands for.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath
+
+from jinja2 import (
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PrefixLoader,
+    StrictUndefined,
+    TemplateError,
+    Undefined,
+)
+
+from joblauncher.shared.jobdir import JobDir
+from pywps_hpc import package_data
+from pywps_hpc.dispatch.schedulers.base import BatchJob
+from pywps_hpc.dispatch.scripts import apptainer
+from pywps_hpc.jobs import Job
+from pywps_hpc.settings import ProcessSettings, Settings, SettingsError, readers
+from pywps_hpc.spool import Spool
+
+#: Gives the lines by which a batch system learns from the script what the job needs.
+Header = Callable[[BatchJob], Sequence[str]]
+
+#: Stands for the id of whichever job the script runs: :func:`quote` puts the variable in its place.
+ANY_JOB = "00000000-0000-4000-8000-000000000000"
+
+
+class Scripts:
+    """Writes batch scripts.
+
+    Args:
+        settings: of the installation.
+        system: name of the batch system, and of its template (``slurm`` → ``slurm.sh.j2``).
+        header: the batch system's lines.
+    """
+
+    def __init__(self, settings: Settings, system: str, header: Header = lambda job: ()) -> None:
+        self._settings = settings
+        self._template = f"{system}.sh.j2"
+        self._header = header
+        self._environment = environment(settings.templates)
+
+    def batch_job(self, jobs: Sequence[Job]) -> BatchJob:
+        """What is handed to the batch system for these jobs.
+
+        Args:
+            jobs: one job of its own, or elements of one array, whose processes have the same
+                settings.
+
+        Raises:
+            ValueError: a setting has no place in a script (a line break, a path with a colon).
+            jinja2.TemplateError: of the administrator's own template.
+        """
+        return self._batch_job(jobs, self._settings.for_process(jobs[0].process))
+
+    def check(self) -> None:
+        """Try all settings out, so that a mistake shows at start and not with the first job.
+
+        Raises:
+            SettingsError: naming the process section and what is wrong.
+        """
+        everyone = {"hpc": self._settings.defaults} | {
+            f"hpc.process.{name}": own for name, own in self._settings.processes.items()
+        }
+        for section, own in everyone.items():
+            try:
+                self._batch_job([Job(ANY_JOB, "w0", "", "0" * 64)], own)
+            except (ValueError, TypeError) as error:
+                raise SettingsError(f"[{section}]: {error}") from error
+            except TemplateError as error:
+                words = f"{type(error).__name__}: {error.message}"
+                raise SettingsError(f"the template {self._template}: {words}") from error
+
+    def _batch_job(self, jobs: Sequence[Job], process: ProcessSettings) -> BatchJob:
+        first = jobs[0]
+        places = tuple(job.place for job in jobs if job.place)
+        own = Spool(self._settings.spool)
+        folder = JobDir(own.array(first.name)) if places else own.open(first.id)
+        batch = BatchJob(
+            name=first.name,
+            script="",
+            log=str(self._on_node(folder.path if places else folder.log)),
+            path=str(self._on_node(folder.script)),
+            comment="" if places else first.id,
+            places=places,
+            resources=process.resources,
+        )
+        anywhere = own.open(ANY_JOB)
+        launch = apptainer.launch(anywhere, process, self._settings)
+        script = self._environment.get_template(self._template).render(
+            jobs=[{"place": job.place, "id": job.id, "digest": job.digest} for job in jobs],
+            job_name=first.name,
+            job_dir=anywhere.path,
+            node_dir=self._on_node(anywhere.path),
+            header=[_line(text) for text in self._header(batch)],
+            program=launch.program,
+            arguments=launch.arguments,
+            exports=list(launch.exports.items()),
+            inherited=launch.inherited,
+            prefix=launch.prefix,
+            resources=process.resources,
+        )
+        return replace(batch, script=str(script))
+
+    def _on_node(self, path: Path) -> Path:
+        """Where the compute nodes find a path of this host."""
+        return readers.map_path(path, self._settings.ssh.path_map)
+
+
+def environment(own: Path | None = None) -> Environment:
+    """Where templates come from and what becomes of the values in them.
+
+    Args:
+        own: the administrator's folder. A file there takes the place of ours of the same name,
+            which can still be had as ``default/<name>``.
+    """
+    ours = FileSystemLoader(package_data.templates_folder())
+    loaders = [FileSystemLoader(own)] if own is not None else []
+    return _Environment(
+        loader=ChoiceLoader([*loaders, ours, PrefixLoader({"default": ours})]),
+        undefined=StrictUndefined,
+        finalize=quote,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def quote(value: object) -> str:
+    """A value as one word of a shell command.
+
+    Raises:
+        ValueError: there are control characters or line separators in it.
+        TypeError: not a text, number or path.
+        jinja2.UndefinedError: there is no such value.
+    """
+    if isinstance(value, _Safe):
+        return value
+    if isinstance(value, Undefined):
+        return str(value)  # raises, in words
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, PurePath)):
+        raise TypeError(f"a template prints {value!r}, which is no word of a shell command")
+    text = str(value)
+    if not text.isprintable():
+        raise ValueError(f"control characters have no place in a script: {text!r}")
+    before, *rest = text.split(ANY_JOB)
+    if not rest:
+        return shlex.quote(text)
+    return '"$job_id"'.join(part and shlex.quote(part) for part in (before, *rest))
+
+
+class _Safe(str):
+    """Text that needs no quoting: made of template text and quoted values, or a header line."""
+
+    __slots__ = ()
+
+
+class _Environment(Environment):
+    """One whose rendered blocks (``super()``, ``set``, macros) are not quoted a second time."""
+
+    @staticmethod
+    def concat(parts: Iterable[str]) -> str:
+        return _Safe("".join(parts))
+
+
+def _line(text: str) -> _Safe:
+    """A line of the script's header: a comment to the shell, and one line only."""
+    if not text.startswith("#") or not text.isprintable():
+        raise ValueError(f"not a header line: {text!r}")
+    return _Safe(text)

@@ -1,0 +1,103 @@
+"""What an Execute request says, whichever way it came; and the simple types of its values."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from pywps.exceptions import InvalidParameterValue
+
+from pywps_hpc.web.requests import limits
+
+#: Lexical forms of ``xs:boolean`` (XML Schema part 2, section 3.2.2); Python and .NET write them
+#: with a capital.
+_FLAGS = {"true": "true", "1": "true", "false": "false", "0": "false"}
+#: Most characters of what is no text or document.
+LONGEST = 65_536
+#: Encodings that mean text as it is.
+PLAIN = ("", "utf-8", "utf8")
+
+
+@dataclass(frozen=True)
+class Content:
+    """An Execute request.
+
+    Attributes:
+        identifier: of the process.
+        inputs: by identifier, in PyWPS's dictionaries; ``kind`` is ``literal``, ``complex``,
+            ``bbox`` or ``reference``, and absent where the request does not tell.
+        outputs: that are asked for, by identifier, in PyWPS's dictionaries.
+        raw: whether the one output is wanted as it is.
+        store, status, lineage: flags as they were written; empty if not given.
+    """
+
+    identifier: str
+    inputs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    outputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    raw: bool = False
+    store: str = "false"
+    status: str = "false"
+    lineage: str = "false"
+
+
+def flag(text: str, name: str) -> str:
+    """A flag as PyWPS compares it: ``true`` or ``false``.
+
+    Raises:
+        InvalidParameterValue: it is neither.
+    """
+    try:
+        return _FLAGS[text.strip().lower()]
+    except KeyError:
+        raise InvalidParameterValue(f"{name} is either true or false.", name) from None
+
+
+def output(identifier: str, asked: dict[str, str], *, raw: bool) -> dict[str, str]:
+    """An output that is asked for, as PyWPS keeps it.
+
+    Args:
+        asked: ``mimeType``, ``encoding``, ``schema``, ``uom``, ``asReference`` as they were given.
+    """
+    found = {
+        identifier: "",
+        "mimetype": asked.get("mimeType", ""),
+        "encoding": asked.get("encoding", ""),
+        "schema": asked.get("schema", ""),
+        "uom": asked.get("uom", ""),
+    }
+    if not raw:
+        found["asReference"] = flag(asked.get("asReference", "false"), "asReference")
+    return found
+
+
+def collapse(text: str) -> str:
+    """White space as in ``anyURI``, ``token`` and all other types but strings (XML Schema part 2,
+    section 4.3.6).
+
+    Raises:
+        InvalidParameterValue: it is longer than any name, address or number.
+    """
+    if len(text) > LONGEST:
+        raise InvalidParameterValue(
+            f"A name, address or number has more than {LONGEST} characters.", "request"
+        )
+    return re.sub(r"[ \t\r\n]+", " ", text).strip(" ")
+
+
+def decode(text: str, name: str) -> bytes | str:
+    """The bytes of an input in base64 (RFC 4648, section 4), which may be wrapped; of a large one,
+    which is decoded later, what stands for it.
+
+    Raises:
+        InvalidParameterValue: it is not.
+    """
+    if limits.taken_out(text):
+        limits.in_base64(text)
+        return text
+    try:
+        return base64.b64decode(text.encode("ascii").translate(None, b" \t\r\n"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise InvalidParameterValue(f"input {name}: it is not in base64.", name) from None

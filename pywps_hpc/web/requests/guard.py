@@ -1,0 +1,88 @@
+"""Bounds of a request, before and while PyWPS reads it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pywps.xml_util
+from pywps.app.WPSRequest import WPSRequest
+from pywps.exceptions import InvalidParameterValue, NoApplicableCode
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Request
+
+from pywps_hpc.web.errors import DoctypeRefused
+from pywps_hpc.web.requests import json, limits
+from pywps_hpc.web.requests import reading as request_reading
+
+LOGGER = logging.getLogger(__name__)
+
+_set_json = WPSRequest._set_json
+_fromstring, _parse = pywps.xml_util.fromstring, pywps.xml_util.parse
+
+
+def install() -> None:
+    """Make PyWPS's request parser refuse what it would follow."""
+    pywps.xml_util.fromstring = lambda text: _plain(_fromstring(text).getroottree()).getroot()
+    pywps.xml_util.parse = lambda source: _plain(_parse(source))
+
+    def set_json(request: Any, value: dict[str, Any], *arguments: Any, **named: Any) -> None:
+        json.check(value)
+        # PyWPS would make input objects of what the client says, with folders and validators of the
+        # client's choice, and throw them away: it reads the inputs once more, for good.
+        _set_json(request, {**value, "inputs": {}}, *arguments, **named)
+
+    WPSRequest._set_json = set_json
+    # The class hides its module.
+    sys.modules[WPSRequest.__module__]._get_rawvalue_value = json.content  # type: ignore[attr-defined]
+
+
+def _plain(tree: Any) -> Any:
+    if tree.docinfo.internalDTD is not None or tree.docinfo.doctype:
+        raise DoctypeRefused
+    return tree
+
+
+def read(request: Request, preprocessors: Any) -> WPSRequest:
+    """Read a request within the bounds of its size.
+
+    Raises:
+        NoApplicableCode: it is not one of WPS; HTTP 400 (OWS Common 06-121r3, clause 8.6).
+    """
+    with reading():
+        limits.read_body(request)
+        return request_reading.read(request, preprocessors)
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """While PyWPS reads what a client sent: whatever it stumbles over is told to the client.
+
+    Raises:
+        NoApplicableCode: with HTTP 400, in place of any error but an :class:`OSError`, which is of
+            the storage and not of the request.
+    """
+    try:
+        yield
+    except (HTTPException, OSError):
+        raise
+    except Exception:
+        LOGGER.warning("a request could not be read", exc_info=True)
+        words = "The request cannot be read: something is missing, or not of the form of WPS."
+        raise NoApplicableCode(words, code=400) from None
+
+
+def check_inputs(wps_request: Any, most: int) -> None:
+    """Bound the number of inputs.
+
+    Raises:
+        InvalidParameterValue: the request has more.
+    """
+    number = sum(len(given) for given in (wps_request.inputs or {}).values())
+    if number > most:
+        raise InvalidParameterValue(
+            f"The request has {number} inputs; at most {most} are allowed.", "DataInputs"
+        )

@@ -1,0 +1,199 @@
+"""WPS 1.0.0 requests in XML (OGC 05-007r7, clauses 8.2.2, 9.2.2 and 10.2.1).
+
+Comments and processing instructions are no content. An element, attribute or text that has no
+place in the schema is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lxml import etree
+from pywps.exceptions import InvalidParameterValue, MissingParameterValue
+
+from joblauncher.inputs.large_values import element_value
+from pywps_hpc.web.requests import boxes
+from pywps_hpc.web.requests.content import Content, collapse, output
+from pywps_hpc.web.requests.elements import (
+    Children,
+    attributes,
+    children,
+    name_of,
+    text,
+)
+
+WPS = "http://www.opengis.net/wps/1.0.0"
+OWS = "http://www.opengis.net/ows/1.1"
+#: Namespaces of later versions.
+LATER = ("http://www.opengis.net/wps/2.0", "http://www.opengis.net/wps/2.0.0")
+_FORMAT = ("mimeType", "encoding", "schema")
+_FLAGS = ("lineage", "storeExecuteResponse", "status")
+#: How often a child may be there.
+_ONE, _MAYBE, _ANY, _SOME = (1, 1), (0, 1), (0, None), (1, None)
+_DESCRIBED = {f"{{{OWS}}}Identifier": _ONE, f"{{{OWS}}}Title": _MAYBE, f"{{{OWS}}}Abstract": _MAYBE}
+
+
+def accepted_versions(root: etree._Element) -> list[str]:
+    """Versions in order of preference (OGC 06-121r3, clause 7.3.2); none: any.
+
+    Sections and formats may be asked for by a client of any OWS; the whole document in XML is the
+    answer where these are not supported (clause 7.2.1).
+    """
+    known = {f"{{{WPS}}}AcceptVersions": _MAYBE, f"{{{OWS}}}AcceptVersions": _MAYBE}
+    ignored = {f"{{{OWS}}}Sections": _MAYBE, f"{{{OWS}}}AcceptFormats": _MAYBE}
+    return [
+        collapse(text(version))
+        for element in children(root, known | ignored)["AcceptVersions"]
+        for version in children(element, {f"{{{OWS}}}Version": _SOME})["Version"]
+    ]
+
+
+def identifiers(root: etree._Element) -> list[str]:
+    """The processes that a DescribeProcess names."""
+    found = children(root, {f"{{{OWS}}}Identifier": _SOME})["Identifier"]
+    return [collapse(text(element)) for element in found]
+
+
+def execute(root: etree._Element) -> Content:
+    """Read an Execute element.
+
+    Raises:
+        InvalidParameterValue, MissingParameterValue: it is not of the schema's form.
+    """
+    parts = children(
+        root,
+        {
+            f"{{{OWS}}}Identifier": _ONE,
+            f"{{{WPS}}}DataInputs": _MAYBE,
+            f"{{{WPS}}}ResponseForm": _MAYBE,
+        },
+    )
+    inputs: dict[str, list[dict[str, Any]]] = {}
+    for holder in parts["DataInputs"]:
+        attributes(holder)
+        for element in children(holder, {f"{{{WPS}}}Input": _ANY})["Input"]:
+            given = _input(element)
+            inputs.setdefault(given["identifier"], []).append(given)
+    content = Content(_identifier(parts), inputs)
+    return _response_form(content, parts["ResponseForm"][0]) if parts["ResponseForm"] else content
+
+
+def _identifier(parts: Children) -> str:
+    attributes(parts["Identifier"][0], "codeSpace")
+    found = collapse(text(parts["Identifier"][0]))
+    if not found:
+        raise MissingParameterValue("An Identifier is empty.", "Identifier")
+    return found
+
+
+def _only(element: etree._Element, *names: str) -> etree._Element:
+    """The one child of an element that holds one of these."""
+    parts = children(element, {f"{{{WPS}}}{name}": _MAYBE for name in names})
+    return _choice(element, [child for found in parts.values() for child in found], names)
+
+
+def _choice(
+    element: etree._Element, found: list[etree._Element], names: tuple[str, ...]
+) -> etree._Element:
+    words = " or ".join((", ".join(names[:-1]), names[-1]))
+    if not found:
+        raise MissingParameterValue(f"{name_of(element)} has no {words}.", names[0])
+    if len(found) > 1:
+        raise InvalidParameterValue(f"{name_of(element)} has more than {words}.", names[0])
+    return found[0]
+
+
+def _input(element: etree._Element) -> dict[str, Any]:
+    attributes(element)
+    parts = children(
+        element, {**_DESCRIBED, f"{{{WPS}}}Data": _MAYBE, f"{{{WPS}}}Reference": _MAYBE}
+    )
+    name = _identifier(parts)
+    form = _choice(element, parts["Data"] + parts["Reference"], ("Data", "Reference"))
+    if name_of(form) == "Reference":
+        return {"identifier": name, "kind": "reference", **_reference(form)}
+    attributes(form)
+    value = _only(form, "LiteralData", "ComplexData", "BoundingBoxData")
+    match name_of(value):
+        case "LiteralData":
+            given = attributes(value, "dataType", "uom")
+            return {
+                "identifier": name,
+                "kind": "literal",
+                "data": text(value),
+                "uom": given.get("uom", ""),
+                "datatype": given.get("dataType", ""),
+            }
+        case "ComplexData":
+            given = attributes(value, *_FORMAT)
+            return {"identifier": name, "kind": "complex", "data": _document(value), **given}
+    given = attributes(value, "crs", "dimensions")
+    parts = children(value, {f"{{{OWS}}}LowerCorner": _ONE, f"{{{OWS}}}UpperCorner": _ONE})
+    lower, upper = (
+        collapse(text(parts[corner][0])).split() for corner in ("LowerCorner", "UpperCorner")
+    )
+    crs, dimensions = given.get("crs"), given.get("dimensions")
+    box = boxes.of_corners(name, lower, upper, crs, dimensions)
+    return {"identifier": name, "kind": "bbox", **box}
+
+
+def _document(element: etree._Element) -> str:
+    """What complex data holds: one element as XML, or text."""
+    try:
+        return element_value(element)
+    except ValueError as error:
+        raise InvalidParameterValue(
+            f"{name_of(element)} holds {error}.", name_of(element)
+        ) from None
+
+
+def _reference(element: etree._Element) -> dict[str, Any]:
+    given: dict[str, Any] = attributes(element, "method", *_FORMAT, link=True)
+    if not given.get("href"):
+        raise MissingParameterValue("A Reference has no xlink:href.", "href")
+    given.setdefault("method", "GET")
+    parts = children(
+        element,
+        {
+            f"{{{WPS}}}Header": _ANY,
+            f"{{{WPS}}}Body": _MAYBE,
+            f"{{{WPS}}}BodyReference": _MAYBE,
+        },
+    )
+    bodies = parts["Body"] + parts["BodyReference"]
+    if len(bodies) > 1:
+        raise InvalidParameterValue("A Reference has more than one body.", "BodyReference")
+    for header in parts["Header"]:
+        pair = attributes(header, "key", "value")
+        given.setdefault("header", []).append((pair.get("key", ""), pair.get("value", "")))
+    for body in parts["Body"]:
+        given["body"] = _document(body)
+    for body in parts["BodyReference"]:
+        given["bodyreference"] = attributes(body, link=True).get("href", "")
+    return given
+
+
+def _response_form(content: Content, element: etree._Element) -> Content:
+    attributes(element)
+    form = _only(element, "ResponseDocument", "RawDataOutput")
+    if name_of(form) == "RawDataOutput":
+        asked = attributes(form, "uom", *_FORMAT)
+        name = _identifier(children(form, _DESCRIBED))
+        wanted = {name: output(name, asked, raw=True)}
+        return Content(content.identifier, content.inputs, wanted, raw=True)
+    flags = attributes(form, *_FLAGS)
+    outputs: dict[str, dict[str, str]] = {}
+    for element in children(form, {f"{{{WPS}}}Output": _ANY})["Output"]:
+        asked = attributes(element, "uom", "asReference", *_FORMAT)
+        name = _identifier(children(element, _DESCRIBED))
+        if name in outputs:
+            raise InvalidParameterValue(f"The output {name} is asked for twice.", name)
+        outputs[name] = output(name, asked, raw=False)
+    return Content(
+        content.identifier,
+        content.inputs,
+        outputs,
+        store=flags.get("storeExecuteResponse", "false"),
+        status=flags.get("status", "false"),
+        lineage=flags.get("lineage", "false"),
+    )
