@@ -12,7 +12,7 @@ benchmark:  ## ratios against PyWPS, after `make test` has set things up
 	@"$${PYWPS_HPC_TEST_HOME:-/var/tmp/pywps-hpc}"/venv/bin/python benchmarks/accept.py
 
 reliability:  ## docs/reliability.md from what the fault tests saw
-	@"$${PYWPS_HPC_TEST_HOME:-/var/tmp/pywps-hpc}"/venv/bin/python tests/reliability.py
+	@"$${PYWPS_HPC_TEST_HOME:-/var/tmp/pywps-hpc}"/venv/bin/python tests/support/reliability.py
 
 lint:  ## what `make test` checks before it runs anything
 	ruff check .

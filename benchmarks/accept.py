@@ -15,10 +15,11 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests/support"))
+
+import wpsclient  # noqa: E402
 
 import servers  # noqa: E402
-import wpsclient  # noqa: E402
 
 ROUNDS, REQUESTS = 7, 20
 INPUTS = [("seconds", "0")]

@@ -18,7 +18,7 @@ import click
 from hypothesis import Phase
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
 import schedules  # noqa: E402
 

@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, settings
 
 # Helpers that assert; their failures show the values, as a test's own do.
 pytest.register_assert_rewrite(
-    *("bench", "contract", "dialects", "faults", "faultsite", "house", "nodes", "postgres"),
-    *("servers", "sshd", "wpsclient"),
+    *("batch_faults", "dialects", "dispatcher_harness", "failpoint_orders", "in_process_service"),
+    *("postgres", "scheduler_contract", "servers", "simulated_cluster", "sshd", "wps_client"),
 )
 
-import lanes
+import parallel
 import reliability
 import second_run
-from house import pywps_left_as_it_was
+from in_process_service import pywps_left_as_it_was
 from postgres import PATIENCE, Postgres
 from pywps_hpc.jobs import JobStore
 from reliability import witness as witness
@@ -47,14 +47,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    return lanes.scheduling(config, log)
+    return parallel.scheduling(config, log)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without a cluster, its tests are left out and counted; with one, they run or fail."""
     if os.environ.get(CLUSTER) == "1":
-        lanes.arrange(items)
+        parallel.arrange(items)
         return
     left_out = [item for item in items if item.get_closest_marker("cluster")]
     if left_out:

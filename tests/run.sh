@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
 # `make test`: set everything up, check the code, run the tests, leave nothing running.
 #
-# As root on Debian: packages, a real Slurm with two nodes, Apptainer, an image (tests/cluster/).
+# As root on Debian: packages, a real Slurm with two nodes, Apptainer, an image (tests/infra/).
 # Elsewhere: what needs no cluster, in a virtual environment of this folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
-    # shellcheck source=tests/cluster/env.sh
-    . tests/cluster/env.sh
+    # shellcheck source=tests/infra/env.sh
+    . tests/infra/env.sh
     stop() {
-        [ ! -e "$PYWPS_HPC_TEST_HOME/three-hosts" ] || tests/cluster/three-hosts/down.sh
-        [ ! -e "$PYWPS_HPC_TEST_HOME/gridengine" ] || tests/cluster/gridengine.sh down
-        tests/cluster/down.sh
+        [ ! -e "$PYWPS_HPC_TEST_HOME/three-hosts" ] || tests/infra/three-hosts/down.sh
+        [ ! -e "$PYWPS_HPC_TEST_HOME/gridengine" ] || tests/infra/gridengine.sh down
+        tests/infra/down.sh
     }
     trap 'stop >/dev/null' EXIT
-    tests/cluster/up.sh
-    tests/cluster/gridengine.sh up
+    tests/infra/up.sh
+    tests/infra/gridengine.sh up
     python=$PYWPS_HPC_TEST_VENV/bin/python
     export PYWPS_HPC_CLUSTER=1
-    # Most of the time is spent waiting for batch systems, the longest for Slurm; see tests/lanes.py.
+    # Most of the time is spent waiting for batch systems, the longest for Slurm; see tests/support/parallel.py.
     workers=(-n 4 --no-loadscope-reorder)
 else
     echo "Not root on Debian: tests on real Slurm and Apptainer are left out."
@@ -40,4 +40,4 @@ fi
 failures=$(mktemp)
 code=0
 "$python" -m pytest "--failures=$failures" ${workers[@]+"${workers[@]}"} "$@" || code=$?
-[ "$code" = 0 ] || "$python" tests/second_run.py "$failures" "$code"
+[ "$code" = 0 ] || "$python" tests/support/second_run.py "$failures" "$code"

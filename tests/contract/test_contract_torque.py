@@ -1,0 +1,324 @@
+"""The scheduler contract over a stand-in for TORQUE that really runs the jobs (torque_standin)."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from places import TESTS
+from pywps_hpc.dispatch.channels.local import LocalChannel
+from pywps_hpc.dispatch.schedulers.base import (
+    BatchJob,
+    NotPermitted,
+    Outcome,
+    Phase,
+    Resources,
+    Scheduler,
+    SchedulerUnavailable,
+    SubmissionPostponed,
+    SubmissionRefused,
+)
+from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+from pywps_hpc.dispatch.schedulers.torque import TorqueDialect
+from scheduler_contract import UNKNOWN_ID, SchedulerContract
+from servers import wait_for
+
+STANDIN = TESTS / "support/torque_standin"
+
+
+def configure(state: Path, **changes: Any) -> None:
+    """Change the server's configuration, of which ``torque_standin/server.py`` tells."""
+    file = state / "config"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    (state / "config.new").write_text(json.dumps(known | changes))
+    (state / "config.new").rename(file)
+
+
+@pytest.fixture
+def state(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    folder = tmp_path / "torque"
+    folder.mkdir()
+    configure(folder, operators=[getpass.getuser()])
+    if "gets_a_term_first" in request.node.name:
+        # Who has something to do at TERM is not killed meanwhile, however busy the host.
+        configure(folder, kill_delay=60)
+    return folder
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def scheduler(state: Path) -> Iterator[Scheduler]:
+    # This interpreter first: the stand-in's scripts start with "env python3".
+    path = os.pathsep.join((str(STANDIN), str(Path(sys.executable).parent), os.environ["PATH"]))
+    mine = CommandScheduler(
+        TorqueDialect(), LocalChannel({"PATH": path, "TORQUE_STANDIN": str(state)}), timeout=120
+    )
+    yield mine
+    configure(state, down=False, keep_completed=300)
+    left = [f"{job.name}.vm" for job in state.glob("jobs/*")]
+    mine.cancel(left)
+
+    def over() -> bool:
+        return all(status.phase is Phase.FINISHED for status in mine.poll(left).values())
+
+    wait_for(over, "nothing is left running", 120)
+
+
+class TestTorque(SchedulerContract):
+    index = "PBS_ARRAYID"
+    impossible = Resources(queue="nowhere")
+    walltime = (2, 120)
+    patience = 120
+
+    def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
+        assert isinstance(scheduler, CommandScheduler)
+        return scheduler.dialect.header(job)
+
+    def waiting(
+        self, scheduler: Scheduler, logs: Path, seconds: int, body: str, **more: Any
+    ) -> BatchJob:
+        # Fractions of a second are cut off.
+        start = time.strftime("%Y%m%d%H%M.%S", time.localtime(time.time() + seconds + 1))
+        return self.job(scheduler, logs, body, extra=(f"-a {start}",), **more)
+
+    # --- where TORQUE differs
+
+    def test_memory_limit_ends_the_job(self, scheduler: Scheduler, logs: Path) -> None:
+        """MOM counts what all processes together have reserved (vmem, pbs_resources(7B))."""
+        body = "python3 -c 'import time; x = bytearray(400 * 2**20); time.sleep(50)'"
+        job = self.submit(
+            scheduler, logs, f"{body} & {body} & wait", memory=500, extra=("-l vmem=600mb",)
+        )
+        assert self.until(scheduler, job, Phase.FINISHED).outcome is Outcome.MEMORY_LIMIT
+
+    def test_process_beyond_the_memory_of_its_job_is_refused_more_and_may_end_as_it_likes(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        """Of one node MOM limits each process (setrlimit(2), RLIMIT_DATA) and does not add up."""
+        job = self.job(scheduler, logs, "python3 -c 'bytearray(400 * 2**20)' || exit 7", memory=60)
+        (number,) = scheduler.submit(job)
+        status = self.until(scheduler, number, Phase.FINISHED)
+        assert (status.outcome, status.exit_code) == (Outcome.EXITED, 7)
+        assert "MemoryError" in Path(job.log).read_text()
+
+    def test_cancelling_again_or_what_is_over_or_unknown_is_no_error(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        """The server may forget at once what is deleted while it is being deleted."""
+        running = self.submit(scheduler, logs, "sleep 600")
+        over = self.submit(scheduler, logs, "true")
+        self.until(scheduler, over, Phase.FINISHED)
+        self.until(scheduler, running, Phase.RUNNING)
+        scheduler.cancel([over, UNKNOWN_ID, running])
+        scheduler.cancel([over, UNKNOWN_ID, running])
+
+        def ended() -> bool:
+            status = scheduler.poll([running]).get(running)
+            if status is None or status.phase is not Phase.FINISHED:
+                return status is None
+            assert status.outcome is Outcome.CANCELLED
+            return True
+
+        wait_for(ended, "the job is over", 120)
+        scheduler.cancel([running])
+        assert scheduler.poll([over])[over].exit_code == 0
+        scheduler.cancel([])
+
+    # --- TORQUE's own cases
+
+    def test_owner_who_is_no_operator_cannot_suspend_and_is_told_who_can(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        configure(state, operators=[])
+        job = self.submit(scheduler, logs, "sleep 600")
+        self.until(scheduler, job, Phase.RUNNING)
+        with pytest.raises(NotPermitted, match="an operator of the server may"):
+            scheduler.pause([job])
+        assert scheduler.poll([job])[job].phase is Phase.RUNNING
+
+    def test_job_that_the_server_has_forgotten_is_missing_everywhere(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        configure(state, keep_completed=0)
+        job = self.job(scheduler, logs, "true")
+        (number,) = scheduler.submit(job)
+        wait_for(lambda: not scheduler.poll([number]), "the job is forgotten", 120)
+        assert scheduler.history([number]) == {}
+        assert scheduler.find(job.name) == []
+        scheduler.cancel([number, UNKNOWN_ID])
+
+    def test_job_waits_for_free_processors_and_says_so(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        first = self.submit(scheduler, logs, "sleep 600", cpus=6)
+        self.until(scheduler, first, Phase.RUNNING)
+        second = self.submit(scheduler, logs, "true", cpus=6)
+        status = self.until(scheduler, second, lambda status: "(" in status.detail)
+        assert status.phase is Phase.QUEUED
+        assert "Not enough of the right type of nodes" in status.detail
+        scheduler.cancel([first])
+        assert self.until(scheduler, second, Phase.FINISHED).exit_code == 0
+
+    def test_job_that_no_node_can_hold_is_refused(self, scheduler: Scheduler, logs: Path) -> None:
+        with pytest.raises(SubmissionRefused, match="cannot locate feasible nodes"):
+            scheduler.submit(self.job(scheduler, logs, "true", cpus=64))
+
+    def test_limit_on_the_number_of_jobs_postpones(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        configure(state, max_user_queuable=1)
+        jobs = [self.job(scheduler, logs, "sleep 600") for _ in range(2)]
+        scheduler.submit(jobs[0])
+        with pytest.raises(SubmissionPostponed):
+            scheduler.submit(jobs[1])
+        assert len(scheduler.find(jobs[0].name)) == 1
+        assert scheduler.find(jobs[1].name) == []
+
+    def test_log_is_copied_at_the_end_where_mom_does_not_write_it_live(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        configure(state, spool_as_final_name=False)
+        go = logs / "go"
+        body = f"echo started; until [ -e {go} ]; do sleep 0.1; done; exit 3"
+        job = self.job(scheduler, logs, body)
+        (number,) = scheduler.submit(job)
+        self.until(scheduler, number, Phase.RUNNING)
+        assert not Path(job.log).exists()
+        go.touch()
+        assert self.until(scheduler, number, Phase.FINISHED).exit_code == 3
+        assert Path(job.log).read_text() == "started\n"
+
+    def test_log_that_is_a_symbolic_link_is_not_written_where_mom_writes_it_live(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        job = self.job(scheduler, logs, "true")
+        Path(job.log).symlink_to(self.log_with(logs / "elsewhere", ""))
+        (number,) = scheduler.submit(job)
+        status = self.until(scheduler, number, Phase.FINISHED)
+        assert (status.outcome, status.detail) == (Outcome.COULD_NOT_START, "C, exit_status -9")
+
+    def test_mom_tells_the_reason_in_the_log(self, scheduler: Scheduler, logs: Path) -> None:
+        job = self.job(scheduler, logs, "sleep 600", walltime=1)
+        (number,) = scheduler.submit(job)
+        self.until(scheduler, number, Phase.FINISHED)
+        assert scheduler.explain(Path(job.log).read_text()) is Outcome.TIME_LIMIT
+
+
+class TestManyJobsThatAreUnknown:
+    def test_fifty_that_left_the_queue_are_told_from_one_that_runs(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        """Nine unknown ids in one question read as a server that cannot be asked."""
+        job = TestTorque().submit(scheduler, logs, "sleep 600")
+        gone = [f"{number}.{job.partition('.')[2]}" for number in range(90001, 90051)]
+        assert scheduler.poll([job, *gone]).keys() == {job}
+        assert not scheduler.unasked
+        assert scheduler.history(gone) == {}
+        scheduler.cancel([job, *gone])
+
+
+class TestTorqueDoesNotAnswer:
+    def test_no_question_is_answered_and_nothing_changes(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        contract = TestTorque()
+        job = contract.submit(scheduler, logs, "sleep 600")
+        contract.until(scheduler, job, Phase.RUNNING)
+        configure(state, down=True)
+        for ask in (scheduler.poll, scheduler.history, scheduler.cancel, scheduler.pause):
+            with pytest.raises(SchedulerUnavailable) as trouble:
+                ask([job])
+            assert trouble.value.transient
+            assert trouble.value.returncode == 111
+        with pytest.raises(SchedulerUnavailable):
+            scheduler.find("tanything")
+        configure(state, down=False)
+        assert scheduler.poll([job])[job].phase is Phase.RUNNING
+
+    def test_submission_is_postponed_rather_than_refused(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        job = TestTorque().job(scheduler, logs, "true")
+        configure(state, down=True)
+        with pytest.raises(SubmissionPostponed):
+            scheduler.submit(job)
+        configure(state, down=False)
+        assert scheduler.find(job.name) == []
+
+    def test_commands_that_are_not_installed_postpone(self, logs: Path) -> None:
+        lost = CommandScheduler(TorqueDialect(), LocalChannel({"PATH": "/nonexistent"}))
+        with pytest.raises(SubmissionPostponed, match="command not found: qsub"):
+            lost.submit(TestTorque().job(lost, logs, "true"))
+
+
+class TestStandIn:
+    """It says what real TORQUE said (captured/torque)."""
+
+    def run(self, state: Path, *command: str, stdin: str = "") -> tuple[int, str]:
+        done = subprocess.run(
+            [STANDIN / command[0], *command[1:]],
+            input=stdin,
+            env={**os.environ, "TORQUE_STANDIN": str(state)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    def captured(self, case: str, job: str) -> tuple[int, str]:
+        folder = STANDIN.parent / "captured/torque"
+        code, words = ((folder / f"{case}.{part}").read_text() for part in ("rc", "stderr"))
+        return int(code), re.sub(r"1687\.vm|1689\.vm", job, words)
+
+    def test_refusals_and_unknown_jobs(self, scheduler: Scheduler, logs: Path, state: Path) -> None:
+        configure(state, operators=[])
+        contract = TestTorque()
+        running = contract.submit(scheduler, logs, "sleep 600")
+        over = contract.submit(scheduler, logs, "true")
+        contract.until(scheduler, running, Phase.RUNNING)
+        contract.until(scheduler, over, Phase.FINISHED)
+        for case, job, command in (
+            ("qdel_unknown", "", "qdel 999999"),
+            ("qdel_completed", over, f"qdel {over}"),
+            ("qstat_unknown", "", "qstat -f -1 999999"),
+            ("qstat_mixed_known_unknown", "", f"qstat -f -1 {over} 999999.vm"),
+            ("qsig_suspend", running, f"qsig -s suspend {running}"),
+            ("qsig_resume", running, f"qsig -s resume {running}"),
+            ("qhold_queued", running, f"qhold {running}"),
+            ("qrls_queued", running, f"qrls {running}"),
+        ):
+            assert self.run(state, *command.split()) == self.captured(case, job), case
+
+    @pytest.mark.parametrize(
+        ("case", "options"),
+        [
+            ("unknown_queue", "-q nowhere"),
+            ("bad_resource", "-l nosuchres=1"),
+            ("too_many_nodes", "-l nodes=1:ppn=64"),
+        ],
+    )
+    def test_refused_submissions(self, state: Path, case: str, options: str) -> None:
+        assert self.run(state, "qsub", stdin=f"#PBS {options}\ntrue\n") == self.captured(
+            f"qsub_{case}", ""
+        )
+
+    @pytest.mark.parametrize("command", ["qsub", "qstat -f -1", "qdel 1"])
+    def test_server_down(self, state: Path, command: str) -> None:
+        configure(state, down=True)
+        assert self.run(state, *command.split()) == self.captured(
+            f"{command.split()[0]}_server_down", ""
+        )

@@ -1,0 +1,109 @@
+"""Every path to a batch system, and the climate request by each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import pytest
+
+import cluster_site as site
+import parallel
+import servers
+import wps_client as client
+from places import INFRA
+
+NETCDF = "application/x-netcdf"
+
+
+GRID_ENGINE = INFRA / "gridengine.sh"
+
+
+LIBRARY = "/usr/lib/gridengine-drmaa/lib/libdrmaa.so.1.0"
+
+
+Sections = Mapping[str, Mapping[str, object]]
+
+
+#: Grid Engine limits address space (queue_conf(5), h_vmem), of which Apptainer alone takes much.
+ROOMY = {"memory": "2G"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def grid_engine() -> Iterator[None]:
+    """Up for these tests; left as it was found."""
+    with parallel.turn(parallel.GRID_ENGINE, alone=True):  # as long as it is whole
+        stood = subprocess.run([GRID_ENGINE, "status"], capture_output=True, check=False)
+        subprocess.run([GRID_ENGINE, "up"], check=True)
+    yield
+    if stood.returncode:
+        with parallel.turn(parallel.GRID_ENGINE, alone=True):
+            subprocess.run([GRID_ENGINE, "down"], check=True)
+
+
+def turn(path: str) -> AbstractContextManager[None]:
+    """Nobody breaks Grid Engine while a job goes by this path."""
+    uses = path in ("gridengine", "drmaa")
+    return parallel.turn(parallel.GRID_ENGINE, alone=False) if uses else nullcontext()
+
+
+def _grid_engine_needs() -> str:
+    """As a value of several lines in the configuration."""
+    lines = (Path(os.environ["PYWPS_HPC_TEST_HOME"]) / "gridengine/env").read_text().split()
+    return "".join(f"\n    {line}" for line in lines)
+
+
+def _slurm() -> Sections:
+    return {}
+
+
+def _gridengine() -> Sections:
+    return {
+        "hpc": {"scheduler": "gridengine", "command_environment": _grid_engine_needs()},
+        "hpc.resources": ROOMY,
+    }
+
+
+def _drmaa() -> Sections:
+    return {
+        "hpc": {
+            "scheduler": "drmaa",
+            "system": "gridengine",
+            "drmaa_library": LIBRARY,
+            "command_environment": _grid_engine_needs(),
+        },
+        "hpc.resources": ROOMY,
+    }
+
+
+def _local() -> Sections:
+    return {"hpc": {"scheduler": "local"}, "hpc.container": {"runtime": "none"}}
+
+
+PATHS = {"slurm": _slurm, "gridengine": _gridengine, "drmaa": _drmaa, "local": _local}
+
+
+def run(path: str) -> tuple[str, dict[str, client.Found]]:
+    """Who ran the job, and what came out."""
+    root = site.folder(f"path-{path}")
+    site.code(root)
+    data = site.sample_data()
+    dataset = client.Reference((data / "E1_north_america.nc").as_uri(), NETCDF)
+    with (
+        turn(path),
+        site.slurm_server(
+            root, "examples.service:service", inputs=data, sections=PATHS[path]()
+        ) as server,
+    ):
+        location = client.submit(server.url, "climate_anomaly", [("dataset", dataset)])
+        document = client.await_end(location, limit=180)
+        assert client.state_of(document) == "ProcessSucceeded", client.message_of(document)
+        job_id = client.job_id_of(location)
+        servers.wait_for(
+            lambda: (row := server.row(job_id)) and row["state"] == "succeeded", "its end"
+        )
+        shown = server.cli("show", job_id).stdout
+        return shown, client.outputs_of(document)

@@ -1,0 +1,35 @@
+"""What the tests of all dialects share: captured answers, and a header made of a few settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from places import CAPTURED
+from pywps_hpc.dispatch.schedulers.base import BatchJob, Resources
+from pywps_hpc.dispatch.schedulers.dialect import Dialect
+
+
+def captured(system: str, case: str) -> tuple[int, str, str]:
+    """Return code, standard output and standard error of a real command."""
+    code, out, err = (
+        (CAPTURED / system / f"{case}.{part}").read_text(errors="replace")
+        for part in ("rc", "stdout", "stderr")
+    )
+    return int(code), out, err
+
+
+def header(dialect: Dialect, **values: Any) -> list[str]:
+    """The header of a job with these attributes, those of its ``resources`` in a mapping."""
+    resources = Resources(**values.pop("resources", {}))
+    job = BatchJob(**{"name": "a1", "script": "", "log": "/d/log", **values}, resources=resources)
+    return list(dialect.header(job))
+
+
+def assert_one_option_or_refused(dialect: Dialect, text: str) -> None:
+    """Any text in the log's path stays one option of one line, or is refused."""
+    try:
+        lines = header(dialect, log=f"/d/{text}")
+    except ValueError:
+        return
+    assert len(lines[1].split()) == 3
+    assert "\n".join(lines).splitlines() == lines

@@ -1,0 +1,131 @@
+"""Orders at the steps of ``joblauncher/failpoint.py``, for servers and jobs of the test cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil
+
+import cluster_site as site
+import servers
+from joblauncher.shared import failpoint
+from joblauncher.shared.jobdir import JobDir
+
+#: Of a launcher: its orders stand in its job's folder.
+IN_JOB = "failpoints"
+
+
+class Orders:
+    """What is to happen at which step.
+
+    Args:
+        folder: where the orders stand; made here.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        shutil.chown(folder, site.user())
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For the process that is to obey."""
+        return {failpoint.VARIABLE: str(self.folder)}
+
+    def give(self, step: str, what: str = "kill") -> None:
+        """Order something for whoever comes to this step first."""
+        assert step in failpoint.STEPS
+        order = self.folder / f".{step}"
+        order.write_text(what, encoding="ascii")
+        shutil.chown(order, site.user())
+        os.replace(order, self.folder / step)
+
+    def await_done(self, step: str, limit: float = 120.0) -> None:
+        """Wait until somebody came there."""
+        servers.wait_for(
+            lambda: not (self.folder / step).exists(), f"somebody comes to {step}", limit
+        )
+
+
+def of_job(job: JobDir) -> Orders:
+    """Orders for the launcher of one job, whose service has :data:`JOB_SECTION`."""
+    return Orders(job.path / IN_JOB)
+
+
+#: ``[hpc.container]`` of a service whose launchers obey.
+JOB_SECTION: Mapping[str, object] = {"environment": f"{failpoint.VARIABLE}={IN_JOB}"}
+
+
+def suspend(server: servers.HpcServer, process: psutil.Process) -> None:
+    """Stop a dispatcher (SIGSTOP), but not while it has the job table locked: with SQLite nobody
+    else could write before it goes on."""
+    path = server.settings.database_url.removeprefix("sqlite:///").partition("?")[0]
+
+    def stop() -> bool:
+        process.suspend()
+        servers.wait_for(lambda: process.status() == psutil.STATUS_STOPPED, "it stands still")
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as table:
+            try:
+                table.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                process.resume()
+                return False
+            table.execute("ROLLBACK")
+            return True
+
+    servers.wait_for(stop, "it stands still without a lock")
+
+
+@contextlib.contextmanager
+def held(server: servers.HpcServer) -> Iterator[None]:
+    """The server's dispatcher stands still meanwhile."""
+    dispatcher = server.part("dispatcher")
+    suspend(server, dispatcher)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            dispatcher.resume()
+
+
+class Dispatcher:
+    """A dispatcher of its own beside a server that has none.
+
+    Args:
+        server: whose jobs it is for.
+        name: of its orders' folder.
+        environment: for it alone.
+    """
+
+    def __init__(
+        self, server: servers.HpcServer, name: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.orders = Orders(server.folder.parent / name)
+        self.log = server.folder.parent / f"{name}.log"
+        own = self.orders.environment | dict(environment or {})
+        command = server.program("dispatcher")
+        self._started = server.spawn(command, log=self.log, environment=own)
+        self.process = servers.wait_for(self._find, f"dispatcher {name} runs")
+
+    def _find(self) -> psutil.Process | None:
+        found = servers.processes_marked(failpoint.VARIABLE, str(self.orders.folder))
+        return next((one for one in found if one.name() != "runuser"), None)
+
+    def says(self, words: str) -> int:
+        """How often its log has these words."""
+        return self.log.read_text(encoding="utf-8", errors="replace").count(words)
+
+    def is_stopped(self) -> bool:
+        """Whether SIGSTOP has reached it."""
+        return bool(self.process.status() == psutil.STATUS_STOPPED)
+
+    def end(self) -> None:
+        """End it, whatever it is doing."""
+        for process in servers.processes_marked(failpoint.VARIABLE, str(self.orders.folder)):
+            process.kill()
+        self._started.wait(120)

@@ -1,0 +1,220 @@
+"""The launcher on a node, step by step: it can be killed, stopped or forgotten between any two.
+
+Everything that is left in the job's folder is left by the real launcher's own functions; only the
+process itself is played.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dispatcher_harness import ACCEPTED
+from joblauncher import lease, supervisor
+from joblauncher.shared import outcome, status_xml
+from joblauncher.shared.files import atomic_write, read_plain
+from joblauncher.shared.jobdir import JobDir
+from joblauncher.supervisor import Ending
+from kill_points import Hooks, Killed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the process does, if it is let.
+
+    Attributes:
+        percents: that it tells on its way.
+        ends: ``succeeded``, ``failed``, or empty: it crashes without a word.
+        code: its exit code.
+        forges: the end that it writes into its folder by itself, and works on; empty: none.
+        signal: by which it then ends itself; 0: it exits.
+        spoils: what it makes of its folder; empty: nothing.
+    """
+
+    percents: Sequence[int] = (10,)
+    ends: str = outcome.SUCCEEDED
+    code: int = 0
+    forges: str = ""
+    signal: int = 0
+    spoils: str = ""
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "full").touch()
+
+
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+#: What a process can make of its folder.
+SPOILS: dict[str, Callable[[JobDir], None]] = {
+    "document is a folder": lambda job: _folder(job.status),
+    "report is a folder": lambda job: _folder(job.report),
+    "document is a pipe": lambda job: _pipe(job.status),
+    "report is a pipe": lambda job: _pipe(job.report),
+    "folder without rights": lambda job: job.path.chmod(0),
+    "document is gone": lambda job: job.status.unlink(),
+}
+
+
+class Launcher:
+    """One start of a job.
+
+    Attributes:
+        attempt: which.
+        code: its exit code once it is over; ``None`` before, or if it was killed.
+        over: whether it has come to its end, or was killed.
+        closed: whether it has left its last word, and only exits now.
+        took: whether it took the lease.
+        ended: ``succeeded`` or ``failed`` once its process has published its end.
+        lacked_input: whether what the web server had prepared for it was not there.
+    """
+
+    def __init__(
+        self, job: JobDir, attempt: int, plan: Plan, hooks: Hooks, clock: Callable[[], float]
+    ) -> None:
+        self.job, self.attempt = replace(job, attempt=attempt), attempt
+        self.code: int | None = None
+        self.over = self.closed = self.took = self.lacked_input = False
+        self.ended = ""
+        self._plan, self._hooks, self._clock = plan, hooks, clock
+        self._ending: Ending | None = None
+        self._announced = b""
+        self._cut = 1 << 60
+        self._at_work = False  # the process runs: signals are handled
+        self._life = self._live()
+
+    def step(self, *, killed_at: int = 0) -> None:
+        """Go on to the next effect.
+
+        Args:
+            killed_at: to be killed at this place of it (see :class:`kill_points.Hooks`); 0: not.
+        """
+        if self.over:
+            return
+        try:
+            with self._hooks.armed(killed_at or 1 << 60, self._hooks.kill):
+                next(self._life)
+        except StopIteration as end:
+            self.code, self.over = end.value, True
+        except Killed:
+            self.over = True
+
+    def kill(self) -> None:
+        """Launcher and process are gone at once."""
+        self.over = True
+
+    def stop(self) -> None:
+        """SIGTERM from the batch system."""
+        if not self._at_work:  # the default action
+            self.kill()
+            self.code = 128 + signal.SIGTERM
+        elif self._ending is None:
+            self._ending = Ending(None, signal.SIGTERM, stopped_by=signal.SIGTERM)
+
+    def kill_process(self, place: int = 0) -> None:
+        """SIGKILL to the process alone, as the kernel does when memory runs out.
+
+        Args:
+            place: of its next document or report, at which it is killed; 0: at once.
+        """
+        if self._at_work and self._ending is None and not place:
+            self._ending = Ending(None, signal.SIGKILL)
+        self._cut = place or self._cut
+
+    def _live(self) -> Generator[None, None, int]:
+        """As :func:`joblauncher.supervisor.main`; returns the exit code."""
+        try:
+            return (yield from self._run())
+        except lease.Superseded:
+            if self.took:
+                for folder in (self.job.work, self.job.temporary):
+                    shutil.rmtree(folder, ignore_errors=True)
+            return supervisor.NOT_MINE
+
+    def _run(self) -> Generator[None, None, int]:
+        job = self.job
+        facts = outcome.Report(job=job.job_id, process="", attempt=self.attempt, host="node")
+        facts.started = self._clock()
+        yield
+        try:
+            supervisor._take_lease(job)
+            self.took = True
+            yield
+            facts.process = "hello"
+            supervisor._make_folders(job)
+            over = status_xml.parse(self._document()).state in outcome.TERMINAL
+            self.lacked_input = not over and not (job.inputs / "0").exists()
+            if self.attempt:
+                facts.write(job)
+        except OSError as error:
+            supervisor._fail(job, facts, f"the job's folder cannot be used: {error.strerror}")
+            return supervisor.REFUSED
+        self._at_work = True
+        yield
+        yield from self._process(replace(facts))
+        self._at_work = False
+        ending = replace(self._ending or Ending(self._plan.code, None), announced=self._announced)
+        code = supervisor._conclude(job, facts, ending)
+        self.closed = True
+        yield
+        return code
+
+    def _process(self, facts: outcome.Report) -> Generator[None, None, None]:
+        """As :func:`joblauncher.runner.run`: each document, and after it the report."""
+        plan = self._plan
+        if plan.spoils:
+            SPOILS[plan.spoils](self.job)
+            yield
+        if plan.forges:
+            yield from self._forge(facts)
+            return
+        ends = [(plan.ends, 100)] if plan.ends else []
+        for state, percent in [*((outcome.STARTED, one) for one in plan.percents), *ends]:
+            if self._ending is not None:
+                return
+            facts.state, facts.percent, facts.message = state, percent, f"{state} by the process"
+            facts.cause = "process" if state == outcome.FAILED else ""
+            status = status_xml.Status(state, percent, facts.message)
+            document = status_xml.replace(self._document(), status)
+            if state == outcome.SUCCEEDED:
+                self._announced = hashlib.sha256(document).digest()
+            try:
+                with self._hooks.armed(self._cut, self._hooks.kill):
+                    lease.write(self.job, document, facts)
+            except lease.Superseded:
+                self._ending = Ending(supervisor.NOT_MINE, None)
+            except Killed:
+                self._ending = Ending(None, signal.SIGKILL)
+            if state in outcome.TERMINAL and self._document() == document:
+                self.ended = state
+            yield
+
+    def _forge(self, facts: outcome.Report) -> Generator[None, None, None]:
+        """A process that tells an end by itself, in its launcher's name, and works on."""
+        now = self._clock()
+        status = status_xml.Status(self._plan.forges, 100, "forged")
+        atomic_write(self.job.status, status_xml.replace(self._document(), status))
+        forged = {"state": self._plan.forges, "percent": 100, "exit_code": 0, "finished": now}
+        replace(facts, **forged).write(self.job)
+        for _ in range(6):
+            yield
+            if self._ending is not None:
+                return
+        if self._plan.signal:
+            self._ending = Ending(None, self._plan.signal)
+
+    def _document(self) -> bytes:
+        try:
+            return read_plain(self.job.status)
+        except OSError:  # whatever was made of it
+            return ACCEPTED
