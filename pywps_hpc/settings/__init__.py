@@ -220,7 +220,8 @@ class Settings:
         command_timeout: seconds until a scheduler command counts as hung.
         command_path: PATH for the scheduler's commands.
         command_environment: what these commands need (``SLURM_CONF=…``), one ``NAME=value`` a line.
-        grace: seconds of absence from the scheduler's answers before a job counts as lost.
+        grace: seconds of absence from the scheduler's answers before a job counts as over: by its
+            documents, or else as lost.
         submit_timeout: seconds for which a job is offered again that the batch system refuses for
             a reason that is not known to be final.
         sync_timeout: seconds that a synchronous Execute waits for its job.

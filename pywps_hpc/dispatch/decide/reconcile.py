@@ -2,7 +2,8 @@
 
 Pure: everything is handed in, the clock too. A job is over when the batch system says so. The
 job's documents tell what came of it, and process and launcher are one account: a document can be
-forged, so one of success counts only where the batch system does not contradict it. Where the
+forged, so one of success counts only where the batch system does not contradict it, and none ends a
+job that is missing from the answers before the grace has passed: it may be alive. Where the
 launcher only knows that it was cut short, the batch system says why. A dismissal that was recorded
 comes before all of that.
 """
@@ -50,8 +51,7 @@ class Step(Enum):
     FAIL = auto()  # with the words of the job's document
     EXPLAIN = auto()  # fail with the batch system's words, and put them into the document
     SETTLE = auto()  # as EXPLAIN, once the file system had time to show a later document
-    GRACE = auto()  # as EXPLAIN or FAIL, once the grace has passed
-    CONFIRM = auto()  # as SUCCEED or FAIL, once accounting had time to tell the exit code
+    GRACE = auto()  # what the document tells, or else EXPLAIN, once the grace has passed
     LOOK_UP = auto()  # see whether the batch system has the job under another id
 
 
@@ -65,8 +65,8 @@ TABLE: dict[Seen, dict[Left, Step]] = {
         Seen.ENDED: (Step.SETTLE, Step.SUCCEED, Step.FAIL, Step.FAIL),
         Seen.CUT: (Step.SETTLE, Step.SUCCEED, Step.FAIL, Step.EXPLAIN),
         Seen.TWICE: (Step.LOOK_UP, Step.LOOK_UP, Step.LOOK_UP, Step.FAIL),
-        Seen.GONE: (Step.GRACE, Step.CONFIRM, Step.CONFIRM, Step.GRACE),
-        Seen.UNASKED: (Step.KEEP, Step.CONFIRM, Step.CONFIRM, Step.KEEP),
+        Seen.GONE: (Step.GRACE, Step.GRACE, Step.GRACE, Step.GRACE),
+        Seen.UNASKED: (Step.KEEP, Step.GRACE, Step.GRACE, Step.KEEP),
     }.items()
 }
 
@@ -90,9 +90,6 @@ CUTS = frozenset(
 #: Ends by which a job that has told its success may have been met on its way out. None of them can
 #: be brought about by a process that forges one; of ``UNKNOWN`` the batch system tells no more.
 _INNOCENT = frozenset({Outcome.NODE_FAILURE, Outcome.PREEMPTED, Outcome.UNKNOWN})
-#: Seconds for accounting to know a job that has left the queue. Measured: Grid Engine's lags by up
-#: to 15 s (sge_conf(5), accounting_flush_time).
-CONFIRM = 20.0
 #: Seconds for which a job may work on after somebody saw its last word, before it is told to end.
 LINGER = 60.0
 #: Seconds for a document to become visible when the batch system says that the job is over. Listing
@@ -215,8 +212,7 @@ def decide(
         return _follow(job, status)
     if step is Step.KEEP:
         return KEEP
-    confirm = CONFIRM if evidence.closed else grace  # the launcher may be at work still
-    patience = {Step.SETTLE: SETTLE, Step.CONFIRM: confirm, Step.GRACE: grace}.get(step, 0.0)
+    patience = {Step.SETTLE: SETTLE, Step.GRACE: grace}.get(step, 0.0)
     if patience and not _has_been_missing(job, min(patience, grace), now):
         return WAIT
     do = Do.LOOK_UP if step is Step.LOOK_UP else Do.END

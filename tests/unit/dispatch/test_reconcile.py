@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from joblauncher.supervisor import NOT_MINE
 from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.decide.reconcile import (
-    CONFIRM,
     CUTS,
     LINGER,
     SETTLE,
@@ -136,27 +135,18 @@ def test_no_document_ends_a_job_that_the_batch_system_has_alive(
     assert action == Action(Do.MOVE, STATES[status.phase])
 
 
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("closed", [True, False])
 @pytest.mark.parametrize("what", [Left.SUCCESS, Left.FAILURE])
-def test_an_end_is_not_told_before_accounting_could_contradict_it(what: Left) -> None:
-    expected = SUCCEED if what is Left.SUCCESS else FAIL_OWN
-    assert judge(job(), None, left(what)) == WAIT
-    assert judge(job(missing=CONFIRM - 0.1), None, left(what)) == WAIT
-    assert judge(job(missing=CONFIRM), None, left(what)) == expected
-    working = left(what, closed=False)
-    assert judge(job(missing=GRACE - 0.1), None, working) == WAIT
-    assert judge(job(missing=GRACE), None, working) == expected
-
-
-@pytest.mark.parametrize("what", [Left.SUCCESS, Left.FAILURE])
-def test_an_end_that_accounting_cannot_be_asked_about_is_told_when_it_had_its_time(
-    what: Left,
+def test_no_document_ends_a_missing_job_before_its_grace(
+    what: Left, closed: bool, asked: bool
 ) -> None:
+    """It may be alive and have forged them; accounting may come to contradict it."""
     expected = SUCCEED if what is Left.SUCCESS else FAIL_OWN
-    assert judge(job(), None, left(what), asked=False) == WAIT
-    assert judge(job(missing=CONFIRM - 0.1), None, left(what), asked=False) == WAIT
-    assert judge(job(missing=CONFIRM), None, left(what), asked=False) == expected
-    working = left(what, closed=False)
-    assert judge(job(missing=GRACE - 0.1), None, working, asked=False) == WAIT
+    told = left(what, closed=closed)
+    assert judge(job(), None, told, asked=asked) == WAIT
+    assert judge(job(missing=GRACE - 0.1), None, told, asked=asked) == WAIT
+    assert judge(job(missing=GRACE), None, told, asked=asked) == expected
 
 
 @pytest.mark.parametrize("what", [Left.SUCCESS, Left.FAILURE])

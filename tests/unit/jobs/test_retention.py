@@ -18,13 +18,12 @@ import pytest
 from click.testing import CliRunner
 
 import wps_client as client
-from dispatcher_harness import DispatcherHarness
+from dispatcher_harness import GRACE, DispatcherHarness
 from fake_scheduler import RUNNING
 from joblauncher.shared.files import size_of
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.cli import commands
 from pywps_hpc.dispatch import clean
-from pywps_hpc.dispatch.decide.reconcile import CONFIRM
 from pywps_hpc.dispatch.purge import Purger
 from pywps_hpc.jobs import ACTIVE, TERMINAL, Job, JobStore, State, new_id, retention
 from pywps_hpc.settings import Retention
@@ -198,7 +197,7 @@ def test_a_job_cannot_say_that_it_ended_in_the_future_or_long_ago(
         harness.fail(job, "no", "process", finished=said)
         harness.scheduler.forget(job.native_id)
         harness.cycle()
-        harness.cycle(later=CONFIRM)
+        harness.cycle(later=GRACE)
         row = harness.row(job)
         assert row.state is State.FAILED
         assert job.created <= row.finished <= harness.now
