@@ -27,7 +27,7 @@ fi
 wanted=$(cat pyproject.toml examples/requirements*.txt | sha256sum)
 if [ "$(cat "$venv/installed" 2>/dev/null)" != "$wanted" ]; then
     echo "Installing into $venv …"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --editable . owslib \
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --editable '.[server]' owslib \
         -r examples/requirements.txt -r examples/requirements-data.txt
     echo "$wanted" >"$venv/installed"
 fi

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,16 @@ def _told() -> Iterator[None]:
         raise click.ClickException(str(error)) from None
 
 
+def _require_server() -> None:
+    """Make sure that the web server is installed, which is an extra.
+
+    Raises:
+        SettingsError: it is not.
+    """
+    if find_spec("gunicorn") is None:
+        raise SettingsError("gunicorn is not installed: pip install 'pywps-hpc[server]'")
+
+
 @click.command()
 @_serving
 def serve(application: str, config: Path, bind: str, workers: int, threads: int) -> None:
@@ -58,6 +69,7 @@ def serve(application: str, config: Path, bind: str, workers: int, threads: int)
         check(start_checks.load_to_serve(config))
 
     with _told():
+        _require_server()
         usable()
         start_checks.check_address(bind)
     web = ["web", application, "--bind", bind, "--workers", str(workers), "--threads", str(threads)]
@@ -73,6 +85,8 @@ def serve(application: str, config: Path, bind: str, workers: int, threads: int)
 @_serving
 def web(application: str, config: Path, bind: str, workers: int, threads: int) -> None:
     """Serve an existing PyWPS application; the dispatcher runs elsewhere."""
+    with _told():
+        _require_server()
     from pywps_hpc.web.server.master import StartFailed
     from pywps_hpc.web.server.serve import ServerOptions
     from pywps_hpc.web.server.serve import serve as run
