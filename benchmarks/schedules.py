@@ -20,7 +20,7 @@ from hypothesis import Phase
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
-import schedules  # noqa: E402
+import fault_schedules  # noqa: E402
 
 PORTION = 500
 
@@ -29,7 +29,7 @@ def portion(seed: int, count: int, shrink: bool) -> tuple[Counter[str], float]:
     """What was met in one portion, and the processor seconds it took."""
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     begun = time.process_time()
-    machine = schedules.run(count, seed, phases=phases)
+    machine = fault_schedules.run(count, seed, phases=phases)
     return machine.met(), time.process_time() - begun
 
 

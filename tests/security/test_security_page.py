@@ -8,7 +8,7 @@ import re
 from places import ROOT
 
 PAGE = (ROOT / "docs/security.md").read_text(encoding="utf-8")
-NAMED = re.compile(r"`(tests/\w+\.py)::(\w+)`")
+NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
 def functions(path: str) -> set[str]:
