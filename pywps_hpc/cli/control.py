@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pywps_hpc.cli.common import CONFIG, find_job, load, open_store
-from pywps_hpc.jobs import TERMINAL, Job, Wish
+from pywps_hpc.jobs import TERMINAL, ControlRequest, Job
 
 #: Each as `show` takes it.
 JOBS = click.argument("job_ids", metavar="JOB...", nargs=-1, required=True)
@@ -18,7 +18,7 @@ JOBS = click.argument("job_ids", metavar="JOB...", nargs=-1, required=True)
 @JOBS
 def cancel(config: Path, job_ids: tuple[str, ...]) -> None:
     """Dismiss jobs; the dispatcher ends them in the batch system."""
-    _wish(config, job_ids, Wish.DISMISS, "will be dismissed")
+    _request(config, job_ids, ControlRequest.DISMISS, "will be dismissed")
 
 
 @click.command()
@@ -26,7 +26,7 @@ def cancel(config: Path, job_ids: tuple[str, ...]) -> None:
 @JOBS
 def pause(config: Path, job_ids: tuple[str, ...]) -> None:
     """Hold jobs that wait, suspend jobs that run."""
-    _wish(config, job_ids, Wish.PAUSE, "will be paused")
+    _request(config, job_ids, ControlRequest.PAUSE, "will be paused")
 
 
 @click.command()
@@ -34,14 +34,14 @@ def pause(config: Path, job_ids: tuple[str, ...]) -> None:
 @JOBS
 def resume(config: Path, job_ids: tuple[str, ...]) -> None:
     """Let paused jobs go on."""
-    _wish(config, job_ids, Wish.RESUME, "will go on")
+    _request(config, job_ids, ControlRequest.RESUME, "will go on")
 
 
-def _wish(config: Path, job_ids: tuple[str, ...], wish: Wish, words: str) -> None:
+def _request(config: Path, job_ids: tuple[str, ...], request: ControlRequest, answer: str) -> None:
     store = open_store(load(config))
     for row in [find_job(store, job_id) for job_id in job_ids]:  # all of them are known, or none
-        if store.wish(row.id, wish):
-            click.echo(f"{row.id}: {words}")
+        if store.request(row.id, request):
+            click.echo(f"{row.id}: {answer}")
         else:
             click.echo(f"{row.id}: {_why_not(store.get(row.id) or row)}")
 

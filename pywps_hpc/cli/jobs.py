@@ -21,7 +21,7 @@ from pywps_hpc.cli.common import (
     queue_of,
     show_facts,
 )
-from pywps_hpc.jobs import ACTIVE, TERMINAL, Job, Wish
+from pywps_hpc.jobs import ACTIVE, TERMINAL, ControlRequest, Job
 from pywps_hpc.spool import Spool
 
 JOB = click.argument("job_id", metavar="JOB")
@@ -51,9 +51,11 @@ def jobs(config: Path, everything: bool, limit: int, as_json: bool) -> None:
 
 
 def _state(row: Job) -> str:
-    if row.state in TERMINAL or row.wish is Wish.NONE:
+    if row.state in TERMINAL or row.control is ControlRequest.NONE:
         return row.state.value
-    return "being dismissed" if row.is_dismissed else f"{row.state.value} ({row.wish.value} asked)"
+    return (
+        "being dismissed" if row.is_dismissed else f"{row.state.value} ({row.control.value} asked)"
+    )
 
 
 def _facts(row: Job) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def _facts(row: Job) -> dict[str, Any]:
         "job": row.id,
         "process": row.process,
         "state": row.state.value,
-        "asked": row.wish.value,
+        "asked": row.control.value,
         "native_id": row.native_id,
         "name": row.name,
         "owner": row.owner,

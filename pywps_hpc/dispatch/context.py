@@ -16,7 +16,7 @@ from pywps_hpc.dispatch.decide.reconcile import Evidence
 from pywps_hpc.dispatch.leader import Deposed
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
 from pywps_hpc.dispatch.scripts.script import Scripts
-from pywps_hpc.jobs import Job, JobStore, State, TableUnavailable, Wish
+from pywps_hpc.jobs import ControlRequest, Job, JobStore, State, TableUnavailable
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import Spool
 
@@ -102,7 +102,7 @@ class Context:
         current = self.store.get(job.id)
         if current is None or current.state is not job.state:
             return False
-        if current.wish is Wish.DISMISS or state is State.DISMISSED:
+        if current.control is ControlRequest.DISMISS or state is State.DISMISSED:
             state, reason, rewrite, overrule = State.DISMISSED, messages.DISMISSED, True, True
         self.beat()  # whoever was replaced must not touch the document
         now = self.clock()

@@ -1,4 +1,4 @@
-"""Carry out what clients and administrators wish: dismiss, pause, resume."""
+"""Carry out control requests of clients and administrators: dismiss, pause, resume."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from joblauncher.shared import failpoint
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.schedulers.base import SchedulerError, SchedulerUnavailable
-from pywps_hpc.jobs import Job, State, Wish
+from pywps_hpc.jobs import ControlRequest, Job, State
 
 log = logging.getLogger(__name__)
 
 #: Seconds until an order that has had no effect is given again. Slurm was seen to lose a signal to
 #: a job that had only just started, with exit status 0.
-REPEAT = {Wish.DISMISS: 15.0, Wish.PAUSE: 5.0, Wish.RESUME: 5.0}
+REPEAT = {ControlRequest.DISMISS: 15.0, ControlRequest.PAUSE: 5.0, ControlRequest.RESUME: 5.0}
 
 
-class Wishes:
-    """Carries out wishes. Each stands until the batch system shows its effect, or says no."""
+class Controller:
+    """Carries out control requests. Each stands until its effect shows, or it is refused."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._ordered: dict[tuple[str, Wish], float] = {}  # by the batch system's id
+        self._ordered: dict[tuple[str, ControlRequest], float] = {}  # by the batch system's id
 
     def run(self) -> int:
         """One turn; how many jobs changed.
@@ -32,75 +32,75 @@ class Wishes:
             SchedulerUnavailable: the rest has to wait.
         """
         context = self._context
-        jobs = context.store.wished()
-        standing = {(job.native_id, job.wish) for job in jobs}
+        jobs = context.store.requested()
+        standing = {(job.native_id, job.control) for job in jobs}
         self._ordered = {key: at for key, at in self._ordered.items() if key in standing}
         changed = 0
-        orders: dict[Wish, list[Job]] = {}
+        orders: dict[ControlRequest, list[Job]] = {}
         for job in jobs:
             if job.state is State.SUBMITTING:
                 continue  # nobody knows yet where it is
-            if job.state is State.STAGING and job.wish is not Wish.DISMISS:
+            if job.state is State.STAGING and job.control is not ControlRequest.DISMISS:
                 continue  # it waits for its inputs in any case
             with context.guard(job):
                 if not job.native_id:
-                    changed += self._grant_here(job)
-                elif job.wish is not Wish.DISMISS and _is_done(job):
-                    changed += context.store.grant(job)
+                    changed += self._act_here(job)
+                elif job.control is not ControlRequest.DISMISS and _is_done(job):
+                    changed += context.store.clear_request(job)
                 elif self._is_due(job):
-                    orders.setdefault(job.wish, []).append(job)
-        for wish, concerned in orders.items():
+                    orders.setdefault(job.control, []).append(job)
+        for request, concerned in orders.items():
             context.beat()
-            changed += self._order(wish, concerned)
+            changed += self._order(request, concerned)
         return changed
 
-    def _grant_here(self, job: Job) -> bool:
+    def _act_here(self, job: Job) -> bool:
         """The batch system never heard of this job."""
         context = self._context
-        if job.wish is Wish.DISMISS:
+        if job.control is ControlRequest.DISMISS:
             return context.end(job, State.DISMISSED, messages.DISMISSED, rewrite=True)
-        wanted = State.PAUSED if job.wish is Wish.PAUSE else State.ACCEPTED
+        wanted = State.PAUSED if job.control is ControlRequest.PAUSE else State.ACCEPTED
         if job.state is not wanted and context.store.move(job, wanted) is None:
             return False
-        return context.store.grant(job)
+        return context.store.clear_request(job)
 
-    def _order(self, wish: Wish, jobs: Sequence[Job]) -> int:
+    def _order(self, request: ControlRequest, jobs: Sequence[Job]) -> int:
         """Tell the batch system about all of them at once, and the user if it says no."""
         context = self._context
         scheduler = context.scheduler
         orders = {
-            Wish.DISMISS: scheduler.cancel,
-            Wish.PAUSE: scheduler.pause,
-            Wish.RESUME: scheduler.resume,
+            ControlRequest.DISMISS: scheduler.cancel,
+            ControlRequest.PAUSE: scheduler.pause,
+            ControlRequest.RESUME: scheduler.resume,
         }
         failpoint.reach("order.1")
         try:
-            orders[wish]([job.native_id for job in jobs])
+            orders[request]([job.native_id for job in jobs])
             failpoint.reach("order.2")
         except SchedulerUnavailable:
             raise
         except SchedulerError as error:
             if len(jobs) > 1:  # whom of them does it concern?
-                return sum(self._order(wish, [job]) for job in jobs)
+                return sum(self._order(request, [job]) for job in jobs)
             (job,) = jobs
-            log.warning("%s: cannot %s: %s", job.id, wish.value, error)
-            context.store.note(job, message=f"cannot {wish.value}: {error}")
-            return wish is Wish.DISMISS or context.store.grant(job)
+            log.warning("%s: cannot %s: %s", job.id, request.value, error)
+            context.store.note(job, message=f"cannot {request.value}: {error}")
+            return request is ControlRequest.DISMISS or context.store.clear_request(job)
         for job in jobs:
-            log.info("%s: told the batch system to %s it", job.id, wish.value)
-            self._ordered[job.native_id, wish] = context.clock()
+            log.info("%s: told the batch system to %s it", job.id, request.value)
+            self._ordered[job.native_id, request] = context.clock()
         return len(jobs)
 
     def _is_due(self, job: Job) -> bool:
-        last = self._ordered.get((job.native_id, job.wish))
+        last = self._ordered.get((job.native_id, job.control))
         if last is None:
             return True
         # A negative age is none: the clock was set back.
-        return not 0 <= self._context.clock() - last < REPEAT[job.wish]
+        return not 0 <= self._context.clock() - last < REPEAT[job.control]
 
 
 def _is_done(job: Job) -> bool:
     """Whether a pause or resumption shows."""
-    if job.wish is Wish.RESUME and job.message == messages.SIGNAL_SENT:
+    if job.control is ControlRequest.RESUME and job.message == messages.SIGNAL_SENT:
         return False  # whatever stands still of it is to go on
-    return (job.state is State.PAUSED) is (job.wish is Wish.PAUSE)
+    return (job.state is State.PAUSED) is (job.control is ControlRequest.PAUSE)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from pywps_hpc.dispatch.clean import Sweeper
 from pywps_hpc.dispatch.context import Context
-from pywps_hpc.dispatch.control import Wishes
+from pywps_hpc.dispatch.control import Controller
 from pywps_hpc.dispatch.follow import Follower
 from pywps_hpc.dispatch.leader import BEAT, Deposed, Lead, is_dead
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
@@ -27,7 +27,7 @@ from pywps_hpc.spool import Spool
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at the table for new jobs and wishes.
+#: Seconds between two looks at the table for new jobs and control requests.
 NOTICE = 0.25
 #: Seconds at least between two questions, where somebody waits for the end of a job.
 SOON = 1.0
@@ -74,7 +74,7 @@ class Dispatcher:
         self.store = store.led_by(self._lead.holder)
         beat = self._lead.beat
         context = Context(settings, self.store, spool, scheduler, scripts, clock, uptime, beat)
-        self._wishes = Wishes(context)
+        self._controller = Controller(context)
         self._stager = Stager(context)
         self._submitter = Submitter(context)
         self._follower = Follower(context)
@@ -136,7 +136,7 @@ class Dispatcher:
         return False
 
     def cycle(self, *, poll: bool = True) -> int:
-        """Carry out wishes, submit what is accepted, follow what is submitted, sweep now and then.
+        """Carry out control requests, submit, follow what was submitted, sweep now and then.
 
         Args:
             poll: whether to ask the batch system where its jobs stand.
@@ -156,7 +156,7 @@ class Dispatcher:
         if trouble:  # no job is judged by what is not in a spool that is not there
             self._tell(trouble)
             return 0
-        every = (self._wishes, self._stager, self._submitter)
+        every = (self._controller, self._stager, self._submitter)
         for part in (*every, *((self._follower,) if poll else ())):
             try:
                 changed += part.run()

@@ -29,7 +29,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SchedulerUnavailable,
     merge,
 )
-from pywps_hpc.jobs import Job, State, Wish
+from pywps_hpc.jobs import ControlRequest, Job, State
 
 log = logging.getLogger(__name__)
 
@@ -224,7 +224,7 @@ class Follower:
             others = {
                 (other.name, other.place)
                 for other in self._followed
-                if other.name == job.name or other.wish is Wish.DISMISS
+                if other.name == job.name or other.control is ControlRequest.DISMISS
             }
             found, unasked = self._context.scheduler.find_all(others | {wanted})
             self._found |= found

@@ -35,7 +35,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionRefused,
     SubmissionUncertain,
 )
-from pywps_hpc.jobs import Job, State, Wish, job_name, new_id
+from pywps_hpc.jobs import ControlRequest, Job, State, job_name, new_id
 
 log = logging.getLogger(__name__)
 
@@ -108,11 +108,11 @@ class Submitter:
         return job.process if job.process in self._context.settings.processes else ""
 
     def _candidates(self, accepted: Sequence[Job]) -> list[Job]:
-        """Those to offer now, oldest first; a wish comes first, see wishes.py."""
+        """Those to offer now, oldest first. Those with a control request are left to control.py."""
         now = self._context.clock()
         groups: dict[str, list[Job]] = {}
         for job in accepted:
-            if job.wish is Wish.NONE:
+            if job.control is ControlRequest.NONE:
                 groups.setdefault(self._key(job), []).append(job)
         chosen = [
             job
@@ -191,11 +191,11 @@ class Submitter:
         failpoint.reach("submit.1")
         with self._context.guard(jobs[0]):
             for job in taken:
-                if job.wish is Wish.DISMISS:
+                if job.control is ControlRequest.DISMISS:
                     changed += self._context.end(
                         job, State.DISMISSED, messages.DISMISSED, rewrite=True
                     )
-            taken = [job for job in taken if job.wish is not Wish.DISMISS]
+            taken = [job for job in taken if job.control is not ControlRequest.DISMISS]
             if taken and (batch := self._prepare(taken)) is not None:
                 return changed + self._hand_over(taken, batch)
         return changed + len(taken)

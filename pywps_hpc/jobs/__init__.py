@@ -1,4 +1,4 @@
-"""The job table: who accepted what, where it stands, what somebody wishes to happen to it.
+"""The job table: who accepted what, where it stands, and the control request that it has.
 
 :mod:`~pywps_hpc.jobs.job` says what a job is, :mod:`~pywps_hpc.jobs.store` keeps the jobs in a
 database, which :mod:`~pywps_hpc.jobs.database` connects to and :mod:`~pywps_hpc.jobs.schema` keeps
@@ -11,11 +11,11 @@ from pywps_hpc.jobs.job import (
     TERMINAL,
     TRANSITIONS,
     WAITING,
+    ControlRequest,
     Job,
     Limit,
     LimitReached,
     State,
-    Wish,
     job_name,
     new_id,
 )
@@ -28,6 +28,7 @@ __all__ = [
     "TERMINAL",
     "TRANSITIONS",
     "WAITING",
+    "ControlRequest",
     "Deposed",
     "Job",
     "JobStore",
@@ -41,7 +42,6 @@ __all__ = [
     "TableMissing",
     "TableUnavailable",
     "Waiting",
-    "Wish",
     "job_name",
     "new_id",
 ]

@@ -22,8 +22,8 @@ class State(Enum):
     DISMISSED = "dismissed"
 
 
-class Wish(Enum):
-    """What a client or an administrator wants to happen; the dispatcher carries it out."""
+class ControlRequest(Enum):
+    """What a client or an administrator asks for; the dispatcher carries it out."""
 
     NONE = ""
     DISMISS = "dismiss"
@@ -61,7 +61,7 @@ class Job:
         client: whom the limits count it for: the owner, or else the network address it came from.
         sync: whether the client waits on its connection.
         state: where it stands.
-        wish: what is to happen to it.
+        control: what a client or an administrator asks for; ``NONE`` once it is carried out.
         native_id: the scheduler's id; empty before it has one.
         message: the last words for the user from the batch system's side.
         missing_since: since when the scheduler does not list it; 0 when it does.
@@ -83,7 +83,7 @@ class Job:
     client: str = ""
     sync: bool = False
     state: State = State.ACCEPTED
-    wish: Wish = Wish.NONE
+    control: ControlRequest = ControlRequest.NONE
     place: int = 0
     native_id: str = ""
     message: str = ""
@@ -100,7 +100,7 @@ class Job:
     @property
     def is_dismissed(self) -> bool:
         """Whether it was dismissed, or is going to be: a dismissal that was recorded holds."""
-        asked = self.state in ACTIVE and self.wish is Wish.DISMISS
+        asked = self.state in ACTIVE and self.control is ControlRequest.DISMISS
         return asked or self.state is State.DISMISSED
 
     def is_shown_to(self, user: str) -> bool:

@@ -25,11 +25,11 @@ from pywps_hpc.jobs.job import (
     ACTIVE,
     TERMINAL,
     TRANSITIONS,
+    ControlRequest,
     Job,
     Limit,
     LimitReached,
     State,
-    Wish,
 )
 from pywps_hpc.jobs.leader import Leader, Reach
 from pywps_hpc.jobs.schema import dispatcher as _dispatcher
@@ -54,15 +54,15 @@ class Waiting:
     Attributes:
         newest: when the youngest job was accepted that is to be submitted, seconds since the epoch;
             0 if there is none.
-        wishes: id and wish of each active job for which somebody wishes something.
+        requests: id and control request of each active job that has one.
     """
 
     newest: float
-    wishes: frozenset[tuple[str, str]]
+    requests: frozenset[tuple[str, str]]
 
     def has_more_than(self, earlier: Waiting) -> bool:
         """Whether something came since then."""
-        return self.newest > earlier.newest or bool(self.wishes - earlier.wishes)
+        return self.newest > earlier.newest or bool(self.requests - earlier.requests)
 
 
 class JobStore:
@@ -195,21 +195,21 @@ class JobStore:
         """The jobs accepted last, newest first."""
         return self._select(sa.true(), _jobs.c.created.desc(), limit=limit)
 
-    def wished(self) -> list[Job]:
-        """Active jobs for which somebody wishes something."""
-        return self._select(sa.and_(_jobs.c.wish != "", _ACTIVE))
+    def requested(self) -> list[Job]:
+        """Active jobs that have a control request."""
+        return self._select(sa.and_(_jobs.c.control != "", _ACTIVE))
 
     def waiting(self) -> Waiting:
         """What waits for the dispatcher rather than for the batch system; costs no whole rows."""
         newest = sa.select(sa.func.max(_jobs.c.created)).where(
             _jobs.c.state.in_([State.STAGING.value, State.ACCEPTED.value])
         )
-        wishes = sa.select(_jobs.c.id, _jobs.c.wish).where(_jobs.c.wish != "", _ACTIVE)
+        requests = sa.select(_jobs.c.id, _jobs.c.control).where(_jobs.c.control != "", _ACTIVE)
         with self._begin() as connection:
-            found = connection.execute(wishes).all()
+            found = connection.execute(requests).all()
             return Waiting(
                 newest=connection.execute(newest).scalar() or 0.0,
-                wishes=frozenset((job_id, wish) for job_id, wish in found),
+                requests=frozenset((job_id, request) for job_id, request in found),
             )
 
     def ended(self, *, limit: int | None = None) -> list[Job]:
@@ -269,18 +269,22 @@ class JobStore:
         with self._begin(write=True) as connection:
             return _update(connection, job, changes)
 
-    def wish(self, job_id: str, wish: Wish) -> bool:
+    def request(self, job_id: str, request: ControlRequest) -> bool:
         """Ask the dispatcher to do something; false if the job is over or unknown.
 
         A dismissal cannot be taken back by a later pause or resume. From the moment at which it is
         recorded the job can end in no other way, see :meth:`move`.
         """
-        allowed = sa.true() if wish is Wish.DISMISS else _jobs.c.wish != Wish.DISMISS.value
+        allowed = (
+            sa.true()
+            if request is ControlRequest.DISMISS
+            else _jobs.c.control != ControlRequest.DISMISS.value
+        )
         statement = (
             _jobs.update()
             .where(_jobs.c.id == job_id, allowed)
             .where(_ACTIVE)
-            .values(wish=wish.value, changed=time.time())
+            .values(control=request.value, changed=time.time())
         )
         with self._begin(write=True) as connection:
             return connection.execute(statement).rowcount == 1
@@ -302,12 +306,12 @@ class JobStore:
         with self._begin() as connection:
             return list(connection.execute(query).scalars())
 
-    def grant(self, job: Job) -> bool:
-        """Take a wish off that was carried out; false if somebody wishes something else by now."""
+    def clear_request(self, job: Job) -> bool:
+        """Forget a control request that was carried out; false if there is another one by now."""
         statement = (
             _jobs.update()
-            .where(_jobs.c.id == job.id, _jobs.c.wish == job.wish.value)
-            .values(wish=Wish.NONE.value, changed=time.time())
+            .where(_jobs.c.id == job.id, _jobs.c.control == job.control.value)
+            .values(control=ControlRequest.NONE.value, changed=time.time())
         )
         with self._begin(write=True) as connection:
             return connection.execute(statement).rowcount == 1
@@ -446,7 +450,7 @@ def _update(connection: Connection, job: Job, changes: Mapping[str, Any]) -> Job
     dismissal forbids it."""
     allowed: sa.ColumnElement[bool] = sa.true()
     if changes.get("state") in _UNDISMISSED:
-        allowed = _jobs.c.wish != Wish.DISMISS.value
+        allowed = _jobs.c.control != ControlRequest.DISMISS.value
     statement = (
         _jobs.update()
         .where(_jobs.c.id == job.id, _jobs.c.state == job.state.value, allowed)
@@ -478,11 +482,11 @@ def _storable(columns: Mapping[str, Any]) -> dict[str, str]:
 
 def _row(job: Job) -> dict[str, Any]:
     row = {f.name: getattr(job, f.name) for f in fields(Job)}
-    own = {"state": job.state.value, "wish": job.wish.value, "access": job.access or job.id}
+    own = {"state": job.state.value, "control": job.control.value, "access": job.access or job.id}
     return row | _storable(row) | own
 
 
 def _job(row: Any) -> Job:
     found = {f.name: row[f.name] for f in fields(Job)}
-    own = {"state": State(row["state"]), "wish": Wish(row["wish"])}
+    own = {"state": State(row["state"]), "control": ControlRequest(row["control"])}
     return Job(**found | own | {"access": row["access"] or row["id"]})

@@ -19,7 +19,7 @@ from joblauncher.shared.files import atomic_write
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch.context import PATIENCE
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
-from pywps_hpc.jobs import Job, State, Wish, new_id
+from pywps_hpc.jobs import ControlRequest, Job, State, new_id
 from pywps_hpc.web.wps1 import status
 
 KILLED = JobStatus(Phase.FINISHED, Outcome.SIGNALLED, signal=9)
@@ -132,7 +132,7 @@ def test_a_folder_without_rights_is_made_usable_again(
     (folder / "work").chmod(mode)
     folder.chmod(mode)
     if how == "cancelled":
-        harness.store.wish(job.id, Wish.DISMISS)
+        harness.store.request(job.id, ControlRequest.DISMISS)
     if how == "restarted":
         harness.restart()
     end(harness, job, CANCELLED if how == "cancelled" else KILLED)
@@ -213,8 +213,8 @@ def test_a_job_without_a_document_is_told_from_its_row(
     tmp_path: Path, state: State, dismissed: bool
 ) -> None:
     about = status.About("Title <&>", "http://host/wps", "http://host/status/x")
-    wish = Wish.DISMISS if dismissed else Wish.NONE
-    row = Job("i", "n", "p&p", "d", state=state, wish=wish, message="the reason")
+    request = ControlRequest.DISMISS if dismissed else ControlRequest.NONE
+    row = Job("i", "n", "p&p", "d", state=state, control=request, message="the reason")
     document = status.status_document(row, JobDir(tmp_path / "none"), "slurm", about)
     told = status_xml.parse(document)
     over = row.is_dismissed or state.value in ("succeeded", "failed", "dismissed")

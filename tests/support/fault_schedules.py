@@ -1,6 +1,6 @@
 """Random schedules: a real dispatcher, job table and spool against the chaotic batch system.
 
-A schedule is what one run of :class:`Schedules` does: jobs come, people wish, time passes, faults
+A schedule is what one run of :class:`Schedules` does: jobs come, people dismiss and pause them, time passes, faults
 begin and end, dispatchers are killed between any two effects or overtaken while they are held up.
 Then the faults end, and what :mod:`invariants` asks for must hold.
 """
@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from chaotic_scheduler import FAULTS
-from pywps_hpc.jobs import Wish
+from pywps_hpc.jobs import ControlRequest
 from simulated_cluster import EVENTS, can_happen
 from simulated_site import Machine, World
 
@@ -65,10 +65,15 @@ class Schedules(RuleBasedStateMachine):
         self.machine.seen["web server killed"] += 1
         self._passed()
 
-    @rule(which=st.integers(0, 30), wish=st.sampled_from([Wish.DISMISS, Wish.PAUSE, Wish.RESUME]))
-    def wish(self, which: int, wish: Wish) -> None:
+    @rule(
+        which=st.integers(0, 30),
+        control=st.sampled_from(
+            [ControlRequest.DISMISS, ControlRequest.PAUSE, ControlRequest.RESUME]
+        ),
+    )
+    def request(self, which: int, request: ControlRequest) -> None:
         accepted = self.world.accepted
-        self.world.wish(accepted[which % len(accepted)], wish)
+        self.world.request(accepted[which % len(accepted)], request)
         self._passed()
 
     @rule(seconds=st.sampled_from([0, 2, 6, 20, 61]), steps=st.integers(0, 8))
@@ -86,7 +91,7 @@ class Schedules(RuleBasedStateMachine):
     def dismissed_in_the_middle_of_a_turn(self, place: int, which: int) -> None:
         accepted = self.world.accepted
         job_id = accepted[which % len(accepted)]
-        self.world.cycle(place, lambda: self.world.wish(job_id, Wish.DISMISS))
+        self.world.cycle(place, lambda: self.world.request(job_id, ControlRequest.DISMISS))
         self._passed()
 
     @rule(place=st.integers(1, 60), cycles=st.integers(1, 4))

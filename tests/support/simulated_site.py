@@ -33,7 +33,7 @@ from pywps_hpc.dispatch.dispatcher import Dispatcher
 from pywps_hpc.dispatch.leader import Deposed
 from pywps_hpc.dispatch.schedulers.base import Outcome
 from pywps_hpc.dispatch.scripts import script
-from pywps_hpc.jobs import TERMINAL, Job, JobStore, State, Wish, job_name
+from pywps_hpc.jobs import TERMINAL, ControlRequest, Job, JobStore, State, job_name
 from pywps_hpc.jobs import store as table
 from pywps_hpc.settings import Container, ProcessSettings, Resources, Settings
 from pywps_hpc.spool import Spool
@@ -56,7 +56,7 @@ class QuickStore(JobStore):
     def in_state(self, states: Collection[State], *, limit: int | None = None) -> list[Job]:
         return self._repeat(frozenset(states), limit)
 
-    def wished(self) -> list[Job]:
+    def requested(self) -> list[Job]:
         return self._repeat(None, None)
 
     def _repeat(self, states: frozenset[State] | None, limit: int | None) -> list[Job]:
@@ -69,7 +69,7 @@ class QuickStore(JobStore):
         """What :class:`JobStore` itself would ask."""
         asked: list[Any] = []
         with mock.patch.object(self, "_select", lambda *what, **more: asked.append((what, more))):
-            super().wished() if states is None else super().in_state(states)
+            super().requested() if states is None else super().in_state(states)
         (((condition,), _),) = asked
         rows = table._jobs
         order = (rows.c.created, rows.c.id)
@@ -267,11 +267,11 @@ class World:
         self.states[job_id] = State.ACCEPTED
         self.machine.jobs += 1
 
-    def wish(self, job_id: str, wish: Wish) -> None:
-        """Somebody wishes something, and is told whether that was recorded."""
-        if self.machine.store.wish(job_id, wish):
-            self.machine.seen[f"wish: {wish.value}"] += 1
-            if wish is Wish.DISMISS:
+    def request(self, job_id: str, request: ControlRequest) -> None:
+        """Somebody asks for something, and is told whether that was recorded."""
+        if self.machine.store.request(job_id, request):
+            self.machine.seen[f"request: {request.value}"] += 1
+            if request is ControlRequest.DISMISS:
                 self.dismissed.add(job_id)
 
     def cycle(self, count: int = 0, action: Callable[[], None] | None = None) -> None:
@@ -351,8 +351,8 @@ class World:
             machine.now += 20
             active = machine.store.in_state(set(State) - TERMINAL)
             for job in active:
-                if job.state is State.PAUSED and job.wish is Wish.NONE:
-                    machine.store.wish(job.id, Wish.RESUME)
+                if job.state is State.PAUSED and job.control is ControlRequest.NONE:
+                    machine.store.request(job.id, ControlRequest.RESUME)
             if not active:
                 break
         scheduler.settle()

@@ -17,7 +17,7 @@ from enum import Enum, auto
 from joblauncher.supervisor import NOT_MINE
 from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
-from pywps_hpc.jobs import Job, State, Wish
+from pywps_hpc.jobs import ControlRequest, Job, State
 
 
 class Left(Enum):
@@ -192,7 +192,7 @@ def decide(
     """
     status = _refine(status, evidence, resources)
     seen, left = _seen(status, asked), evidence.left
-    if job.wish is Wish.DISMISS:
+    if job.control is ControlRequest.DISMISS:
         return _dismiss(job, status, seen, now=now, grace=grace)
     if seen is Seen.ALIVE and status is not None and _has_closed(evidence):
         if status.phase in (Phase.QUEUED, Phase.HELD) and status.restarts > evidence.attempt:
@@ -338,12 +338,16 @@ def _follow(job: Job, status: JobStatus) -> Action:
     reason = messages.cannot_start(status.detail) if status.hopeless else ""
     if status.maintenance:
         reason = messages.MAINTENANCE
-    if status.by_signal and job.state is not State.PAUSED and job.wish is not Wish.PAUSE:
+    if (
+        status.by_signal
+        and job.state is not State.PAUSED
+        and job.control is not ControlRequest.PAUSE
+    ):
         # Our own order goes to all processes of a job; of others nobody knows.
         state, reason = State.RUNNING, messages.SIGNAL_SENT
     if state is not job.state:
         return Action(Do.MOVE, state, reason)
-    # Other words tell of a wish that could not be granted: they stay.
+    # Any other message tells of a control request that was refused: it stays.
     outdated = reason or job.message.startswith(messages.OF_THE_QUEUE)
     message = reason if outdated else job.message
     if job.missing_since or message != job.message:

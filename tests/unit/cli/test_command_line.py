@@ -10,7 +10,7 @@ import pytest
 
 from cli_desk import LONG, Desk
 from pywps_hpc import settings
-from pywps_hpc.jobs import Job, State, Wish, new_id, schema
+from pywps_hpc.jobs import ControlRequest, Job, State, new_id, schema
 from servers import write_config
 
 
@@ -32,7 +32,7 @@ def test_a_listing_in_a_pipe_cuts_neither_id_nor_name_nor_path(desk: Desk) -> No
 
 
 def test_a_listing_is_data_too(desk: Desk) -> None:
-    job = desk.add(native_id=LONG, state=State.PAUSED, wish=Wish.RESUME)
+    job = desk.add(native_id=LONG, state=State.PAUSED, control=ControlRequest.RESUME)
     (line,) = desk.reads("jobs", "--json").splitlines()
     found = json.loads(line)
     assert (found["job"], found["native_id"]) == (job.id, LONG)

@@ -18,7 +18,7 @@ from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.registry import DIALECTS
 from pywps_hpc.dispatch.submit import PACE, Submitter
-from pywps_hpc.jobs import Job, State, Wish, job_name
+from pywps_hpc.jobs import ControlRequest, Job, State, job_name
 from pywps_hpc.jobs.retention import Expired
 
 
@@ -334,7 +334,7 @@ def test_one_element_is_dismissed_and_each_tells_its_own_reason(harness: Dispatc
     jobs = [harness.accept() for _ in range(3)]
     harness.cycle()
     first, second, third = rows(harness, jobs)
-    harness.store.wish(second.id, Wish.DISMISS)
+    harness.store.request(second.id, ControlRequest.DISMISS)
     harness.cycle(later=PACE)
     assert harness.scheduler.cancelled == [second.native_id]
     harness.scheduler.forget(second.native_id)  # as Slurm does with an element that never started
@@ -367,7 +367,7 @@ def test_dismissed_jobs_are_looked_up_together(tmp_path: Path, arrays: bool) -> 
     harness.cycle()
     scheduler.find_all = counted  # type: ignore[method-assign, assignment]
     for job in rows(harness, jobs):
-        harness.store.wish(job.id, Wish.DISMISS)
+        harness.store.request(job.id, ControlRequest.DISMISS)
         scheduler.say(job.native_id, JobStatus(Phase.FINISHED, Outcome.CANCELLED))
     harness.cycle(later=PACE)
     assert {job.state for job in rows(harness, jobs)} == {State.DISMISSED}
@@ -378,7 +378,7 @@ def test_dismissal_before_the_submission_leaves_the_others_in_their_places(
     harness: DispatcherHarness,
 ) -> None:
     jobs = [harness.accept() for _ in range(3)]
-    harness.store.wish(jobs[1].id, Wish.DISMISS)
+    harness.store.request(jobs[1].id, ControlRequest.DISMISS)
     harness.cycle()
     assert [job.state for job in rows(harness, jobs)] == [
         State.QUEUED,

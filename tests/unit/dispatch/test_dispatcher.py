@@ -35,7 +35,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SchedulerUnavailable,
 )
 from pywps_hpc.dispatch.scripts.script import Scripts
-from pywps_hpc.jobs import TERMINAL, Job, JobStore, State, Wish
+from pywps_hpc.jobs import TERMINAL, ControlRequest, Job, JobStore, State
 from pywps_hpc.settings import Container, SettingsError
 from servers import wait_for
 
@@ -782,7 +782,7 @@ def test_a_job_that_ran_after_it_was_taken_for_lost_succeeds_unless_dismissed(
     harness.succeed(job)  # and the batch system has forgotten it already
     harness.scheduler.drop_reply = False
     if then == "dismissed":
-        harness.store.wish(job.id, Wish.DISMISS)
+        harness.store.request(job.id, ControlRequest.DISMISS)
     else:
         harness.scheduler.refuse = "Invalid partition name specified"
     for _ in range(3):
@@ -858,12 +858,12 @@ def test_a_job_that_only_refused_starts_of_itself_fails_in_words(
     assert "a second time" in harness.row(job).message
 
 
-# Wishes
+# Controller
 
 
 def test_a_job_dismissed_while_accepted_is_never_submitted(harness: DispatcherHarness) -> None:
     job = harness.accept()
-    harness.store.wish(job.id, Wish.DISMISS)
+    harness.store.request(job.id, ControlRequest.DISMISS)
     harness.cycle()
     assert harness.row(job).state is State.DISMISSED
     assert harness.status(job).message.endswith("dismissed")
@@ -877,7 +877,7 @@ def test_a_dismissal_between_reading_and_submitting_counts(
     take = dispatcher_module.Submitter._take
 
     def dismiss_meanwhile(self: Any, jobs: Sequence[Job]) -> list[Job]:
-        harness.store.wish(jobs[0].id, Wish.DISMISS)
+        harness.store.request(jobs[0].id, ControlRequest.DISMISS)
         return take(self, jobs)
 
     monkeypatch.setattr(dispatcher_module.Submitter, "_take", dismiss_meanwhile)
@@ -888,8 +888,8 @@ def test_a_dismissal_between_reading_and_submitting_counts(
 
 def test_a_job_to_be_paused_is_not_submitted_in_between(harness: DispatcherHarness) -> None:
     job = harness.accept()
-    harness.store.wish(job.id, Wish.PAUSE)
-    harness.dispatcher._submitter.run()  # the wish came after the turn's wishes were read
+    harness.store.request(job.id, ControlRequest.PAUSE)
+    harness.dispatcher._submitter.run()  # the request came after this turn had read the requests
     assert harness.row(job).state is State.ACCEPTED
 
 
@@ -897,7 +897,7 @@ def test_a_dismissed_job_is_cancelled_and_ends_when_the_batch_system_says_so(
     harness: DispatcherHarness,
 ) -> None:
     job = harness.running()
-    harness.store.wish(job.id, Wish.DISMISS)
+    harness.store.request(job.id, ControlRequest.DISMISS)
     harness.cycle()
     assert harness.scheduler.cancelled == [job.native_id]
     assert harness.row(job).state is State.RUNNING
@@ -915,7 +915,7 @@ def test_a_dismissed_job_that_may_be_in_the_queue_is_looked_for_first(
     harness.scheduler.drop_reply = True
     job = harness.accept()
     harness.cycle()
-    harness.store.wish(job.id, Wish.DISMISS)
+    harness.store.request(job.id, ControlRequest.DISMISS)
     harness.cycle()
     harness.cycle()
     assert harness.scheduler.cancelled == ["1"]
@@ -926,7 +926,7 @@ def test_a_dismissed_job_that_may_be_in_the_queue_is_looked_for_first(
 
 def test_a_dismissal_is_repeated_while_the_job_is_still_there(harness: DispatcherHarness) -> None:
     job = harness.running()
-    harness.store.wish(job.id, Wish.DISMISS)
+    harness.store.request(job.id, ControlRequest.DISMISS)
     for _ in range(5):
         harness.cycle(later=1)
     assert harness.scheduler.cancelled == [job.native_id]
@@ -950,14 +950,14 @@ def test_a_recorded_dismissal_comes_before_every_end(
         harness.scheduler.forget(job.native_id)
     else:
         harness.scheduler.say(job.native_id, how)
-    assert harness.store.wish(job.id, Wish.DISMISS)
+    assert harness.store.request(job.id, ControlRequest.DISMISS)
     harness.cycle()
     harness.cycle(later=GRACE)
     assert (harness.row(job).state, harness.row(job).message) == (State.DISMISSED, "dismissed")
     assert harness.status(job) == status_xml.Status("failed", 100, "dismissed")
     assert harness.report(job).state == "failed"
     assert not harness.folder(job).storage.exists()
-    assert not harness.store.wish(job.id, Wish.DISMISS), "it is over"
+    assert not harness.store.request(job.id, ControlRequest.DISMISS), "it is over"
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
@@ -974,7 +974,7 @@ def test_a_dismissal_recorded_while_an_end_is_written_wins(
 
     def complete_meanwhile(*arguments: Any) -> None:
         complete(*arguments)
-        assert harness.store.wish(job.id, Wish.DISMISS)
+        assert harness.store.request(job.id, ControlRequest.DISMISS)
 
     monkeypatch.setattr(evidence, "complete", complete_meanwhile)
     harness.cycle()
@@ -988,7 +988,7 @@ def test_a_dismissed_job_that_vanishes_counts_as_gone_after_the_grace(
     harness: DispatcherHarness,
 ) -> None:
     job = harness.running()
-    harness.store.wish(job.id, Wish.DISMISS)
+    harness.store.request(job.id, ControlRequest.DISMISS)
     harness.cycle()
     harness.scheduler.forget(job.native_id)
     harness.cycle()
@@ -1002,7 +1002,7 @@ def test_a_dismissed_job_that_the_batch_system_has_twice_is_cancelled_under_both
 ) -> None:
     job = harness.running()
     [twin] = harness.scheduler._take(harness.scheduler.jobs[job.native_id])
-    harness.store.wish(job.id, Wish.DISMISS)
+    harness.store.request(job.id, ControlRequest.DISMISS)
     harness.cycle()
     harness.scheduler.say(job.native_id, CANCELLED)
     harness.cycle()
@@ -1015,14 +1015,17 @@ def test_a_dismissed_job_that_the_batch_system_has_twice_is_cancelled_under_both
 
 def test_pause_and_resume_reach_the_batch_system(harness: DispatcherHarness) -> None:
     job = harness.running()
-    harness.store.wish(job.id, Wish.PAUSE)
+    harness.store.request(job.id, ControlRequest.PAUSE)
     harness.cycle()
     harness.cycle()
-    assert (harness.row(job).state, harness.row(job).wish) == (State.PAUSED, Wish.NONE)
-    harness.store.wish(job.id, Wish.RESUME)
+    assert (harness.row(job).state, harness.row(job).control) == (State.PAUSED, ControlRequest.NONE)
+    harness.store.request(job.id, ControlRequest.RESUME)
     harness.cycle()
     harness.cycle()
-    assert (harness.row(job).state, harness.row(job).wish) == (State.RUNNING, Wish.NONE)
+    assert (harness.row(job).state, harness.row(job).control) == (
+        State.RUNNING,
+        ControlRequest.NONE,
+    )
 
 
 def test_a_pause_that_the_batch_system_lost_is_ordered_again(
@@ -1031,49 +1034,55 @@ def test_a_pause_that_the_batch_system_lost_is_ordered_again(
     job = harness.running()
     with monkeypatch.context() as lossy:
         lossy.setattr(harness.scheduler, "pause", lambda ids: None)
-        harness.store.wish(job.id, Wish.PAUSE)
+        harness.store.request(job.id, ControlRequest.PAUSE)
         harness.cycle()
         harness.cycle()
-    assert (harness.row(job).state, harness.row(job).wish) == (State.RUNNING, Wish.PAUSE)
-    harness.cycle(later=REPEAT[Wish.PAUSE])
+    assert (harness.row(job).state, harness.row(job).control) == (
+        State.RUNNING,
+        ControlRequest.PAUSE,
+    )
+    harness.cycle(later=REPEAT[ControlRequest.PAUSE])
     harness.cycle()
-    assert (harness.row(job).state, harness.row(job).wish) == (State.PAUSED, Wish.NONE)
+    assert (harness.row(job).state, harness.row(job).control) == (State.PAUSED, ControlRequest.NONE)
 
 
 def test_a_pause_that_is_not_permitted_is_told_and_forgotten(harness: DispatcherHarness) -> None:
     job = harness.running()
     harness.scheduler.not_permitted = "an operator of the cluster may do this"
-    harness.store.wish(job.id, Wish.PAUSE)
+    harness.store.request(job.id, ControlRequest.PAUSE)
     harness.cycle()
     harness.cycle()
     row = harness.row(job)
-    assert (row.state, row.wish) == (State.RUNNING, Wish.NONE)
+    assert (row.state, row.control) == (State.RUNNING, ControlRequest.NONE)
     assert row.message == "cannot pause: an operator of the cluster may do this"
 
 
 def test_a_job_paused_while_accepted_waits_for_its_resumption(harness: DispatcherHarness) -> None:
     job = harness.accept()
-    harness.store.wish(job.id, Wish.PAUSE)
+    harness.store.request(job.id, ControlRequest.PAUSE)
     harness.cycle()
     assert harness.row(job).state is State.PAUSED
     harness.cycle()
     assert "submit" not in harness.scheduler.calls
-    harness.store.wish(job.id, Wish.RESUME)
+    harness.store.request(job.id, ControlRequest.RESUME)
     harness.cycle()
     harness.cycle()
     assert harness.row(job).state is State.QUEUED
 
 
-def test_wishes_that_need_nobody_are_granted_while_nobody_can_be_asked(
+def test_requests_that_need_nobody_are_carried_out_while_nobody_can_be_asked(
     harness: DispatcherHarness,
 ) -> None:
     running, accepted = harness.running(), harness.accept()
     harness.scheduler.unavailable = True
     for job in (running, accepted):
-        harness.store.wish(job.id, Wish.DISMISS)
+        harness.store.request(job.id, ControlRequest.DISMISS)
     harness.cycle()
     assert harness.row(accepted).state is State.DISMISSED
-    assert (harness.row(running).state, harness.row(running).wish) == (State.RUNNING, Wish.DISMISS)
+    assert (harness.row(running).state, harness.row(running).control) == (
+        State.RUNNING,
+        ControlRequest.DISMISS,
+    )
 
 
 # One job's trouble is not the others'
@@ -1277,15 +1286,15 @@ def test_the_loop_outlives_a_turn_that_fails(
 ) -> None:
     harness.settings = dataclasses.replace(harness.settings, poll_interval=0.05)
     runner, stop, job = harness.restart(), threading.Event(), harness.accept()
-    wished, faults = JobStore.wished, []
+    requested, faults = JobStore.requested, []
 
     def fail_first(self: JobStore) -> list[Job]:
         if len(faults) < 2:
             faults.append(1)
             raise RuntimeError("the database is away")
-        return wished(self)
+        return requested(self)
 
-    monkeypatch.setattr(JobStore, "wished", fail_first)
+    monkeypatch.setattr(JobStore, "requested", fail_first)
     thread = threading.Thread(target=runner.run, args=(stop,), daemon=True)
     thread.start()
     try:
@@ -1375,7 +1384,7 @@ def _play(
             elif end == "time limit":
                 harness.scheduler.say("1", TIMEOUT)
             else:
-                harness.store.wish(job.id, Wish.DISMISS)
+                harness.store.request(job.id, ControlRequest.DISMISS)
     monkeypatch.undo()
     return job
 
@@ -1420,11 +1429,11 @@ def test_resumption_reaches_a_running_job_that_others_sent_a_stop_signal(
     harness.cycle()
     row = harness.row(job)
     assert (row.state, row.message) == (State.RUNNING, messages.SIGNAL_SENT)
-    harness.store.wish(job.id, Wish.RESUME)
+    harness.store.request(job.id, ControlRequest.RESUME)
     harness.cycle(later=1)
     assert harness.scheduler.calls.count("resume") == 1
     assert harness.scheduler.queue[job.native_id].phase is Phase.RUNNING
     harness.cycle(later=1)
     harness.cycle(later=1)
     row = harness.row(job)
-    assert (row.state, row.message, row.wish) == (State.RUNNING, "", Wish.NONE)
+    assert (row.state, row.message, row.control) == (State.RUNNING, "", ControlRequest.NONE)

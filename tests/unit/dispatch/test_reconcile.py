@@ -29,7 +29,7 @@ from pywps_hpc.dispatch.decide.reconcile import (
     needs_log,
 )
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
-from pywps_hpc.jobs import TERMINAL, TRANSITIONS, Job, State, Wish
+from pywps_hpc.jobs import TERMINAL, TRANSITIONS, ControlRequest, Job, State
 
 NOW, GRACE = 1_000_000.0, 60.0
 RESOURCES = Resources(memory=2048, walltime=600)
@@ -287,21 +287,21 @@ def test_words_about_a_refused_wish_stay_while_the_job_goes_on() -> None:
 @pytest.mark.parametrize("status", [CLEAN, *ENDED, *CUT, TWICE])
 def test_a_dismissed_job_that_is_over_was_dismissed(status: JobStatus, what: Left) -> None:
     """And if the batch system has it under another id, too, that has to end first."""
-    action = judge(job(wish=Wish.DISMISS), status, left(what))
+    action = judge(job(control=ControlRequest.DISMISS), status, left(what))
     assert action == Action(Do.LOOK_UP, State.DISMISSED, messages.DISMISSED, rewrite=True)
 
 
 @pytest.mark.parametrize("what", Left)
 @pytest.mark.parametrize("status", LIVING)
 def test_a_dismissed_job_that_lives_is_not_over(status: JobStatus, what: Left) -> None:
-    assert judge(job(wish=Wish.DISMISS), status, left(what)).do in (Do.KEEP, Do.MOVE)
+    assert judge(job(control=ControlRequest.DISMISS), status, left(what)).do in (Do.KEEP, Do.MOVE)
 
 
 @pytest.mark.parametrize("what", Left)
 def test_a_dismissed_job_that_vanished_was_dismissed_once_its_grace_is_over(what: Left) -> None:
-    row = job(wish=Wish.DISMISS)
+    row = job(control=ControlRequest.DISMISS)
     assert judge(row, None, left(what)) == WAIT
-    late = job(wish=Wish.DISMISS, missing=GRACE)
+    late = job(control=ControlRequest.DISMISS, missing=GRACE)
     assert judge(late, None, left(what)).state is State.DISMISSED
     assert judge(late, None, left(what), asked=False) == KEEP
 
@@ -349,7 +349,7 @@ def test_a_start_that_left_no_word_is_not_explained_by_the_one_before(attempt: i
     st.sampled_from(Left),
     st.booleans(),
     st.sampled_from([State.QUEUED, State.RUNNING, State.PAUSED]),
-    st.sampled_from(Wish),
+    st.sampled_from(ControlRequest),
     st.one_of(st.none(), st.floats(0, 1000)),
 )
 def test_every_decision_can_be_carried_out(
@@ -357,11 +357,11 @@ def test_every_decision_can_be_carried_out(
     what: Left,
     closed: bool,
     state: State,
-    wish: Wish,
+    request: ControlRequest,
     missing: float | None,
 ) -> None:
     seen, status, asked = answer
-    row = job(state, wish=wish, missing=missing)
+    row = job(state, control=request, missing=missing)
     action = judge(row, status, left(what, closed=closed), asked=asked)
     if action.do is Do.MOVE:
         assert action.state in TRANSITIONS[state] - TERMINAL
@@ -372,7 +372,7 @@ def test_every_decision_can_be_carried_out(
         assert seen is not Seen.ALIVE, "the launcher may still write"
         assert seen is not Seen.UNASKED
         contradicted = not may_succeed(status, left(what, closed=closed))
-        assert what is not Left.SUCCESS or contradicted or wish is Wish.DISMISS
+        assert what is not Left.SUCCESS or contradicted or request is ControlRequest.DISMISS
 
 
 # Submissions in doubt
@@ -485,12 +485,15 @@ def test_stop_signal_that_others_sent_is_not_told_as_a_pause() -> None:
     told = Action(Do.NOTE, words=messages.SIGNAL_SENT)
     assert judge(job(State.RUNNING), STOPPED, Evidence()) == told
     assert judge(job(State.QUEUED), STOPPED, Evidence()).state is State.RUNNING
-    resumed = job(State.RUNNING, wish=Wish.RESUME, message=messages.SIGNAL_SENT)
+    resumed = job(State.RUNNING, control=ControlRequest.RESUME, message=messages.SIGNAL_SENT)
     assert judge(resumed, JobStatus(Phase.RUNNING), Evidence()) == Action(Do.NOTE)
 
 
 def test_stop_signal_of_ours_is_a_pause() -> None:
-    assert judge(job(State.RUNNING, wish=Wish.PAUSE), STOPPED, Evidence()).state is State.PAUSED
+    assert (
+        judge(job(State.RUNNING, control=ControlRequest.PAUSE), STOPPED, Evidence()).state
+        is State.PAUSED
+    )
     assert judge(job(State.PAUSED), STOPPED, Evidence()).do is Do.KEEP
 
 

@@ -16,7 +16,7 @@ from pywps_hpc import package_data
 from pywps_hpc.dispatch.schedulers.base import BatchJob
 from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
 from pywps_hpc.dispatch.scripts.script import Scripts, environment, quote
-from pywps_hpc.jobs import Job, State, Wish
+from pywps_hpc.jobs import ControlRequest, Job, State
 from pywps_hpc.settings import (
     Container,
     ProcessSettings,
@@ -276,7 +276,7 @@ anything = st.text(max_size=50)
         native_id=anything,
         sync=st.booleans(),
         state=st.sampled_from(State),
-        wish=st.sampled_from(Wish),
+        control=st.sampled_from(ControlRequest),
         created=st.floats(allow_nan=False),
         submitted=st.floats(allow_nan=False),
     ),

@@ -1,4 +1,4 @@
-"""The job table: changes that exclude one another, terminal states, wishes, one dispatcher."""
+"""The job table: changes that exclude one another, terminal states, control requests, one dispatcher."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pywps_hpc.jobs import (
     ACTIVE,
     TERMINAL,
     TRANSITIONS,
+    ControlRequest,
     Deposed,
     Job,
     JobStore,
     State,
-    Wish,
     job_name,
     new_id,
 )
@@ -114,7 +114,7 @@ def test_a_store_made_before_a_fork_works_in_every_child(store: JobStore) -> Non
 
     def work() -> None:
         assert store.engine is not engine, "connections must not be shared"
-        answers.put(store.get(job.id) is not None and store.wish(job.id, Wish.PAUSE))
+        answers.put(store.get(job.id) is not None and store.request(job.id, ControlRequest.PAUSE))
 
     children = [context.Process(target=work) for _ in range(4)]
     for child in children:
@@ -123,7 +123,7 @@ def test_a_store_made_before_a_fork_works_in_every_child(store: JobStore) -> Non
         child.join(120)
         assert child.exitcode == 0
     assert [answers.get() for _ in children] == [True] * 4
-    assert len(store.wished()) == 1
+    assert len(store.requested()) == 1
 
 
 # Transitions
@@ -199,16 +199,16 @@ def test_a_change_takes_its_columns_along_and_says_when(store: JobStore) -> None
     assert (noted.state, noted.missing_since, noted.submitted) == (State.SUBMITTING, 13.5, 12.5)
 
 
-# Wishes
+# Controller
 
 
-def test_a_wish_is_seen_until_it_is_granted(store: JobStore) -> None:
+def test_a_request_is_seen_until_it_is_carried_out(store: JobStore) -> None:
     job = add(store)
-    assert store.wish(job.id, Wish.PAUSE)
-    [wished] = store.wished()
-    assert (wished.id, wished.wish) == (job.id, Wish.PAUSE)
-    assert store.grant(wished)
-    assert store.wished() == []
+    assert store.request(job.id, ControlRequest.PAUSE)
+    [found] = store.requested()
+    assert (found.id, found.control) == (job.id, ControlRequest.PAUSE)
+    assert store.clear_request(found)
+    assert store.requested() == []
 
 
 def test_what_waits_for_the_dispatcher_shows_when_something_comes(store: JobStore) -> None:
@@ -227,40 +227,40 @@ def test_what_waits_for_the_dispatcher_shows_when_something_comes(store: JobStor
     assert not store.waiting().has_more_than(two)
     assert store.move(taken, State.ACCEPTED) is not None
     assert not store.waiting().has_more_than(two)
-    assert store.wish(first.id, Wish.PAUSE)
+    assert store.request(first.id, ControlRequest.PAUSE)
     three = store.waiting()
     assert three.has_more_than(two)
-    assert store.wish(first.id, Wish.DISMISS)
+    assert store.request(first.id, ControlRequest.DISMISS)
     assert store.waiting().has_more_than(three)
 
 
-def test_a_dismissal_is_not_taken_back_by_a_later_wish(store: JobStore) -> None:
+def test_a_dismissal_is_not_taken_back_by_a_later_request(store: JobStore) -> None:
     job = add(store)
-    assert store.wish(job.id, Wish.DISMISS)
-    assert not store.wish(job.id, Wish.RESUME)
-    assert [row.wish for row in store.wished()] == [Wish.DISMISS]
+    assert store.request(job.id, ControlRequest.DISMISS)
+    assert not store.request(job.id, ControlRequest.RESUME)
+    assert [row.control for row in store.requested()] == [ControlRequest.DISMISS]
 
 
-def test_granting_a_wish_does_not_swallow_a_newer_one(store: JobStore) -> None:
+def test_clearing_a_request_does_not_swallow_a_newer_one(store: JobStore) -> None:
     job = add(store)
-    store.wish(job.id, Wish.PAUSE)
-    [seen] = store.wished()
-    store.wish(job.id, Wish.DISMISS)
-    assert not store.grant(seen)
-    assert [row.wish for row in store.wished()] == [Wish.DISMISS]
+    store.request(job.id, ControlRequest.PAUSE)
+    [seen] = store.requested()
+    store.request(job.id, ControlRequest.DISMISS)
+    assert not store.clear_request(seen)
+    assert [row.control for row in store.requested()] == [ControlRequest.DISMISS]
 
 
 @pytest.mark.parametrize("end", sorted(TERMINAL, key=lambda state: state.value))
-def test_nobody_can_wish_anything_of_a_job_that_is_over(store: JobStore, end: State) -> None:
+def test_nobody_can_ask_anything_of_a_job_that_is_over(store: JobStore, end: State) -> None:
     job = add(store)
-    store.wish(job.id, Wish.PAUSE)
+    store.request(job.id, ControlRequest.PAUSE)
     store.move(job, end)
-    assert not store.wish(job.id, Wish.DISMISS)
-    assert store.wished() == []
+    assert not store.request(job.id, ControlRequest.DISMISS)
+    assert store.requested() == []
 
 
-def test_nobody_can_wish_anything_of_an_unknown_job(store: JobStore) -> None:
-    assert not store.wish(new_id(), Wish.DISMISS)
+def test_nobody_can_ask_anything_of_an_unknown_job(store: JobStore) -> None:
+    assert not store.request(new_id(), ControlRequest.DISMISS)
 
 
 def test_only_finished_jobs_are_forgotten(store: JobStore) -> None:
@@ -337,7 +337,7 @@ def test_who_was_replaced_changes_nothing_any_more(store: JobStore) -> None:
     for change in (
         lambda: led.move(taken, State.QUEUED, native_id="1"),
         lambda: led.note(taken, missing_since=1.0),
-        lambda: led.grant(taken),
+        lambda: led.clear_request(taken),
         led.forget_absences,
         lambda: led.remove(job.id),
     ):

@@ -126,7 +126,7 @@ def test_the_dispatcher_removes_expired_jobs_and_nothing_else(harness: Dispatche
     keep(harness, age=7 * DAY)
     old = [finish(harness, state=state) for state in TERMINAL]
     running = harness.running()
-    waiting = harness.accept(wish=harness.row(running).wish)
+    waiting = harness.accept(control=harness.row(running).control)
     harness.now += 6 * DAY
     young = finish(harness)
     harness.scheduler.say(harness.row(running).native_id, RUNNING)

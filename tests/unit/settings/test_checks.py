@@ -18,7 +18,7 @@ from joblauncher.shared import outcome
 from places import ROOT
 from pywps_hpc.cli import jobs as listing
 from pywps_hpc.cli.main import commands
-from pywps_hpc.jobs import State, Wish
+from pywps_hpc.jobs import ControlRequest, State
 from pywps_hpc.settings import ProcessSettings, Settings, checks
 from pywps_hpc.web import pywps_pieces
 from servers import write_config
@@ -268,7 +268,7 @@ def test_an_answer_without_an_exception_leaves_no_empty_trace(
 def test_a_job_that_is_over_is_not_asked_for_anything(tmp_path: Path) -> None:
     harness = DispatcherHarness(tmp_path)
     job = harness.accept()
-    assert harness.store.wish(job.id, Wish.DISMISS)
+    assert harness.store.request(job.id, ControlRequest.DISMISS)
     assert listing._state(harness.row(job)) == "being dismissed"
     harness.cycle()
     assert harness.row(job).state is State.DISMISSED

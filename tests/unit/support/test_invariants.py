@@ -13,7 +13,7 @@ from dispatcher_harness import ACCEPTED, DispatcherHarness
 from fake_scheduler import DONE
 from invariants import Broken, Facts, Folder, InvariantViolated, Row
 from joblauncher.shared import files, outcome, status_xml
-from pywps_hpc.jobs import Wish, new_id
+from pywps_hpc.jobs import ControlRequest, new_id
 from servers import wait_for
 from status_readers import Reader, Watch, documents_in
 
@@ -133,7 +133,7 @@ def test_a_real_life_leaves_nothing_to_be_found(
     for job in jobs:
         harness.folder(job).lease(0).touch()
     dismissed = harness.accept()
-    harness.store.wish(dismissed.id, Wish.DISMISS)
+    harness.store.request(dismissed.id, ControlRequest.DISMISS)
     harness.succeed_in_queue(jobs[0])
     harness.fail(jobs[1], "no such catchment", "process")
     harness.scheduler.say(jobs[1].native_id, DONE)
