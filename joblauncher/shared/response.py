@@ -23,8 +23,9 @@ from pywps.response.execute import ExecuteResponse
 from pywps.response.status import WPS_STATUS
 from pywps.translations import get_translation
 
+from joblauncher import outputs
 from joblauncher.shared import lineage as lineage_of
-from joblauncher.shared import outputs, status_xml, storage, stored_values
+from joblauncher.shared import status_xml, storage, stored_values
 
 LOGGER = logging.getLogger("PYWPS")
 

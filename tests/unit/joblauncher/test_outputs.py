@@ -11,7 +11,7 @@ from lxml import etree
 from werkzeug.test import Client
 
 import wps_client as client
-from joblauncher.shared import outputs
+from joblauncher import outputs
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.web import media_types, routes
 from pywps_hpc.web.addresses import Addresses, configured

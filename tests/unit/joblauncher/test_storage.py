@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from joblauncher.shared import outputs, storage
+from joblauncher import outputs
+from joblauncher.shared import storage
 from joblauncher.shared.jobdir import JobDir
 
 
