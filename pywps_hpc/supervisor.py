@@ -8,7 +8,6 @@ killed, is started again after a pause. SIGTERM stops both, SIGHUP lets both rel
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import signal
@@ -19,12 +18,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from joblauncher.shared import prctl
 from pywps_hpc import lifecycle
 from pywps_hpc.settings import SettingsError
 
 LOGGER = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 #: Seconds after SIGTERM until a child is killed.
 STOP_GRACE = 20.0
 #: Seconds before a child is started again: at first (and after a long life), and at most.
@@ -170,5 +169,5 @@ def _reload(children: Sequence[Child], check: Callable[[], object]) -> None:
 
 def _prepare() -> None:
     """In the child before it is Python: a reload waits until it can take it."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    prctl.end_with_parent(signal.SIGTERM)
     lifecycle.hold_signals()
