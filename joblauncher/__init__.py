@@ -1,8 +1,6 @@
 """What runs inside the batch job: verify the dump, run the process, leave the truth behind.
 
-This package stands alone on the compute node: it needs the standard library, dill and PyWPS, and
-neither a database, nor a scheduler, nor the network.
+This package stands alone on the compute node: it imports the standard library, dill, PyWPS and what
+PyWPS itself requires, and uses neither a database, nor a scheduler, nor the network but for inputs
+by reference.
 """
-
-#: The variable by which code knows that it runs inside a job; it holds the job id.
-IN_JOB = "PYWPS_HPC_JOB"

@@ -138,18 +138,6 @@ class Outputs:
         return within and file.stat().st_uid == os.geteuid()
 
 
-def fault(output: Any) -> str:
-    """Why an output (:mod:`pywps.inout.outputs`) cannot be delivered; empty if it can."""
-    # A bounding box has its corners beside whatever else PyWPS knows of where data are.
-    if output.prop is None and getattr(output, "_data", None) is None:
-        return f"output {output.identifier}: it was not set"
-    if output.prop != "file" or os.path.isfile(output.file):
-        return ""
-    # What was read from the file before it went is still there to be shown.
-    is_read = not output.as_reference and getattr(output._iohandler, "_data", None) is not None
-    return "" if is_read else f"output {output.identifier}: its file is not there"
-
-
 def address(base: str, place: PurePosixPath) -> str:
     """The URL of a file.
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from joblauncher import IN_JOB, answers, lease, nodatabase, outputs
+from joblauncher import answers, lease, nodatabase, outputs
 from joblauncher.inputs import prepared
 from joblauncher.inputs.policy import Bounds
-from joblauncher.shared import dump, failpoint, outcome, storage
+from joblauncher.shared import IN_JOB, dump, failpoint, outcome, storage
 from joblauncher.shared.files import MOST, amount, remove_tree, size_of
 from joblauncher.shared.jobdir import JobDir
 

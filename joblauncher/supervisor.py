@@ -8,7 +8,6 @@ the dispatcher hears of it from the scheduler.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
 import glob
 import hashlib
@@ -27,14 +26,12 @@ from types import FrameType
 from joblauncher import lease as fence
 from joblauncher import runner
 from joblauncher.inputs import prepared
-from joblauncher.shared import account, dump, failpoint, outcome, status_xml, storage
+from joblauncher.shared import account, dump, exits, failpoint, outcome, prctl, status_xml, storage
 from joblauncher.shared.files import read_plain, remove_tree
 from joblauncher.shared.jobdir import JobDir
 
 LOGGER = logging.getLogger(__name__)
 
-#: Exit codes of the launcher (sysexits.h where one fits).
-OK, FAILED, NOT_MINE, REFUSED, NOT_TOLD = 0, 1, 75, 65, 74
 STOP_SIGNALS = (
     signal.SIGTERM,
     signal.SIGINT,
@@ -42,18 +39,12 @@ STOP_SIGNALS = (
     signal.SIGUSR2,
     signal.SIGXCPU,
 )
-#: Exit codes that make Grid Engine start a job again, or keep it as faulty (sge_conf(5)).
-RESCHEDULING = (99, 100)
-#: What a process that could get no more memory is told to have died of; the batch system's side
-#: knows how much it had asked for.
-OUT_OF_MEMORY = "the process ran out of memory"
 #: Seconds between the polite and the final signal to a child that must stop.
 GRACE = 10.0
 #: Before the digest of a document in the pipe from child to launcher.
 _ANNOUNCED = b"\0success\0"
 #: Bytes of a reason that a pipe takes at once.
 _MOST_REASON = 60_000
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 
 
 @dataclass(frozen=True)
@@ -81,26 +72,16 @@ class Ending:
         if self.reason:
             return self.reason
         if self.signal is not None:
-            return f"the process was killed by {describe_signal(self.signal)}"
+            return f"the process was killed by {exits.describe_signal(self.signal)}"
         return f"the process ended with exit code {self.code} without reporting a result"
 
     def cause(self) -> str:
         """Who ended it, as in :attr:`~joblauncher.shared.outcome.Report.cause`."""
         if self.stopped_by is not None:
             return "stopped"
-        if self.reason == OUT_OF_MEMORY:
+        if self.reason == exits.OUT_OF_MEMORY:
             return "memory"
         return "killed" if self.signal in (signal.SIGKILL, signal.SIGTERM) else "launcher"
-
-
-def describe_signal(number: int) -> str:
-    """A signal's number, name and meaning (signal(7)): ``signal 9 (SIGKILL: killed)``."""
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-    meaning = (signal.strsignal(number) or "").lower()
-    return f"signal {number} ({name}: {meaning})" if meaning else f"signal {number} ({name})"
 
 
 def main(job: JobDir, digest: str, attempt: int, *, allow_root: bool = False) -> int:
@@ -121,7 +102,7 @@ def main(job: JobDir, digest: str, attempt: int, *, allow_root: bool = False) ->
     except fence.Superseded as reason:
         LOGGER.error("%s; nothing more is done", reason)
         _leave_nothing(job)
-        return NOT_MINE
+        return exits.NOT_MINE
 
 
 def _run(job: JobDir, digest: str, allow_root: bool) -> int:
@@ -129,7 +110,7 @@ def _run(job: JobDir, digest: str, allow_root: bool) -> int:
     facts.host, facts.started = socket.gethostname(), time.time()
     if account.is_root() and not allow_root:
         _fail(job, facts, account.WORDS)
-        return REFUSED
+        return exits.REFUSED
     try:
         _take_lease(job)
         failpoint.reach("launch.1")
@@ -143,10 +124,10 @@ def _run(job: JobDir, digest: str, allow_root: bool) -> int:
             facts.write(job)  # what an earlier start had to say no longer holds
     except dump.PayloadError as error:
         _fail(job, facts, str(error))
-        return REFUSED
+        return exits.REFUSED
     except OSError as error:
         words = storage.trouble(error) or f"the job's folder cannot be used: {error.strerror}"
-        return REFUSED if _fail(job, facts, words) else NOT_TOLD
+        return exits.REFUSED if _fail(job, facts, words) else exits.NOT_TOLD
     failpoint.reach("launch.2")
     ending = _supervise(job, header, body, facts)
     return _conclude(job, facts, ending)
@@ -201,18 +182,17 @@ def _supervise(job: JobDir, header: dump.Header, body: bytes, facts: outcome.Rep
     # Grid Engine announces a suspension by it (queue_conf(5), notify); nothing is to be done then.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     begun = time.monotonic()
-    libc = ctypes.CDLL(None, use_errno=True)
     # Orphans of the process come to us, so that the wait at the end leaves nothing running.
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    prctl.adopt_orphans()
     reader, writer = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        prctl.end_with_parent(signal.SIGKILL)
         if os.getppid() != parent:
-            os._exit(FAILED)
+            os._exit(exits.FAILED)
         _run_child(job, header, body, facts, writer)
     os.close(writer)
     stopped: list[int] = []
@@ -252,7 +232,7 @@ def _run_child(
     job: JobDir, header: dump.Header, body: bytes, facts: outcome.Report, writer: int
 ) -> None:
     """The child's whole life; never returns."""
-    code, reason = FAILED, ""
+    code, reason = exits.FAILED, ""
     try:
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
@@ -264,16 +244,16 @@ def _run_child(
                 stream.reconfigure(line_buffering=True)  # nothing printed is lost in a crash
         code = runner.run(job, header, body, facts, lambda document: _announce(document, writer))
     except fence.Superseded as superseded:
-        reason, code = str(superseded), NOT_MINE
+        reason, code = str(superseded), exits.NOT_MINE
     except dump.PayloadError as error:
         _print_trace()
         reason = str(error)
     except SystemExit as error:
         reason = f"the process called sys.exit({error.code if error.code is not None else ''})"
-        code = error.code if isinstance(error.code, int) and error.code else FAILED
+        code = error.code if isinstance(error.code, int) and error.code else exits.FAILED
     except (MemoryError, runner.NoMemory):
         _print_trace()
-        reason = OUT_OF_MEMORY
+        reason = exits.OUT_OF_MEMORY
     except BaseException as error:
         _print_trace()
         # PyWPS's own exceptions have a description, which is written for the client.
@@ -364,7 +344,7 @@ def _conclude(job: JobDir, facts: outcome.Report, ending: Ending) -> int:
     facts.finished = time.time()
     if facts.state not in outcome.TERMINAL:
         if not _fail(job, facts, ending.words(), ending.cause()):
-            return NOT_TOLD
+            return exits.NOT_TOLD
     else:
         try:
             storage.insist(job, lambda: facts.write(job))
@@ -373,12 +353,12 @@ def _conclude(job: JobDir, facts: outcome.Report, ending: Ending) -> int:
     failpoint.reach("conclude.3")
     LOGGER.info("%s: %s", facts.state, facts.message)
     if facts.state == outcome.SUCCEEDED:
-        return OK
+        return exits.OK
     # By this, accounting tells an end that the batch system asked for (Grid Engine: SIGUSR2).
     last = ending.stopped_by or ending.signal
     if last is not None:
-        return 128 + last
-    return FAILED if ending.code in (0, None, NOT_MINE, *RESCHEDULING) else ending.code
+        return exits.by_signal(last)
+    return exits.of_process(ending.code)
 
 
 def _success(job: JobDir, ending: Ending) -> status_xml.Status | None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from joblauncher import IN_JOB
+from joblauncher.shared import IN_JOB
 
 if TYPE_CHECKING:
     from pywps import Service

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -23,7 +24,6 @@ from pywps.response.execute import ExecuteResponse
 from pywps.response.status import WPS_STATUS
 from pywps.translations import get_translation
 
-from joblauncher import outputs
 from joblauncher.shared import lineage as lineage_of
 from joblauncher.shared import status_xml, storage, stored_values
 
@@ -145,13 +145,13 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
             return status_xml.writable(template.render(**self.facts)).encode()
         return str(self.doc).encode()
 
-    def _fault(self) -> str:
+    def _undeliverable(self) -> str:
         """Why an output that the client gets cannot be delivered; empty if all can."""
         wanted = list(self.outputs.values())
         if self.wps_request.raw:
             first = next(iter(self.wps_request.outputs), None)
             wanted = [self.outputs[first]] if first in self.outputs else []
-        return next(filter(None, map(outputs.fault, wanted)), "")
+        return next(filter(None, map(_fault, wanted)), "")
 
     def _update_status_doc(self) -> None:
         try:
@@ -178,13 +178,13 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         self, status: int, message: str, status_percentage: float, clean: bool = True
     ) -> None:
         """Called by PyWPS; unlike its own, this asks no database and removes no folder."""
-        if status == WPS_STATUS.SUCCEEDED and (words := self._fault()):
+        if status == WPS_STATUS.SUCCEEDED and (words := self._undeliverable()):
             status, message = WPS_STATUS.FAILED, f"Process failed: {words}"
             LOGGER.error("%s", message)
         if status == WPS_STATUS.FAILED:
             if words := storage.trouble(sys.exc_info()[1]):
                 message = f"Process failed: {words}"  # PyWPS would hide it in a log
-            for output in filter(outputs.fault, self.process.outputs):
+            for output in filter(_fault, self.process.outputs):
                 output._iohandler = NoneIOHandler(output)  # PyWPS shows outputs of a failure too
         self.message = status_xml.told(str(message))
         self.status = status
@@ -192,6 +192,18 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         self._update_status_doc()
         if self.publish is not None:
             self.publish(self.render(), self)
+
+
+def _fault(output: Any) -> str:
+    """Why an output (:mod:`pywps.inout.outputs`) cannot be delivered; empty if it can."""
+    # A bounding box has its corners beside whatever else PyWPS knows of where data are.
+    if output.prop is None and getattr(output, "_data", None) is None:
+        return f"output {output.identifier}: it was not set"
+    if output.prop != "file" or os.path.isfile(output.file):
+        return ""
+    # What was read from the file before it went is still there to be shown.
+    is_read = not output.as_reference and getattr(output._iohandler, "_data", None) is not None
+    return "" if is_read else f"output {output.identifier}: its file is not there"
 
 
 def _shielded(element: dict[str, Any]) -> dict[str, Any]:

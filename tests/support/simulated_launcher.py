@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dispatcher_harness import ACCEPTED
 from joblauncher import lease, supervisor
-from joblauncher.shared import outcome, status_xml
+from joblauncher.shared import exits, outcome, status_xml
 from joblauncher.shared.files import atomic_write, read_plain
 from joblauncher.shared.jobdir import JobDir
 from joblauncher.supervisor import Ending
@@ -139,7 +139,7 @@ class Launcher:
             if self.took:
                 for folder in (self.job.work, self.job.temporary):
                     shutil.rmtree(folder, ignore_errors=True)
-            return supervisor.NOT_MINE
+            return exits.NOT_MINE
 
     def _run(self) -> Generator[None, None, int]:
         job = self.job
@@ -158,7 +158,7 @@ class Launcher:
                 facts.write(job)
         except OSError as error:
             supervisor._fail(job, facts, f"the job's folder cannot be used: {error.strerror}")
-            return supervisor.REFUSED
+            return exits.REFUSED
         self._at_work = True
         yield
         yield from self._process(replace(facts))
@@ -192,7 +192,7 @@ class Launcher:
                 with self._hooks.armed(self._cut, self._hooks.kill):
                     lease.write(self.job, document, facts)
             except lease.Superseded:
-                self._ending = Ending(supervisor.NOT_MINE, None)
+                self._ending = Ending(exits.NOT_MINE, None)
             except Killed:
                 self._ending = Ending(None, signal.SIGKILL)
             if state in outcome.TERMINAL and self._document() == document:

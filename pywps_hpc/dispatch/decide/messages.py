@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from joblauncher.supervisor import NOT_MINE, NOT_TOLD, OUT_OF_MEMORY, describe_signal
+from joblauncher.shared.exits import NOT_MINE, NOT_TOLD, OUT_OF_MEMORY, describe_signal
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Resources
 
 DISMISSED = "dismissed"

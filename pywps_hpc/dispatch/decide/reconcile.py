@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from joblauncher.supervisor import NOT_MINE
+from joblauncher.shared.exits import NOT_MINE
 from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
 from pywps_hpc.jobs import ControlRequest, Job, State

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblauncher.supervisor import NOT_MINE
+from joblauncher.shared.exits import NOT_MINE
 from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.decide.reconcile import (
     CUTS,

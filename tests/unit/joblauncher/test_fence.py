@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from joblauncher import lease, supervisor
-from joblauncher.shared import outcome, status_xml
+from joblauncher.shared import exits, outcome, status_xml
 from joblauncher.shared.files import atomic_write, write_together
 from joblauncher.shared.jobdir import JobDir
 from places import ROOT
@@ -108,7 +108,7 @@ def test_a_launcher_that_comes_too_late_does_nothing(job: JobDir) -> None:
         cwd=ROOT,
         env=os.environ,
     )
-    assert ended.returncode == supervisor.NOT_MINE
+    assert ended.returncode == exits.NOT_MINE
     assert "attempt 1 of the job has begun" in ended.stderr
     assert {path: path.stat().st_mtime_ns for path in job.path.rglob("*")} == before
 
@@ -144,7 +144,7 @@ def test_an_attempt_that_counts_no_longer_leaves_no_folders(
         raise lease.Superseded("the job is over already")
 
     monkeypatch.setattr(supervisor, "_run", run_until_superseded)
-    assert supervisor.main(job, "0" * 64, 0) == supervisor.NOT_MINE
+    assert supervisor.main(job, "0" * 64, 0) == exits.NOT_MINE
     assert not job.work.exists()
     assert not job.temporary.exists()
     assert job.storage.exists()
