@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/support"))
 
-import wpsclient  # noqa: E402
+import wps_client  # noqa: E402
 
 import servers  # noqa: E402
 
@@ -30,7 +30,7 @@ def seconds(server: servers.Server) -> float:
     taken = []
     for _ in range(REQUESTS):
         begun = time.perf_counter()
-        wpsclient.submit(server.url, "leaves_child", INPUTS)
+        wps_client.submit(server.url, "leaves_child", INPUTS)
         taken.append(time.perf_counter() - begun)
     return statistics.median(taken)
 

@@ -29,8 +29,8 @@ import requests
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
-import clustersite as site  # noqa: E402
-import wpsclient as client  # noqa: E402
+import cluster_site as site  # noqa: E402
+import wps_client as client  # noqa: E402
 
 import invariants  # noqa: E402
 import postgres  # noqa: E402
