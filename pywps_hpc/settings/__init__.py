@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 
 from joblauncher.inputs.policy import SCHEMES
 from joblauncher.shared import account
-from pywps_hpc.settings import extra_options, readers
+from pywps_hpc.settings import readers
+from pywps_hpc.systems import options
 
 SCHEDULERS = ("local", "slurm", "gridengine", "torque", "drmaa")
 DRMAA_SYSTEMS = ("slurm", "gridengine", "torque")
@@ -68,7 +69,7 @@ class Resources:
         requeue: whether the batch system may start a job again that it had to end (its node failed,
             other jobs needed its resources, an administrator wished it). ``local`` never does.
         extra: options in the batch system's own words, one a line; none of those that the service
-            sets itself (see :mod:`~pywps_hpc.settings.extra_options`).
+            sets itself (see :mod:`~pywps_hpc.systems.options`).
     """
 
     cpus: int = _key(readers.integer(1), 1)
@@ -500,7 +501,7 @@ class _Reader:
         }
         for section, own in everyone.items():
             try:
-                extra_options.check(system, own.resources.extra, own.resources.gpus)
+                options.check(system, own.resources.extra, own.resources.gpus)
             except ValueError as error:
                 raise self.fail(section, "extra", str(error)) from None
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pywps_hpc.settings import SettingsError, extra_options, load
+from pywps_hpc.settings import SettingsError, load
+from pywps_hpc.systems import options
 
 REFUSED = {
     "slurm": {
@@ -105,7 +106,7 @@ ALLOWED = {
 )
 def test_option_of_ours_is_refused_by_name(system: str, key: str, line: str) -> None:
     with pytest.raises(ValueError, match=r"^[^:]+: ") as refusal:
-        extra_options.check(system, [line], 0)
+        options.check(system, [line], 0)
     if key:
         assert str(refusal.value).endswith(f"set it by the key {key}")
 
@@ -114,13 +115,13 @@ def test_option_of_ours_is_refused_by_name(system: str, key: str, line: str) -> 
     ("system", "line"), [(system, line) for system, lines in ALLOWED.items() for line in lines]
 )
 def test_what_is_the_sites_own_is_taken(system: str, line: str) -> None:
-    extra_options.check(system, [line], 0)
+    options.check(system, [line], 0)
 
 
 def test_other_resources_do_not_replace_the_processors_asked_for() -> None:
-    extra_options.check("slurm", ["--gres=nvme:1"], 0)
+    options.check("slurm", ["--gres=nvme:1"], 0)
     with pytest.raises(ValueError, match="--gres: set it by the key gpus"):
-        extra_options.check("slurm", ["--gres=nvme:1"], 2)
+        options.check("slurm", ["--gres=nvme:1"], 2)
 
 
 @pytest.mark.parametrize(
