@@ -21,10 +21,9 @@ from typing import Any, TypeVar
 from joblauncher.inputs.policy import SCHEMES
 from joblauncher.shared import account
 from pywps_hpc.settings import readers
-from pywps_hpc.systems import options
+from pywps_hpc.systems import SYSTEMS, options
 
-SCHEDULERS = ("local", "slurm", "gridengine", "torque", "drmaa")
-DRMAA_SYSTEMS = ("slurm", "gridengine", "torque")
+SCHEDULERS = ("local", *SYSTEMS, "drmaa")
 CHANNELS = ("local", "ssh")
 RUNTIMES = ("apptainer", "singularity", "none")
 SECTIONS = (
@@ -254,7 +253,7 @@ class Settings:
 
     spool: Path = _key(readers.absolute_path)
     scheduler: str = _key(readers.choice(*SCHEDULERS), "local")
-    system: str = _key(readers.choice(*DRMAA_SYSTEMS), "")
+    system: str = _key(readers.choice(*SYSTEMS), "")
     drmaa_library: Path | None = _key(readers.absolute_path, None)
     channel: str = _key(readers.choice(*CHANNELS), "local")
     database: str = _key(readers.database, "")

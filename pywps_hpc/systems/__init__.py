@@ -1,1 +1,17 @@
-"""The batch systems: what settings and dispatcher both have to know of each."""
+"""The batch systems that have commands of their own, by name: the registry.
+
+A system's name in the configuration is also the name of its modules and of its template:
+
+* ``systems/NAME.py``: the options that an administrator must not set (read by the settings);
+* ``dispatch/schedulers/NAME.py``: its dialect, with all that only the dispatcher has to know;
+* ``job_templates/NAME.sh.j2``: its batch script.
+
+This package imports neither the settings nor the dispatcher: both import it.
+"""
+
+#: One line a system.
+SYSTEMS = (
+    "slurm",
+    "gridengine",
+    "torque",
+)
