@@ -17,9 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/support"))
 
-import wps_client  # noqa: E402
-
 import servers  # noqa: E402
+import wps_client  # noqa: E402
 
 ROUNDS, REQUESTS = 7, 20
 INPUTS = [("seconds", "0")]

@@ -30,11 +30,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
 import cluster_site as site  # noqa: E402
-import wps_client as client  # noqa: E402
-
 import invariants  # noqa: E402
 import postgres  # noqa: E402
 import servers  # noqa: E402
+import wps_client as client  # noqa: E402
 from pywps_hpc.spool import ARRAYS, TRASH  # noqa: E402
 
 #: Seconds between two measurements, and share of a phase that counts as warming up.

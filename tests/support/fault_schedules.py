@@ -1,8 +1,8 @@
 """Random schedules: a real dispatcher, job table and spool against the chaotic batch system.
 
-A schedule is what one run of :class:`Schedules` does: jobs come, people dismiss and pause them, time passes, faults
-begin and end, dispatchers are killed between any two effects or overtaken while they are held up.
-Then the faults end, and what :mod:`invariants` asks for must hold.
+A schedule is what one run of :class:`Schedules` does: jobs come, people dismiss and pause them,
+time passes, faults begin and end, dispatchers are killed between any two effects or overtaken while
+they are held up. Then the faults end, and what :mod:`invariants` asks for must hold.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Schedules(RuleBasedStateMachine):
 
     @rule(
         which=st.integers(0, 30),
-        control=st.sampled_from(
+        request=st.sampled_from(
             [ControlRequest.DISMISS, ControlRequest.PAUSE, ControlRequest.RESUME]
         ),
     )

@@ -1,4 +1,4 @@
-"""The job table: changes that exclude one another, terminal states, control requests, one dispatcher."""
+"""The job table: changes that exclude one another, terminal states, control requests, a leader."""
 
 from __future__ import annotations
 
