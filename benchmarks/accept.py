@@ -43,7 +43,7 @@ def main() -> None:
         ours = servers.HpcServer(Path(folder) / "hpc", sections={"hpc": {"slots": 1}})
         default = servers.DefaultServer(Path(folder) / "default")
         ratios = []
-        with servers.running([ours, default]):
+        with ours, default:
             for number in range(ROUNDS):
                 mine, theirs = seconds(ours), seconds(default)
                 ratios.append(mine / theirs)
