@@ -184,6 +184,8 @@ class Follower:
             changes: dict[str, object] = {"message": action.words, "missing_since": 0.0}
             if action.state is State.RUNNING and not job.started:
                 changes["started"] = seen.started or context.clock()
+            if action.state is State.QUEUED and job.started:  # it will be started again
+                changes["attempt"] = max(job.attempt, seen.attempt + 1)
             moved = store.move(job, action.state, **changes)
             failpoint.reach("follow.2")
             return moved is not None

@@ -71,6 +71,7 @@ class Job:
         access: another UUID, which stands for the job in the addresses that its client is given.
             The id and the name do not do: who may see the queue can read them. A job of an earlier
             version has its id here.
+        attempt: which start of the job counts, from 0; reports of earlier ones are out of date.
         end_seen: when somebody who reads its document first found that it tells an end, which the
             batch system has yet to confirm; 0 if nobody did.
     """
@@ -96,6 +97,7 @@ class Job:
     size: int | None = None
     access: str = ""
     end_seen: int = 0
+    attempt: int = 0
 
     @property
     def is_dismissed(self) -> bool:

@@ -39,6 +39,7 @@ jobs = sa.Table(
     sa.Column("size", sa.BigInteger),
     sa.Column("access", sa.String(36), unique=True, index=True),  # a row without one: its id
     sa.Column("end_seen", sa.BigInteger, nullable=False, server_default="0", index=True),
+    sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
 )
 dispatcher = sa.Table(
     "hpc_dispatcher",
@@ -122,6 +123,7 @@ STEPS = (
             "CREATE INDEX ix_hpc_jobs_end_seen ON hpc_jobs (end_seen)",
         ],
     ),
+    Step(7, ["ALTER TABLE hpc_jobs ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0"]),
 )
 #: The version of the tables above.
 VERSION = STEPS[-1].version

@@ -421,6 +421,22 @@ def test_a_job_that_cannot_be_cleared_away_now_ends_when_it_can(
     assert harness.scheduler.cancelled == [job.native_id]
 
 
+def test_of_a_job_that_waits_for_another_start_only_a_later_report_counts(
+    harness: DispatcherHarness,
+) -> None:
+    job = harness.running()
+    assert job.attempt == 0
+    for attempt in (1, 2):
+        for _ in range(2):
+            harness.scheduler.say(job.native_id, QUEUED)
+            harness.cycle()
+            assert (harness.row(job).state, harness.row(job).attempt) == (State.QUEUED, attempt)
+        harness.scheduler.say(job.native_id, RUNNING)
+        dataclasses.replace(harness.report(job), attempt=attempt).write(harness.folder(job))
+        harness.cycle()
+        assert (harness.row(job).state, harness.row(job).attempt) == (State.RUNNING, attempt)
+
+
 @pytest.mark.parametrize("told", ["started", "succeeded"])
 def test_a_report_is_completed_where_the_launcher_did_not_live_to(
     harness: DispatcherHarness, told: str

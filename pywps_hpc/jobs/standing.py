@@ -1,0 +1,127 @@
+"""Where a job stands for those who are shown it, and what they are told of that: pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from joblauncher.shared import outcome
+from joblauncher.shared.outcome import Report
+from pywps_hpc.jobs.job import Job, State
+
+#: For a job whose report tells its end, before the batch system does.
+ENDING = "The process has ended; the batch system has yet to say so"
+#: For a job whose dismissal is recorded, but not yet carried out.
+DISMISSING = "dismissed; what is left of it is being ended"
+#: For a job that the batch system stopped, and will either start again or tell the reason of.
+LOOKED_UP = "the reason is looked up"
+#: For a job that has begun before, and waits for another start.
+AGAIN = "The batch system starts it again"
+#: Why a job waits.
+FETCHING = "its inputs are being fetched"
+CANNOT_ASK = "the batch system cannot be asked at the moment"
+
+
+class PublicState(Enum):
+    """Where a job stands for those who are shown it. Each face has its own words for these.
+
+    ===========  ==================  =================  ===================
+    state        WPS 1.0.0           WPS 2.0            OGC API Processes
+    ===========  ==================  =================  ===================
+    ACCEPTED     ProcessAccepted     Accepted           accepted
+    QUEUED       ProcessAccepted     Accepted           accepted
+    RUNNING      ProcessStarted      Running            running
+    PAUSED       ProcessPaused       Paused             accepted or running
+    SUCCEEDED    ProcessSucceeded    Succeeded          successful
+    FAILED       ProcessFailed       Failed             failed
+    DISMISSED    ProcessFailed       Dismissed          dismissed
+    ===========  ==================  =================  ===================
+    """
+
+    ACCEPTED = "accepted"  # here; the batch system does not have it yet
+    QUEUED = "queued"  # waits in the batch system, for its first start or another one
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    DISMISSED = "dismissed"  # from the moment at which the dismissal is recorded
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a job stands; the attributes are those of
+    :class:`~pywps_hpc.jobs.view.JobView`."""
+
+    state: PublicState
+    percent: int | None
+    message: str
+    reason: str = ""
+    waits: str = ""
+    is_ending: bool = False
+
+
+def standing_of(row: Job, report: Report | None, scheduler: str, reachable: bool) -> Standing:
+    """Where a job stands; arguments as of :func:`~pywps_hpc.jobs.view.job_view`."""
+    end = _ended(report)
+    if row.is_dismissed:
+        words = row.message if row.state is State.DISMISSED else DISMISSING
+        return Standing(PublicState.DISMISSED, None, words, reason=words)
+    if row.state is State.FAILED:
+        words = end.message if end and end.state == outcome.FAILED else ""
+        words = words or row.message
+        return Standing(PublicState.FAILED, None, words, reason=words)
+    if row.state is State.SUCCEEDED:
+        words = end.message if end and end.state == outcome.SUCCEEDED else ""
+        return Standing(PublicState.SUCCEEDED, 100, words or "Succeeded")
+    return _active(row, report, _in_the_queue(row, scheduler, reachable), reachable)
+
+
+def _active(row: Job, report: Report | None, queued: str, reachable: bool) -> Standing:
+    """Where a job stands that is not over.
+
+    Args:
+        queued: that it waits in the batch system, and why.
+    """
+    percent = min(max(report.percent, 0), 99) if report else 0
+    if row.state is State.QUEUED and row.started and _is_outdated(row, report):
+        return Standing(PublicState.QUEUED, percent, f"{AGAIN}; {queued}", waits=queued)
+    ends = _ended(report) is not None
+    if row.state is State.PAUSED:
+        return Standing(PublicState.PAUSED, 99 if ends else percent, "Paused", is_ending=ends)
+    if ends:
+        return Standing(PublicState.RUNNING, 99, ENDING, is_ending=True)
+    if report is not None and report.state != outcome.ACCEPTED:
+        looked_up = f"; {LOOKED_UP}" if report.state == outcome.FAILED else ""
+        return Standing(PublicState.RUNNING, percent, report.message + looked_up)
+    if row.state is State.RUNNING or (report is not None and report.started > 0):
+        return Standing(PublicState.RUNNING, percent, "Running")
+    state = PublicState.QUEUED if row.state is State.QUEUED else PublicState.ACCEPTED
+    waits, said = _waits(row, queued, reachable), report.message if report else ""
+    return Standing(state, 0, "; ".join(filter(None, (said or "Accepted", waits))), waits=waits)
+
+
+def _ended(report: Report | None) -> Report | None:
+    """A report that tells an end of the process's own: neither one of which only the batch system
+    knows the reason, nor one after which it may start the job again; ``None`` if it does not."""
+    if report is None or report.state not in outcome.TERMINAL:
+        return None
+    return None if report.cause in outcome.PROVISIONAL else report
+
+
+def _is_outdated(row: Job, report: Report | None) -> bool:
+    """Whether a report is of an earlier start than the one that counts."""
+    return report is None or report.attempt < row.attempt
+
+
+def _waits(row: Job, queued: str, reachable: bool) -> str:
+    if row.state is State.STAGING:
+        return FETCHING
+    if row.native_id:
+        return queued
+    return row.message if reachable else CANNOT_ASK
+
+
+def _in_the_queue(row: Job, scheduler: str, reachable: bool) -> str:
+    words = f"waiting as {scheduler} job {row.native_id} ({row.name})"
+    words += f": {row.message}" if row.message else ""
+    return words if reachable else f"{words}; {CANNOT_ASK}"

@@ -1,0 +1,228 @@
+"""What is true of a job, for everybody who is shown it: made of its row and its report alone.
+
+The row (:class:`~pywps_hpc.jobs.Job`) follows the batch system and decides how a job ended. The
+report (:mod:`joblauncher.shared.outcome`) is written beside the process, which could write there,
+too: it tells how far the process has come, and what an end that the row confirms left behind. Every
+face, page and command renders a :class:`JobView`, in its own words, and asks nothing else.
+
+Pure: no clock, no file, no settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from joblauncher.shared import outcome
+from joblauncher.shared.outcome import Report
+from pywps_hpc.jobs.job import TERMINAL, Job, State, Wish
+from pywps_hpc.jobs.output import Output, outputs_of
+from pywps_hpc.jobs.standing import PublicState, standing_of
+
+__all__ = ["Action", "JobView", "Output", "PublicState", "Queued", "Usage", "job_view"]
+
+
+class Action(Enum):
+    """What may be done next with a job, or be had of it, by whoever is shown it."""
+
+    DISMISS = "dismiss"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RESULTS = "results"
+    LOG = "log"
+
+
+@dataclass(frozen=True)
+class Queued:
+    """What the batch system calls a job.
+
+    Attributes:
+        system: the name of the batch system in the settings.
+        id: the batch system's id; empty before it has one.
+        name: the job's name in the queue.
+        index: its array index; 0 means that it is no element of an array.
+    """
+
+    system: str
+    id: str
+    name: str
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the process used; ``None`` where that is not known.
+
+    Attributes:
+        cpu_seconds: processor time, of all its processes.
+        peak_memory_mib: MiB that its largest process had at once.
+        elapsed_seconds: from its start to its end.
+    """
+
+    cpu_seconds: float | None = None
+    peak_memory_mib: float | None = None
+    elapsed_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class JobView:
+    """One job, as everybody is shown it. Times are seconds since the epoch (UTC); ``None``: not
+    yet, or not known.
+
+    Attributes:
+        id: the job's id, which administrators see.
+        access: what stands for it in the addresses of its client.
+        process: the process identifier.
+        owner: who sent it; empty where the service does not know.
+        sync: whether its client waits on the connection.
+        state: where it stands.
+        recorded: where it stands in the job table, for administrators: that tells ``staging`` and
+            ``submitting``, too.
+        requested: the control request that is to be carried out.
+        percent: 0 to 100, 100 for a success alone; ``None`` where it has no meaning any more: of a
+            job that failed or was dismissed.
+        message: what a person is told, in one text: all that follows, where it says something.
+        reason: why it failed or was dismissed; empty otherwise.
+        waits: why it does not run yet; empty unless it waits.
+        process_message: what the process said last.
+        batch_message: what the dispatcher or the batch system said last.
+        cause: who found a failure, as in :attr:`~joblauncher.shared.outcome.Report.cause`.
+        created: when it was accepted.
+        submitted: when the batch system was given it.
+        started: when it began for the first time.
+        finished: when it ended.
+        changed: when the job table last changed what it says.
+        expires: when everything that is left of it is removed.
+        usage: what its process used.
+        attempts: how many of its starts are known.
+        node: where it ran last.
+        exit_code: of the process's interpreter; ``None`` if a signal ended it, or it never began.
+        signal: that killed it; ``None`` if none did.
+        queued: what the batch system calls it.
+        outputs: of a success.
+        actions: what may be done next.
+        is_ending: whether the report tells an end that the batch system has yet to confirm; whoever
+            finds that lets the dispatcher know (:meth:`~pywps_hpc.jobs.JobStore.saw_end`).
+    """
+
+    id: str
+    access: str
+    process: str
+    owner: str
+    sync: bool
+    state: PublicState
+    recorded: State
+    requested: Wish
+    percent: int | None
+    message: str
+    reason: str
+    waits: str
+    process_message: str
+    batch_message: str
+    cause: str
+    created: float | None
+    submitted: float | None
+    started: float | None
+    finished: float | None
+    changed: float | None
+    expires: float | None
+    usage: Usage
+    attempts: int
+    node: str
+    exit_code: int | None
+    signal: int | None
+    queued: Queued
+    outputs: tuple[Output, ...]
+    actions: frozenset[Action]
+    is_ending: bool
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing else will be told of it: a recorded dismissal holds."""
+        return self.state in (PublicState.SUCCEEDED, PublicState.FAILED, PublicState.DISMISSED)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the batch system has nothing of it any more, either."""
+        return self.recorded in TERMINAL
+
+
+def job_view(
+    row: Job,
+    report: Report | None,
+    *,
+    scheduler: str,
+    reachable: bool = True,
+    expires: float | None = None,
+) -> JobView:
+    """What is true of a job.
+
+    Args:
+        row: of the job table.
+        report: what its launcher reported last; ``None`` if it has left nothing that can be read,
+            or if nobody looked (in a list): then a job is shown as begun by the next poll of the
+            batch system only.
+        scheduler: the name of the batch system in the settings.
+        reachable: whether somebody can ask the batch system now.
+        expires: when the job is removed, see :func:`pywps_hpc.jobs.retention.expires`.
+    """
+    known = report or Report(row.id, row.process)
+    standing = standing_of(row, report, scheduler, reachable)
+    succeeded = standing.state is PublicState.SUCCEEDED and known.state == outcome.SUCCEEDED
+    has_begun = known.started > 0 or known.state != outcome.ACCEPTED
+    # A retry of the submission is none; the report of an earlier start stands until the next one's.
+    attempts = max(known.attempt + 1 if has_begun else 0, row.attempt, 1 if row.started else 0)
+    return JobView(
+        id=row.id,
+        access=row.access or row.id,
+        process=row.process,
+        owner=row.owner,
+        sync=row.sync,
+        state=standing.state,
+        recorded=row.state,
+        requested=row.wish,
+        percent=standing.percent,
+        message=standing.message,
+        reason=standing.reason,
+        waits=standing.waits,
+        process_message=known.message,
+        batch_message=row.message,
+        cause=known.cause if standing.state is PublicState.FAILED else "",
+        created=row.created or None,
+        submitted=row.submitted or None,
+        started=row.started or (known.started if has_begun else 0.0) or None,
+        finished=(row.finished or None) if row.state in TERMINAL else None,
+        changed=row.changed or None,
+        expires=expires,
+        usage=_usage(known.usage),
+        attempts=attempts,
+        node=known.host,
+        exit_code=known.exit_code,
+        signal=known.signal,
+        queued=Queued(scheduler, row.native_id, row.name, row.place),
+        outputs=outputs_of(known.outputs) if succeeded else (),
+        actions=_actions(row, standing.state, has_begun=attempts > 0),
+        is_ending=standing.is_ending,
+    )
+
+
+def _actions(row: Job, state: PublicState, *, has_begun: bool) -> frozenset[Action]:
+    found = set()
+    if has_begun:
+        found.add(Action.LOG)
+    if state is PublicState.SUCCEEDED:
+        found.add(Action.RESULTS)
+    if row.state not in TERMINAL and not row.is_dismissed:
+        found.add(Action.DISMISS)
+        stands_still = row.state is State.PAUSED
+        if row.wish is not Wish.PAUSE and (not stands_still or row.wish is Wish.RESUME):
+            found.add(Action.PAUSE)
+        if row.wish is not Wish.RESUME and (stands_still or row.wish is Wish.PAUSE):
+            found.add(Action.RESUME)
+    return frozenset(found)
+
+
+def _usage(told: Mapping[str, float]) -> Usage:
+    names = ("cpu_seconds", "peak_memory_mib", "elapsed_seconds")
+    return Usage(**{name: told[name] for name in names if told.get(name, -1) >= 0})
