@@ -16,7 +16,7 @@ from enum import Enum
 
 from joblauncher.shared import outcome
 from joblauncher.shared.outcome import Report
-from pywps_hpc.jobs.job import TERMINAL, Job, State, Wish
+from pywps_hpc.jobs.job import TERMINAL, ControlRequest, Job, State
 from pywps_hpc.jobs.output import Output, outputs_of
 from pywps_hpc.jobs.standing import PublicState, standing_of
 
@@ -113,7 +113,7 @@ class JobView:
     sync: bool
     state: PublicState
     recorded: State
-    requested: Wish
+    requested: ControlRequest
     percent: int | None
     message: str
     reason: str
@@ -181,7 +181,7 @@ def job_view(
         sync=row.sync,
         state=standing.state,
         recorded=row.state,
-        requested=row.wish,
+        requested=row.control,
         percent=standing.percent,
         message=standing.message,
         reason=standing.reason,
@@ -215,11 +215,9 @@ def _actions(row: Job, state: PublicState, *, has_begun: bool) -> frozenset[Acti
         found.add(Action.RESULTS)
     if row.state not in TERMINAL and not row.is_dismissed:
         found.add(Action.DISMISS)
-        stands_still = row.state is State.PAUSED
-        if row.wish is not Wish.PAUSE and (not stands_still or row.wish is Wish.RESUME):
-            found.add(Action.PAUSE)
-        if row.wish is not Wish.RESUME and (stands_still or row.wish is Wish.PAUSE):
-            found.add(Action.RESUME)
+        asked = row.control is ControlRequest.PAUSE
+        stands_still = row.state is State.PAUSED and row.control is not ControlRequest.RESUME
+        found.add(Action.RESUME if asked or stands_still else Action.PAUSE)
     return frozenset(found)
 
 

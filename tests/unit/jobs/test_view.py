@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from joblauncher.shared.outcome import PROVISIONAL, Report
-from pywps_hpc.jobs import ACTIVE, TERMINAL, Job, State, Wish, standing
+from pywps_hpc.jobs import ACTIVE, TERMINAL, ControlRequest, Job, State, standing
 from pywps_hpc.jobs.view import Action, JobView, Output, PublicState, Queued, Usage, job_view
 
 LOST = "lost: the batch system no longer knows the job"
@@ -58,7 +58,9 @@ def test_an_end_is_what_the_row_says_and_nothing_else_is_one(state: State, said:
 @pytest.mark.parametrize("said", REPORTS)
 @pytest.mark.parametrize("state", sorted(ACTIVE | {State.DISMISSED}, key=lambda state: state.value))
 def test_a_recorded_dismissal_is_all_that_is_shown(state: State, said: Report) -> None:
-    seen = shown(row(state, wish=Wish.DISMISS, message="dismissed", native_id="7"), said)
+    seen = shown(
+        row(state, control=ControlRequest.DISMISS, message="dismissed", native_id="7"), said
+    )
     assert (seen.state, seen.percent, seen.is_over) == (PublicState.DISMISSED, None, True)
     words = "dismissed" if state is State.DISMISSED else standing.DISMISSING
     assert seen.message == seen.reason == words
@@ -224,7 +226,7 @@ def test_all_that_a_face_may_show_is_there() -> None:
     said = report("succeeded", 100, "done", host="node7", exit_code=0, usage=used, started=2.9)
     seen = shown(job, said, expires=6.0)
     assert (seen.id, seen.access, seen.process, seen.owner) == ("id", "a", "counts", "ada")
-    assert (seen.sync, seen.requested) == (True, Wish.NONE)
+    assert (seen.sync, seen.requested) == (True, ControlRequest.NONE)
     assert (seen.created, seen.submitted, seen.started) == (1.0, 2.0, 3.0)
     assert (seen.finished, seen.changed, seen.expires) == (4.0, 5.0, 6.0)
     assert seen.queued == Queued("slurm", "7_3", "w1", 3)
@@ -286,7 +288,7 @@ def test_outputs_are_typed_and_belong_to_a_success_alone() -> None:
     )
     for state in State:
         if state is not State.SUCCEEDED:
-            assert shown(row(state, wish=Wish.NONE), said).outputs == ()
+            assert shown(row(state, control=ControlRequest.NONE), said).outputs == ()
 
 
 def test_a_forged_report_of_outputs_makes_neither_links_nor_errors() -> None:
@@ -310,10 +312,10 @@ def test_a_forged_report_of_outputs_makes_neither_links_nor_errors() -> None:
     [
         (row(State.ACCEPTED), {Action.DISMISS, Action.PAUSE}),
         (row(State.RUNNING, started=1.0), {Action.DISMISS, Action.PAUSE, Action.LOG}),
-        (row(State.RUNNING, wish=Wish.PAUSE), {Action.DISMISS, Action.RESUME}),
+        (row(State.RUNNING, control=ControlRequest.PAUSE), {Action.DISMISS, Action.RESUME}),
         (row(State.PAUSED), {Action.DISMISS, Action.RESUME}),
-        (row(State.PAUSED, wish=Wish.RESUME), {Action.DISMISS, Action.PAUSE}),
-        (row(State.RUNNING, wish=Wish.DISMISS), set()),
+        (row(State.PAUSED, control=ControlRequest.RESUME), {Action.DISMISS, Action.PAUSE}),
+        (row(State.RUNNING, control=ControlRequest.DISMISS), set()),
         (row(State.SUCCEEDED, started=1.0), {Action.RESULTS, Action.LOG}),
         (row(State.FAILED, started=1.0), {Action.LOG}),
         (row(State.FAILED), set()),
