@@ -26,12 +26,13 @@ from pywps_hpc.jobs.identity import tie
 from pywps_hpc.jobs.retention import expires
 from pywps_hpc.settings import checks, start_checks
 from pywps_hpc.spool import JobDir, Spool
-from pywps_hpc.web import accept, input_references, pywps_pieces, routes, waiting
+from pywps_hpc.web import accept, input_references, outputs, pywps_pieces, routes, waiting
 from pywps_hpc.web.addresses import Addresses, configured
 from pywps_hpc.web.errors import Busy, NotFound, storage_trouble
-from pywps_hpc.web.requests import guard, limits, outputs
+from pywps_hpc.web.requests import guard, limits
 from pywps_hpc.web.requests import inputs as request_inputs
-from pywps_hpc.web.wps1 import descriptions, status
+from pywps_hpc.web.requests import outputs as request_outputs
+from pywps_hpc.web.wps1 import descriptions, status, sync
 
 LOGGER = logging.getLogger(__name__)
 
@@ -161,10 +162,10 @@ class HpcService(Service):  # type: ignore[misc]
         about = self._about(row)
         if not place:
             words = "Too many clients wait for a result now."
-            return status.goes_on(self.settings, job, wps_request, row, about, words)
+            return sync.goes_on(self.settings, job, wps_request, row, about, words)
         listens = waiting.listens(wps_request.http_request.environ)
         row = accept.wait(self.store, job, row, self.settings.sync_timeout, listens)
-        return status.sync_response(self.settings, job, wps_request, row, about)
+        return sync.sync_response(self.settings, job, wps_request, row, about)
 
     def _require_spool(self) -> None:
         """Make sure that the spool is there, and the one that the job table belongs to.
@@ -204,7 +205,7 @@ class HpcService(Service):  # type: ignore[misc]
         """PyWPS checks and fills in the inputs, then calls ``process.execute``: that is ours."""
         process.set_workdir(str(job.prepared))
         process.execute = lambda filled, _uuid: filled
-        process.setup_outputs_from_wps_request = partial(outputs.choose, process)
+        process.setup_outputs_from_wps_request = partial(request_outputs.choose, process)
         with guard.reading():
             request_inputs.check_inputs(process, wps_request)
             filled = self._parse_and_execute(process, wps_request, job.job_id)
@@ -292,7 +293,7 @@ class HpcService(Service):  # type: ignore[misc]
                 raise Busy(words, self.settings.retry_after) from None
             return status.status_response(document, end)
         if kind == "outputs" and name and not row.is_dismissed:
-            return status.output_response(request, job, name, end)
+            return outputs.output_response(request, job, name, end)
         raise NotFound("There is no such job.")
 
 

@@ -34,7 +34,7 @@ from pywps_hpc.dispatch import evidence
 from pywps_hpc.dispatch.decide.reconcile import Left
 from pywps_hpc.jobs import State
 from pywps_hpc.web import packing
-from pywps_hpc.web.wps1 import status
+from pywps_hpc.web.wps1 import status, sync
 from servers import SERVICES
 
 SECRET = b"root:x:0:0: the secret of somebody else"
@@ -447,7 +447,7 @@ def waiting_client(app: InProcessService, job: JobDir, response: dict[str, objec
     outcome.Report(job.job_id, "p", "succeeded", finished=1.0, response=response).write(job)
     row = dataclasses.replace(app.row(job), state=State.SUCCEEDED)
     request = SimpleNamespace(raw=True, http_request=Request(create_environ()))
-    return status.sync_response(app.settings, job, request, row, status.About())
+    return sync.sync_response(app.settings, job, request, row, status.About())
 
 
 @pytest.mark.parametrize("name", FORGED_ANSWERS)

@@ -27,7 +27,7 @@ from joblauncher.shared import outcome, status_xml
 from joblauncher.shared.files import read_plain
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.jobs import Job
-from pywps_hpc.web.wps1 import status
+from pywps_hpc.web.wps1 import status, sync
 from request_memory import memory
 
 
@@ -65,7 +65,7 @@ def answer(harness: DispatcherHarness, filled: Path, row: Job) -> None:
     job = harness.spool.open(row.id)
     fill(job, filled)
     request = SimpleNamespace(raw=False, http_request=Request(create_environ()))
-    status.sync_response(harness.settings, job, request, row, status.About())
+    sync.sync_response(harness.settings, job, request, row, status.About())
 
 
 def main(folder: str, *places: str) -> None:

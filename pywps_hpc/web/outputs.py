@@ -1,0 +1,64 @@
+"""The output files of a job as HTTP answers."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+from werkzeug.http import http_date
+from werkzeug.wrappers import Request, Response
+from werkzeug.wsgi import wrap_file
+
+from joblauncher.shared.files import open_beneath
+from pywps_hpc.spool import JobDir
+from pywps_hpc.web import media_types
+from pywps_hpc.web.errors import NotFound
+
+#: Seconds that a client may keep an output without asking again.
+_KEEP = 3600
+
+
+def output_response(request: Request, job: JobDir, name: str, end: float | None = None) -> Response:
+    """One output file of a job, which may be kept for an hour, but not beyond its end.
+
+    Args:
+        end: as in :func:`status_response`.
+
+    Raises:
+        NotFound: there is no such plain file among its outputs.
+    """
+    inside = job.outputs.relative_to(job.path).parts
+    try:
+        file = open_beneath(job.path, *inside, *name.split("/"))
+    except OSError:
+        raise NotFound("There is no such output.") from None
+    facts = os.fstat(file.fileno())
+    response = streamed(file, request.environ, sunset(end))
+    response.mimetype = media_types.of_file(name.rpartition("/")[2])
+    now = time.time()
+    age = _KEEP if end is None else max(0, min(_KEEP, int(end - now)))
+    response.cache_control.max_age = age
+    response.expires = now + age  # type: ignore[assignment]
+    response.cache_control.private = True
+    response.last_modified = facts.st_mtime  # type: ignore[assignment]
+    response.set_etag(f"{facts.st_mtime_ns:x}-{facts.st_size:x}-{facts.st_ino:x}")
+    return response.make_conditional(
+        request.environ, accept_ranges=True, complete_length=facts.st_size
+    )
+
+
+def streamed(
+    file: BinaryIO, environ: Any, headers: Mapping[str, str], status: int = 200
+) -> Response:
+    """An open file as an answer, which closes it."""
+    response = Response(wrap_file(environ, file), status, headers, direct_passthrough=True)
+    response.content_length = os.fstat(file.fileno()).st_size
+    return response
+
+
+def sunset(end: float | None) -> dict[str, str]:
+    """The header that tells when a resource will no longer be there (RFC 8594); WPS 1.0.0 has no
+    place for it in a document."""
+    return {} if end is None else {"Sunset": http_date(end)}
