@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
 """What the service's SSH key may do on a cluster's login host: a forced command (docs/ssh.md).
 
-For an administrator to copy there. It needs nothing but Python 3.6 or later, and stands in front of
-the key in ``~/.ssh/authorized_keys`` (sshd(8), AUTHORIZED_KEYS FILE FORMAT):
+For an administrator to copy there, together with the batch system's rules (``slurm.rules``). It
+needs nothing but Python 3.6 or later, and stands in front of the key in ``~/.ssh/authorized_keys``
+(sshd(8), AUTHORIZED_KEYS FILE FORMAT):
 
     restrict,command="/usr/bin/python3 -I /usr/local/lib/pywps-hpc/forced_command.py slurm" ssh-…
 
 After the batch system's name may follow what its commands need, as ``NAME=value``: SLURM_CONF,
 SGE_ROOT, PATH. The environment that a request brings along is dropped, since it could name another
 configuration and with it another program. A request runs without a shell if its words are those of
-a rule below; everything else is refused, with exit status 126, and told to syslog.
+a rule; everything else is refused, with exit status 126, and reported to syslog.
+
+The file of rules has one command a line: words as they are, ``<patterns>``, and at the end ``...``
+for any number more of the last word. A command after ``<`` reads standard input; the others get
+none. Patterns are defined by ``<name> = regular expression``.
 """
 
 import os
@@ -19,61 +24,10 @@ import shlex
 import sys
 import syslog
 
-#: One command a line: words as they are, <patterns>, and <pattern>... for one or more of them.
-RULES = {
-    "slurm": """
-        sbatch --parsable
-        squeue --all --array --me --states=all --format=<columns>
-        squeue --all --array --me --states=all --format=<columns> --name=<name>
-        sacct --allocations --parsable2 --format=<columns> --jobs=<ids>
-        sacct --allocations --parsable2 --format=<columns> --starttime=<days> --name=<name>
-        scontrol --oneliner show job <ids>
-        scontrol hold <ids>
-        scontrol release <ids>
-        scontrol suspend <ids>
-        scontrol resume <ids>
-        squeue --version
-        scancel <id>...
-        scancel --signal=STOP --full <id>...
-        scancel --signal=CONT --full <id>...
-    """,
-    "gridengine": """
-        qsub -terse
-        qstat -xml -g d -u $user -s <states>
-        qstat -help
-        qacct -j <number>
-        qacct -j <name>
-        qdel <id>...
-        qhold <id>...
-        qrls <id>...
-        qmod -sj <id>...
-        qmod -usj <id>...
-    """,
-    "torque": """
-        qsub
-        qstat -f -1 -t
-        qstat -f -1 <torque>...
-        qstat --version
-        qdel <torque>...
-        qhold <torque>...
-        qrls <torque>...
-        qsig -s suspend <torque>...
-        qsig -s resume <torque>...
-    """,
-}
-PATTERNS = {
-    "columns": r"[A-Za-z0-9_|%,:.-]{1,200}",
-    "days": r"now-[0-9]{1,4}days",
-    "id": r"[0-9]{1,12}([_.][0-9]{1,9})?",
-    "ids": r"[0-9]{1,12}([_.][0-9]{1,9})?(,[0-9]{1,12}([_.][0-9]{1,9})?)*",
-    "name": r"[a-z][a-z0-9]{0,14}",
-    "number": r"[0-9]{1,12}",
-    "states": r"[a-z]{1,8}",
-    "torque": r"[0-9]{1,12}(\[[0-9]{0,9}\])?(\.[A-Za-z0-9][A-Za-z0-9.-]{0,252})?",
-}
-#: Only these read what the request sends along: the job's script.
-READS_INPUT = ("sbatch", "qsub")
 MAX_LENGTH, MAX_SECONDS, REFUSED = 100000, 3600, 126
+SUFFIX = ".rules"
+MORE = re.escape("...") + r"\Z"
+FOLDER = os.path.dirname(os.path.realpath(__file__))
 
 
 class Refused(Exception):
@@ -99,10 +53,39 @@ def allowed(system: str, request: str) -> "tuple[list[str], int]":
     except ValueError as error:
         raise Refused(str(error)) from None
     words, seconds = without_prefix(words)
-    for rule in RULES[system].split("\n"):
-        if rule.strip() and matches(rule.split(), words):
-            return words, seconds
-    raise Refused("not a command of the service")
+    if not any(matches(rule, words) for rule in rules(system)):
+        raise Refused("not a command of the service")
+    return words, seconds
+
+
+def reads_input(system: str, words: "list[str]") -> bool:
+    """Whether this command reads what the request sends along: the job's script."""
+    return any(matches(rule, words) for rule in rules(system, "<"))
+
+
+def rules(system: str, mark: str = "") -> "list[list[str]]":
+    """The rules of a batch system: for each word a regular expression, at the end perhaps MORE.
+
+    Args:
+        system: name of the batch system, and of the file with its rules.
+        mark: only the rules that begin with this word.
+    """
+    patterns, found = {}, []
+    with open(os.path.join(FOLDER, system + SUFFIX)) as file:
+        for line in file:
+            words = line.split()
+            if not words or words[0].startswith("#"):
+                continue
+            if words[1:2] == ["="]:
+                patterns[words[0]] = words[2]
+            elif not mark or words[0] == mark:
+                found.append(words[1:] if words[0] == "<" else words)
+    return [[expression(word, patterns) for word in words] for words in found]
+
+
+def systems() -> "list[str]":
+    """The batch systems of which there are rules."""
+    return sorted(name[: -len(SUFFIX)] for name in os.listdir(FOLDER) if name.endswith(SUFFIX))
 
 
 def without_prefix(words: "list[str]") -> "tuple[list[str], int]":
@@ -124,18 +107,16 @@ def without_prefix(words: "list[str]") -> "tuple[list[str], int]":
 
 def matches(rule: "list[str]", words: "list[str]") -> bool:
     """Whether these are the rule's words."""
-    repeat = rule[-1].endswith("...")
-    if len(words) < len(rule) or (len(words) > len(rule) and not repeat):
-        return False
-    rule = rule + [rule[-1]] * (len(words) - len(rule))
-    return all(re.match(expression(part), word) for part, word in zip(rule, words))  # noqa: B905
+    if rule[-1] == MORE:
+        rule = rule[:-1] + [rule[-2]] * (len(words) - len(rule) + 1)
+    return len(rule) == len(words) and all(map(re.match, rule, words))
 
 
-def expression(part: str) -> str:
+def expression(word: str, patterns: "dict[str, str]") -> str:
     """A word of a rule as a regular expression for the whole word."""
-    pieces = re.split(r"<(\w+)>", part[:-3] if part.endswith("...") else part)
+    pieces = re.split(r"(<\w+>)", word)
     pieces[::2] = [re.escape(piece) for piece in pieces[::2]]
-    pieces[1::2] = [f"(?:{PATTERNS[piece]})" for piece in pieces[1::2]]
+    pieces[1::2] = ["(?:" + patterns[piece] + ")" for piece in pieces[1::2]]
     return "".join(pieces) + r"\Z"
 
 
@@ -161,7 +142,7 @@ def main(arguments: "list[str]", request: str) -> int:
         syslog.syslog(syslog.LOG_WARNING, told)
         sys.stderr.write(f"refused by this key's forced command: {error}\n")
         return REFUSED
-    if words[0] not in READS_INPUT:
+    if not reads_input(arguments[0], words):
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir("/")
     try:
@@ -172,6 +153,9 @@ def main(arguments: "list[str]", request: str) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] not in RULES or not all("=" in a for a in sys.argv[2:]):
-        sys.exit(f"usage: forced_command.py {'|'.join(RULES)} [NAME=value...]")
+    known = systems()
+    if not known:
+        sys.exit("forced_command.py: the batch system's file of rules must lie beside this file")
+    if len(sys.argv) < 2 or sys.argv[1] not in known or not all("=" in a for a in sys.argv[2:]):
+        sys.exit(f"usage: forced_command.py {'|'.join(known)} [NAME=value...]")
     sys.exit(main(sys.argv[1:], os.environ.get("SSH_ORIGINAL_COMMAND", "")))

@@ -24,8 +24,8 @@ files() {
   mkdir -p "$root$SHARED"
   mount --bind "$SHARED" "$root$SHARED"
   cp -r "$SITE/etc/." "$root/etc/"
-  install -D -m 755 "$CHECKOUT/pywps_hpc/dispatch/channels/forced_command.py" \
-    "$root/usr/local/lib/pywps-hpc/forced_command.py"
+  install -D -m 755 -t "$root/usr/local/lib/pywps-hpc" \
+    "$CHECKOUT"/pywps_hpc/dispatch/channels/{forced_command.py,slurm.rules}
   cp "$CLUSTER_DIR/mariadb/accounting.sql" "$root/etc/slurm/"
   mkdir -p "$root/.machine"
   cd "$root"
