@@ -13,30 +13,6 @@ from pywps_hpc.settings import Settings
 #: Seconds after which a batch system that answered is asked again, whether or not there are jobs.
 INTERVAL = 60.0
 
-#: What is in an answer, and what an administrator can do about it; the first that fits.
-REMEDIES = (
-    (
-        "establish a configuration source",
-        "[hpc] command_environment: SLURM_CONF must name the cluster's slurm.conf",
-    ),
-    (
-        "process configuration file",
-        "[hpc] command_environment: SLURM_CONF must name the cluster's slurm.conf",
-    ),
-    ("munge", "is munged running on this host, with the cluster's key?"),
-    (
-        "sge_root",
-        "[hpc] command_environment: set SGE_ROOT, and SGE_CELL if it is not default",
-    ),
-    ("cell directory", "[hpc] command_environment: set SGE_ROOT and SGE_CELL"),
-    ("read qmaster name", "[hpc] command_environment: set SGE_ROOT and SGE_CELL"),
-    ("default server", "[hpc] command_environment: PBS_DEFAULT must name the server"),
-    ("slurm controller", "is slurmctld running, and can this host reach it?"),
-    ("qmaster", "is sge_qmaster running, and can this host reach it?"),
-    ("pbs_iff", "is trqauthd running on this host?"),
-    ("trqauthd", "is trqauthd running on this host?"),
-)
-
 
 class Watch:
     """What is known of the way to the batch system.
@@ -84,5 +60,5 @@ class Watch:
                     advice = f"[hpc] command_environment: {name}={value}: there is no such file"
                     return f"{words} — {advice}"
         told = f"{words}\n{error.output}".lower()
-        advice = next((advice for sign, advice in REMEDIES if sign in told), "")
+        advice = next((advice for sign, advice in self._scheduler.remedies if sign in told), "")
         return f"{words} — {advice}" if advice and "[hpc]" not in words else words

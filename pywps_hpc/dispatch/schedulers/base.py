@@ -21,6 +21,7 @@ __all__ = [
     "NotPermitted",
     "Outcome",
     "Phase",
+    "Remedies",
     "Resources",
     "Scheduler",
     "SchedulerError",
@@ -30,6 +31,10 @@ __all__ = [
     "SubmissionUncertain",
     "merge",
 ]
+
+#: Words, in lower case, of a message that says why a batch system does not answer -> what an
+#: administrator can do about it. The first that occur count.
+Remedies = Sequence[tuple[str, str]]
 
 
 class Phase(Enum):
@@ -196,6 +201,8 @@ class Scheduler(ABC):
     system: str = ""
     #: Whether it takes job arrays.
     arrays: bool = False
+    #: What an administrator can do when it does not answer.
+    remedies: Remedies = ()
     #: Ids that break the question about them, so that the latest :meth:`poll` and :meth:`history`
     #: could tell of the others only: they are missing from the answer, but not unknown.
     unasked: Collection[str] = frozenset()

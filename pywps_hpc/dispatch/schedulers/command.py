@@ -58,6 +58,7 @@ class CommandScheduler(Scheduler):
     def __init__(self, dialect: Dialect, channel: Channel, *, timeout: float = 30.0) -> None:
         self.system = dialect.system
         self.arrays = True
+        self.remedies = dialect.remedies
         self.dialect = dialect
         self._channel = channel
         self._timeout = timeout
@@ -145,7 +146,7 @@ class CommandScheduler(Scheduler):
         except NotStarted as error:
             raise SubmissionPostponed(str(error), command=error.command) from error
         except SchedulerUnavailable as error:
-            if self.dialect.not_taken.search(error.output):
+            if self.dialect.messages.not_taken.search(error.output):
                 raise SubmissionPostponed(
                     str(error),
                     command=error.command,
@@ -270,7 +271,7 @@ class CommandScheduler(Scheduler):
                     f"{question.argv[0]} was killed by signal {-reply.returncode}"
                 )
             failed = reply.returncode not in self.dialect.answers
-            if failed and (match := self.dialect.cannot_ask.search(reply.stderr)):
+            if failed and (match := self.dialect.messages.cannot_ask.search(reply.stderr)):
                 raise SchedulerUnavailable(f"{self.system} cannot be asked: {match.group()}")
             return question.read(*reply)
         except SchedulerError as error:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
@@ -28,18 +28,16 @@ from pywps_hpc.dispatch.schedulers.base import (
     JobStatus,
     Outcome,
     Phase,
+    Remedies,
     SchedulerError,
-    SchedulerUnavailable,
     SubmissionPostponed,
     SubmissionRefused,
 )
+from pywps_hpc.dispatch.schedulers.messages import Messages
 
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
-
-_RANGE = re.compile(r"(\d+)(?:-(\d+)(?::([1-9]\d*))?)?")
-_JOB_NAME = re.compile(r"[a-z][a-z0-9]{0,14}")
 
 
 class Action(Enum):
@@ -67,15 +65,38 @@ class Question(Generic[Answer]):
     stdin: str = ""
 
 
+@dataclass(frozen=True)
+class Drmaa:
+    """What is special about a batch system's DRMAA library.
+
+    Attributes:
+        signs: words, in lower case, by which one of its messages is told from another system's.
+        remedies: what an administrator can do when the library does not open its session.
+        remote_command: from the path of the job's script to ``drmaa_remote_command``.
+        output_path: from the path of the log to ``drmaa_output_path``.
+        whole_array: what the library does to a whole array when told to do it to one element.
+        arrays: whether ``drmaa_run_bulk_jobs`` makes an array.
+    """
+
+    signs: tuple[str, ...]
+    remedies: Remedies = ()
+    remote_command: Callable[[str], str] = str
+    output_path: Callable[[str], str] = str
+    whole_array: frozenset[Action] = frozenset()
+    arrays: bool = True
+
+
 class Dialect(ABC):
     """One batch system's commands, without any input or output."""
 
     #: Name of the batch system, as in the configuration (``slurm``).
     system: str = ""
-    #: On standard error of a failed command: the server could not be asked, so nothing is known.
-    cannot_ask: re.Pattern[str]
-    #: Of these words those after which a job was certainly not taken.
-    not_taken: re.Pattern[str] = re.compile(r"(?!)")
+    #: What its commands print when they fail.
+    messages: Messages
+    #: What an administrator can do when it does not answer.
+    remedies: Remedies = ()
+    #: Its DRMAA library; ``None``: it is not used through one.
+    drmaa: Drmaa | None = None
     #: Exit codes of a query that are answers, whatever else stands on standard error.
     answers: frozenset[int] = frozenset({0})
     #: Most ids in one command; ``poll_chunk`` 0 means that the question needs no ids at all.
@@ -160,81 +181,21 @@ class Dialect(ABC):
         return JobStatus(Phase.RUNNING, detail=text)
 
 
-def turned_down(
-    system: str, words: str, text: str, *, passing: re.Pattern[str], final: re.Pattern[str]
-) -> SchedulerError:
+def turned_down(system: str, reason: str, output: str, messages: Messages) -> SchedulerError:
     """The error for a submission that the batch system answered by a no.
 
-    Only what is known to be final ends a job: the words for trouble that passes are more than
+    Only what is known to be final ends a job: the messages for trouble that passes are more than
     anybody has measured, and differ between releases and sites.
 
     Args:
         system: the batch system's name, for the message.
-        words: why, in one sentence.
-        text: all that the command said.
-        passing: in that text: trouble that is known to pass.
-        final: in that text: a refusal that would come again.
+        reason: why, in one sentence.
+        output: all that the command printed.
+        messages: the batch system's.
     """
-    if passing.search(text):
-        message = f"{system} takes no such job for now: {words}"
+    if messages.passing.search(output):
+        message = f"{system} takes no such job for now: {reason}"
         return SubmissionPostponed(message, answered=True)
-    if final.search(text):
-        return SubmissionRefused(f"{system} refused the job: {words}")
-    return SubmissionPostponed(f"{system} refused the job: {words}", answered=True, passing=False)
-
-
-def plain(value: str, what: str) -> str:
-    """The value, if it stays on its line: no control characters or line separators of any kind."""
-    if not value.isprintable():
-        raise ValueError(f"{what} contains control characters: {value!r}")
-    return value
-
-
-def job_name(value: str) -> str:
-    """The value, if every batch system accepts it as a job's name."""
-    if not _JOB_NAME.fullmatch(value):
-        raise ValueError(f"not a job name: {value!r} (a letter and at most 14 more of a-z, 0-9)")
-    return value
-
-
-def indices(places: Sequence[int]) -> str:
-    """An array's indices as all batch systems take them: from the first to the last one."""
-    return f"{places[0]:d}-{places[-1]:d}"
-
-
-def places(text: str) -> Iterator[int]:
-    """The indices in a batch system's list: ``1,3,4-6``, with a step ``2-8:3``.
-
-    Raises:
-        SchedulerUnavailable: it is no such list.
-    """
-    for part in text.split(","):
-        match = _RANGE.fullmatch(part)
-        if match is None:
-            raise SchedulerUnavailable(f"the answer has {text!r} where tasks belong")
-        first, last, step = match.groups()
-        yield from range(int(first), int(last or first) + 1, int(step or 1))
-
-
-def whole_lines(returncode: int, stdout: str, stderr: str) -> list[str]:
-    """The lines of a table that arrived whole.
-
-    Raises:
-        SchedulerUnavailable: the command failed, or its output ends within a line.
-    """
-    if returncode != 0:
-        raise SchedulerUnavailable(f"the query failed: {first_line(stderr) or returncode}")
-    if stdout and not stdout.endswith("\n"):
-        raise SchedulerUnavailable("the answer is cut off")
-    return stdout.splitlines()
-
-
-def read_version(returncode: int, stdout: str, stderr: str) -> str:
-    """The number in what a command says of its version; empty if it says none."""
-    found = re.search(r"\d+(\.\d+)+\w*", stdout or stderr) if returncode == 0 else None
-    return found.group() if found else ""
-
-
-def first_line(text: str) -> str:
-    """The first line that says something."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+    if messages.final.search(output):
+        return SubmissionRefused(f"{system} refused the job: {reason}")
+    return SubmissionPostponed(f"{system} refused the job: {reason}", answered=True, passing=False)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shlex
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
@@ -32,7 +31,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.command import PAUSE, RESUME, CommandScheduler
-from pywps_hpc.dispatch.schedulers.dialect import Action
+from pywps_hpc.dispatch.schedulers.dialect import Action, Drmaa
 from pywps_hpc.dispatch.schedulers.drmaa_session.process import Helper, HelperFailed
 from pywps_hpc.dispatch.schedulers.drmaa_session.protocol import (
     CANNOT_ASK,
@@ -49,23 +48,6 @@ __all__ = ["DrmaaScheduler", "Helper"]
 
 log = logging.getLogger(__name__)
 
-#: What drmaa_remote_command is to be, if not the path of the script: slurm-drmaa writes a script of
-#: its own with this as its last line. Without "exec" a shell would stand between Slurm's signals
-#: and ours, and the exit code of a killed script would be lost.
-REMOTE_COMMAND: dict[str, Callable[[str], str]] = {
-    "slurm": lambda path: f"exec {shlex.quote(path)}",
-}
-#: What drmaa_output_path is to be, if not the path of the log: slurm-drmaa hands it to Slurm,
-#: which reads patterns in it (sbatch(1), filename pattern).
-OUTPUT_PATH: dict[str, Callable[[str], str]] = {
-    "slurm": lambda log: log.replace("%", "%%"),
-}
-#: What a library does to a whole array when told to do it to one element. Measured: slurm-drmaa
-#: 1.1.6 on Slurm 22.05 reads the number before the "_".
-WHOLE_ARRAY = {"slurm": {Action.HOLD, Action.RELEASE}}
-#: Where drmaa_run_bulk_jobs makes no array: measured, pbs-drmaa submits one job after the other,
-#: which have no index by which to find them, and crashes when one of them is refused.
-NO_ARRAYS = frozenset({"torque"})
 #: What is said of the script, in the C library's words, once it is not there any more.
 MISSING = os.strerror(errno.ENOENT)
 #: Most ids in one call, each of which has the same time limit.
@@ -78,11 +60,19 @@ class DrmaaScheduler(Scheduler):
     Args:
         helper: holds the session.
         commands: the same batch system through its own commands, for what DRMAA cannot tell.
+
+    Raises:
+        ValueError: that batch system is not supported through DRMAA.
     """
 
     def __init__(self, helper: Helper, commands: CommandScheduler) -> None:
+        library = commands.dialect.drmaa
+        if library is None:
+            raise ValueError(f"{commands.system} is not supported through DRMAA")
+        self._library: Drmaa = library
         self.system = commands.system
-        self.arrays = self.system not in NO_ARRAYS
+        self.arrays = library.arrays
+        self.remedies = commands.remedies
         self.helper = helper
         self.commands = commands
         self._parts: defaultdict[str, Parts] = defaultdict(Parts)
@@ -110,8 +100,8 @@ class DrmaaScheduler(Scheduler):
         return f"{system} by DRMAA ({library.get('implementation') or 'library unknown'})"
 
     def submit(self, job: BatchJob) -> list[str]:
-        command = REMOTE_COMMAND.get(self.system, str)(job.path)
-        log_path = OUTPUT_PATH.get(self.system, str)(job.log)
+        command = self._library.remote_command(job.path)
+        log_path = self._library.output_path(job.log)
         try:
             native = self.commands.dialect.native_specification(job)
         except ValueError as error:  # libraries read fewer characters than the script's header
@@ -188,7 +178,7 @@ class DrmaaScheduler(Scheduler):
         error: SchedulerError = SubmissionUncertain(words or kind)
         if kind in NOT_TAKEN:
             error = SubmissionPostponed(words or kind)
-        elif not dialect.cannot_ask.search(words):
+        elif not dialect.messages.cannot_ask.search(words):
             if kind in DENIED:
                 error = SubmissionPostponed(words or kind, answered=True, passing=False)
             elif kind in REFUSED:
@@ -222,7 +212,7 @@ class DrmaaScheduler(Scheduler):
         left: list[str] = []
         for job, status in self.poll(ids).items():
             action = actions.get(status.phase)
-            if action in WHOLE_ARRAY.get(self.system, ()) and self._is_element(job):
+            if action in self._library.whole_array and self._is_element(job):
                 left.append(job)
             elif action is not None:
                 todo.setdefault(action, []).append(job)

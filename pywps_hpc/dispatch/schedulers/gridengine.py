@@ -24,25 +24,22 @@ from pywps_hpc.dispatch.schedulers.base import (
 from pywps_hpc.dispatch.schedulers.dialect import (
     Action,
     Dialect,
+    Drmaa,
     Question,
+    turned_down,
+)
+from pywps_hpc.dispatch.schedulers.messages.gridengine import MESSAGES
+from pywps_hpc.dispatch.schedulers.states import gridengine as accounting
+from pywps_hpc.dispatch.schedulers.text import (
     first_line,
     indices,
     job_name,
     places,
     plain,
+    plain_word,
+    printed_id,
     read_version,
-    turned_down,
 )
-from pywps_hpc.dispatch.schedulers.messages.gridengine import (
-    CANNOT_ASK,
-    DONE,
-    FINAL,
-    FORBIDDEN,
-    GONE,
-    NOT_TAKEN,
-    PASSING,
-)
-from pywps_hpc.dispatch.schedulers.states import gridengine as accounting
 
 # sge_status(5), Job state: letters are combined ("hRwq", "dr"); the first one here that occurs
 # decides.
@@ -77,8 +74,6 @@ COMMANDS = {
 _QSTAT = ("qstat", "-xml", "-g", "d", "-u", "$user", "-s")
 _NO_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _SUBMITTED = re.compile(r"(\d+)(\.\d+-\d+:\d+)?")
-# Measured: in "#$" lines quotes, commas, "#" and "$" are not passed on as they stand.
-_SAFE = re.compile(r"[\w@%+=:./~-]*")
 
 
 class GridEngineDialect(Dialect):
@@ -89,14 +84,30 @@ class GridEngineDialect(Dialect):
     """
 
     system = "gridengine"
-    cannot_ask = CANNOT_ASK
-    not_taken = NOT_TAKEN
+    messages = MESSAGES
+    remedies = (
+        ("sge_root", "[hpc] command_environment: set SGE_ROOT, and SGE_CELL if it is not default"),
+        ("cell directory", "[hpc] command_environment: set SGE_ROOT and SGE_CELL"),
+        ("read qmaster name", "[hpc] command_environment: set SGE_ROOT and SGE_CELL"),
+        ("qmaster", "is sge_qmaster running, and can this host reach it?"),
+    )
+    drmaa = Drmaa(
+        signs=("sge_root", "cell directory", "qmaster", "grid engine"),
+        remedies=(
+            ("sge_root", "set SGE_ROOT and SGE_CELL in [hpc] command_environment"),
+            ("cell directory", "set SGE_ROOT and SGE_CELL in [hpc] command_environment"),
+            (
+                "qmaster",
+                "is sge_qmaster running, can this host reach it, and is SGE_QMASTER_PORT right?",
+            ),
+        ),
+    )
     index = re.compile(r"\.(\d+)$")
     history_chunk = 1  # qacct -j takes one job
 
     def header(self, job: BatchJob) -> list[str]:
         # The colon keeps one in the path from ending a host name (qsub(1), -o).
-        log = f":{_safe(job.log, 'log')}" + ("/log-$TASK_ID" if job.places else "")
+        log = f":{plain_word(job.log, 'log')}" + ("/log-$TASK_ID" if job.places else "")
         lines = [f"-N {job_name(job.name)}", f"-o {log}", "-j y", "-wd /"]
         if job.places:
             lines.append(f"-t {indices(job.places)}")
@@ -189,15 +200,15 @@ class GridEngineDialect(Dialect):
         # Limits count for each slot (queue_conf(5), RESOURCE LIMITS).
         yield f"-l h_rt={need.walltime:d},h_vmem={-(-need.memory // need.cpus):d}M"
         if need.cpus > 1:
-            yield f"-pe {_safe(environment, 'parallel environment')} {need.cpus:d}"
+            yield f"-pe {plain_word(environment, 'parallel environment')} {need.cpus:d}"
         if need.gpus:
             yield f"-l gpu={need.gpus:d}"
         if need.queue:
-            yield f"-q {_safe(need.queue, 'queue')}"
+            yield f"-q {plain_word(need.queue, 'queue')}"
         if need.account:
-            yield f"-A {_safe(need.account, 'account')}"
+            yield f"-A {plain_word(need.account, 'account')}"
         if job.comment:
-            yield f"-ac comment={_safe(job.comment, 'comment')}"
+            yield f"-ac comment={plain_word(job.comment, 'comment')}"
         yield from extra
 
 
@@ -207,22 +218,19 @@ def read_submitted(returncode: int, stdout: str, stderr: str) -> str:
         words = first_line(stderr).removeprefix("Unable to run job: ").removesuffix(".")
         if not words:
             raise SchedulerUnavailable(f"qsub ended with {returncode} and said nothing")
-        raise turned_down("Grid Engine", words, stderr, passing=PASSING, final=FINAL)
-    last = stdout.rstrip("\n").rpartition("\n")[2].strip()
-    if match := _SUBMITTED.fullmatch(last):
-        return match.group(1)
-    raise SchedulerUnavailable("qsub reported success but no job id")
+        raise turned_down("Grid Engine", words, stderr, MESSAGES)
+    return printed_id("qsub", stdout, _SUBMITTED)
 
 
 def read_control(returncode: int, stdout: str, stderr: str) -> None:
     """The answer of qdel and its like, a line for each job: "it is over" is no error."""
     if returncode == 0:
         return
-    if silent := CANNOT_ASK.search(stdout):  # qdel puts half of its complaint there
+    if silent := MESSAGES.cannot_ask.search(stdout):  # qdel puts half of its complaint there
         raise SchedulerUnavailable(f"gridengine cannot be asked: {silent.group()}")
     lines = [line.strip() for line in f"{stdout}\n{stderr}".splitlines() if line.strip()]
-    grave = [line for line in lines if not GONE.search(line) and not DONE.search(line)]
-    if any(FORBIDDEN.search(line) for line in grave):
+    grave = [line for line in lines if not MESSAGES.gone.search(line)]
+    if any(MESSAGES.forbidden.search(line) for line in grave):
         raise NotPermitted(
             f"Grid Engine: {'; '.join(grave)} (the owner may on an administrative host, "
             "an operator everywhere)"
@@ -255,8 +263,4 @@ def _rows(returncode: int, stdout: str, stderr: str) -> Iterator[tuple[str, str,
             yield native_id, name, state
 
 
-def _safe(value: str, what: str) -> str:
-    """A value as qsub reads it in a script's ``#$`` line."""
-    if not _SAFE.fullmatch(plain(value, what)):
-        raise ValueError(f"Grid Engine cannot take this {what}: {value!r}")
-    return value
+DIALECT = GridEngineDialect

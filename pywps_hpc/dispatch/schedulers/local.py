@@ -35,10 +35,10 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionRefused,
     SubmissionUncertain,
 )
-from pywps_hpc.dispatch.schedulers.dialect import job_name
 from pywps_hpc.dispatch.schedulers.local_runtime import runner
 from pywps_hpc.dispatch.schedulers.local_runtime.job import LocalJob
 from pywps_hpc.dispatch.schedulers.local_runtime.lock import take
+from pywps_hpc.dispatch.schedulers.text import job_name
 
 #: Seconds between two looks for ended jobs to forget.
 _PURGE = 60.0

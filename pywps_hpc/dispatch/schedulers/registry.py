@@ -8,11 +8,8 @@ from functools import partial
 from pywps_hpc.dispatch.channels.local import Channel, LocalChannel
 from pywps_hpc.dispatch.schedulers.base import Scheduler
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
-from pywps_hpc.dispatch.schedulers.dialect import Dialect
-from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
+from pywps_hpc.dispatch.schedulers.dialects import DIALECTS
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
-from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
-from pywps_hpc.dispatch.schedulers.torque import TorqueDialect
 from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.settings import Settings, SettingsError
 
@@ -81,15 +78,12 @@ def _drmaa(settings: Settings) -> Scheduler:
         timeout=settings.command_timeout,
         system=settings.system,
     )
-    return DrmaaScheduler(helper, _commands(settings, settings.system))
+    try:
+        return DrmaaScheduler(helper, _commands(settings, settings.system))
+    except ValueError as error:
+        raise SettingsError(f"[hpc] system: {error}") from None
 
 
-#: Batch systems with commands of their own: a new one is a file with its dialect and a line here.
-DIALECTS: dict[str, Callable[[], Dialect]] = {
-    "slurm": SlurmDialect,
-    "gridengine": GridEngineDialect,
-    "torque": TorqueDialect,
-}
 #: Name in the configuration -> what makes it.
 SCHEDULERS: dict[str, Callable[[Settings], Scheduler]] = {
     "local": _local,

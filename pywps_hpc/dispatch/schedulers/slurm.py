@@ -8,6 +8,7 @@ really answered, so that an empty queue and an empty answer are two different th
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -23,25 +24,24 @@ from pywps_hpc.dispatch.schedulers.base import (
 from pywps_hpc.dispatch.schedulers.dialect import (
     Action,
     Dialect,
+    Drmaa,
     Question,
+    turned_down,
+)
+from pywps_hpc.dispatch.schedulers.messages.slurm import MESSAGES
+from pywps_hpc.dispatch.schedulers.states import slurm
+from pywps_hpc.dispatch.schedulers.text import (
     first_line,
+    hours,
     indices,
     job_name,
     places,
     plain,
+    printed_id,
     read_version,
-    turned_down,
+    seconds,
     whole_lines,
 )
-from pywps_hpc.dispatch.schedulers.messages.slurm import (
-    CANNOT_ASK,
-    FINAL,
-    FORBIDDEN,
-    GONE,
-    NOT_TAKEN,
-    PASSING,
-)
-from pywps_hpc.dispatch.schedulers.states import slurm
 
 COMMANDS = {
     Action.CANCEL: (("scancel",),),
@@ -53,7 +53,7 @@ COMMANDS = {
 }
 # The way back differs; measured: a signal sent to a job that an operator suspended hangs.
 CONTINUE_STOPPED = (("scancel", "--signal=CONT", "--full"),)
-
+SLURM_CONF = "[hpc] command_environment: SLURM_CONF must name the cluster's slurm.conf"
 
 _MARK = "pywps-hpc|"  # tells a row from a banner of the login shell
 _ROW = re.compile(re.escape(_MARK) + r"(?=JOBID\||\d+(?:_\d+)?\|)")
@@ -75,8 +75,30 @@ class SlurmDialect(Dialect):
     """Slurm through its own commands."""
 
     system = "slurm"
-    cannot_ask = CANNOT_ASK
-    not_taken = NOT_TAKEN
+    messages = MESSAGES
+    remedies = (
+        ("establish a configuration source", SLURM_CONF),
+        ("process configuration file", SLURM_CONF),
+        ("munge", "is munged running on this host, with the cluster's key?"),
+        ("slurm controller", "is slurmctld running, and can this host reach it?"),
+    )
+    # slurm-drmaa, measured with 1.1.6 on Slurm 22.05.
+    drmaa = Drmaa(
+        signs=("slurm",),
+        remedies=(
+            (
+                "slurm",
+                "is slurmctld running, and is SLURM_CONF in [hpc] command_environment right?",
+            ),
+        ),
+        # It writes a script of its own with this as its last line. Without "exec" a shell would
+        # stand between Slurm's signals and ours, and a killed script's exit code would be lost.
+        remote_command=lambda path: f"exec {shlex.quote(path)}",
+        # It hands this to Slurm, which reads patterns in it (sbatch(1), filename pattern).
+        output_path=lambda log: log.replace("%", "%%"),
+        # It reads the number before the "_".
+        whole_array=frozenset({Action.HOLD, Action.RELEASE}),
+    )
     index = re.compile(r"_(\d+)$")
 
     def header(self, job: BatchJob) -> list[str]:
@@ -94,7 +116,7 @@ class SlurmDialect(Dialect):
             ("ntasks", "1"),
             ("cpus-per-task", f"{need.cpus:d}"),
             ("mem", f"{need.memory:d}M"),
-            ("time", _clock(need.walltime)),
+            ("time", hours(need.walltime)),
             ("gres", f"gpu:{need.gpus:d}" if need.gpus else ""),
             ("partition", need.queue),
             ("account", need.account),
@@ -149,7 +171,7 @@ class SlurmDialect(Dialect):
             "-N 1 -n 1",
             f"-c {need.cpus:d}",
             f"--mem={need.memory:d}",
-            f"--time={_clock(need.walltime)}",
+            f"--time={hours(need.walltime)}",
             f"--gres=gpu:{need.gpus:d}" if need.gpus else "",
             f"-p {need.queue}" if need.queue else "",
             f"-A {need.account}" if need.account else "",
@@ -206,7 +228,7 @@ class SlurmDialect(Dialect):
 
     def read_jobs(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
         """scontrol's answer: one line a job, reason and exit code included."""
-        if returncode != 0 and GONE.search(stderr + stdout):
+        if returncode != 0 and MESSAGES.gone.search(stderr + stdout):
             return {}
         answer = {}
         for line in whole_lines(returncode, stdout, stderr):
@@ -219,8 +241,8 @@ class SlurmDialect(Dialect):
                     fields["JobState"],
                     fields["Reason"],
                     fields["ExitCode"],
-                    slurm.seconds(fields["RunTime"]),
-                    slurm.seconds(fields["TimeLimit"]),
+                    seconds(fields["RunTime"]),
+                    seconds(fields["TimeLimit"]),
                 )
             except (KeyError, ValueError) as error:
                 raise SchedulerUnavailable(
@@ -237,16 +259,13 @@ class SlurmDialect(Dialect):
 
 
 def read_submitted(returncode: int, stdout: str, stderr: str) -> str:
-    """The id that sbatch --parsable printed last; warnings and banners may stand before it."""
+    """The id that sbatch --parsable printed."""
     if returncode != 0:
         words = _reason(stderr)
         if not words:
             raise SchedulerUnavailable(f"sbatch ended with {returncode} and said nothing")
-        raise turned_down("Slurm", words, stderr, passing=PASSING, final=FINAL)
-    last = stdout.rstrip("\n").rpartition("\n")[2].strip()
-    if match := _SUBMITTED.fullmatch(last):
-        return match.group(1)
-    raise SchedulerUnavailable("sbatch reported success but no job id")
+        raise turned_down("Slurm", words, stderr, MESSAGES)
+    return printed_id("sbatch", stdout, _SUBMITTED)
 
 
 def read_control(returncode: int, stdout: str, stderr: str) -> None:
@@ -254,10 +273,10 @@ def read_control(returncode: int, stdout: str, stderr: str) -> None:
     if returncode == 0:
         return
     errors = [line for line in (stderr or stdout).splitlines() if line.strip()]
-    grave = [line for line in errors if not GONE.search(line)]
+    grave = [line for line in errors if not MESSAGES.gone.search(line)]
     if not errors or grave:
         words = _reason("\n".join(grave))
-        if any(FORBIDDEN.search(line) for line in grave):
+        if any(MESSAGES.forbidden.search(line) for line in grave):
             raise NotPermitted(f"Slurm: {words} (an operator of the cluster may do this)")
         raise SchedulerError(f"Slurm: {words or f'exit status {returncode}'}")
 
@@ -291,11 +310,6 @@ def _requeue(need: Resources) -> str:
     return "--requeue" if need.requeue else "--no-requeue"
 
 
-def _clock(seconds: int) -> str:
-    minutes, rest = divmod(seconds, 60)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest:02d}"
-
-
 def _quoted(value: str, what: str) -> str:
     """A value as sbatch reads it in a script's ``#SBATCH`` line."""
     if _SAFE.fullmatch(value):
@@ -303,3 +317,6 @@ def _quoted(value: str, what: str) -> str:
     if '"' in value or "\\" in value:
         raise ValueError(f"{what} may not contain quotes or backslashes: {value!r}")
     return f'"{plain(value, what)}"'
+
+
+DIALECT = SlurmDialect

@@ -24,23 +24,22 @@ from pywps_hpc.dispatch.schedulers.base import (
 from pywps_hpc.dispatch.schedulers.dialect import (
     Action,
     Dialect,
+    Drmaa,
     Question,
+    turned_down,
+)
+from pywps_hpc.dispatch.schedulers.messages.torque import MESSAGES
+from pywps_hpc.dispatch.schedulers.states import torque
+from pywps_hpc.dispatch.schedulers.text import (
     first_line,
+    hours,
     indices,
     job_name,
     plain,
+    plain_word,
+    printed_id,
     read_version,
-    turned_down,
 )
-from pywps_hpc.dispatch.schedulers.messages.torque import (
-    CANNOT_ASK,
-    FINAL,
-    FORBIDDEN,
-    GONE,
-    NOT_TAKEN,
-    PASSING,
-)
-from pywps_hpc.dispatch.schedulers.states import torque
 
 COMMANDS = {
     Action.CANCEL: ("qdel",),
@@ -61,18 +60,34 @@ WRONG_STATE = 170  # PBSE_BADSTATE 15018
 # that do not exist.
 _MOST_IDS = 8
 
-_ID = re.compile(r"\d+(\[\d*\])?(\.[\w.-]+)+")
+_ID = re.compile(r"(\d+(?:\[\d*\])?(?:\.[\w.-]+)+)")
 _ELEMENT = re.compile(r"-\d+$")  # what it appends to the name of an array
 _UNKNOWN = re.compile(r"^qstat: Unknown (?:Job Id|Array ID)(?: Error)? (\S+)", re.MULTILINE)
-_SAFE = re.compile(r"[\w@%+=:./~-]*")
 
 
 class TorqueDialect(Dialect):
     """TORQUE through its own commands."""
 
     system = "torque"
-    cannot_ask = CANNOT_ASK
-    not_taken = NOT_TAKEN
+    messages = MESSAGES
+    remedies = (
+        ("default server", "[hpc] command_environment: PBS_DEFAULT must name the server"),
+        ("pbs_iff", "is trqauthd running on this host?"),
+        ("trqauthd", "is trqauthd running on this host?"),
+        ("munge", "is munged running on this host, with the cluster's key?"),
+    )
+    drmaa = Drmaa(
+        signs=("pbs", "torque"),
+        remedies=(
+            (
+                "pbs",
+                "is pbs_server running, and is PBS_DEFAULT in [hpc] command_environment right?",
+            ),
+        ),
+        # Measured: pbs-drmaa submits one job after the other, which have no index by which to find
+        # them, and crashes when one of them is refused.
+        arrays=False,
+    )
     # Whatever else they say (measured: see _MOST_IDS), by these codes the server has answered.
     answers = frozenset({0, UNKNOWN_JOB, UNAUTHORIZED, WRONG_STATE})
     index = re.compile(r"\[(\d+)\]")
@@ -86,7 +101,7 @@ class TorqueDialect(Dialect):
         if ":" in job.log:
             raise ValueError(f"TORQUE cannot take a colon in the path of a log: {job.log!r}")
         # Measured: for the element 7 of an array it appends "-7" to the path, and to the name.
-        log = _safe(job.log, "log") + ("/log" if job.places else "")
+        log = plain_word(job.log, "log") + ("/log" if job.places else "")
         lines = [f"-N {job_name(job.name)}", f"-o {log}", "-j oe", "-d /"]
         if job.places:
             lines.append(f"-t {indices(job.places)}")
@@ -166,28 +181,25 @@ def read_submitted(returncode: int, stdout: str, stderr: str) -> str:
     if returncode != 0:
         match = re.search(r"qsub: (?:submit error )?\(?(.+?)\)?$", stderr, re.MULTILINE)
         # Libraries put it otherwise than the command.
-        known = PASSING.search(stderr) or FINAL.search(stderr)
+        known = MESSAGES.passing.search(stderr) or MESSAGES.final.search(stderr)
         words = match.group(1) if match else first_line(stderr) if known else ""
         if not words:
             raise SchedulerUnavailable(f"qsub ended with {returncode}: {first_line(stderr)}")
-        raise turned_down("TORQUE", words, stderr, passing=PASSING, final=FINAL)
-    last = stdout.rstrip("\n").rpartition("\n")[2].strip()
-    if not _ID.fullmatch(last):
-        raise SchedulerUnavailable("qsub reported success but no job id")
-    return last
+        raise turned_down("TORQUE", words, stderr, MESSAGES)
+    return printed_id("qsub", stdout, _ID)
 
 
 def read_control(returncode: int, stdout: str, stderr: str) -> None:
     """The answer of qdel and its like, a line for each failure: "it is over" is none."""
     said = [line for line in stderr.splitlines() if line.strip()]
     if returncode in (UNKNOWN_JOB, WRONG_STATE):  # it has answered, whatever else it says
-        said = [line for line in said if not CANNOT_ASK.search(line)]
-    grave = [line for line in said if not GONE.search(line)]
+        said = [line for line in said if not MESSAGES.cannot_ask.search(line)]
+    grave = [line for line in said if not MESSAGES.gone.search(line)]
     # Libraries have the words without the commands' exit status.
     if returncode == 0 or (not grave and (said or returncode in (UNKNOWN_JOB, WRONG_STATE))):
         return
     words = "; ".join(grave) or f"exit status {returncode}"
-    if returncode == UNAUTHORIZED or FORBIDDEN.search(words):
+    if returncode == UNAUTHORIZED or MESSAGES.forbidden.search(words):
         raise NotPermitted(f"TORQUE: {words} (an operator of the server may do this)")
     raise SchedulerError(f"TORQUE: {words}")
 
@@ -215,15 +227,14 @@ def _options(job: BatchJob) -> Iterator[str]:
     yield "-r y" if need.requeue else "-r n"
     yield "-m n"
     gpus = f":gpus={need.gpus:d}" if need.gpus else ""
-    minutes, seconds = divmod(need.walltime, 60)
-    walltime = f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+    walltime = hours(need.walltime)
     # Measured: mem limits each process by itself (RLIMIT_DATA), whose allocation then fails. vmem
     # would limit their sum, but of addresses, which says little of memory in use.
     yield f"-l nodes=1:ppn={need.cpus:d}{gpus},mem={need.memory:d}mb,walltime={walltime}"
     if need.queue:
-        yield f"-q {_safe(need.queue, 'queue')}"
+        yield f"-q {plain_word(need.queue, 'queue')}"
     if need.account:
-        yield f"-A {_safe(need.account, 'account')}"
+        yield f"-A {plain_word(need.account, 'account')}"
     yield from (plain(extra, "extra option") for extra in need.extra)
 
 
@@ -232,8 +243,4 @@ def _number(job: str) -> str:
     return job.partition(".")[0]
 
 
-def _safe(value: str, what: str) -> str:
-    """A value as qsub reads it in a script's ``#PBS`` line."""
-    if not _SAFE.fullmatch(plain(value, what)):
-        raise ValueError(f"TORQUE cannot take this {what}: {value!r}")
-    return value
+DIALECT = TorqueDialect

@@ -553,7 +553,7 @@ def test_job_that_was_suspended_itself_is_resumed(state: str) -> None:
 def test_server_that_is_down_is_recognized(case: str) -> None:
     code, out, err = captured(case)
     assert code != 0
-    assert GridEngineDialect.cannot_ask.search(f"{out}\n{err}")
+    assert GridEngineDialect.messages.cannot_ask.search(f"{out}\n{err}")
 
 
 @pytest.mark.parametrize(
@@ -566,7 +566,7 @@ def test_server_that_is_down_is_recognized(case: str) -> None:
 )
 def test_answer_of_a_server_that_is_up_is_not_taken_for_silence(case: str) -> None:
     _, out, err = captured(case)
-    assert not GridEngineDialect.cannot_ask.search(f"{out}\n{err}")
+    assert not GridEngineDialect.messages.cannot_ask.search(f"{out}\n{err}")
 
 
 def test_a_launcher_that_got_the_notice_before_a_kill_was_cancelled() -> None:
@@ -609,7 +609,7 @@ def test_trouble_that_passes_is_waited_for(words: str) -> None:
     ],
 )
 def test_server_that_cannot_be_asked_is_recognised_in_other_words(words: str) -> None:
-    assert GridEngineDialect().cannot_ask.search(words)
+    assert GridEngineDialect().messages.cannot_ask.search(words)
 
 
 def test_words_that_are_not_known_to_be_final_are_not() -> None:

@@ -24,6 +24,7 @@ from pywps_hpc.dispatch.schedulers.base import (
 from pywps_hpc.dispatch.schedulers.dialect import Action
 from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect, read_control, read_submitted
 from pywps_hpc.dispatch.schedulers.states import slurm
+from pywps_hpc.dispatch.schedulers.text import seconds
 
 JOBS = dict(line.split("=") for line in (dialects.CAPTURED / "slurm/jobs.txt").read_text().split())
 SLURM = SlurmDialect()
@@ -187,7 +188,7 @@ def test_success_without_an_id_is_none(stdout: str) -> None:
 )
 def test_refusal_is_a_sentence(case: str, words: str) -> None:
     reply = captured(f"sbatch_{case}")
-    assert not SLURM.cannot_ask.search(reply[2])
+    assert not SLURM.messages.cannot_ask.search(reply[2])
     with pytest.raises(SubmissionRefused) as refusal:
         read_submitted(*reply)
     assert str(refusal.value) == f"Slurm refused the job: {words}"
@@ -209,7 +210,7 @@ def test_refusal_is_a_sentence(case: str, words: str) -> None:
 def test_server_that_cannot_be_asked_is_recognised(case: str) -> None:
     code, out, err = captured(case)
     assert code != 0
-    assert SLURM.cannot_ask.search(out + err)
+    assert SLURM.messages.cannot_ask.search(out + err)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +223,7 @@ def test_server_that_cannot_be_asked_is_recognised(case: str) -> None:
     ],
 )
 def test_further_words_of_a_server_that_cannot_be_asked(words: str) -> None:
-    assert SLURM.cannot_ask.search(words)
+    assert SLURM.messages.cannot_ask.search(words)
 
 
 # --- the queue
@@ -449,9 +450,9 @@ def test_log_explains_what_the_answers_do_not(text: str, outcome: Outcome | None
 
 
 def test_elapsed_time_is_read_in_seconds() -> None:
-    assert slurm.seconds("1-02:03:04") == 93784
-    assert slurm.seconds("00:01:29") == 89
-    assert slurm.seconds("UNLIMITED") == 0
+    assert seconds("1-02:03:04") == 93784
+    assert seconds("00:01:29") == 89
+    assert seconds("UNLIMITED") == 0
 
 
 # --- control
@@ -550,7 +551,7 @@ def test_trouble_that_passes_is_waited_for(words: str) -> None:
     ],
 )
 def test_server_that_cannot_be_asked_is_recognised_in_other_words(words: str) -> None:
-    assert SLURM.cannot_ask.search(f"sbatch: error: Batch job submission failed: {words}")
+    assert SLURM.messages.cannot_ask.search(f"sbatch: error: Batch job submission failed: {words}")
 
 
 @pytest.mark.parametrize(

@@ -428,7 +428,7 @@ def test_log_without_a_word_of_mom_explains_nothing() -> None:
 def test_server_that_is_down_is_recognized(command: str) -> None:
     code, out, err = captured(f"{command}_server_down")
     assert code == 111
-    assert TorqueDialect.cannot_ask.search(f"{out}\n{err}")
+    assert TorqueDialect.messages.cannot_ask.search(f"{out}\n{err}")
 
 
 @pytest.mark.parametrize(
@@ -441,13 +441,15 @@ def test_server_that_is_down_is_recognized(command: str) -> None:
 )
 def test_answer_of_a_server_that_is_up_is_not_taken_for_silence(case: str) -> None:
     code, out, err = captured(case)
-    assert code in TorqueDialect.answers or not TorqueDialect.cannot_ask.search(f"{out}\n{err}")
+    assert code in TorqueDialect.answers or not TorqueDialect.messages.cannot_ask.search(
+        f"{out}\n{err}"
+    )
 
 
 def test_stray_words_beside_an_answer_are_no_outage() -> None:
     """Measured: with nine unknown ids qstat names servers that do not exist."""
     code, out, err = captured("qstat_nine_unknown")
-    assert TorqueDialect().cannot_ask.search(err)
+    assert TorqueDialect().messages.cannot_ask.search(err)
     assert code in TorqueDialect().answers
     known = [f"{number}.trq1" for number in range(90001, 90009)]
     assert TorqueDialect().poll(known).read(code, out, err) == {}
@@ -496,7 +498,7 @@ def test_trouble_that_passes_is_waited_for(words: str) -> None:
     ],
 )
 def test_server_that_cannot_be_asked_is_recognised_in_other_words(words: str) -> None:
-    assert TorqueDialect().cannot_ask.search(words)
+    assert TorqueDialect().messages.cannot_ask.search(words)
 
 
 @pytest.mark.parametrize("words", ["the moon is full", "Bad UID for job execution"])

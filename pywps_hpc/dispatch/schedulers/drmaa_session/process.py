@@ -1,4 +1,4 @@
-"""The dispatcher's side of :mod:`~.drmaa_helper`: starts that process, asks it, buries it."""
+"""The dispatcher's side of :mod:`~.helper`: starts that process, asks it, and ends it."""
 
 from __future__ import annotations
 
@@ -15,33 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pywps_hpc.dispatch.schedulers.drmaa_session.remedies import mismatch, other_system, with_remedy
+
 log = logging.getLogger(__name__)
-
-#: What makes a library fail to start, and the remedy; first match wins.
-REMEDIES = (
-    ("no module named 'drmaa'", "install the Python binding: pip install 'pywps-hpc[drmaa]'"),
-    # A site's own GLIBC_TUNABLES may have taken the place of ours.
-    (
-        "static tls block",
-        "[hpc] command_environment: GLIBC_TUNABLES=glibc.rtld.optional_static_tls=16384",
-    ),
-    ("cannot open shared object", "[hpc] drmaa_library must name a libdrmaa.so of this host"),
-    ("undefined symbol", "[hpc] drmaa_library must name a library of DRMAA version 1"),
-    ("invalid elf header", "[hpc] drmaa_library must name a libdrmaa.so of this host"),
-    ("sge_root", "set SGE_ROOT and SGE_CELL in [hpc] command_environment"),
-    ("cell directory", "set SGE_ROOT and SGE_CELL in [hpc] command_environment"),
-    ("qmaster", "is sge_qmaster running, can this host reach it, and is SGE_QMASTER_PORT right?"),
-    ("slurm", "is slurmctld running, and is SLURM_CONF in [hpc] command_environment right?"),
-    ("pbs", "is pbs_server running, and is PBS_DEFAULT in [hpc] command_environment right?"),
-)
-
-
-#: What a library says that belongs to this batch system.
-SIGNS = {
-    "gridengine": ("sge_root", "cell directory", "qmaster", "grid engine"),
-    "slurm": ("slurm",),
-    "torque": ("pbs", "torque"),
-}
 
 
 class HelperFailed(Exception):
@@ -105,7 +81,7 @@ class Helper:
         """One call.
 
         Args:
-            do: a method of :class:`~.drmaa_helper.Session`.
+            do: a method of :class:`~.helper.Session`.
             request: its arguments. They have to fit into a pipe (64 KiB), so that a process that
                 does not read cannot hold up this one.
 
@@ -160,9 +136,9 @@ class Helper:
             self.close()
             raise HelperFailed(with_remedy(": ".join(hello["error"]), self._system), asked=False)
         told = f"{hello.get('drms')} {hello.get('implementation')}"
-        if other := _other_system(told, self._system):
+        if other := other_system(told, self._system):
             self.close()
-            raise HelperFailed(_mismatch(told, other, self._system), asked=False)
+            raise HelperFailed(mismatch(told, other, self._system), asked=False)
         log.info("DRMAA session open: %s, pid %s", hello, self.pid)
 
     def _read(self, *, asked: bool) -> dict[str, Any]:
@@ -198,30 +174,3 @@ class Helper:
         if starting:
             words += " while it opened its session; is the batch system's server running?"
         return words
-
-
-def with_remedy(problem: str, system: str = "") -> str:
-    """A library's complaint at start, with what to do about it.
-
-    Args:
-        system: which batch system the library should be for, where that is known.
-    """
-    if "shared object" not in problem and (other := _other_system(problem, system)):
-        return _mismatch(problem, other, system)
-    for sign, remedy in REMEDIES:
-        if sign in problem.lower():
-            return f"{problem} — {remedy}"
-    return problem
-
-
-def _other_system(text: str, system: str) -> str:
-    """The batch system that a library speaks of, if it is not the one that was meant."""
-    spoken = [name for name, signs in SIGNS.items() if any(sign in text.lower() for sign in signs)]
-    return spoken[0] if system and spoken and system not in spoken else ""
-
-
-def _mismatch(told: str, other: str, system: str) -> str:
-    return (
-        f"{told} — [hpc] drmaa_library seems to be {other}'s, but [hpc] system is {system}: "
-        "one of them is wrong"
-    )

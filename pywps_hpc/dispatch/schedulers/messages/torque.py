@@ -1,51 +1,54 @@
-"""What TORQUE says when it cannot be asked, turns a job down, or had nothing to do."""
+"""What TORQUE's commands print when they fail (pbs_error_db.h; qsub itself)."""
 
 from __future__ import annotations
 
-import re
+from pywps_hpc.dispatch.schedulers.messages import (
+    NETWORK_DOWN,
+    NETWORK_ERROR,
+    SERVER_ERROR,
+    Messages,
+    either,
+)
 
-# pbs_error_db.h, and the C library's words below it.
-CANNOT_ASK = re.compile(
-    r"cannot connect to (specified )?server|Could not connect|Can not establish connection"
-    r"|Connection (to server )?(refused|timed out|reset)|Can(not| not| ?n't) resolve"
-    r"|Could not resolve host|No free connections|Server shutting down|Batch protocol error"
-    r"|Bad DIS based|Time out|End of File|PBS server internal error|Communication failure"
-    r"|(reading|writing) data (from|to) socket|Socket close|connection to socket|in socket select"
-    r"|Unable to communicate|No route to host|(Network|Host) is (unreachable|down)"
-    r"|(Invalid|Expired) credential|Access from host not allowed|client is not allowed"
-    r"|too busy to service|Client connection not found|trqauthd|pbs_iff|munge executable",
-    re.IGNORECASE,
+#: The server turned the client away, or nobody listened.
+_NO_SERVICE = (
+    r"cannot connect to (specified )?server|Could not connect|Can(not| not| ?n't) resolve"
+    r"|No free connections|(Invalid|Expired) credential|Access from host not allowed"
+    r"|client is not allowed|too busy to service|Client connection not found|trqauthd|pbs_iff"
+    r"|munge executable"
 )
-# The same where no request reached the server, or it turned the client away.
-NOT_TAKEN = re.compile(
-    r"cannot connect to (specified )?server|Could not connect|Connection refused|No route to host"
-    r"|(Network|Host) is (unreachable|down)|Can(not| not| ?n't) resolve|No free connections"
-    r"|(Invalid|Expired) credential|Access from host not allowed|client is not allowed"
-    r"|too busy to service|Client connection not found|trqauthd|pbs_iff|munge executable",
-    re.IGNORECASE,
+
+MESSAGES = Messages(
+    cannot_ask=either(
+        _NO_SERVICE,
+        NETWORK_ERROR,
+        r"Can not establish connection|Connection to server (refused|timed out|reset)",
+        r"Could not resolve host|Server shutting down|Batch protocol error|Bad DIS based|Time out",
+        r"End of File|PBS server internal error|Communication failure",
+        r"(reading|writing) data (from|to) socket|Socket close|connection to socket",
+        r"in socket select|Unable to communicate",
+    ),
+    not_taken=either(_NO_SERVICE, NETWORK_DOWN),
+    passing=either(
+        r"Maximum number of jobs already in queue|Queue is (not enabled|currently not available)",
+        r"errors during its recovery|no node list|Checkpoint busy|too busy|temporarily delayed",
+        SERVER_ERROR,
+        r"out of memory|Error (allocating|creating)",
+        r"Error (saving|opening|writing|reading|moving) file|copy of script",
+    ),
+    final=either(
+        r"Unknown (queue|resource|node)|Undefined attribute|Cannot set attribute",
+        r"Illegal (attribute|value)|illegal -|Unauthorized|Access to queue is denied",
+        r"exceeds? (queue resource|allowable)|No default queue",
+        r"Invalid (Account|Job Dependency)|Bad GID|Bad Job Array|does not allow|Wrong job type",
+        r"Command syntax|conflicts with the queue|meet minimum limit|Queue name too",
+        r"No support for requested|Mutually exclusive|administratively rejected|invalid option",
+        r"usage:",
+    ),
+    gone=either(
+        r"nonexistent job id|Unknown Job Id|Unknown Array ID|invalid state for job",
+        r"Request invalid for state|already in exit state|Job not found",
+        r"unknown job id after clean init",
+    ),
+    forbidden=either(r"Unauthorized Request|additional permissions required"),
 )
-# pbs_error_db.h: over once other jobs have ended, once the administrator has opened the queue
-# again, or once the server has room.
-PASSING = re.compile(
-    r"Maximum number of jobs already in queue|Queue is (not enabled|currently not available)"
-    r"|errors during its recovery|Resource temporarily unavailable|no node list"
-    r"|Checkpoint busy|too busy|temporarily delayed|out of memory|Error (allocating|creating)"
-    r"|Error (saving|opening|writing|reading|moving) file|No space left|Disk quota exceeded"
-    r"|Read-only file system|Input/output error|copy of script",
-    re.IGNORECASE,
-)
-# pbs_error_db.h, and what qsub itself finds wrong: the same request would fail again.
-FINAL = re.compile(
-    r"Unknown (queue|resource|node)|Undefined attribute|Cannot set attribute|Illegal (attribute|"
-    r"value)|illegal -|Unauthorized|Access to queue is denied|exceeds? (queue resource|allowable)"
-    r"|No default queue|Invalid (Account|Job Dependency)|Bad GID|Bad Job Array|does not allow"
-    r"|Wrong job type|Command syntax|conflicts with the queue|meet minimum limit|Queue name too"
-    r"|No support for requested|Mutually exclusive|administratively rejected|invalid option|usage:",
-    re.IGNORECASE,
-)
-GONE = re.compile(
-    r"nonexistent job id|Unknown Job Id|Unknown Array ID|invalid state for job|Request invalid for "
-    r"state|already in exit state|Job not found|unknown job id after clean init",
-    re.IGNORECASE,
-)
-FORBIDDEN = re.compile(r"Unauthorized Request|additional permissions required", re.IGNORECASE)

@@ -14,7 +14,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     Phase,
     SchedulerUnavailable,
 )
-from pywps_hpc.dispatch.schedulers.dialect import first_line
+from pywps_hpc.dispatch.schedulers.text import amount, first_line, seconds
 
 # sge_status(5), "failed" values. Others: the job ran, and something went wrong around it.
 FAILED = {
@@ -64,7 +64,6 @@ _NOT_KNOWN = re.compile(r"(job id|job name) .* not found|no jobs running since s
 #: The file is there and cannot be read: an outage, while a site without accounting has no file.
 _NOT_READABLE = "error: unable to open"
 _NEEDED = {"jobname", "jobnumber", "taskid", "failed", "exit_status", "ru_wallclock", "maxvmem"}
-_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
 def read(returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
@@ -135,10 +134,10 @@ def _ended(record: Mapping[str, str]) -> JobStatus:
 def _limit(record: Mapping[str, str]) -> Outcome | None:
     """Which of its limits a job that was killed had reached; often only its usage tells."""
     limits = dict(re.findall(r"\b(h_rt|h_vmem)=([^,\s]+)", record.get("category", "")))
-    memory = _amount(limits.get("h_vmem", "")) * int(record.get("slots") or 1)
-    if memory and _amount(record["maxvmem"]) >= NEAR * memory:
+    memory = amount(limits.get("h_vmem", "")) * int(record.get("slots") or 1)
+    if memory and amount(record["maxvmem"]) >= NEAR * memory:
         return Outcome.MEMORY_LIMIT
-    walltime = _seconds(limits.get("h_rt", ""))
+    walltime = seconds(limits.get("h_rt", ""))
     return Outcome.TIME_LIMIT if 0 < walltime <= _number(record["ru_wallclock"]) else None
 
 
@@ -153,20 +152,3 @@ def _number(text: str) -> float:
     if match is None:
         raise SchedulerUnavailable(f"qacct's answer has {text!r} where a number belongs")
     return float(match.group())
-
-
-def _amount(text: str) -> float:
-    """Bytes: ``470.988MB``, ``2G`` (sge_types(5), memory_specifier)."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", text, re.IGNORECASE)
-    return float(match.group(1)) * _UNITS[match.group(2).upper()] if match else 0.0
-
-
-def _seconds(text: str) -> float:
-    """``3600``, ``1:0:0`` (sge_types(5), time_specifier); 0 means no limit."""
-    parts = text.split(":")
-    if not all(part.isdigit() for part in parts if part):
-        return 0.0
-    total = 0
-    for part in parts:
-        total = 60 * total + int(part or 0)
-    return float(total)

@@ -173,12 +173,3 @@ def explain(log_tail: str) -> Outcome | None:
             if words in line:
                 return outcome
     return None
-
-
-def seconds(clock: str) -> int:
-    """``[days-]hours:minutes:seconds``; words such as UNLIMITED are 0."""
-    match = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", clock)
-    if not match:
-        return 0
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

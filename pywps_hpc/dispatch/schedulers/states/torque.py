@@ -7,6 +7,7 @@ import signal
 from collections.abc import Mapping
 
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, SchedulerUnavailable
+from pywps_hpc.dispatch.schedulers.text import amount, seconds
 
 # qstat(1B), job state.
 PHASES = {
@@ -54,8 +55,6 @@ _LOG_LINE = re.compile(r"^=>> PBS: job killed: (\w+) .*exceeded limit", re.MULTI
 
 #: In the detail of a held job: who holds it (u: its owner, o: an operator, s: the server).
 HOLD = re.compile(r"Hold_Types = (\w+)")
-
-_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 
 def status(record: Mapping[str, str]) -> JobStatus | None:
@@ -105,29 +104,15 @@ def _ended(record: Mapping[str, str]) -> JobStatus:
 
 def _limit(record: Mapping[str, str]) -> Outcome | None:
     """Which limit a job that was killed had reached; not every MOM says so itself."""
-    used = _amount(record.get("resources_used.mem", ""))
-    memory = _amount(record.get("Resource_List.mem", ""))
+    used = amount(record.get("resources_used.mem", ""))
+    memory = amount(record.get("Resource_List.mem", ""))
     if memory and used >= memory:
         return Outcome.MEMORY_LIMIT
-    elapsed = _seconds(record.get("resources_used.walltime", ""))
-    walltime = _seconds(record.get("Resource_List.walltime", ""))
+    elapsed = seconds(record.get("resources_used.walltime", ""))
+    walltime = seconds(record.get("Resource_List.walltime", ""))
     return Outcome.TIME_LIMIT if walltime and elapsed >= walltime else None
 
 
 def _restarts(record: Mapping[str, str]) -> int:
     count = record.get("start_count", "")
     return max(0, int(count) - 1) if count.isdigit() else 0
-
-
-def _amount(text: str) -> int:
-    """Bytes: ``6232kb``, ``2gb`` (pbs_resources(7B)); 0 where nothing is said."""
-    match = re.fullmatch(r"(\d+)([kmgt]?)b?", text.lower())
-    return int(match.group(1)) * _UNITS[match.group(2)] if match else 0
-
-
-def _seconds(text: str) -> int:
-    """``01:00:00``, ``3600``; 0 where nothing is said."""
-    total = 0
-    for part in text.split(":"):
-        total = 60 * total + (int(part) if part.isdigit() else 0)
-    return total
