@@ -41,7 +41,7 @@ def image_build(
     suite: str | None,
 ) -> None:
     """Build an image with this version of pywps-hpc and what the processes need."""
-    from pywps_hpc import images
+    from pywps_hpc.images import build as images
 
     try:
         images.build(

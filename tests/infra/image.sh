@@ -29,7 +29,7 @@ build() {
   "$PYWPS_HPC_TEST_VENV/bin/python" -I - "$output" "$recipe" <<END
 import sys
 from pathlib import Path
-from pywps_hpc import images
+from pywps_hpc.images import build as images
 try:
     images.build(Path(sys.argv[1]), recipe=Path(sys.argv[2]), $arguments)
 except images.ImageError as error:

@@ -172,7 +172,7 @@ def own_requirement() -> str:
     if origin is not None:
         url = str(loads(origin)["url"])
         return url.removeprefix("file://")
-    checkout = Path(__file__).resolve().parent.parent
+    checkout = Path(__file__).resolve().parent.parent.parent
     if (checkout / "pyproject.toml").exists():
         return str(checkout)
     return f"pywps-hpc=={__version__}"

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pywps_hpc import cli, images, package_data
+from pywps_hpc import cli, package_data
+from pywps_hpc.images import build as images
 
 # As apt-get indextargets prints it for a machine with a security archive and backports.
 LISTING = """\

@@ -1,0 +1,1 @@
+"""The container images that jobs run in: built here, and looked into."""
