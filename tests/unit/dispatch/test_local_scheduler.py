@@ -283,7 +283,7 @@ def test_process_id_given_to_somebody_else_is_not_mistaken_for_the_job(
 def test_supervisor_that_cannot_start_fails_the_job_in_words(
     scheduler: LocalScheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_job.local_runner, "__file__", str(tmp_path / "missing.py"))
+    monkeypatch.setattr(local_job.runner, "__file__", str(tmp_path / "missing.py"))
     (number,) = scheduler.submit(job(tmp_path, "true"))
     status = finished(scheduler, number)
     assert status.outcome is Outcome.COULD_NOT_START
@@ -426,7 +426,7 @@ class Clock:
             "    told.write_text(text)\n"
             "    return float(text)\n"
             "time.monotonic = tell\n"
-            f"runpy.run_path({local_job.local_runner.__file__!r}, run_name='__main__')\n"
+            f"runpy.run_path({local_job.runner.__file__!r}, run_name='__main__')\n"
         )
         self._set(0)
 
@@ -445,7 +445,7 @@ class Clock:
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
     (tmp_path / "clock").mkdir()
     clock = Clock(tmp_path / "clock")
-    monkeypatch.setattr(local_job.local_runner, "__file__", str(clock.runner))
+    monkeypatch.setattr(local_job.runner, "__file__", str(clock.runner))
     return clock
 
 
