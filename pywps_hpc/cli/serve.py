@@ -14,9 +14,10 @@ from typing import Any
 
 import click
 
-from pywps_hpc import lifecycle
+from pywps_hpc import lifecycle, settings
 from pywps_hpc.cli.common import CONFIG, open_store
-from pywps_hpc.settings import SettingsError, start_checks
+from pywps_hpc.settings import SettingsError
+from pywps_hpc.settings.checks import host
 from pywps_hpc.spool import Spool
 
 #: Variable with the name by which a dispatcher that reloads goes on leading.
@@ -66,12 +67,12 @@ def serve(application: str, config: Path, bind: str, workers: int, threads: int)
     from pywps_hpc.supervisor import Child, supervise
 
     def usable() -> None:
-        check(start_checks.load_to_serve(config))
+        check(settings.load_to_serve(config))
 
     with _told():
         _require_server()
         usable()
-        start_checks.check_address(bind)
+        host.check_address(bind)
     web = ["web", application, "--bind", bind, "--workers", str(workers), "--threads", str(threads)]
     where = ["--config", str(config.absolute())]
     children = [
@@ -92,14 +93,14 @@ def web(application: str, config: Path, bind: str, workers: int, threads: int) -
     from pywps_hpc.web.server.serve import serve as run
 
     def options() -> ServerOptions:
-        own = start_checks.load_to_serve(config)
+        own = settings.load_to_serve(config)
         drain = own.sync_timeout + 30
         return ServerOptions(application, bind, workers, threads, own.max_waiting, drain)
 
     with _told():
         first = options()
-        start_checks.check_address(bind)
-        open_store(start_checks.load_to_run(config), wait=True)
+        host.check_address(bind)
+        open_store(settings.load_to_run(config), wait=True)
     os.environ["PYWPS_CFG"] = str(config.absolute())  # PyWPS reads it when it is imported
     sys.argv[1:] = []  # gunicorn has options of its own
     try:
@@ -120,7 +121,7 @@ def dispatcher(config: Path) -> None:
         signal.signal(number, lambda *_: stop.set())
     signal.signal(signal.SIGUSR1, lambda *_: lifecycle.reopen_logs_aside())
     with _told():
-        own = start_checks.load_to_run(config)
+        own = settings.load_to_run(config)
         store = open_store(own, wait=True)
         holder = os.environ.pop(HOLDER, "")
         scheduler = make_scheduler(own)
@@ -130,7 +131,7 @@ def dispatcher(config: Path) -> None:
             hangup.clear()
             lifecycle.reopen_logs()
             try:
-                new = start_checks.load_to_run(config)
+                new = settings.load_to_run(config)
                 check(new)
             except SettingsError as error:
                 at_work.say("not reloaded, the settings of before stay: %s", error)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from joblauncher.inputs import addresses
@@ -19,21 +15,6 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _WALLTIME = re.compile(r"(?:(\d+)-)?(\d+):([0-5]?\d):([0-5]?\d)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-@dataclass(frozen=True)
-class Bind:
-    """A folder or file of the host shown inside the container.
-
-    Attributes:
-        source: absolute path on the compute node.
-        target: absolute path inside; by default the same.
-        writable: whether the process may change it.
-    """
-
-    source: Path
-    target: Path
-    writable: bool = False
 
 
 def text(value: str) -> str:
@@ -176,51 +157,6 @@ def choice(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
-def absolute_path(value: str) -> Path:
-    """An absolute path; it may exist on the compute nodes only."""
-    path = Path(text(value).strip())
-    if not path.is_absolute():
-        raise ValueError(f"{value!r} is not an absolute path")
-    return path
-
-
-def folder(value: str) -> Path:
-    """An absolute path of a folder that exists here."""
-    path = absolute_path(value)
-    if not path.is_dir():
-        raise ValueError(f"{path} is not a folder")
-    return path
-
-
-def owned_file(value: str) -> Path:
-    """An absolute path of a file that nobody but this account (and root) can change."""
-    path = absolute_path(value)
-    try:
-        facts = path.stat()
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    if not stat.S_ISREG(facts.st_mode):
-        raise ValueError(f"{path} is not a file")
-    if os.geteuid() != 0 and facts.st_uid not in (0, os.geteuid()):
-        raise ValueError(f"{path} belongs to another account (number {facts.st_uid})")
-    if facts.st_mode & 0o022:
-        mode = stat.S_IMODE(facts.st_mode)
-        raise ValueError(f"{path} can be changed by others (mode {mode:04o}): chmod go-w {path}")
-    return path
-
-
-def private_file(value: str) -> Path:
-    """An absolute path of a file that nobody but this account (and root) can read, as a private
-    key has to be (ssh(1), FILES)."""
-    path = owned_file(value)
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        raise ValueError(f"{path} can be read by others (mode {mode:04o}): chmod 600 {path}")
-    return path
-
-
 def port(value: str) -> int:
     """A TCP port."""
     number = integer(1)(value)
@@ -229,43 +165,9 @@ def port(value: str) -> int:
     return number
 
 
-def path_map(value: str) -> tuple[tuple[Path, Path], ...]:
-    """``/here=/there``, one a line; the longest path first."""
-    found: dict[Path, Path] = {}
-    for line in lines(value):
-        here, equals, there = line.partition("=")
-        if not equals or not there.strip():
-            raise ValueError(f"{line!r} is not of the form /here=/there")
-        if (source := absolute_path(here)) in found:
-            raise ValueError(f"{source} is mapped twice")
-        found[source] = absolute_path(there)
-    return tuple(sorted(found.items(), key=lambda pair: len(pair[0].parts), reverse=True))
-
-
-def map_path(path: Path, mapping: Iterable[tuple[Path, Path]]) -> Path:
-    """Where a path of this host is found on another one.
-
-    Args:
-        path: absolute.
-        mapping: pairs ``(here, there)`` of folders, as :func:`path_map` gives them: the first that
-            holds the path counts. A path that none of them holds is the same on both.
-    """
-    # "/spool/../x" lies in /spool by its letters only.
-    plain = Path(os.path.normpath(path))
-    for here, there in mapping:
-        if plain.is_relative_to(here):
-            return there / plain.relative_to(here)
-    return path
-
-
 def lines(value: str) -> tuple[str, ...]:
     """One entry a line; empty lines do not count."""
     return tuple(text(line.strip()) for line in value.splitlines() if line.strip())
-
-
-def paths(value: str) -> tuple[Path, ...]:
-    """Absolute paths, one a line."""
-    return tuple(absolute_path(line) for line in lines(value))
 
 
 def variables(value: str) -> Mapping[str, str]:
@@ -277,19 +179,6 @@ def variables(value: str) -> Mapping[str, str]:
             raise ValueError(f"{line!r} is not of the form NAME=value")
         found[name] = content
     return MappingProxyType(found)
-
-
-def binds(value: str) -> tuple[Bind, ...]:
-    """``/source[:/target][:ro|rw]``, one a line or separated by commas."""
-    found = []
-    for entry in (part.strip() for line in lines(value) for part in line.split(",")):
-        parts = entry.split(":")
-        mode = parts.pop() if parts[-1] in ("ro", "rw") else "ro"
-        if len(parts) not in (1, 2):
-            raise ValueError(f"{entry!r} is not of the form /source[:/target][:ro|rw]")
-        paths = [absolute_path(part) for part in parts]
-        found.append(Bind(paths[0], paths[-1], mode == "rw"))
-    return tuple(found)
 
 
 def job_prefix(value: str) -> str:

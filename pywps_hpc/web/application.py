@@ -24,7 +24,7 @@ from joblauncher.shared import failpoint, logs, storage
 from pywps_hpc import jobs, settings
 from pywps_hpc.jobs.identity import tie
 from pywps_hpc.jobs.retention import expires
-from pywps_hpc.settings import checks, start_checks
+from pywps_hpc.settings.checks import host, pywps_sections, warnings
 from pywps_hpc.spool import JobDir, Spool
 from pywps_hpc.web import accept, input_references, outputs, pywps_pieces, routes, waiting
 from pywps_hpc.web.addresses import Addresses, configured
@@ -105,7 +105,7 @@ class HpcService(Service):  # type: ignore[misc]
         """Tell of sections for processes that the service does not have: once, when it has all."""
         if not self.is_compared:
             self.is_compared = True
-            for warning in checks.of_processes(self.settings, self.processes):
+            for warning in warnings.of_processes(self.settings, self.processes):
                 LOGGER.warning("%s", warning)
 
     def _operate(self, wps_request: Any) -> Any:
@@ -311,9 +311,9 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
         LOGGER.warning("[processing] mode is not scheduler: processes run in the web server")
         return service
     own = settings.build(sections, name)
-    start_checks.check_percent(sections, name)
+    pywps_sections.check_percent(sections, name)
     try:
-        settings.check_to_run(own)
+        host.check_to_run(own)
     except settings.SettingsError as error:
         raise settings.SettingsError(f"{name}: {error}") from None
     # A service may have overridden methods of its own, and may be filled with processes later: the
@@ -353,8 +353,8 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
 def _warn(own: settings.Settings, sections: settings.Sections, files: Sequence[str]) -> None:
     """Tell the administrator what is probably a mistake."""
     url = str(configuration.get_config_value("server", "url"))
-    found = [*checks.of_sections(sections), *checks.of_url(url), *checks.of_database(own)]
-    found += checks.of_files({Path(file) for file in files if file}, sections)
+    found = [*warnings.of_sections(sections), *warnings.of_url(url), *warnings.of_database(own)]
+    found += warnings.of_files({Path(file) for file in files if file}, sections)
     for warning in (*pywps_pieces.STRANGE, *found):
         LOGGER.warning("%s", warning)
 

@@ -15,6 +15,7 @@ from in_process_service import InProcessService, open_service
 from joblauncher.shared import account, status_xml
 from joblauncher.shared.files import read_plain
 from pywps_hpc import cli, settings
+from pywps_hpc.settings.checks import host
 from servers import SERVICES
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root to be refused")
@@ -105,7 +106,7 @@ def test_a_service_of_another_server_is_not_wrapped_as_root(
     monkeypatch.setattr(account, "is_root", lambda: True)
     own = settings.Settings(spool=tmp_path)
     with pytest.raises(settings.SettingsError, match="this is root"):
-        settings.refuse_root(own)
-    settings.refuse_root(settings.Settings(spool=tmp_path, allow_root=True))
+        host.refuse_root(own)
+    host.refuse_root(settings.Settings(spool=tmp_path, allow_root=True))
     monkeypatch.setattr(account, "is_root", lambda: False)
-    settings.refuse_root(own)
+    host.refuse_root(own)

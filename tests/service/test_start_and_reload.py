@@ -20,7 +20,8 @@ import requests
 
 import wps_client as client
 from pywps_hpc import supervisor
-from pywps_hpc.settings import SettingsError, start_checks
+from pywps_hpc.settings import SettingsError, load_to_run
+from pywps_hpc.settings.checks import host
 from servers import HTTP, SERVICES, HpcServer, Part, free_port, wait_for, write_config
 from wps_client import state_of
 from wsgi_inside import build
@@ -78,13 +79,13 @@ def test_a_port_that_somebody_else_has_ends_the_start(tmp_path: Path) -> None:
 )
 def test_an_address_that_cannot_be_listened_on_is_named(bind: str, problem: str) -> None:
     with pytest.raises(SettingsError, match=rf"--bind {re.escape(bind)}: .*({problem})"):
-        start_checks.check_address(bind)
+        host.check_address(bind)
 
 
 def test_an_address_that_can_be_listened_on_is_left_alone() -> None:
     for bind in (f"127.0.0.1:{free_port()}", f"[::1]:{free_port()}", f":{free_port()}"):
-        start_checks.check_address(bind)
-        start_checks.check_address(bind)
+        host.check_address(bind)
+        host.check_address(bind)
 
 
 @pytest.mark.parametrize(
@@ -139,15 +140,15 @@ def test_a_spool_that_cannot_be_written_to_ends_the_start(open_folder: Path) -> 
     spool.chmod(0o700)
     os.seteuid(65534)
     try:
-        start_checks.load_to_run(config)
+        load_to_run(config)
         file = spool / "jobs.sqlite"
         file.touch(mode=0o400)
         with pytest.raises(SettingsError, match=rf"\[hpc\] database: {file} is not writable"):
-            start_checks.load_to_run(config)
+            load_to_run(config)
         file.unlink()
         spool.chmod(0o500)
         with pytest.raises(SettingsError, match=r"\[hpc\] spool: .* has mode 0500"):
-            start_checks.load_to_run(config)
+            load_to_run(config)
     finally:
         os.seteuid(0)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import paramiko
 from paramiko.hostkeys import HostKeyEntry, HostKeys
 
-from pywps_hpc.settings import Ssh, readers
+from pywps_hpc.settings import Ssh, paths
 
 
 def private_key(own: Ssh) -> paramiko.PKey:
@@ -20,7 +20,7 @@ def private_key(own: Ssh) -> paramiko.PKey:
     Raises:
         ValueError: others can read the file, or there is no key in it that can be used as it is.
     """
-    file = readers.private_file(str(own.key))
+    file = paths.private_file(str(own.key))
     try:
         return paramiko.PKey.from_path(file)
     except Exception as error:  # the libraries below raise nearly anything
@@ -35,7 +35,7 @@ def known_keys(own: Ssh) -> list[paramiko.PKey]:
         ValueError: the file has a line that cannot be followed. One that revokes a key must not be
             passed over.
     """
-    file = readers.owned_file(str(own.known_hosts))
+    file = paths.owned_file(str(own.known_hosts))
     name = own.host if own.port == 22 else f"[{own.host}]:{own.port}"
     keys = []
     for number, text in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from joblauncher.shared.jobdir import JobDir
-from pywps_hpc.settings import Container, ProcessSettings, Settings, readers
+from pywps_hpc.settings import Container, ProcessSettings, Settings, paths
 
 #: apptainer-exec(1): nothing of the host is shown, nothing of its environment is handed on.
 ISOLATION = ("--containall", "--cleanenv", "--no-home", "--no-privs")
@@ -154,14 +154,14 @@ def _binds(job: JobDir, container: Container, whole: Settings) -> Iterator[str]:
     for path in (*whole.input_paths, *container.python_path):
         if job.path.parent.is_relative_to(os.path.normpath(path)):
             raise ValueError(f"{path} holds the spool: every job would see all others' folders")
-        yield _bind(readers.map_path(path, mapping), path, "ro")
+        yield _bind(paths.map_path(path, mapping), path, "ro")
     for bind in container.binds:
-        if readers.map_path(job.path.parent, mapping).is_relative_to(os.path.normpath(bind.source)):
+        if paths.map_path(job.path.parent, mapping).is_relative_to(os.path.normpath(bind.source)):
             raise ValueError(f"the bind {bind.source} holds the spool")
         yield _bind(bind.source, bind.target, "rw" if bind.writable else "ro")
-    yield _bind(readers.map_path(job.path, mapping), job.path, "rw")
+    yield _bind(paths.map_path(job.path, mapping), job.path, "rw")
     for path in (job.dump, job.log, job.inputs):
-        yield _bind(readers.map_path(path, mapping), path, "ro")
+        yield _bind(paths.map_path(path, mapping), path, "ro")
 
 
 def _bind(source: Path, target: Path, mode: str) -> str:

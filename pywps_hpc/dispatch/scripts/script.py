@@ -31,7 +31,7 @@ from pywps_hpc import package_data
 from pywps_hpc.dispatch.schedulers.base import BatchJob
 from pywps_hpc.dispatch.scripts import apptainer
 from pywps_hpc.jobs import Job
-from pywps_hpc.settings import ProcessSettings, Settings, SettingsError, readers
+from pywps_hpc.settings import ProcessSettings, Settings, SettingsError, paths
 from pywps_hpc.spool import Spool
 
 #: Gives the lines by which a batch system learns from the script what the job needs.
@@ -120,7 +120,7 @@ class Scripts:
 
     def _on_node(self, path: Path) -> Path:
         """Where the compute nodes find a path of this host."""
-        return readers.map_path(path, self._settings.ssh.path_map)
+        return paths.map_path(path, self._settings.ssh.path_map)
 
 
 def environment(own: Path | None = None) -> Environment:

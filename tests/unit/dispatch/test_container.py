@@ -15,7 +15,7 @@ import pytest
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch.scripts.apptainer import Launch, launch
 from pywps_hpc.settings import Container, ProcessSettings, Resources, Settings, Ssh
-from pywps_hpc.settings.readers import Bind
+from pywps_hpc.settings.paths import Bind
 
 JOB = JobDir(Path("/shared/spool/00000000-0000-4000-8000-000000000001"))
 IMAGE = Path("/images/service.sif")

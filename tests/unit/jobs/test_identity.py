@@ -23,6 +23,7 @@ from pywps_hpc.dispatch.schedulers.local import LocalScheduler
 from pywps_hpc.jobs import JobStore, State, new_id
 from pywps_hpc.jobs.identity import FACT, PROMISED, StrangeSpool, are_apart, service_mark, tie
 from pywps_hpc.settings import ProcessSettings, Resources, SettingsError
+from pywps_hpc.settings.checks import host
 from pywps_hpc.spool import IDENTITY, Spool
 from pywps_hpc.web import accept
 from pywps_hpc.web.errors import Busy
@@ -259,10 +260,10 @@ def test_a_spool_of_another_account_is_refused(
 ) -> None:
     tmp_path.chmod(0o700)
     own = settings.Settings(spool=tmp_path)
-    settings.refuse_open_spool(own)
+    host.refuse_open_spool(own)
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     with pytest.raises(SettingsError, match="belongs to another account"):
-        settings.refuse_open_spool(own)
+        host.refuse_open_spool(own)
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o000])

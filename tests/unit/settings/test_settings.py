@@ -21,9 +21,10 @@ from pywps_hpc.settings import (
     SettingsError,
     build,
     load,
+    paths,
 )
 from pywps_hpc.settings import readers as values
-from pywps_hpc.settings.readers import Bind
+from pywps_hpc.settings.paths import Bind
 
 SAMPLE = ROOT / "pywps.cfg"
 
@@ -487,8 +488,8 @@ def test_retention_and_limits_are_read(spool: Path, tmp_path: Path) -> None:
 def test_readers_of_values_raise_nothing_but_value_errors(text: str) -> None:
     readers = [
         values.text, values.word, values.integer(0), values.seconds, values.walltime,
-        values.memory, values.boolean, values.choice("a"), values.absolute_path, values.lines,
-        values.variables, values.binds, values.job_prefix, values.paths, values.size,
+        values.memory, values.boolean, values.choice("a"), paths.absolute_path, values.lines,
+        values.variables, paths.binds, values.job_prefix, values.paths, values.size,
         values.words("a"), values.networks, values.proxy, values.bound, values.duration,
         values.database,
     ]  # fmt: skip

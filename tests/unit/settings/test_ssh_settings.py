@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pywps_hpc import settings
-from pywps_hpc.settings import Settings, SettingsError, readers
+from pywps_hpc.settings import Settings, SettingsError, paths
 
 
 @pytest.fixture
@@ -113,10 +113,10 @@ def test_a_private_key_of_somebody_else_is_refused(
         os.chown(key, 4242, -1)
     owner = key.stat().st_uid
     monkeypatch.setattr(os, "geteuid", lambda: owner)
-    assert readers.private_file(str(key)) == key
+    assert paths.private_file(str(key)) == key
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     with pytest.raises(ValueError, match="belongs to another account"):
-        readers.private_file(str(key))
+        paths.private_file(str(key))
 
 
 def test_known_hosts_may_be_read_but_not_changed_by_others(
@@ -155,5 +155,5 @@ def test_paths_are_mapped_for_containers_only(sections: dict[str, dict[str, str]
     ],
 )
 def test_a_path_is_found_where_the_cluster_has_it(here: str, there: str) -> None:
-    mapping = readers.path_map("/spool=/gpfs/spool\n/spool/data = /scratch")
-    assert readers.map_path(Path(here), mapping) == Path(there)
+    mapping = paths.path_map("/spool=/gpfs/spool\n/spool/data = /scratch")
+    assert paths.map_path(Path(here), mapping) == Path(there)

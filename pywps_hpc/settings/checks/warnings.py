@@ -14,41 +14,12 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pywps_hpc.settings import PROCESS_PREFIX, PYWPS_URL, SECTIONS, Sections, Settings
+from pywps_hpc.settings.checks.mounts import file_system, is_network
+from pywps_hpc.settings.checks.pywps_sections import PYWPS
+from pywps_hpc.settings.model import PROCESS_PREFIX, PYWPS_URL, SECTIONS, Sections, Settings
 
-#: Sections and keys that PyWPS 4.8 reads (``pywps.configuration``).
-PYWPS: dict[str, tuple[str, ...]] = {
-    "server": (
-        *("encoding", "language", "url", "maxprocesses", "maxsingleinputsize", "maxrequestsize"),
-        *("temp_path", "processes_path", "outputurl", "outputpath", "allowedinputpaths", "workdir"),
-        *("parallelprocesses", "sethomedir", "cleantempdir", "storagetype"),
-        *("storage_copy_function", "default_mimetype", "json_indent"),
-    ),
-    "processing": ("mode", "path", "drmaa_native_specification"),
-    "logging": ("file", "level", "database", "prefix", "format", "schema"),
-    "metadata:main": (
-        *("identification_title", "identification_abstract", "identification_keywords"),
-        *("identification_keywords_type", "identification_fees", "identification_profile"),
-        *("identification_accessconstraints", "provider_name", "provider_url"),
-        *("contact_name", "contact_position", "contact_address", "contact_city"),
-        *("contact_stateorprovince", "contact_postalcode", "contact_country", "contact_phone"),
-        *("contact_fax", "contact_email", "contact_url", "contact_hours", "contact_instructions"),
-        *("contact_role", "deliverypoint", "contaact_fax"),
-    ),
-    "grass": ("gisbase",),
-    "s3": ("bucket", "prefix", "public", "encrypt", "region"),
-}
 #: How alike a name must be to be taken for a slip of the pen (difflib, ratio).
 ALIKE = 0.85
-#: Types of file systems whose locks SQLite cannot build upon (mount(8); SQLite FAQ, 5).
-NETWORK = frozenset(
-    {
-        *("nfs", "nfs4", "lustre", "gpfs", "beegfs", "cifs", "smb3", "smbfs", "afs", "ceph"),
-        *("glusterfs", "panfs", "pvfs2", "orangefs", "ocfs2", "gfs2", "wekafs", "9p"),
-    }
-)
-#: File systems in user space that are on this host; of all others that is not known.
-_LOCAL_FUSE = ("fuse-overlayfs", "overlayfs", "bindfs", "ntfs-3g", "gocryptfs", "encfs", "lxcfs")
 _SECRET = re.compile(r"passw(or)?d|secret|token|credential|(api|access|private)_?key", re.I)
 
 
@@ -153,29 +124,3 @@ def of_database(settings: Settings) -> Iterator[str]:
             f"[hpc] database: SQLite in {path.parent}, a network file system ({kind} at {place}), "
             "cannot rely on its locks: set database to a file on a local disk, or to PostgreSQL"
         )
-
-
-def file_system(path: Path, mounts: str) -> tuple[str, str]:
-    """Where the file system is mounted that holds a path, and its type.
-
-    Args:
-        path: absolute, without links.
-        mounts: as in ``/proc/self/mountinfo`` (proc(5)): a later mount hides an earlier one.
-    """
-    found = ("/", "")
-    for line in mounts.splitlines():
-        before, _, after = line.partition(" - ")
-        fields = before.split(" ")
-        if len(fields) < 5 or not after:
-            continue
-        place = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
-        if path.is_relative_to(place) and len(place) >= len(found[0]):
-            found = place, after.split(" ")[0]
-    return found
-
-
-def is_network(kind: str) -> bool:
-    """Whether a file system of this type may be on another host."""
-    if kind.startswith("fuse."):
-        return kind.removeprefix("fuse.") not in _LOCAL_FUSE
-    return kind in NETWORK

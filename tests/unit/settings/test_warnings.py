@@ -19,7 +19,8 @@ from places import ROOT
 from pywps_hpc.cli import jobs as listing
 from pywps_hpc.cli.main import commands
 from pywps_hpc.jobs import ControlRequest, State
-from pywps_hpc.settings import ProcessSettings, Settings, checks
+from pywps_hpc.settings import ProcessSettings, Settings
+from pywps_hpc.settings.checks import mounts, pywps_sections, warnings
 from pywps_hpc.web import pywps_pieces
 from servers import write_config
 
@@ -49,7 +50,7 @@ def told(warnings: Iterator[str]) -> list[str]:
     ],
 )
 def test_a_misspelt_section_is_told(section: str, meant: str) -> None:
-    [line] = told(checks.of_sections({section: {"a": "b"}}))
+    [line] = told(warnings.of_sections({section: {"a": "b"}}))
     assert line == f"[{section}]: nobody reads this section; did you mean [{meant}]?"
 
 
@@ -64,7 +65,7 @@ def test_a_misspelt_section_is_told(section: str, meant: str) -> None:
     ],
 )
 def test_a_misspelt_key_of_pywps_is_told(section: str, key: str, meant: str) -> None:
-    [line] = told(checks.of_sections({section: {key: "x"}}))
+    [line] = told(warnings.of_sections({section: {key: "x"}}))
     assert line == f"[{section}] {key}: nobody reads this key; did you mean {meant}?"
 
 
@@ -78,7 +79,7 @@ def test_a_service_s_own_sections_and_keys_are_its_own() -> None:
         "hpc.resources": {"memory": "1G"},
         "hpc.process.x": {"memory": "1G"},
     }
-    assert told(checks.of_sections(own)) == []
+    assert told(warnings.of_sections(own)) == []
 
 
 def test_the_sample_configuration_and_pywps_s_own_keys_are_known() -> None:
@@ -87,10 +88,10 @@ def test_the_sample_configuration_and_pywps_s_own_keys_are_known() -> None:
     from pywps_hpc.settings import read_files
 
     sample, _ = read_files([ROOT / "pywps.cfg"])
-    assert told(checks.of_sections(sample)) == []
+    assert told(warnings.of_sections(sample)) == []
     configuration.load_configuration()
     for section in configuration.CONFIG._sections:
-        assert set(configuration.CONFIG._sections[section]) <= set(checks.PYWPS[section])
+        assert set(configuration.CONFIG._sections[section]) <= set(pywps_sections.PYWPS[section])
 
 
 def test_a_section_of_a_process_that_there_is_not_is_told() -> None:
@@ -98,7 +99,7 @@ def test_a_section_of_a_process_that_there_is_not_is_told() -> None:
         spool=Path("/spool"),
         processes={name: ProcessSettings() for name in ("hello", "wrold", "other")},
     )
-    lines = told(checks.of_processes(own, ["hello", "world"]))
+    lines = told(warnings.of_processes(own, ["hello", "world"]))
     assert lines == [
         "[hpc.process.wrold]: the service has no such process; did you mean [hpc.process.world]?",
         "[hpc.process.other]: the service has no such process",
@@ -128,7 +129,7 @@ def test_a_file_with_a_password_that_everybody_can_read_is_told(
     file.touch()
     for mode, is_open in ((0o600, False), (0o640, False), (0o644, True), (0o604, True)):
         file.chmod(mode)
-        lines = told(checks.of_files([file, tmp_path / "missing"], {section: {key: text}}))
+        lines = told(warnings.of_files([file, tmp_path / "missing"], {section: {key: text}}))
         assert len(lines) == (secret and is_open)
         for line in lines:
             assert line.startswith(f"{file}: ")
@@ -152,7 +153,7 @@ def test_a_file_with_a_password_that_everybody_can_read_is_told(
     ],
 )
 def test_an_endpoint_whose_links_lead_nowhere_is_told(url: str, is_good: bool) -> None:
-    assert len(told(checks.of_url(url))) == (not is_good)
+    assert len(told(warnings.of_url(url))) == (not is_good)
 
 
 MOUNTS = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -181,23 +182,23 @@ MOUNTS = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
     ],
 )
 def test_network_file_systems_are_known(path: str, kind: str, network: bool) -> None:
-    assert checks.file_system(Path(path), MOUNTS)[1] == kind
-    assert checks.is_network(kind) is network
+    assert mounts.file_system(Path(path), MOUNTS)[1] == kind
+    assert mounts.is_network(kind) is network
 
 
 def test_sqlite_on_a_network_file_system_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = Settings(spool=tmp_path)
-    monkeypatch.setattr(checks, "file_system", lambda path, mounts: (str(tmp_path), "nfs4"))
-    [line] = told(checks.of_database(own))
+    monkeypatch.setattr(warnings, "file_system", lambda path, mounts: (str(tmp_path), "nfs4"))
+    [line] = told(warnings.of_database(own))
     assert line.startswith("[hpc] database: SQLite in ")
     assert "nfs4" in line
     assert "PostgreSQL" in line
     elsewhere = Settings(spool=tmp_path, database="postgresql+psycopg://a@b/c")
-    assert told(checks.of_database(elsewhere)) == []
-    monkeypatch.setattr(checks, "file_system", lambda path, mounts: ("/", "ext4"))
-    assert told(checks.of_database(own)) == []
+    assert told(warnings.of_database(elsewhere)) == []
+    monkeypatch.setattr(warnings, "file_system", lambda path, mounts: ("/", "ext4"))
+    assert told(warnings.of_database(own)) == []
 
 
 # PyWPS

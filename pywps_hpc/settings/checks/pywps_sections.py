@@ -1,0 +1,88 @@
+"""PyWPS's own sections of the same file: which they are, and whether PyWPS can use them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pywps_hpc.settings.model import Sections, SettingsError
+
+#: Sections and keys that PyWPS 4.8 reads (``pywps.configuration``).
+PYWPS: dict[str, tuple[str, ...]] = {
+    "server": (
+        *("encoding", "language", "url", "maxprocesses", "maxsingleinputsize", "maxrequestsize"),
+        *("temp_path", "processes_path", "outputurl", "outputpath", "allowedinputpaths", "workdir"),
+        *("parallelprocesses", "sethomedir", "cleantempdir", "storagetype"),
+        *("storage_copy_function", "default_mimetype", "json_indent"),
+    ),
+    "processing": ("mode", "path", "drmaa_native_specification"),
+    "logging": ("file", "level", "database", "prefix", "format", "schema"),
+    "metadata:main": (
+        *("identification_title", "identification_abstract", "identification_keywords"),
+        *("identification_keywords_type", "identification_fees", "identification_profile"),
+        *("identification_accessconstraints", "provider_name", "provider_url"),
+        *("contact_name", "contact_position", "contact_address", "contact_city"),
+        *("contact_stateorprovince", "contact_postalcode", "contact_country", "contact_phone"),
+        *("contact_fax", "contact_email", "contact_url", "contact_hours", "contact_instructions"),
+        *("contact_role", "deliverypoint", "contaact_fax"),
+    ),
+    "grass": ("gisbase",),
+    "s3": ("bucket", "prefix", "public", "encrypt", "region"),
+}
+#: Values that PyWPS takes as they stand.
+RAW = (("logging", "format"),)
+#: As PyWPS reads one.
+_SIZE = re.compile(r"[0-9]*\.?[0-9]+\s*(g|m|k|gb|mb|b)?")
+_REFERENCE = re.compile(r"%%|%\(([^)]+)\)s")
+
+
+def check_pywps(sections: Sections, name: str) -> None:
+    """See that PyWPS can use its own sections.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    check_percent(sections, name)
+    for key in ("maxrequestsize", "maxsingleinputsize"):
+        size = _value(sections.get("server", {}), key)
+        if size and not _SIZE.fullmatch(size.lower()):
+            raise SettingsError(f"{name}: [server] {key}: {size!r} is not a size: 20mb, 1gb")
+    processing, log = sections.get("processing", {}), sections.get("logging", {})
+    if _value(processing, "mode") != "scheduler":
+        raise SettingsError(f"{name}: [processing] mode: must be scheduler")
+    level = _value(log, "level")
+    if level and not isinstance(logging.getLevelName(level), int):
+        raise SettingsError(f"{name}: [logging] level: {level!r} is not a level: DEBUG, INFO, …")
+    if file := _value(log, "file"):
+        try:
+            with Path(file).open("a"):
+                pass
+        except OSError as error:
+            where, why = Path(file).absolute(), error.strerror
+            raise SettingsError(f"{name}: [logging] file: {where}: {why}") from None
+
+
+def check_percent(sections: Sections, name: str) -> None:
+    """See that PyWPS can read each value of its own sections: it takes ``%`` for the begin of a
+    reference (configparser, BasicInterpolation). Sections of the service's own may hold anything.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    for section in PYWPS:
+        keys = sections.get(section, {})
+        known = {key.lower() for key in (*keys, *os.environ)}
+        for key, text in keys.items():
+            if (section, key) in RAW:
+                continue
+            names = [name.lower() for name in _REFERENCE.findall(text) if name]
+            if "%" in _REFERENCE.sub("", text) or not known.issuperset(names):
+                problem = "a '%' in PyWPS's own sections has to be written '%%'"
+                raise SettingsError(f"{name}: [{section}] {key}: {problem}")
+
+
+def _value(section: Mapping[str, str], key: str) -> str:
+    return os.path.expandvars(section.get(key, "")).strip()

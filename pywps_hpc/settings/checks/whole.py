@@ -1,0 +1,69 @@
+"""What only the whole of the settings can tell: keys that are missing, or contradict each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pywps_hpc.settings.model import PROCESS_PREFIX, ProcessSettings, Settings
+from pywps_hpc.systems import options
+
+#: Section, key, and what is wrong with it.
+Problem = tuple[str, str, str]
+
+
+def problems(settings: Settings) -> Iterator[Problem]:
+    """What makes these settings unusable, wherever they are to be used."""
+    yield from _folders(settings)
+    if settings.allow_root and settings.scheduler != "local":
+        yield "hpc", "allow_root", "is for scheduler = local only"
+    if settings.scheduler == "drmaa":
+        for key in ("system", "drmaa_library"):
+            if not getattr(settings, key):
+                yield "hpc", key, "is missing (scheduler = drmaa)"
+    if settings.channel == "ssh":
+        yield from _ssh(settings)
+    yield from _extra(settings)
+    yield from _containers(settings)
+
+
+def _folders(settings: Settings) -> Iterator[Problem]:
+    if not settings.spool.is_dir():
+        yield "hpc", "spool", f"{settings.spool} is not a folder"
+    for path in settings.input_paths:
+        if settings.spool.resolve().is_relative_to(path.resolve()):
+            problem = f"{path} holds the spool: clients could read all jobs' folders"
+            yield "server", "allowedinputpaths", problem
+
+
+def _ssh(settings: Settings) -> Iterator[Problem]:
+    if settings.scheduler in ("local", "drmaa"):
+        problem = f"scheduler = {settings.scheduler} does not support channel = ssh"
+        yield "hpc", "channel", problem
+    for key in ("host", "user", "key", "known_hosts"):
+        if not getattr(settings.ssh, key):
+            yield "hpc.ssh", key, "is missing (channel = ssh)"
+
+
+def _extra(settings: Settings) -> Iterator[Problem]:
+    """The batch system's own options must not contradict our keys."""
+    system = settings.system if settings.scheduler == "drmaa" else settings.scheduler
+    for section, own in _everyone(settings, "hpc.resources").items():
+        try:
+            options.check(system, own.resources.extra, own.resources.gpus)
+        except ValueError as error:
+            yield section, "extra", str(error)
+
+
+def _containers(settings: Settings) -> Iterator[Problem]:
+    for section, own in _everyone(settings, "hpc.container").items():
+        if own.container.runtime != "none" and own.container.image is None:
+            yield section, "image", f"is missing (runtime = {own.container.runtime})"
+        if own.container.runtime == "none" and settings.ssh.path_map:
+            # Only a container can show the cluster's folders under the paths in the request.
+            yield "hpc.ssh", "path_map", f"needs a container ([{section}])"
+
+
+def _everyone(settings: Settings, section: str) -> Mapping[str, ProcessSettings]:
+    """The settings of all processes by the section that sets them; first those of most."""
+    own = {PROCESS_PREFIX + name: process for name, process in settings.processes.items()}
+    return {section: settings.defaults} | own

@@ -1,0 +1,209 @@
+"""Configuration files: read, merged, and made into the settings.
+
+A wrong file is refused in one line that names file, section and key; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import configparser
+import difflib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, Field, fields, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from pywps_hpc.settings import paths, readers
+from pywps_hpc.settings.checks import host, pywps_sections, whole
+from pywps_hpc.settings.model import (
+    PROCESS_PREFIX,
+    PYWPS_URL,
+    SECTIONS,
+    Container,
+    Inputs,
+    ProcessSettings,
+    Resources,
+    Retention,
+    Sections,
+    Settings,
+    SettingsError,
+    Ssh,
+)
+
+T = TypeVar("T")
+
+
+def _is_required(key: Field[Any]) -> bool:
+    return key.default is MISSING and key.default_factory is MISSING
+
+
+def read_files(files: Iterable[Path]) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Read configuration files, later ones winning.
+
+    Returns:
+        The sections, and for each ``section/key`` the name of the file that set it.
+
+    Raises:
+        SettingsError: a file is missing or not in INI form.
+    """
+    sections: dict[str, dict[str, str]] = {}
+    origin: dict[str, str] = {}
+    for file in files:
+        # No interpolation: PyWPS expands environment variables when it reads a value, so do we.
+        parser = configparser.RawConfigParser(default_section="\0")
+        try:
+            parser.read_string(file.read_text(encoding="utf-8"), source=str(file))
+        except OSError as error:
+            raise SettingsError(f"{file}: cannot be read: {error.strerror}") from None
+        except (configparser.Error, UnicodeDecodeError) as error:
+            raise SettingsError(f"{file}: {' '.join(str(error).split())}") from None
+        for section in parser.sections():
+            for key, text in parser.items(section):
+                sections.setdefault(section, {})[key] = text
+                origin[f"{section}/{key}"] = str(file)
+            sections.setdefault(section, {})
+    return sections, origin
+
+
+def load(files: Sequence[Path]) -> Settings:
+    """The settings in these files.
+
+    Raises:
+        SettingsError: with file, section and key.
+    """
+    sections, origin = read_files(files)
+    name = ", ".join(str(f) for f in files) or "no configuration file given"
+    return build(sections, name, origin)
+
+
+def load_to_run(config: Path) -> Settings:
+    """The settings for a part of the service, if it can run with them here.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    own = load([config])
+    try:
+        host.check_to_run(own)
+        host.check_places(own)
+    except SettingsError as error:
+        raise SettingsError(f"{config}: {error}") from None
+    return own
+
+
+def load_to_serve(config: Path) -> Settings:
+    """The same for a part that serves PyWPS."""
+    own = load_to_run(config)
+    sections, _ = read_files([config])
+    pywps_sections.check_pywps(sections, str(config))
+    return own
+
+
+def build(sections: Sections, name: str, origin: Mapping[str, str] | None = None) -> Settings:
+    """The settings in these sections.
+
+    Args:
+        sections: as :func:`read_files` gives them; sections of others are passed over.
+        name: what to call the source in a message.
+        origin: file of each ``section/key``, where known.
+
+    Raises:
+        SettingsError: with file, section and key.
+    """
+    reader = _Reader(sections, name, origin or {})
+    for section in sections:
+        if section.split(".")[0] == "hpc" and not (
+            section in SECTIONS or section.startswith(PROCESS_PREFIX)
+        ):
+            ours = (*SECTIONS, f"{PROCESS_PREFIX}<identifier>")
+            raise SettingsError(f"{name}: [{section}]: unknown section; known: {', '.join(ours)}")
+    settings: Settings = reader.read(Settings, "hpc")
+    defaults = ProcessSettings(
+        resources=reader.read(Resources, "hpc.resources"),
+        container=reader.read(Container, "hpc.container"),
+    )
+    processes = {
+        section.removeprefix(PROCESS_PREFIX): reader.process(section, defaults)
+        for section in sections
+        if section.startswith(PROCESS_PREFIX)
+    }
+    settings = replace(
+        settings,
+        defaults=defaults,
+        ssh=reader.read(Ssh, "hpc.ssh"),
+        inputs=reader.read(Inputs, "hpc.inputs"),
+        retention=reader.read(Retention, "hpc.retention"),
+        processes=MappingProxyType(processes),
+        input_paths=reader.paths("server", "allowedinputpaths"),
+        url=_url(sections.get("server", {}).get("url", "")),
+    )
+    for section, key, problem in whole.problems(settings):
+        raise reader.fail(section, key, problem)
+    return settings
+
+
+def _url(text: str) -> str:
+    url = os.path.expandvars(text).strip()
+    return "" if url == PYWPS_URL else url
+
+
+class _Reader:
+    """Reads dataclasses from sections and knows where every value came from."""
+
+    def __init__(self, sections: Sections, name: str, origin: Mapping[str, str]) -> None:
+        self.sections, self.name, self.origin = sections, name, origin
+
+    def fail(self, section: str, key: str, problem: str) -> SettingsError:
+        where = self.origin.get(f"{section}/{key}", self.name)
+        return SettingsError(f"{where}: [{section}] {key}: {problem}")
+
+    def read(self, cls: type[T], section: str, *, known: Iterable[str] = ()) -> T:
+        """Build ``cls`` from a section; keys in ``known`` belong to somebody else."""
+        parsers = {f.name: f.metadata["parse"] for f in fields(cls) if "parse" in f.metadata}  # type: ignore[arg-type]
+        found = self.values(section, parsers, known)
+        for f in fields(cls):  # type: ignore[arg-type]
+            if f.name in parsers and f.name not in found and _is_required(f):
+                raise self.fail(section, f.name, "is missing")
+        return cls(**found)
+
+    def values(
+        self, section: str, parsers: Mapping[str, Callable[[str], Any]], known: Iterable[str] = ()
+    ) -> dict[str, Any]:
+        found = {}
+        for key, text in self.sections.get(section, {}).items():
+            if key in known:
+                continue
+            if key not in parsers:
+                near = difflib.get_close_matches(key, [*parsers, *known], n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise self.fail(section, key, f"unknown key{hint}")
+            try:
+                found[key] = parsers[key](os.path.expandvars(text).strip())
+            except ValueError as error:
+                raise self.fail(section, key, str(error)) from None
+        return found
+
+    def process(self, section: str, defaults: ProcessSettings) -> ProcessSettings:
+        """``[hpc.process.x]``: the defaults, changed by whatever this section sets."""
+        if not section.removeprefix(PROCESS_PREFIX):
+            raise SettingsError(f"{self.name}: [{section}]: the process identifier is missing")
+        groups = {"resources": Resources, "container": Container}
+        parsers = {f.name: f.metadata["parse"] for cls in groups.values() for f in fields(cls)}
+        parsers["max_active"] = readers.integer(0)
+        found = self.values(section, parsers)
+        changed = {
+            group: replace(
+                getattr(defaults, group),
+                **{f.name: found[f.name] for f in fields(cls) if f.name in found},
+            )
+            for group, cls in groups.items()
+        }
+        return ProcessSettings(**changed, max_active=found.get("max_active", 0))
+
+    def paths(self, section: str, key: str) -> tuple[Path, ...]:
+        text = os.path.expandvars(self.sections.get(section, {}).get(key, ""))
+        try:
+            return tuple(paths.absolute_path(p) for p in text.split(os.pathsep) if p.strip())
+        except ValueError as error:
+            raise self.fail(section, key, str(error)) from None
