@@ -1,6 +1,6 @@
 # Two commands: `make demo` and `make test`. Each does all of its own set-up.
 
-.PHONY: demo test benchmark reliability lint format clean
+.PHONY: demo test benchmark reliability docs lint format clean
 
 demo:  ## climate request on real data: local scheduler, no root, no cluster
 	@examples/demo.sh
@@ -13,6 +13,9 @@ benchmark:  ## ratios against PyWPS, after `make test` has set things up
 
 reliability:  ## docs/reliability.md from what the fault tests saw
 	@"$${PYWPS_HPC_TEST_HOME:-/var/tmp/pywps-hpc}"/venv/bin/python tests/support/reliability.py
+
+docs:  ## docs/configuration.md from the settings' own help texts
+	@"$${PYWPS_HPC_TEST_HOME:-/var/tmp/pywps-hpc}"/venv/bin/python -m pywps_hpc.settings.reference > docs/configuration.md
 
 lint:  ## what `make test` checks before it runs anything
 	ruff check .

@@ -4,23 +4,15 @@ Our sections live in the service's own PyWPS configuration file: ``[hpc]``, ``[h
 ``[hpc.inputs]``, ``[hpc.retention]``, ``[hpc.container]``, ``[hpc.resources]`` and, for one
 process, ``[hpc.process.<identifier>]``, which may hold any key of the two sections before it.
 
-:mod:`~pywps_hpc.settings.model` has the objects, :mod:`~pywps_hpc.settings.readers` and
-:mod:`~pywps_hpc.settings.paths` read single values, :mod:`~pywps_hpc.settings.loader` reads files,
-:mod:`~pywps_hpc.settings.checks` says what cannot be used.
+:mod:`~pywps_hpc.settings.sections` and :mod:`~pywps_hpc.settings.model` have the objects,
+:mod:`~pywps_hpc.settings.readers` and :mod:`~pywps_hpc.settings.paths` read single values,
+:mod:`~pywps_hpc.settings.loader` reads files, :mod:`~pywps_hpc.settings.checks` says what cannot be
+used, and :mod:`~pywps_hpc.settings.reference` describes every key.
 """
 
 from pywps_hpc.settings.loader import build, load, load_to_run, load_to_serve, read_files
-from pywps_hpc.settings.model import (
-    Container,
-    Inputs,
-    ProcessSettings,
-    Resources,
-    Retention,
-    Sections,
-    Settings,
-    SettingsError,
-    Ssh,
-)
+from pywps_hpc.settings.model import ProcessSettings, Sections, Settings, SettingsError
+from pywps_hpc.settings.sections import Container, Inputs, Resources, Retention, Ssh
 
 __all__ = [
     "Container",

@@ -8,34 +8,27 @@ from __future__ import annotations
 import configparser
 import difflib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from pywps_hpc.settings import paths, readers
+from pywps_hpc.settings import paths
 from pywps_hpc.settings.checks import host, pywps_sections, whole
+from pywps_hpc.settings.keys import Key, keys_of, required
 from pywps_hpc.settings.model import (
     PROCESS_PREFIX,
     PYWPS_URL,
     SECTIONS,
-    Container,
-    Inputs,
     ProcessSettings,
-    Resources,
-    Retention,
     Sections,
     Settings,
     SettingsError,
-    Ssh,
 )
+from pywps_hpc.settings.sections import Container, Inputs, Resources, Retention, Ssh
 
 T = TypeVar("T")
-
-
-def _is_required(key: Field[Any]) -> bool:
-    return key.default is MISSING and key.default_factory is MISSING
 
 
 def read_files(files: Iterable[Path]) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
@@ -118,23 +111,23 @@ def build(sections: Sections, name: str, origin: Mapping[str, str] | None = None
         ):
             ours = (*SECTIONS, f"{PROCESS_PREFIX}<identifier>")
             raise SettingsError(f"{name}: [{section}]: unknown section; known: {', '.join(ours)}")
-    settings: Settings = reader.read(Settings, "hpc")
     defaults = ProcessSettings(
         resources=reader.read(Resources, "hpc.resources"),
         container=reader.read(Container, "hpc.container"),
     )
-    processes = {
-        section.removeprefix(PROCESS_PREFIX): reader.process(section, defaults)
-        for section in sections
-        if section.startswith(PROCESS_PREFIX)
-    }
     settings = replace(
-        settings,
+        reader.read(Settings, "hpc"),
         defaults=defaults,
         ssh=reader.read(Ssh, "hpc.ssh"),
         inputs=reader.read(Inputs, "hpc.inputs"),
         retention=reader.read(Retention, "hpc.retention"),
-        processes=MappingProxyType(processes),
+        processes=MappingProxyType(
+            {
+                section.removeprefix(PROCESS_PREFIX): reader.process(section, defaults)
+                for section in sections
+                if section.startswith(PROCESS_PREFIX)
+            }
+        ),
         input_paths=reader.paths("server", "allowedinputpaths"),
         url=_url(sections.get("server", {}).get("url", "")),
     )
@@ -148,6 +141,10 @@ def _url(text: str) -> str:
     return "" if url == PYWPS_URL else url
 
 
+def _only(found: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    return {name: found[name] for name in keys if name in found}
+
+
 class _Reader:
     """Reads dataclasses from sections and knows where every value came from."""
 
@@ -158,48 +155,40 @@ class _Reader:
         where = self.origin.get(f"{section}/{key}", self.name)
         return SettingsError(f"{where}: [{section}] {key}: {problem}")
 
-    def read(self, cls: type[T], section: str, *, known: Iterable[str] = ()) -> T:
-        """Build ``cls`` from a section; keys in ``known`` belong to somebody else."""
-        parsers = {f.name: f.metadata["parse"] for f in fields(cls) if "parse" in f.metadata}  # type: ignore[arg-type]
-        found = self.values(section, parsers, known)
-        for f in fields(cls):  # type: ignore[arg-type]
-            if f.name in parsers and f.name not in found and _is_required(f):
-                raise self.fail(section, f.name, "is missing")
+    def read(self, cls: type[T], section: str) -> T:
+        """The object that a section describes."""
+        found = self.values(section, keys_of(cls))
+        for name in required(cls):
+            if name not in found:
+                raise self.fail(section, name, "is missing")
         return cls(**found)
 
-    def values(
-        self, section: str, parsers: Mapping[str, Callable[[str], Any]], known: Iterable[str] = ()
-    ) -> dict[str, Any]:
+    def values(self, section: str, known: Mapping[str, Key]) -> dict[str, Any]:
+        """The values of the keys that a section sets."""
         found = {}
-        for key, text in self.sections.get(section, {}).items():
-            if key in known:
-                continue
-            if key not in parsers:
-                near = difflib.get_close_matches(key, [*parsers, *known], n=1)
+        for name, text in self.sections.get(section, {}).items():
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
-                raise self.fail(section, key, f"unknown key{hint}")
+                raise self.fail(section, name, f"unknown key{hint}")
             try:
-                found[key] = parsers[key](os.path.expandvars(text).strip())
+                found[name] = known[name].read(os.path.expandvars(text).strip())
             except ValueError as error:
-                raise self.fail(section, key, str(error)) from None
+                raise self.fail(section, name, str(error)) from None
         return found
 
     def process(self, section: str, defaults: ProcessSettings) -> ProcessSettings:
         """``[hpc.process.x]``: the defaults, changed by whatever this section sets."""
         if not section.removeprefix(PROCESS_PREFIX):
             raise SettingsError(f"{self.name}: [{section}]: the process identifier is missing")
-        groups = {"resources": Resources, "container": Container}
-        parsers = {f.name: f.metadata["parse"] for cls in groups.values() for f in fields(cls)}
-        parsers["max_active"] = readers.integer(0)
-        found = self.values(section, parsers)
-        changed = {
-            group: replace(
-                getattr(defaults, group),
-                **{f.name: found[f.name] for f in fields(cls) if f.name in found},
-            )
-            for group, cls in groups.items()
-        }
-        return ProcessSettings(**changed, max_active=found.get("max_active", 0))
+        own, resources, container = map(keys_of, (ProcessSettings, Resources, Container))
+        found = self.values(section, {**resources, **container, **own})
+        return replace(
+            defaults,
+            resources=replace(defaults.resources, **_only(found, resources)),
+            container=replace(defaults.container, **_only(found, container)),
+            **_only(found, own),
+        )
 
     def paths(self, section: str, key: str) -> tuple[Path, ...]:
         text = os.path.expandvars(self.sections.get(section, {}).get(key, ""))

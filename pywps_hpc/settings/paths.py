@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pywps_hpc.settings.readers import lines, text
+from pywps_hpc.settings.readers import lines, reads, text
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Bind:
     writable: bool = False
 
 
+@reads("absolute path")
 def absolute_path(value: str) -> Path:
     """An absolute path; it may exist on the compute nodes only."""
     path = Path(text(value).strip())
@@ -34,11 +35,13 @@ def absolute_path(value: str) -> Path:
     return path
 
 
+@reads("absolute paths, one per line")
 def paths(value: str) -> tuple[Path, ...]:
     """Absolute paths, one a line."""
     return tuple(absolute_path(line) for line in lines(value))
 
 
+@reads("absolute path of a folder on this host")
 def folder(value: str) -> Path:
     """An absolute path of a folder that exists here."""
     path = absolute_path(value)
@@ -47,6 +50,7 @@ def folder(value: str) -> Path:
     return path
 
 
+@reads("absolute path of a file that only this account (or root) can change")
 def owned_file(value: str) -> Path:
     """An absolute path of a file that nobody but this account (and root) can change."""
     path = absolute_path(value)
@@ -66,6 +70,7 @@ def owned_file(value: str) -> Path:
     return path
 
 
+@reads("absolute path of a file that only this account (or root) can read")
 def private_file(value: str) -> Path:
     """An absolute path of a file that nobody but this account (and root) can read, as a private
     key has to be (ssh(1), FILES)."""
@@ -76,6 +81,7 @@ def private_file(value: str) -> Path:
     return path
 
 
+@reads("`/source[:/target][:ro|rw]`, one per line or separated by commas")
 def binds(value: str) -> tuple[Bind, ...]:
     """``/source[:/target][:ro|rw]``, one a line or separated by commas."""
     found = []
@@ -89,6 +95,7 @@ def binds(value: str) -> tuple[Bind, ...]:
     return tuple(found)
 
 
+@reads("`/here=/there`, one per line")
 def path_map(value: str) -> tuple[tuple[Path, Path], ...]:
     """``/here=/there``, one a line; the longest path first."""
     found: dict[Path, Path] = {}

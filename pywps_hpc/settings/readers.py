@@ -1,10 +1,12 @@
-"""Readers of single configuration values: text in, typed value out, ``ValueError`` in words."""
+"""Readers of single configuration values: text in, typed value out, or ``ValueError``."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Generic, TypeVar
 
 from joblauncher.inputs import addresses
 
@@ -17,6 +19,31 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Reader(Generic[_T]):
+    """Reads one kind of value from text.
+
+    Attributes:
+        form: how an administrator writes such a value, for the reference (Markdown).
+        parse: gives the value, or raises ``ValueError`` with a message for the administrator.
+    """
+
+    form: str
+    parse: Callable[[str], _T]
+
+    def __call__(self, value: str) -> _T:
+        return self.parse(value)
+
+
+def reads(form: str) -> Callable[[Callable[[str], _T]], Reader[_T]]:
+    """Make a function the :class:`Reader` of values of this form."""
+    return lambda parse: Reader(form, parse)
+
+
+@reads("one line of text")
 def text(value: str) -> str:
     """One line of text without control characters."""
     if _CONTROL.search(value):
@@ -24,6 +51,7 @@ def text(value: str) -> str:
     return value
 
 
+@reads("text without white space")
 def word(value: str) -> str:
     """Text without white space, as names of queues and accounts are."""
     if re.search(r"\s", text(value)):
@@ -31,9 +59,10 @@ def word(value: str) -> str:
     return value
 
 
-def integer(least: int) -> Callable[[str], int]:
+def integer(least: int) -> Reader[int]:
     """A whole number not below ``least``."""
 
+    @reads(f"whole number, at least {least}")
     def parse(value: str) -> int:
         if not re.fullmatch(r"\d+", value) or int(value) < least:
             raise ValueError(f"{value!r} is not a whole number of at least {least}")
@@ -42,6 +71,7 @@ def integer(least: int) -> Callable[[str], int]:
     return parse
 
 
+@reads("amount of data: `100K`, `512M`, `2G`, or bytes")
 def size(value: str) -> int:
     """``2G``, ``512M``, ``100K`` or a bare number of bytes; bytes."""
     match = _MEMORY.fullmatch(value)
@@ -50,11 +80,13 @@ def size(value: str) -> int:
     return int(match[1]) * (int(_MEBIBYTES[match[2].upper()] * (1 << 20)) if match[2] else 1)
 
 
+@reads("amount of data: `512M`, `2G`; `0` for no limit")
 def bound(value: str) -> int:
     """An amount of data as :func:`size` reads it, or ``0`` for no limit; bytes."""
     return 0 if value == "0" else size(value)
 
 
+@reads("length of time: `90s`, `30m`, `12h`, `7d`, `2w`; `0` for no limit")
 def duration(value: str) -> float:
     """``90s``, ``30m``, ``12h``, ``7d``, ``2w``, or ``0``; seconds."""
     match = _DURATION.fullmatch(value)
@@ -63,6 +95,7 @@ def duration(value: str) -> float:
     return float(match[1]) * _SECONDS[match[2]] if match else 0.0
 
 
+@reads("SQLAlchemy URL of SQLite or PostgreSQL")
 def database(value: str) -> str:
     """A SQLAlchemy URL of SQLite or PostgreSQL. A message shows nothing of it: it may hold a
     password."""
@@ -71,20 +104,23 @@ def database(value: str) -> str:
     return value
 
 
-def words(*allowed: str) -> Callable[[str], tuple[str, ...]]:
-    """Some of a few words, with commas or white space between them."""
+def words(*allowed: str) -> Reader[tuple[str, ...]]:
+    """Any of the allowed values, with commas or white space between them."""
 
+    @reads(f"any of {_listed(allowed)}, separated by commas or white space")
     def parse(value: str) -> tuple[str, ...]:
         return tuple(choice(*allowed)(word) for word in re.split(r"[\s,]+", value) if word)
 
     return parse
 
 
+@reads("names, separated by commas or white space")
 def names(value: str) -> tuple[str, ...]:
     """Names that are the same in capital letters, with commas or white space between them."""
     return tuple(entry.lower() for entry in re.split(r"[\s,]+", value) if entry)
 
 
+@reads("networks, addresses or host names, separated by commas or white space")
 def networks(value: str) -> tuple[str, ...]:
     """Networks, addresses and host names, with commas or white space between them."""
     found = tuple(entry for entry in re.split(r"[\s,]+", value) if entry)
@@ -95,6 +131,7 @@ def networks(value: str) -> tuple[str, ...]:
     return found
 
 
+@reads("`http://host:port`")
 def proxy(value: str) -> str:
     """``http://host:port``. It travels with each job, so it has no password in it."""
     if value and not re.fullmatch(r"http://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?/?", value):
@@ -102,6 +139,7 @@ def proxy(value: str) -> str:
     return value
 
 
+@reads("seconds, or `HH:MM:SS`")
 def seconds(value: str) -> float:
     """A positive number of seconds, or ``HH:MM:SS``."""
     if ":" in value:
@@ -115,6 +153,7 @@ def seconds(value: str) -> float:
     return number
 
 
+@reads("`HH:MM:SS` or `D-HH:MM:SS`")
 def walltime(value: str) -> int:
     """``HH:MM:SS`` or ``D-HH:MM:SS`` (sbatch(1), ``--time``); seconds. A bare number is refused,
     since it means minutes to Slurm and seconds to the others."""
@@ -128,6 +167,7 @@ def walltime(value: str) -> int:
     return total
 
 
+@reads("amount of memory: `512M`, `2G`; a bare number means MiB")
 def memory(value: str) -> int:
     """``2G``, ``512M`` (a bare number means MiB); MiB."""
     match = _MEMORY.fullmatch(value)
@@ -137,6 +177,11 @@ def memory(value: str) -> int:
     return size
 
 
+def _listed(values: tuple[str, ...]) -> str:
+    return ", ".join(f"`{value}`" for value in values)
+
+
+@reads("`yes` or `no`")
 def boolean(value: str) -> bool:
     """``yes``/``no``, ``true``/``false``, ``on``/``off``, ``1``/``0``."""
     known = {"yes": True, "true": True, "on": True, "1": True}
@@ -146,9 +191,10 @@ def boolean(value: str) -> bool:
     return known[value.lower()]
 
 
-def choice(*allowed: str) -> Callable[[str], str]:
-    """One of a few words."""
+def choice(*allowed: str) -> Reader[str]:
+    """One of the allowed values."""
 
+    @reads(f"one of {_listed(allowed)}")
     def parse(value: str) -> str:
         if value not in allowed:
             raise ValueError(f"{value!r} is not one of: {', '.join(allowed)}")
@@ -157,6 +203,7 @@ def choice(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
+@reads("TCP port")
 def port(value: str) -> int:
     """A TCP port."""
     number = integer(1)(value)
@@ -165,11 +212,13 @@ def port(value: str) -> int:
     return number
 
 
+@reads("one entry per line")
 def lines(value: str) -> tuple[str, ...]:
     """One entry a line; empty lines do not count."""
     return tuple(text(line.strip()) for line in value.splitlines() if line.strip())
 
 
+@reads("`NAME=value`, one per line")
 def variables(value: str) -> Mapping[str, str]:
     """``NAME=value``, one a line."""
     found = {}
@@ -181,6 +230,7 @@ def variables(value: str) -> Mapping[str, str]:
     return MappingProxyType(found)
 
 
+@reads("one to three lower-case letters")
 def job_prefix(value: str) -> str:
     """One to three lower-case letters."""
     if not re.fullmatch(r"[a-z]{1,3}", value):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from pywps_hpc.settings.keys import keys_of
 from pywps_hpc.settings.model import PROCESS_PREFIX, ProcessSettings, Settings
+from pywps_hpc.settings.sections import Ssh
 from pywps_hpc.systems import options
 
 #: Section, key, and what is wrong with it.
@@ -16,12 +18,11 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _folders(settings)
     if settings.allow_root and settings.scheduler != "local":
         yield "hpc", "allow_root", "is for scheduler = local only"
-    if settings.scheduler == "drmaa":
-        for key in ("system", "drmaa_library"):
-            if not getattr(settings, key):
-                yield "hpc", key, "is missing (scheduler = drmaa)"
-    if settings.channel == "ssh":
-        yield from _ssh(settings)
+    if settings.channel == "ssh" and settings.scheduler in ("local", "drmaa"):
+        problem = f"scheduler = {settings.scheduler} does not support channel = ssh"
+        yield "hpc", "channel", problem
+    yield from _missing("hpc", settings, settings)
+    yield from _missing("hpc.ssh", settings.ssh, settings)
     yield from _extra(settings)
     yield from _containers(settings)
 
@@ -35,13 +36,13 @@ def _folders(settings: Settings) -> Iterator[Problem]:
             yield "server", "allowedinputpaths", problem
 
 
-def _ssh(settings: Settings) -> Iterator[Problem]:
-    if settings.scheduler in ("local", "drmaa"):
-        problem = f"scheduler = {settings.scheduler} does not support channel = ssh"
-        yield "hpc", "channel", problem
-    for key in ("host", "user", "key", "known_hosts"):
-        if not getattr(settings.ssh, key):
-            yield "hpc.ssh", key, "is missing (channel = ssh)"
+def _missing(section: str, own: Settings | Ssh, settings: Settings) -> Iterator[Problem]:
+    """Keys of a section that the value of another key makes necessary."""
+    for name, key in keys_of(type(own)).items():
+        if key.required_with is not None and not getattr(own, name):
+            other, value = key.required_with
+            if getattr(settings, other) == value:
+                yield section, name, f"is missing ({other} = {value})"
 
 
 def _extra(settings: Settings) -> Iterator[Problem]:

@@ -24,6 +24,7 @@ from pywps_hpc.settings import (
     paths,
 )
 from pywps_hpc.settings import readers as values
+from pywps_hpc.settings.model import SECTIONS
 from pywps_hpc.settings.paths import Bind
 
 SAMPLE = ROOT / "pywps.cfg"
@@ -412,10 +413,11 @@ def test_settings_cannot_be_changed_afterwards(spool: Path, tmp_path: Path) -> N
         own.processes["y"] = own.defaults  # type: ignore[index]
 
 
-def test_every_key_is_explained(spool: Path) -> None:
-    for cls in (Settings, Resources, Container, Inputs):
-        for key in fields(cls):
-            assert key.name in (cls.__doc__ or ""), f"{cls.__name__}.{key.name}"
+def test_every_field_is_explained() -> None:
+    for cls in (*SECTIONS.values(), ProcessSettings):
+        for own in fields(cls):
+            explained = "key" in own.metadata or own.name in (cls.__doc__ or "")
+            assert explained, f"{cls.__name__}.{own.name}"
 
 
 # Values
@@ -489,7 +491,7 @@ def test_readers_of_values_raise_nothing_but_value_errors(text: str) -> None:
     readers = [
         values.text, values.word, values.integer(0), values.seconds, values.walltime,
         values.memory, values.boolean, values.choice("a"), paths.absolute_path, values.lines,
-        values.variables, paths.binds, values.job_prefix, values.paths, values.size,
+        values.variables, paths.binds, values.job_prefix, paths.paths, values.size,
         values.words("a"), values.networks, values.proxy, values.bound, values.duration,
         values.database,
     ]  # fmt: skip

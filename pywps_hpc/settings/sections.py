@@ -1,0 +1,217 @@
+"""The sections of the configuration beside ``[hpc]`` itself, as frozen objects.
+
+A field that an administrator can set carries how it is read, its default as it would be written,
+and its help. :mod:`~pywps_hpc.settings.reference` makes ``docs/configuration.md`` from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from joblauncher.inputs.policy import SCHEMES
+from pywps_hpc.settings import paths, readers
+from pywps_hpc.settings.keys import setting
+
+RUNTIMES = ("apptainer", "singularity", "none")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """``[hpc.resources]``: what one job asks the batch system for."""
+
+    cpus: int = setting(readers.integer(1), "1", "Processor cores.")
+    memory: int = setting(readers.memory, "2G", "Main memory, in MiB unless a unit is given.")
+    walltime: int = setting(readers.walltime, "01:00:00", "Limit of elapsed time.")
+    gpus: int = setting(readers.integer(0), "0", "GPUs.")
+    queue: str = setting(
+        readers.word, None, "Partition or queue; unset: the site's default.", unset=""
+    )
+    account: str = setting(
+        readers.word, None, "Account or project to charge; unset: the user's default.", unset=""
+    )
+    requeue: bool = setting(
+        readers.boolean,
+        "no",
+        "Whether the batch system may start a job again that it had to end: its node failed, other "
+        "jobs needed its resources, an administrator requeued it. `scheduler = local` never does.",
+    )
+    extra: tuple[str, ...] = setting(
+        readers.lines,
+        None,
+        "Further options of the batch system, in its own syntax. Options that the service sets "
+        "itself, or by one of the keys above, are refused at start.",
+        unset=(),
+    )
+
+
+@dataclass(frozen=True)
+class Container:
+    """``[hpc.container]``: where the process runs."""
+
+    runtime: str = setting(
+        readers.choice(*RUNTIMES),
+        "apptainer",
+        "Container runtime on the compute nodes; `none` for sites that trust every process.",
+    )
+    image: Path | None = setting(
+        paths.absolute_path,
+        None,
+        "The image, a SIF file or a sandbox folder, on the compute nodes.",
+        unset=None,
+        needed="required unless `runtime = none`",
+    )
+    python: Path | None = setting(
+        paths.absolute_path,
+        None,
+        "Interpreter that has `joblauncher` and the service's packages: in the image, or on the "
+        "node with `runtime = none` (default there: the dispatcher's own).",
+        unset=None,
+    )
+    python_path: tuple[Path, ...] = setting(
+        paths.paths,
+        None,
+        "Folders on the shared file system with the service's own modules, shown read-only. "
+        "Better: install the modules in the image.",
+        unset=(),
+        needed="services whose modules are not in the image",
+    )
+    binds: tuple[paths.Bind, ...] = setting(
+        paths.binds,
+        None,
+        "Folders and files of the node to show in the container; read-only (`ro`) unless `rw`.",
+        unset=(),
+    )
+    environment: Mapping[str, str] = setting(
+        readers.variables,
+        None,
+        "Environment variables of the job. Nothing of the server's environment reaches it.",
+        unset={},
+    )
+    network: bool = setting(
+        readers.boolean,
+        "no",
+        "Whether the process may use the network.",
+        needed="jobs that fetch inputs themselves (`fetch = node`)",
+    )
+    options: tuple[str, ...] = setting(
+        readers.lines, None, "Further options of the runtime's `exec`.", unset=()
+    )
+
+
+@dataclass(frozen=True)
+class Ssh:
+    """``[hpc.ssh]``: the login host on which the batch system's commands run."""
+
+    host: str = setting(
+        readers.word,
+        None,
+        "Its name or address, as in `known_hosts`.",
+        unset="",
+        required_with=("channel", "ssh"),
+    )
+    port: int = setting(readers.port, "22", "TCP port of its SSH server.")
+    user: str = setting(
+        readers.word,
+        None,
+        "The account there; on the shared file system the same as this service's.",
+        unset="",
+        required_with=("channel", "ssh"),
+    )
+    key: Path | None = setting(
+        paths.private_file,
+        None,
+        "Private key without a passphrase.",
+        unset=None,
+        required_with=("channel", "ssh"),
+    )
+    known_hosts: Path | None = setting(
+        paths.owned_file,
+        None,
+        "The host's public keys (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT); no other key is accepted.",
+        unset=None,
+        required_with=("channel", "ssh"),
+    )
+    timeout: float = setting(
+        readers.seconds,
+        "15",
+        "How long to wait for a connection, or for an answer on it, before it is given up.",
+    )
+    path_map: tuple[tuple[Path, Path], ...] = setting(
+        paths.path_map,
+        None,
+        "Where the cluster has folders of this host; all others have the same path there.",
+        unset=(),
+        needed="clusters that mount the file system elsewhere; with a container only",
+    )
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """``[hpc.inputs]``: inputs that a client gives by reference, and how many it may give."""
+
+    fetch: str = setting(
+        readers.choice("node", "server"),
+        "node",
+        "Who fetches them: `node`, the job itself when its process asks for the content, or "
+        "`server`, the dispatcher before it submits the job.",
+    )
+    schemes: tuple[str, ...] = setting(
+        readers.words(*SCHEMES),
+        ", ".join(SCHEMES),
+        "Schemes of URLs; `file` means files in `[server] allowedinputpaths`.",
+    )
+    allowed_networks: tuple[str, ...] = setting(
+        readers.networks,
+        None,
+        "What may be asked besides public addresses.",
+        unset=(),
+        needed="services whose inputs are on the site's own hosts, or are outputs of this service",
+    )
+    blocked_networks: tuple[str, ...] = setting(
+        readers.networks,
+        None,
+        "Public addresses that may not be asked: the site's own. This service's host counts as "
+        "one. What `allowed_networks` names is not blocked.",
+        unset=(),
+        needed="sites with hosts on public addresses",
+    )
+    max_bytes: int = setting(
+        readers.size, "2G", "Size of one input; `[server] maxsingleinputsize` counts, too."
+    )
+    timeout: float = setting(
+        readers.seconds, "30", "Time for a connection, and for the next bytes on it."
+    )
+    total_timeout: float = setting(readers.seconds, "1800", "Time for one input.")
+    max_bytes_per_job: int = setting(readers.bound, "50G", "Size of all inputs of a job together.")
+    total_timeout_per_job: float = setting(
+        readers.seconds, "3600", "Time for all inputs of a job together."
+    )
+    min_rate: int = setting(
+        readers.bound, "1K", "Bytes per second; a server that is slower is given up."
+    )
+    redirects: int = setting(readers.integer(0), "5", "How many redirects are followed.")
+    proxy: str = setting(
+        readers.proxy, None, "HTTP proxy. That of the environment is not used.", unset=""
+    )
+    downloads: int = setting(
+        readers.integer(1),
+        "8",
+        "For how many jobs the dispatcher fetches inputs at once. Clients take turns: none has "
+        "more than one job more there than another that waits.",
+        needed="only with `fetch = server`",
+    )
+    max_inputs: int = setting(readers.integer(1), "1000", "How many inputs one request may have.")
+
+
+@dataclass(frozen=True)
+class Retention:
+    """``[hpc.retention]``: how long what is left of ended jobs is kept."""
+
+    age: float = setting(readers.duration, "0", "Time since a job's end.")
+    size: int = setting(
+        readers.bound,
+        "0",
+        "Size of the folders of all ended jobs together; those that ended first are removed first.",
+    )
