@@ -44,7 +44,8 @@ def test_the_launcher_refuses_root_and_the_client_is_told(app: InProcessService)
 @ROOT
 def test_root_of_a_user_namespace_is_who_it_is_outside() -> None:
     """As with --fakeroot."""
-    asked = [sys.executable, "-c", "from joblauncher import account; print(account.is_root())"]
+    told = "from joblauncher.shared import account; print(account.is_root())"
+    asked = [sys.executable, "-c", told]
     for before, expected in (
         ((), "True"),
         (("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"), "False"),

@@ -206,7 +206,7 @@ class Reloadable(HpcServer):
         (root,) = self._roots()
         return root
 
-    def reload(self, told: str = "web.master: reloaded") -> None:
+    def reload(self, told: str = "server.master: reloaded") -> None:
         """SIGHUP, and wait until the log says how that went."""
         before = self.read_log().count(told)
         self.root.send_signal(signal.SIGHUP)
@@ -341,7 +341,7 @@ def test_log_files_are_opened_anew_whether_or_not_the_settings_are_right(
     server: Reloadable,
 ) -> None:
     log = server.folder / "pywps.log"
-    for number, told in enumerate(["web.master: reloaded", "unknown key"]):
+    for number, told in enumerate(["server.master: reloaded", "unknown key"]):
         if number:
             server.config.write_text(server.text.replace("poll_backoff", "poll_backof"))
         log.rename(server.folder / f"pywps.log.{number}")
