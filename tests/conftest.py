@@ -40,9 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     second_run.register(config)
-    config.addinivalue_line(
-        "markers", "cluster: needs the test cluster (root on Debian, make test)"
-    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    parallel.configure_worker(node)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -53,8 +55,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without a cluster, its tests are left out and counted; with one, they run or fail."""
+    parallel.check(items)
     if os.environ.get(CLUSTER) == "1":
-        parallel.arrange(items)
+        parallel.arrange(config, items)
         return
     left_out = [item for item in items if item.get_closest_marker("cluster")]
     if left_out:
@@ -103,7 +106,12 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.cluster)])
+ON_POSTGRESQL = pytest.param(
+    "postgresql", marks=[pytest.mark.cluster, pytest.mark.batch_system("none")]
+)
+
+
+@pytest.fixture(params=["sqlite", ON_POSTGRESQL])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of an empty database, once of each kind."""
     if request.param == "sqlite":

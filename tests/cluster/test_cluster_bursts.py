@@ -16,7 +16,7 @@ import failpoint_orders
 import servers
 import wps_client as client
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm"), pytest.mark.timeout(600)]
 JOBS = 1000
 MOST_SUBMISSIONS = 20
 

@@ -13,7 +13,7 @@ import servers
 import wps_client as client
 from reliability import Witness
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
 
 WORDS = {
     "segfault": "the process was killed by signal 11 (SIGSEGV: segmentation fault)",

@@ -21,7 +21,7 @@ import gridengine_site as gridengine
 import servers
 import wps_client as client
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("gridengine")]
 grid_engine = paths.grid_engine
 SIGNALS = [signal.SIGKILL, signal.SIGSEGV]
 JOBS = 6

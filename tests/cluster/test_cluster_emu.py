@@ -18,7 +18,7 @@ import servers
 import wps_client as client
 from wps_client import Box, Complex, Reference
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
 NETCDF = "application/x-netcdf"
 EMU = "emu.wsgi:application"
 POINTS = "POLYGON ((0 0, 4 0, 4 2, 0 2, 0 0))"

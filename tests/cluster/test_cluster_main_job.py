@@ -16,7 +16,7 @@ import cluster_site as site
 import servers
 import wps_client as client
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
 NETCDF = "application/x-netcdf"
 
 

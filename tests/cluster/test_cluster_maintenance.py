@@ -14,7 +14,7 @@ import parallel
 import servers
 import wps_client as client
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm"), pytest.mark.timeout(600)]
 #: A partition that few other tests use.
 PARTITION = "short"
 COUNTS = 3.0

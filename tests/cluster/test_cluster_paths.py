@@ -9,7 +9,7 @@ import wps_client as client
 from batch_paths import PATHS, run
 
 # Those that break Grid Engine have it for minutes.
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm"), pytest.mark.timeout(1200)]
 grid_engine = batch_paths.grid_engine
 
 

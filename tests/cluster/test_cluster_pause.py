@@ -15,7 +15,7 @@ import servers
 import wps_client as client
 from joblauncher.shared import status_xml
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm"), pytest.mark.timeout(1200)]
 grid_engine = paths.grid_engine
 #: Seconds without a step of one that counts four times as often as that: it stands still.
 STILL = 3.0

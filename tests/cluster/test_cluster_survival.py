@@ -17,7 +17,7 @@ import wps_client as client
 from reliability import Witness
 from status_readers import Reader
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
 #: More than the two nodes run at once, so that some wait in the queue.
 JOBS = 24
 

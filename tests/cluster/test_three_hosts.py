@@ -41,7 +41,11 @@ from scheduler_contract import Remembering, SchedulerContract
 from servers import HpcServer, wait_for
 
 # The first test waits for the hosts, and once for their root file system.
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.batch_system("three_hosts"),
+    pytest.mark.timeout(900),
+]
 
 SCRIPTS = INFRA / "three-hosts"
 SITE = Path(os.environ.get("PYWPS_HPC_TEST_HOME", "/var/tmp/pywps-hpc")) / "three-hosts"

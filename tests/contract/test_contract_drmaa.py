@@ -37,7 +37,7 @@ from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
 from scheduler_contract import UNKNOWN_ID
 from servers import wait_for
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("gridengine")]
 
 grid_engine = gridengine.grid_engine
 logs = gridengine.logs

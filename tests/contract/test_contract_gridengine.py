@@ -10,7 +10,7 @@ from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
 from scheduler_contract import SilenceContract
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("gridengine")]
 
 grid_engine = gridengine.grid_engine
 logs = gridengine.logs

@@ -27,7 +27,7 @@ from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
 from scheduler_contract import Remembering, SchedulerContract, SilenceContract
 from servers import wait_for
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
 
 HOME = Path(os.environ.get("PYWPS_HPC_TEST_HOME", "/var/tmp/pywps-hpc"))
 CONF = HOME / "slurm/slurm.conf"

@@ -16,7 +16,7 @@ import wps_client as client
 from joblauncher.shared import outcome
 from reliability import Witness
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), Path())
 WORDS = "the process was killed by signal 9 (SIGKILL: killed)"

@@ -15,7 +15,7 @@ import servers
 from batch_faults import Slurm, agree, faulty_server, row_of, send
 from reliability import Witness
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
 SECTIONS = {
     # A dispatcher that says nothing for four times this long is replaced.
     "hpc": {"poll_interval": 0.5, "poll_backoff": 1, "grace": 10, "command_timeout": 3},

@@ -28,7 +28,8 @@ from pywps_hpc.web.wps1 import status
 from reliability import Witness
 
 cluster = pytest.mark.cluster
-pytestmark = pytest.mark.timeout(1200)  # the first test plays for all of them
+#: The first test plays for all of them.
+pytestmark = [pytest.mark.batch_system("slurm"), pytest.mark.timeout(1200)]
 KILLED = "killed by signal 9 (SIGKILL: killed)"
 #: Step -> last words of a job that fails there; the others succeed.
 FAILURES = {

@@ -18,7 +18,7 @@ import servers
 import wps_client as client
 from reliability import Witness
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
 
 GRACE = 30.0
 #: Seconds for which the service sees a job's folder as it was, though Slurm says that it is over.

@@ -27,7 +27,8 @@ from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.web.wps1 import status
 from reliability import Witness
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
+on_grid_engine = pytest.mark.batch_system("gridengine")
 SECTIONS = {
     "hpc": {"poll_interval": 0.5, "poll_backoff": 1, "grace": 40, "command_timeout": 5},
     "hpc.resources": {"requeue": "yes"},
@@ -240,6 +241,7 @@ def test_node_daemon_killed_and_back(slurm: servers.HpcServer, witness: Witness)
     )
 
 
+@on_grid_engine
 def test_rescheduled_on_grid_engine(grid_engine: servers.HpcServer, witness: Witness) -> None:
     site = GridEngine()
     job, native_id = _started(grid_engine, "counts")
@@ -263,6 +265,7 @@ def test_rescheduled_on_grid_engine(grid_engine: servers.HpcServer, witness: Wit
     )
 
 
+@on_grid_engine
 def test_execution_daemon_killed_and_back_on_grid_engine(
     grid_engine: servers.HpcServer, witness: Witness
 ) -> None:
@@ -290,6 +293,7 @@ def test_execution_daemon_killed_and_back_on_grid_engine(
     )
 
 
+@on_grid_engine
 def test_node_loses_power_on_grid_engine(grid_engine: servers.HpcServer, witness: Witness) -> None:
     """Grid Engine finds out when the host is back: the shepherd died without a word."""
     site = GridEngine()

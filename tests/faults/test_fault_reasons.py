@@ -18,7 +18,18 @@ import pytest
 
 import cluster_site
 import servers
-from batch_faults import SITES, GridEngine, Site, Watch, agree, faulty_server, release, row_of, send
+from batch_faults import (
+    ON_SITES,
+    SITES,
+    GridEngine,
+    Site,
+    Watch,
+    agree,
+    faulty_server,
+    release,
+    row_of,
+    send,
+)
 from pywps_hpc.web.wps1 import status
 from reliability import Witness
 
@@ -97,10 +108,10 @@ class Cases:
 
 
 #: For what only Slurm does, or tells.
-on_slurm = pytest.mark.parametrize("cases", ["Slurm"], indirect=True, scope="module")
+on_slurm = pytest.mark.parametrize("cases", ON_SITES[:1], indirect=True, scope="module")
 
 
-@pytest.fixture(scope="module", params=SITES)
+@pytest.fixture(scope="module", params=ON_SITES)
 def cases(request: pytest.FixtureRequest) -> Iterator[Cases]:
     site = SITES[request.param]()
     sections = SECTIONS[site.name] | {

@@ -15,6 +15,7 @@ import cluster_site
 import parallel
 import servers
 from batch_faults import (
+    ON_SITES,
     OVER,
     SITES,
     GridEngine,
@@ -75,10 +76,10 @@ class DispatcherHarness:
         servers.wait_for(lambda: not self.trouble(), "the dispatcher can do its work")
 
 
-@pytest.fixture(scope="module", params=SITES)
+@pytest.fixture(scope="module", params=ON_SITES)
 def harness(request: pytest.FixtureRequest) -> Iterator[DispatcherHarness]:
     site = SITES[request.param]()
-    with parallel.turn(site.lane, alone=True):
+    with parallel.turn(site.system, alone=True):
         site.mend()
         site.prepare()
     with faulty_server("scheduler", site, SECTIONS) as server:

@@ -8,11 +8,11 @@ import time
 import pytest
 
 import servers
-from batch_faults import SITES, Slurm, Watch, agree, faulty_server, release, row_of, send
+from batch_faults import ON_SITES, SITES, Slurm, Watch, agree, faulty_server, release, row_of, send
 from pywps_hpc.dispatch.decide import messages
 from reliability import Witness
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
 #: slurmctld takes some ten seconds until it tells a slurmdbd that is back what happened meanwhile.
 GRACE, PATIENT = 10.0, 30.0
 SECTIONS: dict[str, dict[str, object]] = {
@@ -42,7 +42,7 @@ def _id(server: servers.HpcServer, job: Watch) -> str:
     return str(row_of(server, job, "running")["native_id"])
 
 
-@pytest.mark.parametrize("name", SITES)
+@pytest.mark.parametrize("name", ON_SITES)
 def test_records_of_ended_jobs_have_aged_out(name: str, witness: Witness) -> None:
     """The service stands still while its jobs end, for so long that nobody knows them any more."""
     site = SITES[name]()

@@ -18,7 +18,7 @@ import wps_client as client
 from postgres import Postgres
 from reliability import Witness
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
 
 #: Seconds for which the service waits for the lock, and for which somebody else has it.
 PATIENCE, LOCKED = 3, 8

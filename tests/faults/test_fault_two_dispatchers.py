@@ -14,7 +14,7 @@ import servers
 import wps_client as client
 from reliability import Witness
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
 
 SLEEP = ("sleeper", [("seconds", "0.1")])
 #: Step at which it stands still -> a job that comes there, and how often Slurm is given it.

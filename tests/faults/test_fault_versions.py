@@ -16,7 +16,7 @@ import servers
 import wps_client as client
 from reliability import Witness
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
 
 HAVE = {
     "python": ("3.99.1", platform.python_version()),

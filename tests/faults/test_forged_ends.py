@@ -108,7 +108,13 @@ def test_whatever_a_process_makes_of_its_folder_its_job_ends(
     )
 
 
-@pytest.fixture(scope="module", params=SITES)
+ON_SITES = [
+    pytest.param(name, marks=parallel.batch_system(site.system, shared=True))
+    for name, site in SITES.items()
+]
+
+
+@pytest.fixture(scope="module", params=ON_SITES)
 def cluster(request: pytest.FixtureRequest) -> Iterator[servers.HpcServer]:
     site = SITES[request.param]()
     root = cluster_site.folder(f"ends-{request.param.replace(' ', '')}")
@@ -116,7 +122,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[servers.HpcServer]:
     sections = {name: dict(keys) for name, keys in site.sections().items()}
     sections.setdefault("hpc.resources", {"memory": "300M"})
     with (
-        parallel.turn(site.lane, alone=False),  # nobody may break it meanwhile
+        parallel.turn(site.system, alone=False),  # nobody may break it meanwhile
         cluster_site.slurm_server(root, "odd:service", sections=sections) as server,
     ):
         yield server

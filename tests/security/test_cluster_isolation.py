@@ -23,7 +23,7 @@ from joblauncher.shared.jobdir import JobDir
 from places import INFRA
 from wps_client import Output
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
 
 HOME = Path(os.environ.get("PYWPS_HPC_TEST_HOME", "/var/tmp/pywps-hpc"))
 FUSE = INFRA / "fuse.sh"

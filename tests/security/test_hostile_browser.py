@@ -14,7 +14,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from in_process_service import InProcessService, open_service
 from wps_client import Complex
 
-pytestmark = pytest.mark.cluster  # which brings the browser
+pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("none")]  # which brings the browser
 
 XHTML = "http://www.w3.org/1999/xhtml"
 PAGE = '<!DOCTYPE html><body onload="%s"><img src=x onerror="%s"></body><script>%s</script>'

@@ -160,6 +160,7 @@ def test_a_table_locked_too_long_is_a_busy_service(
 
 
 @pytest.mark.cluster
+@pytest.mark.batch_system("none")
 def test_a_service_without_its_server_says_so_and_needs_no_restart(
     tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +227,7 @@ def test_fifty_clients_at_once_never_exceed_a_limit(tmp_path: Path, database: st
 
 
 @pytest.mark.cluster
+@pytest.mark.batch_system("none")
 def test_a_whole_service_lives_through_an_outage_of_its_database(
     tmp_path: Path, postgres: Postgres, witness: Witness
 ) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+import pytest
 import requests
 
 import cluster_site
@@ -40,14 +41,14 @@ class Site(ABC):
 
     Attributes:
         name: as people write it.
-        lane: of the tests that use it.
+        system: as its tests are marked, see :mod:`parallel`.
         script: of the test cluster, that starts and stops its daemons.
         master: the daemon that clients ask.
         node: the daemon of a compute node.
     """
 
     name: str
-    lane: str
+    system: str
     script: Path
     master: str
     node: str
@@ -142,7 +143,7 @@ class Site(ABC):
 
 class Slurm(Site):
     name = "Slurm"
-    lane = parallel.SLURM
+    system = parallel.SLURM
     script = INFRA / "slurm.sh"
     master = "slurmctld"
     node = "c2"
@@ -254,7 +255,7 @@ class Slurm(Site):
 
 class GridEngine(Site):
     name = "Grid Engine"
-    lane = parallel.GRID_ENGINE
+    system = parallel.GRID_ENGINE
     script = INFRA / "gridengine.sh"
     master = "sge_qmaster"
     node = "sge_execd"
@@ -342,6 +343,10 @@ class GridEngine(Site):
 
 
 SITES: dict[str, type[Site]] = {"Slurm": Slurm, "Grid Engine": GridEngine}
+#: The same as parameters of tests, each marked as what it uses.
+ON_SITES = [
+    pytest.param(name, marks=parallel.batch_system(site.system)) for name, site in SITES.items()
+]
 
 
 @dataclass
@@ -513,7 +518,7 @@ def faulty_server(
         restarts: whether the batch system may have started jobs again.
         records: whether it still knows them all, so that it can be asked.
     """
-    with parallel.turn(site.lane, alone=True):
+    with parallel.turn(site.system, alone=True):
         site.mend()
         try:
             with _server(name, site, sections) as server:

@@ -340,6 +340,7 @@ def server(postgres: Postgres) -> Iterator[Postgres]:
 
 
 @pytest.mark.cluster
+@pytest.mark.batch_system("none")
 def test_a_server_that_was_started_again_is_used_again(server: Postgres) -> None:
     store = JobStore(server.url, PATIENCE)
     store.create()
@@ -366,6 +367,7 @@ def test_a_server_that_was_started_again_is_used_again(server: Postgres) -> None
 
 
 @pytest.mark.cluster
+@pytest.mark.batch_system("none")
 def test_a_store_that_was_made_before_its_server_answers_later(server: Postgres) -> None:
     JobStore(server.url).create()
     server.stop()
@@ -379,6 +381,7 @@ def test_a_store_that_was_made_before_its_server_answers_later(server: Postgres)
 
 
 @pytest.mark.cluster
+@pytest.mark.batch_system("none")
 def test_a_server_that_takes_connections_and_says_nothing_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql+psycopg://me@127.0.0.1:{silent.getsockname()[1]}/jobs"
@@ -389,6 +392,7 @@ def test_a_server_that_takes_connections_and_says_nothing_is_given_up() -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.batch_system("none")
 def test_the_socket_serves_as_well(server: Postgres) -> None:
     store = JobStore(f"{server.socket_url}&options=-c%20work_mem=8MB", 77)
     store.create()
@@ -466,6 +470,7 @@ def test_the_dispatcher_goes_on_after_a_lock(
 
 
 @pytest.mark.cluster
+@pytest.mark.batch_system("none")
 def test_the_dispatcher_goes_on_after_the_server_was_started_again(
     tmp_path: Path, server: Postgres, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -475,6 +480,7 @@ def test_the_dispatcher_goes_on_after_the_server_was_started_again(
 
 
 @pytest.mark.cluster
+@pytest.mark.batch_system("none")
 def test_a_job_submitted_when_the_server_stops_is_submitted_once(
     tmp_path: Path, server: Postgres
 ) -> None:
@@ -514,6 +520,7 @@ def test_commands_refuse_a_later_database_in_one_line(
 
 
 @pytest.mark.cluster
+@pytest.mark.batch_system("none")
 def test_commands_say_when_the_table_cannot_be_asked(tmp_path: Path) -> None:
     hpc = {"database": "postgresql+psycopg://me:secret@127.0.0.1:1/jobs", "database_timeout": 2}
     ended = command(write_config(tmp_path, "http://127.0.0.1:9/wps", hpc=hpc), "jobs")
