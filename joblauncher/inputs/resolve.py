@@ -1,4 +1,4 @@
-"""Which addresses a host has, and which this one has."""
+"""Which addresses a host has, which this one has, and which of them an input may come from."""
 
 from __future__ import annotations
 
@@ -7,6 +7,39 @@ import socket
 import threading
 
 from joblauncher.inputs import addresses
+from joblauncher.inputs.deadline import Deadline
+from joblauncher.inputs.policy import PORTS, UNREACHABLE, Bounds, Refused, Target, permitted
+
+
+def vetted(target: Target, bounds: Bounds, deadline: Deadline) -> list[addresses.Address]:
+    """The addresses of a target that one may connect to. There may be none if a proxy is asked.
+
+    Raises:
+        Refused: one may connect to none of them, or nobody knows the host.
+    """
+    try:
+        found = resolve(target.host, target.port, deadline.patience())
+    except OSError:
+        if bounds.proxy:  # which may know names that this host does not
+            return []
+        raise Refused(UNREACHABLE) from None
+    own = _blocked_by_name(bounds, deadline)
+    return permitted(
+        target.host,
+        found,
+        bounds,
+        lambda address: address in own or is_of_this_host(address),
+    )
+
+
+def _blocked_by_name(bounds: Bounds, deadline: Deadline) -> set[addresses.Address]:
+    """Addresses of the names that must not be asked: other names may lead there, too."""
+    found: set[addresses.Address] = set()
+    for name in addresses.split(bounds.blocked_networks)[1]:
+        with contextlib.suppress(OSError):
+            known = resolve(name, PORTS["http"], deadline.patience())
+            found.update(map(addresses.effective, known))
+    return found
 
 
 def resolve(host: str, port: int, timeout: float) -> list[addresses.Address]:

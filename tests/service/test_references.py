@@ -36,7 +36,7 @@ from pywps.inout.outputs import MetaFile
 
 import wps_client as client
 from in_process_service import open_service
-from joblauncher.inputs import addresses, fetch, references, resolve
+from joblauncher.inputs import addresses, deadline, fetch, references, resolve
 from joblauncher.inputs.policy import (
     Bounds,
     Reference,
@@ -260,7 +260,9 @@ def test_a_public_address_of_this_host_is_no_outside_address(
     """What only listens inside, behind a firewall, is reached from here by any address of ours."""
     resolver["ours.example.org"] = ["8.8.4.4"]
     nothing = replace(HERE, allowed_networks=())
-    monkeypatch.setattr(fetch, "is_of_this_host", lambda address: address == ip_address("8.8.4.4"))
+    monkeypatch.setattr(
+        resolve, "is_of_this_host", lambda address: address == ip_address("8.8.4.4")
+    )
     for host in ("8.8.4.4", "ours.example.org", "[::ffff:8.8.4.4]", "[2002:808:404::1]"):
         with pytest.raises(Refused, match=UNREACHABLE):
             get(f"http://{host}/", tmp_path, nothing)
@@ -504,7 +506,7 @@ def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Lets the time for an input be over at once."""
     passed = [0.0]
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + sum(passed))
-    monkeypatch.setattr(fetch, "time", clock)
+    monkeypatch.setattr(deadline, "time", clock)
     return lambda: passed.append(HERE.total_timeout)
 
 
@@ -536,7 +538,7 @@ def test_a_silent_server_is_given_up_before_its_time_is_over(
 ) -> None:
     web.answers["/"] = drip(b"", 0.1)
     here = [ip_address("127.0.0.1")]  # the resolver is given up in other words
-    monkeypatch.setattr(fetch, "resolve", lambda host, port, timeout: here)
+    monkeypatch.setattr(resolve, "resolve", lambda host, port, timeout: here)
     with pytest.raises(Refused, match="does not answer in time"):
         get(f"{web.url}/", tmp_path, replace(HERE, timeout=0.5, total_timeout=3600))
 

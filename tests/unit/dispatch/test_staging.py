@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher_harness import DispatcherHarness
-from joblauncher.inputs import allowance, fetch
+from joblauncher.inputs import allowance, deadline, fetch
 from joblauncher.inputs.allowance import Allowance
 from joblauncher.inputs.policy import Bounds, Reference, Refused, TooLarge
 from pywps_hpc.dispatch import stage as staging
@@ -92,7 +92,7 @@ def elapse(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """A clock of fetching that a test sets ahead."""
     passed = [0.0]
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + sum(passed))
-    monkeypatch.setattr(fetch, "time", clock)
+    monkeypatch.setattr(deadline, "time", clock)
     monkeypatch.setattr(allowance, "time", clock)
     return passed.append
 
@@ -238,7 +238,7 @@ def test_time_of_a_job_that_is_stopped_again_and_again_counts_together(
     )
     stager = harness.dispatcher._stager
     pass_time = elapse(monkeypatch)
-    monkeypatch.setattr(staging, "time", fetch.time)
+    monkeypatch.setattr(staging, "time", deadline.time)
     for turn, seconds in enumerate((400, 400, 4300), 1):
         stager._begin(job)
         wait_for(lambda: web.paths().count("/slow") == turn, "it is fetched")  # noqa: B023
