@@ -14,7 +14,15 @@ from hypothesis import HealthCheck, settings
 # Helpers that assert; their failures show the values, as a test's own do.
 pytest.register_assert_rewrite(
     *("batch_faults", "dialects", "dispatcher_harness", "failpoint_orders", "in_process_service"),
-    *("postgres", "scheduler_contract", "servers", "simulated_cluster", "sshd", "wps_client"),
+    *(
+        "postgres",
+        "scheduler_contract",
+        "servers",
+        "simulated_cluster",
+        "sshd",
+        "web_answers",
+        "wps_client",
+    ),
 )
 
 import parallel
@@ -25,6 +33,9 @@ from postgres import PATIENCE, Postgres
 from pywps_hpc.jobs import JobStore
 from reliability import witness as witness
 from servers import DefaultServer, HpcServer
+from web_answers import other as other
+from web_answers import resolver as resolver
+from web_answers import web as web
 
 #: Says that the test cluster is up: ``make test`` sets it after starting one.
 CLUSTER = "PYWPS_HPC_CLUSTER"

@@ -10,15 +10,13 @@ import contextlib
 import gzip
 import json
 import os
-import socket
 import socketserver
 import ssl
 import subprocess
-import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
@@ -52,57 +50,11 @@ from pywps_hpc.dispatch.stage import stage
 from pywps_hpc.jobs import new_id
 from pywps_hpc.web import input_references as in_web
 from servers import HTTP, HpcServer, wait_for
-from web_answers import HERE, OK_HEAD, Web, content, drip, redirect, serve
+from web_answers import HERE, OK_HEAD, Names, Web, content, drip, get, redirect, serve
 from wps_client import NS, OWS, WPS, XLINK
 
 UNREACHABLE = "its host is unknown or not allowed"
 SECRET = "hunter2"
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    yield from serve(Web())
-
-
-@pytest.fixture
-def other() -> Iterator[Web]:
-    yield from serve(Web())
-
-
-Names = dict[str, Sequence[str] | Callable[[], Sequence[str]]]
-
-
-@pytest.fixture
-def resolver(monkeypatch: pytest.MonkeyPatch) -> Names:
-    """Names that the resolver knows, with their addresses or a function that gives them."""
-    known: Names = {}
-    real = socket.getaddrinfo
-
-    def getaddrinfo(host: Any, port: Any, *arguments: Any, **named: Any) -> Any:
-        if addresses.parse(str(host)):
-            return real(host, port, *arguments, **named)
-        if host not in known:
-            raise socket.gaierror(socket.EAI_NONAME, "unknown")
-        found = known[host]
-        if callable(found):
-            found = found()
-        return [entry for one in found for entry in real(one, port, type=socket.SOCK_STREAM)]
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    return known
-
-
-def get(reference: Reference | str, tmp_path: Path, bounds: Bounds = HERE) -> bytes:
-    """Fetch; nothing but the whole file may be left."""
-    target = Path(tempfile.mkdtemp(dir=tmp_path), "file")
-    reference = Reference(reference) if isinstance(reference, str) else reference
-    try:
-        fetch.fetch(reference, bounds, target)
-    except Refused:
-        assert os.listdir(target.parent) == []
-        raise
-    assert os.listdir(target.parent) == ["file"]
-    return target.read_bytes()
 
 
 # Addresses

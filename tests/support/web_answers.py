@@ -1,19 +1,25 @@
-"""A web server on this host whose answers a test chooses."""
+"""Web servers on this host whose answers a test chooses, names that it makes up, and how it fetches
+from them."""
 
 from __future__ import annotations
 
 import contextlib
 import http.server
+import os
+import socket
 import ssl
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from joblauncher.inputs.policy import (
-    Bounds,
-)
+import pytest
+
+from joblauncher.inputs import addresses, fetch
+from joblauncher.inputs.policy import Bounds, Reference, Refused
 
 #: A busy host may stand still for a while: no limit of time is reached but where a test wants it.
 HERE = Bounds(allowed_networks=("127.0.0.0/8",), timeout=120, total_timeout=600, max_bytes=1 << 20)
@@ -62,7 +68,7 @@ def serve(web: Web, tls: ssl.SSLContext | None = None) -> Iterator[Web]:
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     web.port = server.server_address[1]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield web
     server.shutdown()
     server.server_close()
@@ -100,3 +106,49 @@ def drip(piece: bytes, pause: float, *, head: bytes = b"") -> Callable[[Any], No
 
 
 OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    yield from serve(Web())
+
+
+@pytest.fixture
+def other() -> Iterator[Web]:
+    yield from serve(Web())
+
+
+Names = dict[str, Sequence[str] | Callable[[], Sequence[str]]]
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Names:
+    """Names that the resolver knows, with their addresses or a function that gives them."""
+    known: Names = {}
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *arguments: Any, **named: Any) -> Any:
+        if addresses.parse(str(host)):
+            return real(host, port, *arguments, **named)
+        if host not in known:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        found = known[host]
+        if callable(found):
+            found = found()
+        return [entry for one in found for entry in real(one, port, type=socket.SOCK_STREAM)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return known
+
+
+def get(reference: Reference | str, tmp_path: Path, bounds: Bounds = HERE) -> bytes:
+    """Fetch; nothing but the whole file may be left."""
+    target = Path(tempfile.mkdtemp(dir=tmp_path), "file")
+    reference = Reference(reference) if isinstance(reference, str) else reference
+    try:
+        fetch.fetch(reference, bounds, target)
+    except Refused:
+        assert os.listdir(target.parent) == []
+        raise
+    assert os.listdir(target.parent) == ["file"]
+    return target.read_bytes()

@@ -24,14 +24,9 @@ from pywps_hpc.dispatch import stage as staging
 from pywps_hpc.dispatch.decide.turns import share
 from pywps_hpc.jobs import Job, State
 from servers import wait_for
-from web_answers import HERE, OK_HEAD, Web, content, drip, serve
+from web_answers import HERE, OK_HEAD, Web, content, drip
 
 PATIENT = replace(HERE, min_rate=0)
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    yield from serve(Web())
 
 
 # Turns
