@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections import Counter
@@ -20,9 +21,10 @@ from dispatcher_harness import DispatcherHarness
 from joblauncher.inputs import allowance, deadline, fetch
 from joblauncher.inputs.allowance import Allowance
 from joblauncher.inputs.policy import Bounds, Reference, Refused, TooLarge
+from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch import stage as staging
 from pywps_hpc.dispatch.decide.turns import share
-from pywps_hpc.jobs import Job, State
+from pywps_hpc.jobs import Job, State, new_id
 from servers import wait_for
 from web_answers import HERE, OK_HEAD, Web, content, drip
 
@@ -244,3 +246,27 @@ def test_time_of_a_job_that_is_stopped_again_and_again_counts_together(
             assert stager._stopped[job.id].spent >= 400 * turn
     words = stager._ended.get(timeout=60)[1]
     assert words == "input data: the job's inputs did not arrive within 5000 seconds"
+
+
+def note(folder: Path, *urls: str, bounds: Bounds = HERE) -> JobDir:
+    job = JobDir(folder / new_id())
+    job.path.mkdir()
+    references = [
+        {"input": "dataset", "url": url, "headers": [], "body": None, "body_url": ""}
+        for url in urls
+    ]
+    job.references.write_text(json.dumps({"bounds": vars(bounds), "references": references}))
+    return job
+
+
+def test_staging_goes_on_where_it_was_killed(web: Web, tmp_path: Path) -> None:
+    job = note(tmp_path, f"{web.url}/a", f"{web.url}/b")
+    web.answers["/b"] = content(b"", 500)
+    stop = threading.Event()
+    assert "input dataset: its server answered with HTTP status 500" in stage(job, stop)
+    del web.answers["/b"]
+    assert stage(job, stop) == ""
+    assert web.paths() == ["/a", "/b", "/b"]
+    assert sorted(os.listdir(job.fetched)) == ["0", "1"]
+    assert not job.references.exists()
+    assert stage(job, stop) == ""  # killed before the row was moved
