@@ -73,19 +73,6 @@ def referring(*references: dict[str, Any], asynchronous: bool = True) -> bytes:
     return bytes(etree.tostring(root))
 
 
-def location(answer: client.Answer) -> str:
-    assert answer.status == 200, answer.content
-    return str(etree.fromstring(answer.content).get("statusLocation"))
-
-
-def refusal(answer: client.Answer) -> tuple[str, str, str]:
-    """Code, locator and words of an exception report."""
-    assert answer.status == 400, (answer.status, answer.content)
-    [exception] = etree.fromstring(answer.content).iter(f"{{{OWS}}}Exception")
-    text = "".join(str(part) for part in exception.itertext()).strip()
-    return str(exception.get("exceptionCode")), str(exception.get("locator")), text
-
-
 def failure(document: bytes) -> str:
     """The words of a failed job."""
     assert client.state_of(document) == "ProcessFailed", document
@@ -100,7 +87,7 @@ def test_references_are_fetched_with_headers_and_bodies(service: HpcServer, web:
         {"href": f"{web.url}/post", "method": "POST", "body": "<inline>1</inline>"},
         {"href": f"{web.url}/post", "method": "POST", "body_href": f"{web.url}/body"},
     )
-    ended = client.await_end(location(client.send(service.url, document)))
+    ended = client.await_end(client.location_of(client.send(service.url, document)))
     assert client.state_of(ended) == "ProcessSucceeded", ended
     result = client.outputs_of(ended)["result"].content
     assert result == "12 b'hello by GET'|6 b'hello\\n'|6 b'hello\\n'"
@@ -119,7 +106,7 @@ def test_fault_22_accepting_does_not_wait_for_a_download(service: HpcServer, web
         content(b"late")(handler)
 
     web.answers["/slow"] = wait
-    where = location(client.send(service.url, referring({"href": f"{web.url}/slow"})))
+    where = client.location_of(client.send(service.url, referring({"href": f"{web.url}/slow"})))
     # The download is under way, the service answers, and other jobs run meanwhile.
     wait_for(lambda: web.seen, "the download begins")
     other = client.execute_async(service.url, "files", [("file", client.Complex("inline"))])
@@ -139,7 +126,7 @@ def test_fault_22_nothing_is_fetched_beyond_its_bounds(service: HpcServer, web: 
         "/gone": "input file: its server answered with HTTP status 404",
         "/in": f"input file: after a redirection, {UNREACHABLE}",
     }.items():
-        where = location(client.send(service.url, referring({"href": web.url + path})))
+        where = client.location_of(client.send(service.url, referring({"href": web.url + path})))
         assert words in failure(client.await_end(where))
 
 
@@ -163,7 +150,7 @@ def test_fault_22_what_can_never_be_fetched_is_refused_at_once(
     hpc_server: HpcServer, entry: dict[str, Any], words: str
 ) -> None:
     before = len(hpc_server.rows())
-    code, locator, text = refusal(client.send(hpc_server.url, referring(entry)))
+    code, locator, text = client.refusal_of(client.send(hpc_server.url, referring(entry)))
     assert (code, locator) == ("InvalidParameterValue", "file")
     assert words in text
     assert len(hpc_server.rows()) == before
@@ -193,7 +180,7 @@ def test_an_address_that_a_process_opens_itself_is_looked_at(
                     "dataset", [("dataset", client.Reference(href, mimetype))], asynchronous=True
                 ),
             )
-            assert refusal(answer)[0] in ("InvalidParameterValue", "FileURLNotSupported")
+            assert client.refusal_of(answer)[0] in ("InvalidParameterValue", "FileURLNotSupported")
         words = failure(run(server, "http://0xa.255.255.1/x"))
         assert f"input dataset: {UNREACHABLE}" in words
 
@@ -220,11 +207,11 @@ def test_fault_20_only_allowed_files_reach_a_job(service: HpcServer) -> None:
     (inputs / "link.txt").unlink(missing_ok=True)
     (inputs / "link.txt").symlink_to(secret / "file.txt")
     fine = {"href": (inputs / "file with space.txt").as_uri()}
-    ended = client.await_end(location(client.send(service.url, referring(fine))))
+    ended = client.await_end(client.location_of(client.send(service.url, referring(fine))))
     assert client.outputs_of(ended)["result"].content == "4 b'fine'"
     for path in (secret / "file.txt", inputs / "link.txt", inputs / ".." / "inputs_secret"):
         answer = client.send(service.url, referring({"href": f"file://{path}"}))
-        assert refusal(answer)[0] == "FileURLNotSupported"
+        assert client.refusal_of(answer)[0] == "FileURLNotSupported"
 
 
 def test_fault_20_a_file_that_changes_into_a_link_does_not_reach_a_job(
@@ -234,7 +221,7 @@ def test_fault_20_a_file_that_changes_into_a_link_does_not_reach_a_job(
     secret.write_text("secret")
     late = hpc_server.folder / "inputs" / "late.txt"  # is not there when the job is accepted
     late.unlink(missing_ok=True)
-    where = location(client.send(hpc_server.url, referring({"href": late.as_uri()})))
+    where = client.location_of(client.send(hpc_server.url, referring({"href": late.as_uri()})))
     late.symlink_to(secret)
     text = failure(client.await_end(where))
     assert "input file: " in text
@@ -243,13 +230,17 @@ def test_fault_20_a_file_that_changes_into_a_link_does_not_reach_a_job(
 
 def test_dismissing_a_job_ends_its_download(staging_server: HpcServer, web: Web) -> None:
     web.answers["/slow"] = drip(b"x", 0.2, head=OK_HEAD)
-    where = location(client.send(staging_server.url, referring({"href": f"{web.url}/slow"})))
+    where = client.location_of(
+        client.send(staging_server.url, referring({"href": f"{web.url}/slow"}))
+    )
     job_id = where.rpartition("/")[2]
     wait_for(lambda: web.seen, "the download begins")
     assert (staging_server.row(job_id) or {})["state"] == "staging"
     assert b"; its inputs are being fetched" in client.get(where).content
     # The only download that may run is this one: the next has to wait for its end.
-    following = location(client.send(staging_server.url, referring({"href": f"{web.url}/x"})))
+    following = client.location_of(
+        client.send(staging_server.url, referring({"href": f"{web.url}/x"}))
+    )
     assert staging_server.cli("cancel", job_id).returncode == 0
     assert client.state_of(client.await_end(following)) == "ProcessSucceeded"
     assert (staging_server.row(job_id) or {})["state"] == "dismissed"
@@ -267,7 +258,7 @@ def test_a_dispatcher_that_is_killed_while_it_fetches_loses_nothing(
 
     web.answers["/second"] = wait
     document = referring({"href": f"{web.url}/first"}, {"href": f"{web.url}/second"})
-    where = location(client.send(staging_server.url, document))
+    where = client.location_of(client.send(staging_server.url, document))
     wait_for(lambda: "/second" in web.paths(), "the second download begins")
     staging_server.kill9("dispatcher")
     release.set()

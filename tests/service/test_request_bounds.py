@@ -7,32 +7,13 @@ from lxml import etree
 
 import wps_client as client
 from servers import HTTP, HpcServer
-from wps_client import OWS
 
-SECTIONS = {
-    "server": {"maxrequestsize": "1mb"},
-    "hpc": {"slots": 4},
-    "hpc.inputs": {
-        "allowed_networks": "127.0.0.0/8",
-        "max_bytes": "100K",
-        "max_inputs": 4,
-        "timeout": 120,
-        "total_timeout": 600,
-    },
-}
-
-
-def refusal(answer: client.Answer) -> tuple[str, str, str]:
-    """Code, locator and words of an exception report."""
-    assert answer.status == 400, (answer.status, answer.content)
-    [exception] = etree.fromstring(answer.content).iter(f"{{{OWS}}}Exception")
-    text = "".join(str(part) for part in exception.itertext()).strip()
-    return str(exception.get("exceptionCode")), str(exception.get("locator")), text
+SECTIONS = {"server": {"maxrequestsize": "1mb"}, "hpc.inputs": {"max_inputs": 4}}
 
 
 def test_request_with_more_inputs_than_allowed_is_refused(hpc_server: HpcServer) -> None:
     five = [("file", client.Complex("x"))] * 5
-    code, locator, text = refusal(
+    code, locator, text = client.refusal_of(
         client.send(hpc_server.url, client.execute_document("files", five))
     )
     assert (code, locator) == ("InvalidParameterValue", "DataInputs")
@@ -56,7 +37,7 @@ def test_document_type_declarations_are_refused(
     plain = client.execute_document("files", [("file", client.Complex("x"))])
     body = etree.tostring(etree.fromstring(plain), encoding="unicode")
     whole = f'<?xml version="1.0" encoding="{encoding}"?>\n{doctype}\n{body}'.encode(encoding)
-    _, _, text = refusal(client.send(hpc_server.url, whole))
+    _, _, text = client.refusal_of(client.send(hpc_server.url, whole))
     assert text == "A document type declaration (DOCTYPE) is not allowed."
 
 
@@ -68,9 +49,12 @@ def test_limit_of_a_request_holds_without_a_length(hpc_server: HpcServer) -> Non
         return client.Answer(answer.status_code, answer.headers, answer.content)
 
     assert send("x" * 100_000).status == 200
-    code, _, text = refusal(send("x" * ((1 << 20) + 1)))
+    code, _, text = client.refusal_of(send("x" * ((1 << 20) + 1)))
     assert (code, text) == (
         "FileSizeExceeded",
         "The request is larger than the 1 MB that are allowed.",
     )
-    assert refusal(client.send(hpc_server.url, b" " * ((1 << 20) + 1)))[0] == "FileSizeExceeded"
+    assert (
+        client.refusal_of(client.send(hpc_server.url, b" " * ((1 << 20) + 1)))[0]
+        == "FileSizeExceeded"
+    )

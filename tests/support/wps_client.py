@@ -342,6 +342,14 @@ def exception_of(document: bytes) -> str:
     return " ".join("".join(str(text) for text in root.itertext()).split())
 
 
+def refusal_of(answer: Answer) -> tuple[str, str, str]:
+    """Code, locator and words of an exception report."""
+    assert answer.status == 400, (answer.status, answer.content)
+    [exception] = etree.fromstring(answer.content).iter(f"{{{OWS}}}Exception")
+    text = "".join(str(part) for part in exception.itertext()).strip()
+    return str(exception.get("exceptionCode")), str(exception.get("locator")), text
+
+
 def job_id_of(location: str) -> str:
     """The job id in a statusLocation."""
     found = re.search(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", location)

@@ -263,10 +263,10 @@ def test_staging_goes_on_where_it_was_killed(web: Web, tmp_path: Path) -> None:
     job = note(tmp_path, f"{web.url}/a", f"{web.url}/b")
     web.answers["/b"] = content(b"", 500)
     stop = threading.Event()
-    assert "input dataset: its server answered with HTTP status 500" in stage(job, stop)
+    assert "input dataset: its server answered with HTTP status 500" in staging.stage(job, stop)
     del web.answers["/b"]
-    assert stage(job, stop) == ""
+    assert staging.stage(job, stop) == ""
     assert web.paths() == ["/a", "/b", "/b"]
     assert sorted(os.listdir(job.fetched)) == ["0", "1"]
     assert not job.references.exists()
-    assert stage(job, stop) == ""  # killed before the row was moved
+    assert staging.stage(job, stop) == ""  # killed before the row was moved

@@ -109,3 +109,18 @@ def test_fault_20_only_files_in_an_allowed_folder_are_inputs(tmp_path: Path) -> 
         find("ok/file.txt", replace(bounds, schemes=("http", "https")))
     with pytest.raises(Refused):
         find("ok/file.txt", Bounds())
+
+
+@pytest.mark.parametrize("host", ["[fe80::1%eth0]", "[fe80::1%25eth0]", "[::1%25lo]"])
+def test_an_address_with_a_zone_is_no_url(host: str) -> None:
+    """A zone is this host's own affair (RFC 6874, section 1)."""
+    with pytest.raises(Refused, match="not a valid URL"):
+        vet(Reference(f"http://{host}/"), HERE)
+    with pytest.raises(Refused, match="not a valid URL"):
+        parse(f"http://{host}/", HERE)
+
+
+def test_an_address_of_version_6_stands_in_brackets() -> None:
+    """RFC 9110, section 7.2."""
+    target = parse("http://[2606:4700::1111]:8080/", HERE)
+    assert (target.host, target.authority) == ("2606:4700::1111", "[2606:4700::1111]:8080")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from joblauncher.inputs import fetch
-from joblauncher.inputs.policy import Reference, Refused, TooLarge, parse, vet
+from joblauncher.inputs.policy import Reference, Refused, TooLarge
 from web_answers import HERE, OK_HEAD, Web, content, drip, get, redirect
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -249,21 +249,3 @@ def test_storage_that_is_full_is_told_as_such(
     (tmp_path / "x").write_bytes(b"")
     with pytest.raises(Refused, match=r"^it cannot be stored: Not a directory$"):
         fetch.fetch(Reference(f"{web.url}/"), HERE, tmp_path / "x" / "y")
-
-
-# Addresses
-
-
-@pytest.mark.parametrize("host", ["[fe80::1%eth0]", "[fe80::1%25eth0]", "[::1%25lo]"])
-def test_an_address_with_a_zone_is_no_url(host: str) -> None:
-    """A zone is this host's own affair (RFC 6874, section 1)."""
-    with pytest.raises(Refused, match="not a valid URL"):
-        vet(Reference(f"http://{host}/"), HERE)
-    with pytest.raises(Refused, match="not a valid URL"):
-        parse(f"http://{host}/", HERE)
-
-
-def test_an_address_of_version_6_stands_in_brackets() -> None:
-    """RFC 9110, section 7.2."""
-    target = parse("http://[2606:4700::1111]:8080/", HERE)
-    assert (target.host, target.authority) == ("2606:4700::1111", "[2606:4700::1111]:8080")
