@@ -57,7 +57,7 @@ def _facts(
         state = "leads" if alive else "is silent"
         facts["dispatcher"] = f"{state}: {leader.host}, pid {leader.pid}"
         facts["in charge since"] = clock(leader.since)
-        facts["last sign of life"] = f"{leader.silence:.0f} s ago"
+        facts["last heartbeat"] = f"{leader.silence:.0f} s ago"
         facts["says"] = leader.message or "-"
         known = {None: "not asked yet", True: "reachable", False: "cannot be asked"}
         reach = leader.reach

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pywps_hpc.dispatch.context import Context
-from pywps_hpc.dispatch.leader import Deposed
+from pywps_hpc.dispatch.leader import LeadershipLost
 from pywps_hpc.dispatch.purge import Purger
 from pywps_hpc.jobs import TableUnavailable, clock
 from pywps_hpc.spool import JobDir
@@ -68,7 +68,7 @@ class Aside:
     def _do(self) -> None:
         try:
             self._what()
-        except Deposed:
+        except LeadershipLost:
             pass  # whoever leads now goes on with it
         except TableUnavailable as error:
             log.warning("the spool cannot be swept: %s", error)
@@ -83,7 +83,7 @@ class Sweeper:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        # Shows no sign of life: those are the loop's.
+        # Sends no heartbeat: those are the loop's.
         self._purger = Purger(context.store, context.spool)
         self._choosing, self._emptying = Aside(self._choose), Aside(self._empty)
         self._last_purge = self._last = float("-inf")

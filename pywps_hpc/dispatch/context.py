@@ -13,7 +13,7 @@ from joblauncher.shared import failpoint, storage
 from pywps_hpc.dispatch import evidence
 from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.decide.reconcile import Evidence
-from pywps_hpc.dispatch.leader import Deposed
+from pywps_hpc.dispatch.leader import LeadershipLost
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
 from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.jobs import ControlRequest, Job, JobStore, State, TableUnavailable
@@ -34,7 +34,7 @@ class Context:
     Attributes:
         clock: seconds since the epoch.
         uptime: seconds by a clock that nobody can set.
-        beat: shows a sign of life; raises :class:`~pywps_hpc.dispatch.leader.Deposed`.
+        heartbeat: sends a heartbeat; raises :class:`~pywps_hpc.dispatch.leader.LeadershipLost`.
     """
 
     settings: Settings
@@ -44,7 +44,7 @@ class Context:
     scripts: Scripts
     clock: Callable[[], float]
     uptime: Callable[[], float]
-    beat: Callable[[], None]
+    heartbeat: Callable[[], None]
     _said: dict[str, str] = field(default_factory=dict)
     _troubled: dict[str, float] = field(default_factory=dict)  # since when, by job id
 
@@ -56,7 +56,7 @@ class Context:
         """
         try:
             yield
-        except (SchedulerUnavailable, TableUnavailable, SQLAlchemyError, Deposed):
+        except (SchedulerUnavailable, TableUnavailable, SQLAlchemyError, LeadershipLost):
             raise
         except Exception as error:
             told = f"{type(error).__name__}: {error}"
@@ -98,13 +98,13 @@ class Context:
         Raises:
             OSError: the storage is in trouble, and there is time left to wait for it.
         """
-        self.beat()
+        self.heartbeat()
         current = self.store.get(job.id)
         if current is None or current.state is not job.state:
             return False
         if current.control is ControlRequest.DISMISS or state is State.DISMISSED:
             state, reason, rewrite, overrule = State.DISMISSED, messages.DISMISSED, True, True
-        self.beat()  # whoever was replaced must not touch the document
+        self.heartbeat()  # whoever was replaced must not touch the document
         now = self.clock()
         failpoint.reach("end.1")
         if not self._close(job, reason, now, rewrite=rewrite, overrule=overrule):

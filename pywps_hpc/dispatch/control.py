@@ -50,7 +50,7 @@ class Controller:
                 elif self._is_due(job):
                     orders.setdefault(job.control, []).append(job)
         for request, concerned in orders.items():
-            context.beat()
+            context.heartbeat()
             changed += self._order(request, concerned)
         return changed
 

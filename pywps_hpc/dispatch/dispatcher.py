@@ -12,7 +12,7 @@ from pywps_hpc.dispatch.clean import Sweeper
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.control import Controller
 from pywps_hpc.dispatch.follow import Follower
-from pywps_hpc.dispatch.leader import BEAT, Deposed, Lead, is_dead
+from pywps_hpc.dispatch.leader import HEARTBEAT, Leadership, LeadershipLost, is_dead
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
 from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.dispatch.stage import Stager
@@ -40,7 +40,7 @@ STEP = 5.0
 class Dispatcher:
     """Submits, follows and ends the jobs of one installation.
 
-    Several may run: one leads, the others wait until its signs of life stop.
+    Several may run: one leads, the others wait until its heartbeats stop.
 
     Args:
         settings: of the installation.
@@ -68,12 +68,12 @@ class Dispatcher:
         holder: str = "",
     ) -> None:
         self.settings, self.scheduler = settings, scheduler
-        self._lead = Lead(store, settings.dispatcher_lease, holder)
+        self._leadership = Leadership(store, settings.dispatcher_lease, holder)
         scripts = Scripts(settings, scheduler.system, scheduler.header)
         scripts.check()
-        self.store = store.led_by(self._lead.holder)
-        beat = self._lead.beat
-        context = Context(settings, self.store, spool, scheduler, scripts, clock, uptime, beat)
+        self.store = store.led_by(self._leadership.holder)
+        heartbeat = self._leadership.heartbeat
+        context = Context(settings, self.store, spool, scheduler, scripts, clock, uptime, heartbeat)
         self._controller = Controller(context)
         self._stager = Stager(context)
         self._submitter = Submitter(context)
@@ -87,7 +87,7 @@ class Dispatcher:
         self._pause = settings.poll_interval
         self._table_trouble = ""
         self._offset = _offset()
-        self._lead.service = service_mark(settings)
+        self._leadership.service = service_mark(settings)
         with contextlib.suppress(TableUnavailable):
             self._tie()
             self._refuse_two_services()
@@ -95,7 +95,7 @@ class Dispatcher:
     @property
     def holder(self) -> str:
         """Its name."""
-        return self._lead.holder
+        return self._leadership.holder
 
     def run(self, stop: threading.Event, hangup: threading.Event | None = None) -> bool:
         """Work until ``stop`` is set. Jobs that were submitted go on without the dispatcher.
@@ -106,14 +106,14 @@ class Dispatcher:
         Returns:
             Whether it was the hangup that ended it.
         """
-        log.info("dispatcher %s: %s", self._lead.holder, self.scheduler.system)
+        log.info("dispatcher %s: %s", self._leadership.holder, self.scheduler.system)
         leading = False
         try:
             while not stop.is_set():
                 try:
                     leading = self._turn(_Either(stop, hangup), leading)
-                except Deposed:
-                    log.warning("dispatcher %s: another one took over", self._lead.holder)
+                except LeadershipLost:
+                    log.warning("dispatcher %s: another one took over", self._leadership.holder)
                     leading = False
                 except StrangeSpool:
                     raise
@@ -122,7 +122,7 @@ class Dispatcher:
                     self._miss_table(str(error))
                     stop.wait(self.settings.poll_interval)
                 except Exception:
-                    log.exception("dispatcher %s: this turn failed", self._lead.holder)
+                    log.exception("dispatcher %s: this turn failed", self._leadership.holder)
                     stop.wait(self.settings.poll_interval)
                 else:
                     self._miss_table("")
@@ -145,9 +145,9 @@ class Dispatcher:
             How many jobs changed.
 
         Raises:
-            Deposed: another dispatcher leads.
+            LeadershipLost: another dispatcher leads.
         """
-        self._lead.beat()
+        self._leadership.heartbeat()
         if self._watch.reach.reachable is None:
             self._ask_first()
             self._tell(self._watch.trouble)
@@ -163,7 +163,7 @@ class Dispatcher:
             except SchedulerUnavailable as error:
                 trouble = str(error)
         if trouble or (poll and self._watch.is_due()):
-            self._lead.beat()
+            self._leadership.heartbeat()
             self._watch.ask()
         if poll or trouble:  # what was not asked has not begun to answer
             self._tell(self._watch.trouble or trouble)
@@ -173,15 +173,15 @@ class Dispatcher:
     def _turn(self, stop: _Either, leading: bool) -> bool:
         """One cycle and the pause after it; whether this dispatcher leads."""
         self._tie()
-        leads = self._lead.take()
+        leads = self._leadership.take()
         announce_ready()
         if not leads:
             if self._watch.reach.reachable is None:
                 self._ask_first()
-            stop.wait(BEAT)
+            stop.wait(HEARTBEAT)
             return False
         if not leading:
-            log.info("dispatcher %s: leads", self._lead.holder)
+            log.info("dispatcher %s: leads", self._leadership.holder)
             self._due = 0.0
             self.store.forget_absences()
         self._watch_clock()
@@ -191,7 +191,7 @@ class Dispatcher:
         self._plan(self.cycle(poll=poll), polled=poll)
         while not (stop.is_set() or self._is_due() or time.monotonic() >= self._due):
             stop.wait(min(NOTICE, max(0.0, self._due - time.monotonic())))
-            self._lead.beat()
+            self._leadership.heartbeat()
             self._hurry()
             if self.store.waiting().has_more_than(self._waited_upon):
                 break
@@ -213,7 +213,7 @@ class Dispatcher:
         if (
             leader is not None
             and leader.is_alive(self.settings.dispatcher_lease)
-            and are_apart(leader.service, self._lead.service)
+            and are_apart(leader.service, self._leadership.service)
             and not is_dead(leader.holder)
         ):
             raise StrangeSpool(
@@ -268,45 +268,45 @@ class Dispatcher:
         """Ask whether the batch system answers before there is a job for it."""
         self._watch.ask()
         if self._watch.reach.reachable:
-            log.info("dispatcher %s: %s answers", self._lead.holder, self._watch.reach.system)
+            log.info("dispatcher %s: %s answers", self._leadership.holder, self._watch.reach.system)
         else:
-            log.warning("dispatcher %s: %s", self._lead.holder, self._watch.trouble)
-            self._lead.message = self._watch.trouble
+            log.warning("dispatcher %s: %s", self._leadership.holder, self._watch.trouble)
+            self._leadership.message = self._watch.trouble
 
     def _tell(self, trouble: str) -> None:
         """Show in the table what keeps the dispatcher from its work; log it when it changes."""
-        if (trouble, self._watch.reach) == (self._lead.message, self._lead.reach):
+        if (trouble, self._watch.reach) == (self._leadership.message, self._leadership.reach):
             return
-        self._lead.reach = self._watch.reach
-        if trouble == self._lead.message:
+        self._leadership.reach = self._watch.reach
+        if trouble == self._leadership.message:
             pass
         elif trouble:
-            log.warning("dispatcher %s: %s", self._lead.holder, trouble)
+            log.warning("dispatcher %s: %s", self._leadership.holder, trouble)
         else:
-            log.info("dispatcher %s: all goes on again", self._lead.holder)
-        self._lead.message = trouble
-        self._lead.insist()
+            log.info("dispatcher %s: all goes on again", self._leadership.holder)
+        self._leadership.message = trouble
+        self._leadership.heartbeat_now()
 
     def _miss_table(self, trouble: str) -> None:
         """Log when the job table cannot be asked, and when it answers again."""
         if trouble and not self._table_trouble:
-            log.error("dispatcher %s: job table: %s", self._lead.holder, trouble)
+            log.error("dispatcher %s: job table: %s", self._leadership.holder, trouble)
         elif self._table_trouble and not trouble:
-            log.info("dispatcher %s: the job table answers again", self._lead.holder)
+            log.info("dispatcher %s: the job table answers again", self._leadership.holder)
         self._table_trouble = trouble
 
     def say(self, text: str, *values: object) -> None:
         """Log an error of this dispatcher's."""
-        log.error(f"dispatcher %s: {text}", self._lead.holder, *values)
+        log.error(f"dispatcher %s: {text}", self._leadership.holder, *values)
 
     def resign(self) -> None:
         """Let a standby take over at once."""
         try:
-            self._lead.resign()
+            self._leadership.resign()
         except TableUnavailable as error:
-            log.error("dispatcher %s: could not resign: %s", self._lead.holder, error)
+            log.error("dispatcher %s: could not resign: %s", self._leadership.holder, error)
         except Exception:
-            log.exception("dispatcher %s: could not resign", self._lead.holder)
+            log.exception("dispatcher %s: could not resign", self._leadership.holder)
 
 
 class _Either:

@@ -81,9 +81,9 @@ class Follower:
             self._unlisted.clear()
         self._asked = asked
         self._answering = answering or asked
-        context.beat()
+        context.heartbeat()
         answer, unasked = self._complete(answer, owners)
-        context.beat()
+        context.heartbeat()
         changed = 0
         last, self._last = self._last, {}
         missing, self._missing = self._missing, {}
@@ -240,7 +240,7 @@ class Follower:
         Raises:
             SchedulerUnavailable: that has to wait, and the job's end with it.
         """
-        self._context.beat()
+        self._context.heartbeat()
         try:
             self._context.scheduler.cancel([job.native_id])
         except SchedulerUnavailable:

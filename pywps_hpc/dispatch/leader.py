@@ -9,26 +9,26 @@ import socket
 import time
 from pathlib import Path
 
-from pywps_hpc.jobs import Deposed, JobStore, Reach
+from pywps_hpc.jobs import JobStore, LeadershipLost, Reach
 
-__all__ = ["BEAT", "Deposed", "Lead", "is_dead", "name_of"]
+__all__ = ["HEARTBEAT", "Leadership", "LeadershipLost", "is_dead", "name_of"]
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two signs of life, and between two attempts of a standby to take over.
-BEAT = 2.0
+#: Seconds between two heartbeats, and between two attempts of a standby to take over.
+HEARTBEAT = 2.0
 
 
-class Lead:
-    """This dispatcher's claim to lead.
+class Leadership:
+    """The leader lease, as this dispatcher sees it.
 
     Args:
-        store: the job table, where the leader's signs of life stand.
+        store: the job table, where the leader's heartbeats stand.
         lease: seconds of silence after which a leader may be taken for dead.
         holder: name of this dispatcher, unique to it; by default one that tells its process.
 
     Attributes:
-        message: what the dispatcher has to say to whoever looks at its signs of life.
+        message: what the dispatcher has to say to whoever looks at its heartbeats.
         reach: whether it reaches the batch system, for the same.
         service: what tells its service from others, for the same.
     """
@@ -43,7 +43,7 @@ class Lead:
         self._last = float("-inf")
 
     def take(self) -> bool:
-        """Take or keep the lead, and show a sign of life; whether this dispatcher leads now."""
+        """Take or keep the leadership, and send a heartbeat; whether this dispatcher leads now."""
         self._last = time.monotonic()
         if self._claim():
             return True
@@ -54,24 +54,24 @@ class Lead:
         self._store.resign(leader)
         return self._claim()
 
-    def beat(self) -> None:
-        """Show a sign of life, if it is time for one.
+    def heartbeat(self) -> None:
+        """Send a heartbeat, if it is time for one.
 
         Raises:
-            Deposed: somebody else leads.
+            LeadershipLost: somebody else leads.
         """
-        if time.monotonic() - self._last >= BEAT:
-            self.insist()
+        if time.monotonic() - self._last >= HEARTBEAT:
+            self.heartbeat_now()
 
-    def insist(self) -> None:
-        """Show a sign of life now.
+    def heartbeat_now(self) -> None:
+        """Send a heartbeat now.
 
         Raises:
-            Deposed: somebody else leads.
+            LeadershipLost: somebody else leads.
         """
         self._last = time.monotonic()
         if not self._claim():
-            raise Deposed
+            raise LeadershipLost
 
     def _claim(self) -> bool:
         return self._store.lead(self.holder, self._lease, self.message, self.reach, self.service)

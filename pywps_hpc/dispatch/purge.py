@@ -26,13 +26,13 @@ class Purger:
     Args:
         store: the job table.
         spool: the job folders.
-        beat: called now and then during long work.
+        heartbeat: called now and then during long work.
     """
 
     def __init__(
-        self, store: JobStore, spool: Spool, beat: Callable[[], None] = lambda: None
+        self, store: JobStore, spool: Spool, heartbeat: Callable[[], None] = lambda: None
     ) -> None:
-        self._store, self._spool, self._beat = store, spool, beat
+        self._store, self._spool, self._heartbeat = store, spool, heartbeat
         self._stuck: set[str] = set()  # ids of jobs of which something could not be deleted
 
     def has_left_overs(self) -> bool:
@@ -50,9 +50,9 @@ class Purger:
         for job in jobs:
             if job.id in noted:
                 continue  # it is about to become smaller
-            self._beat()
+            self._heartbeat()
             self._spool.require()
-            size = size_of(self._spool.open(job.id).path, self._beat)
+            size = size_of(self._spool.open(job.id).path, self._heartbeat)
             self._store.note(job, size=size)
         return len(jobs)
 
@@ -73,7 +73,7 @@ class Purger:
         Raises:
             OSError: its folder cannot be moved; its row stays.
         """
-        self._beat()
+        self._heartbeat()
         self._spool.discard(expired.job.id)
         self._store.remove(expired.job.id)
         log.info("%s: removed: %s", expired.job.id, expired.reason)

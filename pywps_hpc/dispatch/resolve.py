@@ -42,7 +42,7 @@ class Resolver:
         found, unasked = context.scheduler.find_all({(job.name, job.place) for job in jobs})
         failpoint.reach("resolve.1")
         for job in jobs:
-            context.beat()
+            context.heartbeat()
             if (job.name, job.place) in found:
                 with context.guard(job):
                     changed += self._resolve(job, found[job.name, job.place], asked)

@@ -139,7 +139,7 @@ class Submitter:
             if failures >= ENOUGH and not (len(batch) == 1 and self._deferral.is_over(batch[0])):
                 left += batch
                 continue
-            context.beat()
+            context.heartbeat()
             try:
                 changed += self._submit(batch)
             except _NotNow as refusal:
@@ -245,7 +245,7 @@ class Submitter:
         context = self._context
         # One that was stopped for long may have been replaced; one that is stopped from here on has
         # its job refused by the launcher, which finds the lease taken.
-        context.beat()
+        context.heartbeat()
         failpoint.reach("submit.3")
         try:
             ids = context.scheduler.submit(batch)

@@ -21,7 +21,7 @@ from pywps_hpc.jobs.job import (
 )
 from pywps_hpc.jobs.leader import Leader, Reach
 from pywps_hpc.jobs.schema import SchemaTooNew, SchemaTooOld
-from pywps_hpc.jobs.store import Deposed, JobStore, Waiting
+from pywps_hpc.jobs.store import JobStore, LeadershipLost, Waiting
 
 __all__ = [
     "ACTIVE",
@@ -29,10 +29,10 @@ __all__ = [
     "TRANSITIONS",
     "WAITING",
     "ControlRequest",
-    "Deposed",
     "Job",
     "JobStore",
     "Leader",
+    "LeadershipLost",
     "Limit",
     "LimitReached",
     "Reach",

@@ -27,7 +27,7 @@ class Leader:
     Attributes:
         holder: its name.
         since: when it took over, seconds since the epoch.
-        silence: seconds since its last sign of life.
+        silence: seconds since its last heartbeat.
         message: what keeps it from its work, for the administrator; empty if nothing does.
         reach: whether it reaches the batch system.
         service: what tells its service from others, see :mod:`pywps_hpc.jobs.identity`.
@@ -41,7 +41,7 @@ class Leader:
     service: str = ""
 
     def is_alive(self, lease: float) -> bool:
-        """Whether it has shown a sign of life within its lease in seconds."""
+        """Whether it has sent a heartbeat within its lease in seconds."""
         return self.silence <= lease
 
     @property

@@ -46,7 +46,7 @@ dispatcher = sa.Table(
     metadata,
     sa.Column("role", sa.String(16), primary_key=True),  # one row: the dispatcher in charge
     sa.Column("holder", sa.String(128), nullable=False),
-    sa.Column("beat", sa.Double, nullable=False),
+    sa.Column("beat", sa.Double, key="heartbeat", nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("service", sa.String(255), nullable=False, server_default=""),
     sa.Column("since", sa.Float, nullable=False, server_default="0"),

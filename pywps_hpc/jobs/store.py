@@ -43,7 +43,7 @@ _ACTIVE = _jobs.c.state.in_([state.value for state in ACTIVE])
 _UNDISMISSED = frozenset({State.SUCCEEDED.value, State.FAILED.value})
 
 
-class Deposed(Exception):
+class LeadershipLost(Exception):
     """Somebody else is the dispatcher now: this one must not do anything more."""
 
 
@@ -110,15 +110,15 @@ class JobStore:
             self.create()
         with begin(self.engine, write=write, lock=lock) as connection:
             if write:
-                self._require_lead(connection)
+                self._require_leadership(connection)
             yield connection
 
-    def _require_lead(self, connection: Connection) -> None:
-        """Until the transaction ends nobody can take the office over (see :meth:`led_by`)."""
+    def _require_leadership(self, connection: Connection) -> None:
+        """Until the transaction ends nobody can take the leadership over (see :meth:`led_by`)."""
         if self._holder is not None:
             query = sa.select(_dispatcher.c.holder).with_for_update(read=True)
             if connection.execute(query).scalar() != self._holder:
-                raise Deposed
+                raise LeadershipLost
 
     def led_by(self, holder: str) -> JobStore:
         """The same table for a dispatcher: it changes jobs only while it leads.
@@ -130,7 +130,7 @@ class JobStore:
             holder: its name, as in :meth:`lead`.
 
         Returns:
-            A job table of which every method that writes may raise :class:`Deposed`.
+            A job table of which every method that writes may raise :class:`LeadershipLost`.
         """
         assert self.engine  # both share it
         led = copy.copy(self)
@@ -359,9 +359,9 @@ class JobStore:
         reach: Reach | None = None,
         service: str = "",
     ) -> bool:
-        """Take or keep the dispatcher's office, and show a sign of life.
+        """Take or keep the leadership, and send a heartbeat.
 
-        Silence is told by the database's clock, never by those of two hosts. A sign from the
+        Silence is told by the database's clock, never by those of two hosts. A heartbeat from the
         future, left before that clock was set back, is none.
 
         Args:
@@ -374,12 +374,14 @@ class JobStore:
         Returns:
             Whether ``holder`` is the dispatcher now.
         """
-        reach, beat = reach or Reach(), _dispatcher.c.beat
+        reach, heartbeat = reach or Reach(), _dispatcher.c.heartbeat
         with self._begin(write=True) as connection:
             now = clock(connection)
-            mine = sa.or_(_dispatcher.c.holder == holder, beat < now - lease, beat > now + lease)
+            mine = sa.or_(
+                _dispatcher.c.holder == holder, heartbeat < now - lease, heartbeat > now + lease
+            )
             own = {
-                **{"holder": holder, "beat": now, "message": message, "system": reach.system},
+                **{"holder": holder, "heartbeat": now, "message": message, "system": reach.system},
                 "reachable": None if reach.reachable is None else int(reach.reachable),
                 "reach_since": reach.since,
                 "service": service,
@@ -399,17 +401,17 @@ class JobStore:
         return True
 
     def resign(self, holder: str) -> None:
-        """Give the office back, so that a standby need not wait for the lease to run out."""
+        """Give the leadership up, so that a standby need not wait for the lease to run out."""
         with self._begin(write=True) as connection:
             connection.execute(_dispatcher.delete().where(_dispatcher.c.holder == holder))
 
     def leader(self) -> str:
-        """Who holds the dispatcher's office; empty if nobody does."""
+        """Who leads; empty if nobody does."""
         with self._begin() as connection:
             return connection.execute(sa.select(_dispatcher.c.holder)).scalar() or ""
 
     def heartbeat(self) -> tuple[float, str]:
-        """Seconds since the dispatcher's last sign of life (infinite if none), and its message."""
+        """Seconds since the dispatcher's last heartbeat (infinite if none), and its message."""
         leader = self.dispatcher()
         return (leader.silence, leader.message) if leader else (float("inf"), "")
 
@@ -420,7 +422,7 @@ class JobStore:
             if row is None:
                 return None
             # One from the future is as far from the truth as one from the past, see lead().
-            silence = abs(clock(connection) - row["beat"])
+            silence = abs(clock(connection) - row["heartbeat"])
         known = None if row["reachable"] is None else bool(row["reachable"])
         reach = Reach(row["system"], known, row["reach_since"])
         return Leader(row["holder"], row["since"], silence, row["message"], reach, row["service"])

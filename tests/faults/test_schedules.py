@@ -28,7 +28,7 @@ def test_every_job_ends_once_and_all_tell_the_same_whatever_happens() -> None:
     met = {what for what in (*FAULTS, *EVENTS) if machine.seen[what]}
     # Which ones is hypothesis's choice; many schedules meet all of them.
     assert len(met) > 0.4 * len((*FAULTS, *EVENTS)), machine.met()
-    for what in ("dispatcher killed", "dispatcher overtaken", "dispatcher deposed"):
+    for what in ("dispatcher killed", "dispatcher overtaken", "dispatcher lost its leadership"):
         assert machine.seen[what] > 10, machine.met()
 
 

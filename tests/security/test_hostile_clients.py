@@ -87,7 +87,7 @@ def accepted(app: InProcessService, patch: pytest.MonkeyPatch, **request: Any) -
     ids = iter([ID, ACCESS])
     patch.setattr(jobs, "new_id", lambda: next(ids))
     patch.setattr(dump, "digest", lambda data: DIGEST)
-    app.beat()
+    app.heartbeat()
     answer = app.web.open(**request)
     row = app.store.get(ID)
     if row is None:
@@ -379,7 +379,7 @@ def test_a_bad_request_is_told_so_and_nothing_of_the_server_s_insides(
         patch.setattr(app.web.application, "settings", own)
         for request in bad_requests():
             if asked % 100 == 0:
-                app.beat()
+                app.heartbeat()
             asked += 1
             answer = app.web.open(**request)
             text = answer.get_data(as_text=True)

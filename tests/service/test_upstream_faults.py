@@ -121,10 +121,10 @@ class Hand:
         self.dispatcher = Dispatcher(
             server.settings, self.store, server.spool, scheduler, holder=self.holder
         )
-        wait_for(self.beat, "the test leads")
+        wait_for(self.heartbeat, "the test leads")
 
-    def beat(self) -> bool:
-        """Show a sign of life; without one the service takes no job."""
+    def heartbeat(self) -> bool:
+        """Send a heartbeat; without one the service takes no job."""
         return self.store.lead(self.holder, 3600)
 
     def step(self) -> None:
@@ -143,7 +143,7 @@ class Hand:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Forget the jobs that nobody will run, and leave the office."""
+        """Forget the jobs that nobody will run, and give up the leadership."""
         for job in self.store.in_state(ACTIVE):
             assert self.store.move(job, State.FAILED) is not None
         self.store.resign(self.holder)
@@ -563,7 +563,7 @@ def test_fault_21_job_id_cannot_be_guessed_from_another(alone: HpcServer, instan
 
 @pytest.fixture
 def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
-    """The service within this process, with a dispatcher's sign of life but no dispatcher."""
+    """The service within this process, with a dispatcher's heartbeat but no dispatcher."""
     monkeypatch.setenv("ODD_WORD", "forty")
     monkeypatch.delenv("PYWPS_CFG", raising=False)
     monkeypatch.syspath_prepend(str(SERVICES))

@@ -35,8 +35,8 @@ class InProcessService:
     store: JobStore
     spool: Spool
 
-    def beat(self) -> None:
-        """Show a dispatcher's sign of life; after a while without one no job is taken."""
+    def heartbeat(self) -> None:
+        """Send a dispatcher's heartbeat; after a while without one no job is taken."""
         assert self.store.lead("nobody", 3600)
 
     def accept(
@@ -51,7 +51,7 @@ class InProcessService:
         environ = {"REMOTE_USER": user} if (user := how.pop("user", "")) else {}
         path = f"/wps?{how.pop('query', '')}"
         document = client.execute_document(process, inputs, asynchronous=True, **how)
-        self.beat()
+        self.heartbeat()
         answer = self.web.post(
             path, data=document, content_type="text/xml", headers=headers, environ_overrides=environ
         )

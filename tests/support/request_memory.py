@@ -50,7 +50,7 @@ def main(folder: str, *pairs: str) -> None:
         app.accept("texts", [("text", client.Complex("a"))])
         before = memory("VmRSS")
         for kind, file in zip(pairs[::2], pairs[1::2], strict=True):
-            app.beat()
+            app.heartbeat()
             path = Path(file)
             with path.open("rb") as stream:
                 how: dict[str, Any] = {"method": "GET", "query_string": ""}

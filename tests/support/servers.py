@@ -411,7 +411,7 @@ class HpcServer(Server):
         return self._ask("SELECT * FROM hpc_jobs")
 
     def heartbeat(self) -> float:
-        """Seconds since the dispatcher's last sign of life; infinite if there was none."""
+        """Seconds since the dispatcher's last heartbeat; infinite if there was none."""
         leader = self.leader()
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         return now - leader["beat"] if leader else float("inf")

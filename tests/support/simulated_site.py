@@ -30,7 +30,7 @@ from joblauncher.shared import outcome, status_xml
 from joblauncher.shared.files import atomic_write
 from kill_points import Fragile, Hooks, Killed
 from pywps_hpc.dispatch.dispatcher import Dispatcher
-from pywps_hpc.dispatch.leader import Deposed
+from pywps_hpc.dispatch.leader import LeadershipLost
 from pywps_hpc.dispatch.schedulers.base import Outcome
 from pywps_hpc.dispatch.scripts import script
 from pywps_hpc.jobs import TERMINAL, ControlRequest, Job, JobStore, State, job_name
@@ -82,7 +82,7 @@ class QuickStore(JobStore):
         connection = self._connection.execution_options(write=write)
         with connection.begin():
             if write:
-                self._require_lead(connection)
+                self._require_leadership(connection)
             yield connection
 
 
@@ -282,19 +282,19 @@ class World:
             action: what.
         """
         machine, scheduler, dispatcher = self.machine, self.scheduler, self.dispatcher
-        holder = dispatcher._lead.holder
+        holder = dispatcher._leadership.holder
         before, scheduler.asker = scheduler.asker, holder
         try:
             with machine.hooks.armed(count or 1 << 60, action or machine.hooks.kill):
-                if dispatcher._lead.take():
+                if dispatcher._leadership.take():
                     dispatcher.cycle()
         except Killed:
             machine.dead.add(holder)
             machine.seen["dispatcher killed"] += 1
             if self.dispatcher is dispatcher:
                 self.dispatcher = self.new_dispatcher()
-        except Deposed:
-            machine.seen["dispatcher deposed"] += 1
+        except LeadershipLost:
+            machine.seen["dispatcher lost its leadership"] += 1
         finally:
             scheduler.asker = before
 

@@ -24,7 +24,7 @@ RETRY = {"retry_after": 17}
 
 @dataclasses.dataclass
 class Inside:
-    """The service, with a dispatcher's sign of life but no dispatcher."""
+    """The service, with a dispatcher's heartbeat but no dispatcher."""
 
     web: Client
     store: JobStore

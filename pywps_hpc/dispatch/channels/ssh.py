@@ -38,7 +38,7 @@ _library_log.setLevel(logging.CRITICAL)
 
 #: Most bytes of one command's output: the queue of a very large site fits many times over.
 LIMIT = 32 * 1024 * 1024
-#: Seconds of silence before a sign of life, lest a firewall forget the connection.
+#: Seconds of silence before a heartbeat, lest a firewall forget the connection.
 KEEPALIVE = 30
 #: env(1), timeout(1), sh(1): the command cannot be run (or is refused: forced_command.py).
 _NOT_STARTED = {126: ChannelUnavailable, 127: CommandMissing}

@@ -26,7 +26,7 @@ from pywps_hpc.dispatch import leader as lead
 from pywps_hpc.dispatch.control import REPEAT
 from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.decide.reconcile import LINGER
-from pywps_hpc.dispatch.leader import Deposed, Lead
+from pywps_hpc.dispatch.leader import Leadership, LeadershipLost
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -1146,7 +1146,7 @@ def test_a_second_dispatcher_does_nothing(harness: DispatcherHarness) -> None:
     second = dispatcher_module.Dispatcher(
         harness.settings, harness.store, harness.spool, harness.scheduler, holder="another"
     )
-    with pytest.raises(Deposed):
+    with pytest.raises(LeadershipLost):
         second.cycle()
     assert harness.row(job).state is State.ACCEPTED
 
@@ -1155,7 +1155,7 @@ def test_a_standby_takes_over_from_a_dispatcher_that_was_killed(harness: Dispatc
     leader = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         assert harness.store.lead(lead.name_of(leader.pid), 120.0)
-        standby = Lead(harness.store, 120.0)
+        standby = Leadership(harness.store, 120.0)
         assert not standby.take()
         leader.kill()  # whoever started it may not have noticed yet: it is a zombie
         _until(standby.take)
@@ -1204,7 +1204,7 @@ def test_a_dispatcher_replaced_before_the_row_is_set_submits_nothing(
     harness.cycle()
     job = harness.accept()
     _replace(harness)
-    with pytest.raises(Deposed):
+    with pytest.raises(LeadershipLost):
         harness.cycle()
     assert "submit" not in harness.scheduler.calls
     assert harness.row(job).state is State.ACCEPTED
@@ -1219,11 +1219,11 @@ def test_a_dispatcher_replaced_after_the_row_was_set_submits_nothing(
 
     def slowly(self: Scripts, jobs: Sequence[Job]) -> BatchJob:
         _replace(harness)
-        harness.dispatcher._lead._last = float("-inf")  # it took longer than between two beats
+        harness.dispatcher._leadership._last = float("-inf")  # a heartbeat is due
         return batch_job(self, jobs)
 
     monkeypatch.setattr(Scripts, "batch_job", slowly)
-    with pytest.raises(Deposed):
+    with pytest.raises(LeadershipLost):
         harness.cycle()
     assert "submit" not in harness.scheduler.calls
     assert harness.row(job).state is State.SUBMITTING  # the other one looks it up
@@ -1234,9 +1234,9 @@ def test_a_dispatcher_replaced_before_an_end_leaves_document_and_row(
 ) -> None:
     job = harness.running()
     _replace(harness)
-    harness.dispatcher._lead._last = float("-inf")
+    harness.dispatcher._leadership._last = float("-inf")
     context = harness.dispatcher._follower._context
-    with pytest.raises(Deposed):
+    with pytest.raises(LeadershipLost):
         context.end(job, State.FAILED, "lost", rewrite=True)
     assert harness.status(job).state == "started"
     assert harness.row(job) == job

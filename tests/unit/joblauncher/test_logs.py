@@ -57,7 +57,7 @@ def test_no_request_forges_a_line_of_the_log(
     text = f"x{at}{FORGED}"
     in_url = quote(text, safe="")
     in_xml = "".join(f"&#{ord(c)};" if c in at else c for c in text)
-    app.beat()
+    app.heartbeat()
     for query in (
         f"service=WPS&request=Execute&version=1.0.0&identifier={in_url}",
         f"service=WPS&request={in_url}&version=1.0.0",

@@ -21,9 +21,9 @@ from pywps_hpc.jobs import (
     TERMINAL,
     TRANSITIONS,
     ControlRequest,
-    Deposed,
     Job,
     JobStore,
+    LeadershipLost,
     State,
     job_name,
     new_id,
@@ -341,7 +341,7 @@ def test_who_was_replaced_changes_nothing_any_more(store: JobStore) -> None:
         led.forget_absences,
         lambda: led.remove(job.id),
     ):
-        with pytest.raises(Deposed):
+        with pytest.raises(LeadershipLost):
             change()
     assert store.get(job.id) == taken
     assert led.get(job.id) == taken  # it may look

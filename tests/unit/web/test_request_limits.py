@@ -161,7 +161,7 @@ def test_a_query_has_a_number_of_parts(app: InProcessService, query: str) -> Non
 
 def values_of(app: InProcessService, body: str | bytes, kind: str = XML) -> list[Any]:
     """The values of a request as the job finds them; the request is sent, the job not run."""
-    app.beat()
+    app.heartbeat()
     before = set(app.spool.job_ids())
     answer = app.web.post("/wps", data=body, content_type=kind)
     assert answer.status_code == 200, answer.get_data()[-500:]
@@ -241,7 +241,7 @@ def test_a_value_beyond_10_mb_obeys_the_limit_of_inputs(
     app: InProcessService, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ask(size: int) -> Any:
-        app.beat()
+        app.heartbeat()
         text = "a" * size
         body = execute(given(text)) if kind == XML else in_json(MANY % text)
         return app.web.post("/wps", data=body, content_type=kind)
@@ -259,7 +259,7 @@ def test_a_value_beyond_10_mb_obeys_the_limit_of_inputs(
     ["<a>", "<a></b>", "</a>", "&b;", "<a", "<p:a/>", "<a b='1' b='2'/>", "<a/><b/>", "\x01"],
 )
 def test_a_large_request_is_well_formed(app: InProcessService, inner: str) -> None:
-    app.beat()
+    app.heartbeat()
     answer = app.web.post(
         "/wps", data=execute(given("a" * 2 * MIB + inner)), content_type="text/xml"
     )

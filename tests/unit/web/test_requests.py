@@ -48,7 +48,7 @@ def ask(app: InProcessService, monkeypatch: pytest.MonkeyPatch) -> Ask:
 
     def run(content: Any = None, query: str = "") -> Any:
         seen.clear()
-        app.beat()
+        app.heartbeat()
         if content is None:
             answer = app.web.get(f"/wps?{query}")
         elif isinstance(content, dict):
