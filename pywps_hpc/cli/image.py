@@ -29,28 +29,55 @@ def image() -> None:
     metavar="REQ",
     help="The same, without what it depends on itself.",
 )
-@click.option("--recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "-c",
+    "--constraint",
+    "constraints",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="pip's file of constraints, to agree in versions with another environment.",
+)
+@click.option(
+    "--recipe",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Definition file (default: the one that comes with pywps-hpc).",
+)
+@click.option(
+    "--base",
+    type=click.Path(exists=True, path_type=Path),
+    help="Image or sandbox to lay the packages over, instead of a new Debian.",
+)
 @click.option("--mirror", help="Debian mirror (default: this machine's own).")
 @click.option("--suite", help="Debian suite (default: this machine's own).")
+@click.option(
+    "--sandbox", is_flag=True, help="Make a folder, the quickest base for further images."
+)
 def image_build(
     output: Path,
     requirements: tuple[str, ...],
     no_deps: tuple[str, ...],
+    constraints: Path | None,
     recipe: Path | None,
+    base: Path | None,
     mirror: str | None,
     suite: str | None,
+    sandbox: bool,
 ) -> None:
     """Build an image with this version of pywps-hpc and what the processes need."""
     from pywps_hpc.images import build as images
 
+    if base is not None and (mirror or suite):
+        raise click.UsageError("--mirror and --suite are not for --base: it has a Debian already")
     try:
         images.build(
             output,
             requirements=[images.own_requirement(), *requirements],
             no_deps=no_deps,
+            constraints=constraints,
             recipe=recipe,
+            base=base,
             mirror=mirror,
             suite=suite,
+            sandbox=sandbox,
         )
     except images.ImageError as error:
         raise click.ClickException(str(error)) from None

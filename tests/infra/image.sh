@@ -39,7 +39,7 @@ END
 
 if [ ! -d "$base" ]; then
   say "building the base of the image (minutes, the first time)"
-  build "$base" sandbox=True test=False "requirements=['$build/project.txt', '$build/requirements.txt']" \
+  build "$base" sandbox=True "requirements=['$build/project.txt', '$build/requirements.txt']" \
     "no_deps=['$build/requirements-no-deps.txt']" "constraints=Path('$build/constraints.txt')"
   find "$images" -maxdepth 1 -name 'base-*' ! -path "$base" -exec rm -rf {} +
 fi

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from click.testing import CliRunner
 
 from pywps_hpc import cli, package_data
 from pywps_hpc.images import build as images
+from pywps_hpc.images import debian
 
 # As apt-get indextargets prints it for a machine with a security archive and backports.
 LISTING = """\
@@ -20,26 +23,25 @@ Debian\tstable\tbookworm\thttp://mirror.example/debian/
 
 
 def test_the_mirror_is_the_one_that_this_machine_uses_for_the_suite() -> None:
-    assert images.mirror_in(LISTING, "bookworm") == "http://mirror.example/debian"
+    assert debian.mirror_in(LISTING, "bookworm") == "http://mirror.example/debian"
 
 
 def test_the_mirror_of_another_suite_is_a_whole_one_not_security_or_backports() -> None:
-    assert images.mirror_in(LISTING, "trixie") == "http://mirror.example/debian"
+    assert debian.mirror_in(LISTING, "trixie") == "http://mirror.example/debian"
 
 
 def test_no_mirror_is_found_where_apt_names_none() -> None:
-    assert images.mirror_in("", "bookworm") is None
+    assert debian.mirror_in("", "bookworm") is None
 
 
 def test_wheels_are_made_by_the_service_s_own_python_within_its_versions() -> None:
     command = images.wheel_command(
-        "/srv/python",
         Path("/tmp/wheels"),
         ["xarray", "more.txt"],
         constraints=Path("/srv/constraints.txt"),
         deps=False,
     )
-    assert command[:4] == ["/srv/python", "-m", "pip", "wheel"]
+    assert command[:4] == [sys.executable, "-m", "pip", "wheel"]
     assert command[-6:] == [
         "--constraint",
         "/srv/constraints.txt",
@@ -52,7 +54,7 @@ def test_wheels_are_made_by_the_service_s_own_python_within_its_versions() -> No
 
 def test_the_build_command_names_every_argument_of_the_recipe() -> None:
     command = images.build_command(
-        "apptainer", Path("/x/y.sif"), Path("r.def"), {"MIRROR": "http://m", "SUITE": "trixie"}
+        Path("/x/y.sif"), Path("r.def"), {"MIRROR": "http://m", "SUITE": "trixie"}
     )
     assert command[:2] == ["apptainer", "build"]
     assert command[-6:-2] == ["--build-arg", "MIRROR=http://m", "--build-arg", "SUITE=trixie"]
@@ -88,6 +90,29 @@ def test_the_command_line_builds_with_this_pywps_hpc_and_what_is_asked_for(
     assert asked["output"] == target
     assert asked["requirements"] == [images.own_requirement(), "finch"]
     assert (list(asked["no_deps"]), asked["mirror"]) == (["emu"], "http://m")
+
+
+def test_the_command_line_reaches_whatever_the_builder_can_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    can = set(inspect.signature(images.build).parameters)
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(images, "build", lambda output, **rest: asked.update(output=output, **rest))
+    base, pins = tmp_path / "base", tmp_path / "constraints.txt"
+    base.mkdir()
+    pins.touch()
+    line = ["image", "build", str(tmp_path / "x"), "--base", str(base), "-c", str(pins)]
+    done = CliRunner().invoke(cli.commands, [*line, "--sandbox"])
+    assert done.exit_code == 0, done.output
+    assert set(asked) == can
+    assert (asked["base"], asked["constraints"], asked["sandbox"]) == (base, pins, True)
+
+
+def test_a_mirror_for_an_image_that_is_laid_over_another_is_refused(tmp_path: Path) -> None:
+    line = ["image", "build", str(tmp_path / "x"), "--base", str(tmp_path), "--suite", "trixie"]
+    done = CliRunner().invoke(cli.commands, line)
+    assert done.exit_code == 2
+    assert "not for --base" in done.output
 
 
 def test_an_image_that_cannot_be_built_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
