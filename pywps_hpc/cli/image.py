@@ -82,3 +82,18 @@ def image_build(
     except images.ImageError as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"built {output}")
+
+
+@image.command("inspect")
+@click.argument("image_path", metavar="IMAGE", type=click.Path(exists=True, path_type=Path))
+def image_inspect(image_path: Path) -> None:
+    """Show the labels of an image: what it is, and when and from what it was built."""
+    from pywps_hpc.images.commands import ImageError
+    from pywps_hpc.images.inspect import labels
+
+    try:
+        found = labels(image_path)
+    except ImageError as error:
+        raise click.ClickException(str(error)) from None
+    for name, value in sorted(found.items()):
+        click.echo(f"{name}: {value}")

@@ -24,6 +24,7 @@ EXTRAS = {
     "server": "pywps_hpc/web/server",
     "ssh": "pywps_hpc/dispatch/channels",
     "drmaa": "pywps_hpc/dispatch/schedulers",
+    "image": "pywps_hpc/images",
 }
 
 
