@@ -12,7 +12,8 @@ used, and :mod:`~pywps_hpc.settings.reference` describes every key.
 
 from pywps_hpc.settings.loader import build, load, load_to_run, load_to_serve, read_files
 from pywps_hpc.settings.model import ProcessSettings, Sections, Settings, SettingsError
-from pywps_hpc.settings.sections import Container, Inputs, Resources, Retention, Ssh
+from pywps_hpc.settings.resources import Resources
+from pywps_hpc.settings.sections import Container, Inputs, Retention, Ssh
 
 __all__ = [
     "Container",

@@ -26,7 +26,8 @@ from pywps_hpc.settings.model import (
     Settings,
     SettingsError,
 )
-from pywps_hpc.settings.sections import Container, Inputs, Resources, Retention, Ssh
+from pywps_hpc.settings.resources import Resources
+from pywps_hpc.settings.sections import Container, Inputs, Retention, Ssh
 
 T = TypeVar("T")
 

@@ -9,7 +9,8 @@ from types import MappingProxyType
 
 from pywps_hpc.settings import paths, readers
 from pywps_hpc.settings.keys import setting
-from pywps_hpc.settings.sections import Container, Inputs, Resources, Retention, Ssh
+from pywps_hpc.settings.resources import Resources
+from pywps_hpc.settings.sections import Container, Inputs, Retention, Ssh
 from pywps_hpc.systems import SYSTEMS
 
 SCHEDULERS = ("local", *SYSTEMS, "drmaa")

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from pywps_hpc.settings import Resources
+from pywps_hpc.settings.resources import Resources
 
 __all__ = [
     "BatchJob",
