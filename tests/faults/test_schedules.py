@@ -5,14 +5,21 @@ Many more of them: ``python benchmarks/schedules.py --schedules 20000 --seed 1``
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import Phase
 
 import fault_schedules
 from chaotic_scheduler import FAULTS
-from invariants import InvariantViolated
+from fake_scheduler import DONE
+from invariants import Broken, InvariantViolated
+from joblauncher.shared import outcome
 from planted_bugs import MISTAKES, Mistake
-from simulated_cluster import EVENTS
+from simulated_cluster import EVENTS, Entry
+from simulated_launcher import Launcher, Plan
+from simulated_site import Machine, World
 
 #: Schedules of one test run, always the same ones.
 SCHEDULES = 200
@@ -37,3 +44,42 @@ def test_a_planted_mistake_is_noticed(mistake: Mistake) -> None:
     with mistake.make(), pytest.raises(InvariantViolated) as caught:
         fault_schedules.run(ENOUGH, faults=mistake.faults, phases=(Phase.generate,))
     assert mistake.breaks & {violation.kind for violation in caught.value.found}, caught.value
+
+
+@contextlib.contextmanager
+def forging() -> Iterator[tuple[World, Entry, Launcher]]:
+    """A running job whose process has forged a success, and works on."""
+    machine = Machine()
+    with machine.running():
+        world = World(machine, 0, arrays=False)
+        try:
+            world.accept()
+            world.cycle()
+            (entry,) = world.scheduler.entries.values()
+            world.scheduler.work(1)
+            life = entry.life
+            assert life is not None
+            life._plan = Plan((), "", 0, forges=outcome.SUCCEEDED)
+            while b"ProcessSucceeded" not in life._document():
+                life.step()
+            yield world, entry, life
+        finally:
+            world.remove()
+
+
+def test_a_forged_success_of_a_killed_launcher_with_exit_code_0_cannot_be_told() -> None:
+    with forging() as (world, entry, _):
+        world.scheduler.happen("exit code 0 without a result", entry)
+        world.cycle()
+        world.check()
+
+
+def test_a_forged_success_that_its_launcher_lets_pass_is_noticed() -> None:
+    with forging() as (world, entry, life):
+        life.kill()
+        life.code = 0
+        world.scheduler._end(entry, DONE)
+        world.cycle()
+        with pytest.raises(InvariantViolated) as caught:
+            world.check()
+    assert [violation.kind for violation in caught.value.found] == [Broken.FORGED]

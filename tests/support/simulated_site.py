@@ -394,11 +394,18 @@ class World:
                 self._add(Broken.FORGED, job.id, f"ended as {entry.status}")
 
     def _cannot_be_told(self, entry: Entry) -> bool:
-        """Whether nothing that the batch system says contradicts a success."""
+        """Whether nothing that the batch system says contradicts a success.
+
+        That includes exit code 0 of a launcher that was killed: it had no chance to say that the
+        document is not its process's, and the process could write every file that it leaves. One
+        that came to its end itself is not excused.
+        """
         innocent = (Outcome.NODE_FAILURE, Outcome.PREEMPTED)
+        killed = entry.life is not None and entry.life.over and entry.life.code is None
         unknown = not entry.listed and entry.known_from > self.machine.now - GRACE
         accounting = {"accounting off", "accounting late"} & set(self.scheduler.seen)
-        return entry.status.outcome in innocent or unknown or bool(accounting)
+        exit_0 = killed and entry.status.exit_code == 0
+        return entry.status.outcome in innocent or unknown or bool(accounting) or exit_0
 
     def _may_end(self, job: Job, entry: Entry) -> bool:
         if entry.life is not None and entry.life.over:
