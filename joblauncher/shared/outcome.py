@@ -92,12 +92,24 @@ class Report:
 def read(job: JobDir) -> Report | None:
     """The job's report; ``None`` if it has none, or none that can be understood."""
     try:
-        content = read_plain(job.report, MOST)
-        if _is_costly(content):
-            return None
+        return load(job)
+    except OSError:
+        return None
+
+
+def load(job: JobDir) -> Report | None:
+    """The job's report; ``None`` if it cannot be understood.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    content = read_plain(job.report, MOST)
+    if _is_costly(content):
+        return None
+    try:
         found = json.loads(content)
         facts = Report(**{f.name: found[f.name] for f in fields(Report) if f.name in found})
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         return None
     if not _is_sound(facts):
         return None

@@ -23,7 +23,9 @@ from werkzeug.wrappers import Request, Response
 from joblauncher.shared import failpoint, logs, storage
 from pywps_hpc import jobs, settings
 from pywps_hpc.jobs.identity import tie
+from pywps_hpc.jobs.look import look
 from pywps_hpc.jobs.retention import expires
+from pywps_hpc.jobs.view import JobView
 from pywps_hpc.settings.checks import host, pywps_sections, warnings
 from pywps_hpc.spool import JobDir, Spool
 from pywps_hpc.web import accept, input_references, outputs, pywps_pieces, routes, waiting
@@ -162,10 +164,11 @@ class HpcService(Service):  # type: ignore[misc]
         about = self._about(row)
         if not place:
             words = "Too many clients wait for a result now."
-            return sync.goes_on(self.settings, job, wps_request, row, about, words)
+            return sync.goes_on(self._look(row, job), job, wps_request, about, words)
         listens = waiting.listens(wps_request.http_request.environ)
         row = accept.wait(self.store, job, row, self.settings.sync_timeout, listens)
-        return sync.sync_response(self.settings, job, wps_request, row, about)
+        view, timeout = self._look(row, job), self.settings.sync_timeout
+        return sync.sync_response(view, job, wps_request, about, timeout)
 
     def _require_spool(self) -> None:
         """Make sure that the spool is there, and the one that the job table belongs to.
@@ -251,7 +254,10 @@ class HpcService(Service):  # type: ignore[misc]
 
     def _is_reachable(self) -> bool:
         """Whether somebody can ask the batch system now, as far as is known."""
-        leader = self.store.dispatcher()
+        try:
+            leader = self.store.dispatcher()
+        except jobs.TableUnavailable:  # nothing is known of it
+            return True
         return (
             leader is not None
             and leader.is_alive(self.settings.dispatcher_lease)
@@ -264,9 +270,23 @@ class HpcService(Service):  # type: ignore[misc]
         title = str(process.title) if process else ""
         return status.About(title, url, urljoin(self.addresses.status, row.access))
 
-    def _saw_end(self, job_id: str) -> None:
-        with contextlib.suppress(jobs.TableUnavailable):  # the next reader sees it, too
-            self.store.saw_end(job_id)
+    def _look(self, row: jobs.Job, job: JobDir) -> JobView:
+        """What is true of a job; the dispatcher is told where that has to be confirmed.
+
+        Raises:
+            OSError: the storage is in trouble.
+        """
+        view = look(
+            row,
+            job,
+            scheduler=self.settings.scheduler,
+            reachable=row.state not in jobs.WAITING or self._is_reachable(),
+            expires=expires(row, self.settings.retention),
+        )
+        if view.is_ending and not row.end_seen:
+            with contextlib.suppress(jobs.TableUnavailable):  # the next reader sees it, too
+                self.store.saw_end(row.id)
+        return view
 
     def _show(self, request: Request, kind: str, access: str, name: str) -> Response:
         """A job's status document, or one of its outputs."""
@@ -278,16 +298,8 @@ class HpcService(Service):  # type: ignore[misc]
         if not os.path.lexists(job.status):
             self._require_spool()
         if kind == "status" and not name:
-            reachable = row.state not in jobs.WAITING or self._is_reachable()
             try:
-                document = status.status_document(
-                    row,
-                    job,
-                    self.settings.scheduler,
-                    self._about(row),
-                    reachable=reachable,
-                    saw_end=self._saw_end,
-                )
+                document = status.status_document(self._look(row, job), job, self._about(row))
             except OSError as error:
                 words = f"The job cannot be looked at now: {storage.trouble(error)}."
                 raise Busy(words, self.settings.retry_after) from None

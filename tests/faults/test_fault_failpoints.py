@@ -24,7 +24,7 @@ import servers
 import wps_client as client
 from joblauncher.shared import failpoint
 from places import ROOT
-from pywps_hpc.web.wps1 import status
+from pywps_hpc.jobs import standing
 from reliability import Witness
 
 cluster = pytest.mark.cluster
@@ -120,7 +120,7 @@ class Played:
             while True:
                 document = client.await_end(location, limit=300, tolerant=True)
                 now = time.monotonic()
-                dismissing = client.message_of(document) == status.DISMISSING  # others follow
+                dismissing = client.message_of(document) == standing.DISMISSING  # others follow
                 if not dismissing or now - begun > 300:
                     return document, now
                 time.sleep(0.1)

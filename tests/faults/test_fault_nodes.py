@@ -24,7 +24,7 @@ import wps_client as client
 from batch_faults import GridEngine, Slurm, Watch, agree, faulty_server, release, row_of, send
 from joblauncher.shared import outcome
 from pywps_hpc.dispatch.decide import messages
-from pywps_hpc.web.wps1 import status
+from pywps_hpc.jobs import standing
 from reliability import Witness
 
 pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
@@ -275,9 +275,9 @@ def test_execution_daemon_killed_and_back_on_grid_engine(
     try:
         release(grid_engine, job)
         # Nobody but the daemon can confirm what the process says of itself.
-        job.until("ProcessStarted", status.ENDING)
+        job.until("ProcessStarted", standing.ENDING)
         time.sleep(2)
-        assert job.message == status.ENDING, job.told()
+        assert job.message == standing.ENDING, job.told()
     finally:
         site.start(site.node)
     back = time.time()

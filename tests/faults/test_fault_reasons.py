@@ -30,7 +30,7 @@ from batch_faults import (
     row_of,
     send,
 )
-from pywps_hpc.web.wps1 import status
+from pywps_hpc.jobs import standing
 from reliability import Witness
 
 pytestmark = pytest.mark.cluster
@@ -176,7 +176,7 @@ def test_dismissed(cases: Cases, witness: Witness) -> None:
     assert words == "dismissed"
     # From the moment that the dismissal was recorded, clients are told nothing else.
     later = {seen[1:] for seen in watch.seen if seen[0] >= watch.ended}
-    assert later <= {("ProcessFailed", status.DISMISSING), ("ProcessFailed", words)}
+    assert later <= {("ProcessFailed", standing.DISMISSING), ("ProcessFailed", words)}
     done = watch.seen[-1][0] - begun
     assert watch.ended - recorded <= RECORDED
     assert done <= SOON

@@ -28,7 +28,7 @@ from batch_faults import (
     send,
 )
 from pywps_hpc.dispatch.decide import messages
-from pywps_hpc.web.wps1.status import ENDING
+from pywps_hpc.jobs.standing import ENDING
 from reliability import Witness
 
 pytestmark = pytest.mark.cluster

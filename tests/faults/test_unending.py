@@ -20,6 +20,7 @@ from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch.context import PATIENCE
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
 from pywps_hpc.jobs import ControlRequest, Job, State, new_id
+from pywps_hpc.jobs.look import look
 from pywps_hpc.web.wps1 import status
 
 KILLED = JobStatus(Phase.FINISHED, Outcome.SIGNALLED, signal=9)
@@ -85,7 +86,9 @@ FILES: tuple[Callable[[JobDir], Path], ...] = (
 
 def told(harness: DispatcherHarness, job: Job) -> status_xml.Status:
     """What its client reads."""
-    return status_xml.parse(status.status_document(harness.row(job), harness.folder(job), "slurm"))
+    folder = harness.folder(job)
+    view = look(harness.row(job), folder, scheduler="slurm")
+    return status_xml.parse(status.status_document(view, folder))
 
 
 def spoil(path: Path, thing: Callable[[Path], None]) -> None:
@@ -215,7 +218,8 @@ def test_a_job_without_a_document_is_told_from_its_row(
     about = status.About("Title <&>", "http://host/wps", "http://host/status/x")
     request = ControlRequest.DISMISS if dismissed else ControlRequest.NONE
     row = Job("i", "n", "p&p", "d", state=state, control=request, message="the reason")
-    document = status.status_document(row, JobDir(tmp_path / "none"), "slurm", about)
+    folder = JobDir(tmp_path / "none")
+    document = status.status_document(look(row, folder, scheduler="slurm"), folder, about)
     told = status_xml.parse(document)
     over = row.is_dismissed or state.value in ("succeeded", "failed", "dismissed")
     assert (told.state == "failed") is over

@@ -33,6 +33,7 @@ from pywps_hpc import cli
 from pywps_hpc.dispatch import evidence
 from pywps_hpc.dispatch.decide.reconcile import Left
 from pywps_hpc.jobs import State
+from pywps_hpc.jobs.look import look
 from pywps_hpc.web import packing
 from pywps_hpc.web.wps1 import status, sync
 from servers import SERVICES
@@ -447,7 +448,8 @@ def waiting_client(app: InProcessService, job: JobDir, response: dict[str, objec
     outcome.Report(job.job_id, "p", "succeeded", finished=1.0, response=response).write(job)
     row = dataclasses.replace(app.row(job), state=State.SUCCEEDED)
     request = SimpleNamespace(raw=True, http_request=Request(create_environ()))
-    return sync.sync_response(app.settings, job, request, row, status.About())
+    view = look(row, job, scheduler="local")
+    return sync.sync_response(view, job, request, status.About(), timeout=1)
 
 
 @pytest.mark.parametrize("name", FORGED_ANSWERS)

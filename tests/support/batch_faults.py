@@ -29,7 +29,7 @@ import parallel
 import servers
 import wps_client as client
 from places import INFRA
-from pywps_hpc.web.wps1 import status
+from pywps_hpc.jobs import standing
 
 HOME = Path(os.environ.get("PYWPS_HPC_TEST_HOME", "/var/tmp/pywps-hpc"))
 Sections = Mapping[str, Mapping[str, object]]
@@ -404,7 +404,7 @@ class Watch:
         """
         self._thread.join(limit)
         assert self.state in OVER, f"no end after {limit:g} s: {self.told()}"
-        assert self.message != status.DISMISSING, f"unfinished after {limit:g} s: {self.told()}"
+        assert self.message != standing.DISMISSING, f"unfinished after {limit:g} s: {self.told()}"
         ends = [state for at, state, _ in self.seen if at >= self.ended]
         assert set(ends) == {self.state}, self.told()
         return self.message
@@ -439,7 +439,7 @@ class Watch:
             if not self.seen or self.seen[-1][1:] != (state, words):
                 self.seen.append((time.time(), state, words))
                 self.document = answer.content
-            if state in OVER and words != status.DISMISSING:  # which is followed by other words
+            if state in OVER and words != standing.DISMISSING:  # which is followed by other words
                 return
 
 

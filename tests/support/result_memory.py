@@ -27,6 +27,7 @@ from joblauncher.shared import outcome, status_xml
 from joblauncher.shared.files import read_plain
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.jobs import Job
+from pywps_hpc.jobs.look import look
 from pywps_hpc.web.wps1 import status, sync
 from request_memory import memory
 
@@ -65,7 +66,8 @@ def answer(harness: DispatcherHarness, filled: Path, row: Job) -> None:
     job = harness.spool.open(row.id)
     fill(job, filled)
     request = SimpleNamespace(raw=False, http_request=Request(create_environ()))
-    sync.sync_response(harness.settings, job, request, row, status.About())
+    view = look(row, job, scheduler="slurm")
+    sync.sync_response(view, job, request, status.About(), timeout=1)
 
 
 def main(folder: str, *places: str) -> None:

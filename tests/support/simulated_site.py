@@ -35,6 +35,7 @@ from pywps_hpc.dispatch.schedulers.base import Outcome
 from pywps_hpc.dispatch.scripts import script
 from pywps_hpc.jobs import TERMINAL, ControlRequest, Job, JobStore, State, job_name
 from pywps_hpc.jobs import store as table
+from pywps_hpc.jobs.look import look
 from pywps_hpc.settings import Container, ProcessSettings, Resources, Settings
 from pywps_hpc.spool import Spool
 from pywps_hpc.web.wps1 import status
@@ -426,12 +427,16 @@ class World:
             return
         store, folder = self.machine.store, self.spool.open(job_id)
         with contextlib.suppress(OSError):
-            facts = folder.status.lstat()
-            now = (row, job_id in self.dismissed, facts.st_ino, facts.st_mtime_ns)
+            files = [file.lstat() for file in (folder.status, folder.report)]
+            seen = [(facts.st_ino, facts.st_mtime_ns) for facts in files]
+            now = (row, job_id in self.dismissed, *seen)
             if self._asked.get(job_id) == now:
                 return
             self._asked[job_id] = now
-        document = status.status_document(row, folder, "chaos", saw_end=store.saw_end)
+        view = look(row, folder, scheduler="chaos")
+        if view.is_ending:
+            store.saw_end(job_id)
+        document = status.status_document(view, folder)
         told, before = status_xml.parse(document), self.told.get(job_id)
         self.told[job_id] = told
         if job_id in self.dismissed and not told.message.startswith("dismissed"):

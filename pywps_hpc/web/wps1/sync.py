@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pywps.exceptions import NoApplicableCode
@@ -10,8 +11,7 @@ from werkzeug.wrappers import Response
 
 from joblauncher.shared import outcome, status_xml
 from joblauncher.shared.files import open_plain
-from pywps_hpc.jobs import TERMINAL, Job, State
-from pywps_hpc.settings import Settings
+from pywps_hpc.jobs.view import JobView, PublicState
 from pywps_hpc.spool import JobDir
 from pywps_hpc.web import outputs
 from pywps_hpc.web.wps1 import status
@@ -22,63 +22,51 @@ _OWN = ("content-type", "content-disposition")
 
 
 def sync_response(
-    settings: Settings,
-    job: JobDir,
-    wps_request: Any,
-    row: Job,
-    about: About,
+    view: JobView, job: JobDir, wps_request: Any, about: About, timeout: float
 ) -> Response:
     """What a client that waited is told.
 
     Args:
-        row: of the job, as it was when the wait ended.
+        view: of the job, as it was when the wait ended.
         about: the job.
+        timeout: seconds for which a client waits.
 
     Raises:
         NoApplicableCode: as PyWPS does for raw output, if there is none.
-        OSError: as :func:`status_document`.
+        OSError: as :func:`~pywps_hpc.web.wps1.status.status_document`.
     """
-    over = row.is_dismissed or row.state in TERMINAL
-    final = outcome.read(job) if over and not row.is_dismissed else None
-    if final is not None and final.response is not None and final.state == row.state.value:
+    if not view.is_over:
+        words = f"The job did not end within {timeout:g} seconds."
+        return goes_on(view, job, wps_request, about, words)
+    final = None if view.state is PublicState.DISMISSED else outcome.read(job)
+    if final is not None and final.response is not None and final.state == view.state.value:
         return _answer_of(job, final.response, wps_request.http_request.environ)
-    if over and wps_request.raw:
-        words = (
-            "The job left no answer."
-            if row.state is State.SUCCEEDED
-            else status.of_row(row).message
-        )
-        raise NoApplicableCode(words)
-    if over:
-        return status.status_response(status.status_document(row, job, settings.scheduler, about))
-    words = f"The job did not end within {settings.sync_timeout:g} seconds."
-    return goes_on(settings, job, wps_request, row, about, words)
+    if wps_request.raw:
+        raise NoApplicableCode(view.reason or "The job left no answer.")
+    return status.status_response(status.status_document(view, job, about))
 
 
-def goes_on(
-    settings: Settings, job: JobDir, wps_request: Any, row: Job, about: About, reason: str
-) -> Response:
+def goes_on(view: JobView, job: JobDir, wps_request: Any, about: About, reason: str) -> Response:
     """What a client is told that does not wait for its job's end any longer, or not at all.
 
     Args:
-        row, about: the job.
+        view, about: the job.
         reason: why, in a sentence.
 
     Raises:
         NoApplicableCode: for raw output; it tells where the status document is.
-        OSError: as :func:`status_document`.
+        OSError: as :func:`~pywps_hpc.web.wps1.status.status_document`.
     """
     words = f"{reason} The job goes on."
     if wps_request.raw:
         raise NoApplicableCode(f"{words} Its status: {about.status}", code=504)
-    document = status.status_document(row, job, settings.scheduler, about)
+    view = replace(view, message=f"{view.message}. {words}")
     try:
+        document = status.status_document(view, job, about)
         document = status_xml.with_location(document, about.status)
-        told = status_xml.parse(document)
     except status_xml.DocumentError:  # the process made it as large as could be
-        document, told = b"", status.of_row(row)
-    told = status_xml.Status(told.state, told.percent, f"{told.message}. {words}")
-    return status.status_response(status.renewed(document, row, about, told))
+        document = status.brief_document(view, about)
+    return status.status_response(document)
 
 
 def _answer_of(job: JobDir, told: Mapping[str, Any], environ: Any) -> Response:

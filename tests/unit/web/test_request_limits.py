@@ -23,6 +23,7 @@ from joblauncher.inputs import large_values
 from joblauncher.shared import dump, status_xml
 from places import TESTS
 from pywps_hpc.jobs import State
+from pywps_hpc.jobs.look import look
 from pywps_hpc.web.requests import limits
 from pywps_hpc.web.wps1 import status
 from servers import HpcServer
@@ -323,7 +324,7 @@ def test_no_poll_parses_what_a_process_made_large(
     ):
         job.status.write_bytes(large)
         monkeypatch.setattr(status_xml, "_tree", counted)
-        shown = status.status_document(row, job, "local")
+        shown = status.status_document(look(row, job, scheduler="local"), job)
         assert sum(parsed) < 100_000
         assert shown == large if state is State.SUCCEEDED else b"ProcessStarted" in shown
         monkeypatch.undo()
@@ -337,5 +338,5 @@ def test_a_large_result_has_no_markup_that_a_browser_would_follow(
     job = app.accept()
     row = dataclasses.replace(app.row(job), state=State.SUCCEEDED)
     job.status.write_bytes(markup + job.status.read_bytes()[38:] + b" " * status_xml.POLLED)
-    assert markup not in status.status_document(row, job, "local")
+    assert markup not in status.status_document(look(row, job, scheduler="local"), job)
     app.forget(job)

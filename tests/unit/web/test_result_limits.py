@@ -18,6 +18,7 @@ from joblauncher.shared import outcome, status_xml
 from joblauncher.shared.jobdir import JobDir
 from places import TESTS
 from pywps_hpc.jobs import State
+from pywps_hpc.jobs.look import look
 from pywps_hpc.web.wps1 import status, sync
 
 MIB = 1 << 20
@@ -133,5 +134,6 @@ def test_a_document_that_grows_as_it_is_written_anew_is_answered_still(
     folder.status.write_bytes(said.replace(b"<wps:Status", b">" * 3 * MIB + b"<wps:Status", 1))
     row = dataclasses.replace(job, state=state)
     request = SimpleNamespace(raw=False)
-    answer = sync.goes_on(harness.settings, folder, request, row, status.About(), "It takes long.")
+    view = look(row, folder, scheduler="slurm")
+    answer = sync.goes_on(view, folder, request, status.About(), "It takes long.")
     assert "It takes long. The job goes on." in status_xml.parse(answer.get_data()).message
