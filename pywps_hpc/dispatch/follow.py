@@ -53,7 +53,9 @@ class Follower:
         self._missing: dict[str, float] = {}  # job id -> since when it was in no answer
         self._unlisted: dict[str, float] = {}  # the same of the queue alone
         self._followed: list[Job] = []
-        self._found: dict[tuple[str, int], list[str]] = {}  # this turn's look-ups by name and place
+        self._found: dict[
+            tuple[str, int], list[str]
+        ] = {}  # this turn's look-ups, by name and index
         self._exhausted: dict[str, set[str]] = defaultdict(set)  # native ids that led nowhere
 
     def run(self) -> int:
@@ -221,10 +223,10 @@ class Follower:
         """Another id under which the batch system has this job; empty if there is none."""
         exhausted = self._exhausted[job.id]
         exhausted.add(job.native_id)
-        wanted = job.name, job.place
+        wanted = job.name, job.array_index
         if wanted not in self._found:  # one look-up for its whole array, and for all that are to go
             others = {
-                (other.name, other.place)
+                (other.name, other.array_index)
                 for other in self._followed
                 if other.name == job.name or other.control is ControlRequest.DISMISS
             }

@@ -39,13 +39,13 @@ class Resolver:
         if not jobs:
             return 0
         asked = context.clock()
-        found, unasked = context.scheduler.find_all({(job.name, job.place) for job in jobs})
+        found, unasked = context.scheduler.find_all({(job.name, job.array_index) for job in jobs})
         failpoint.reach("resolve.1")
         for job in jobs:
             context.heartbeat()
-            if (job.name, job.place) in found:
+            if (job.name, job.array_index) in found:
                 with context.guard(job):
-                    changed += self._resolve(job, found[job.name, job.place], asked)
+                    changed += self._resolve(job, found[job.name, job.array_index], asked)
         if unasked is not None:
             raise unasked
         return changed
@@ -61,7 +61,7 @@ class Resolver:
             changes = {"native_id": action.native_id, "missing_since": 0.0, "message": ""}
             return context.store.move(job, State.QUEUED, **changes) is not None
         if action.do is Do.RETRY:
-            # Under the same name and place: should the first submission show after all, the job
+            # Under the same name and index: should the first submission show after all, the job
             # is found under both ids.
             log.info("%s: the batch system did not take it", job.id)
             lost = self._unclear[job.id] = self._unclear.get(job.id, 0.0) + patience

@@ -1,6 +1,6 @@
 """Hand accepted jobs to the batch system: one by one, or many at once as a job array.
 
-A row is set to SUBMITTING, with its place in the array, before the batch system is called. Whoever
+A row is set to SUBMITTING, with its array index, before the batch system is called. Whoever
 finds a row in that state (after an unclear answer, or after a dispatcher was killed) looks for the
 job's name in the queue first, and tries again only when a submission that may still be under way
 would have shown by then.
@@ -164,12 +164,12 @@ class Submitter:
         return changed
 
     def _apart(self, jobs: Sequence[Job]) -> tuple[deque[list[Job]], deque[Job]]:
-        """Those that go by themselves, or again with the names and places that they have; and
+        """Those that go by themselves, or again as the element that they were; and
         those that may go together."""
         alone: dict[str, list[Job]] = {}
         free: deque[Job] = deque()
         for job in jobs:
-            if job.place or job.id in self._alone or self._deferral.is_over(job):
+            if job.array_index or job.id in self._alone or self._deferral.is_over(job):
                 alone.setdefault(job.name, []).append(job)
             else:
                 free.append(job)
@@ -204,18 +204,18 @@ class Submitter:
         """Record that these are about to be submitted, and where in which array."""
         store = self._context.store
         changes: dict[str, Any] = {"submitted": self._context.clock()}
-        if len(jobs) > 1 and not jobs[0].place:
+        if len(jobs) > 1 and not jobs[0].array_index:
             array = job_name(self._context.settings.job_prefix, new_id())
-            places = [changes | {"name": array, "place": place + 1} for place in range(len(jobs))]
-            moves = [(job, State.SUBMITTING, own) for job, own in zip(jobs, places, strict=True)]
-            return sorted(store.move_all(moves), key=lambda job: job.place)
+            own = [changes | {"name": array, "array_index": n} for n in range(1, len(jobs) + 1)]
+            moves = [(job, State.SUBMITTING, each) for job, each in zip(jobs, own, strict=True)]
+            return sorted(store.move_all(moves), key=lambda job: job.array_index)
         taken = store.move_all((job, State.SUBMITTING, changes) for job in jobs)
         # While this dispatcher was held up another one may have given them other names.
-        expected = {(job.id, job.name, job.place) for job in jobs}
-        strange = [job for job in taken if (job.id, job.name, job.place) not in expected]
+        expected = {(job.id, job.name, job.array_index) for job in jobs}
+        strange = [job for job in taken if (job.id, job.name, job.array_index) not in expected]
         if strange:
             store.move_all((job, State.ACCEPTED, {}) for job in strange)
-        return sorted((job for job in taken if job not in strange), key=lambda job: job.place)
+        return sorted((job for job in taken if job not in strange), key=lambda job: job.array_index)
 
     def _prepare(self, jobs: Sequence[Job]) -> BatchJob | None:
         """Their script, a copy of which goes into the spool; ``None`` if there can be none."""
@@ -228,9 +228,9 @@ class Submitter:
             return None
         folder = context.spool.open(first.id)
         try:
-            if batch.places:
-                places = {job.place: job.id for job in jobs}
-                folder = JobDir(context.spool.create_array(batch.name, places))
+            if batch.array_indices:
+                elements = {job.array_index: job.id for job in jobs}
+                folder = JobDir(context.spool.create_array(batch.name, elements))
             # DRMAA runs this copy; the other ways take the text.
             atomic_write(folder.script, batch.script.encode(), mode=0o700)
         except OSError as error:
@@ -291,7 +291,8 @@ class Submitter:
         """They certainly were not taken: each is a job of its own again."""
         prefix = self._context.settings.job_prefix
         moves = [
-            (job, State.ACCEPTED, {"name": job_name(prefix, job.id), "place": 0}) for job in jobs
+            (job, State.ACCEPTED, {"name": job_name(prefix, job.id), "array_index": 0})
+            for job in jobs
         ]
         return self._context.store.move_all(moves)
 

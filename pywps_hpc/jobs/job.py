@@ -54,7 +54,7 @@ class Job:
     Attributes:
         id: the job's UUID, 128 random bits.
         name: its name in the batch system; elements of one job array share it.
-        place: its index in that array; 0 means a job of its own.
+        array_index: its index in that array; 0 means a job of its own.
         process: the process identifier.
         digest: SHA-256 of the dump, hexadecimal.
         owner: who sent it; empty where the service does not know.
@@ -85,7 +85,7 @@ class Job:
     sync: bool = False
     state: State = State.ACCEPTED
     control: ControlRequest = ControlRequest.NONE
-    place: int = 0
+    array_index: int = 0
     native_id: str = ""
     message: str = ""
     missing_since: float = 0.0

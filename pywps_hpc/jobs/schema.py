@@ -27,7 +27,7 @@ jobs = sa.Table(
     sa.Column("sync", sa.Boolean, nullable=False),
     sa.Column("state", sa.String(12), nullable=False, index=True),
     sa.Column("wish", sa.String(12), key="control", nullable=False),
-    sa.Column("place", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("place", sa.Integer, key="array_index", nullable=False, server_default="0"),
     sa.Column("native_id", sa.String(255), nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("missing_since", sa.Double, nullable=False),

@@ -200,7 +200,7 @@ def job_view(
         node=known.host,
         exit_code=known.exit_code,
         signal=known.signal,
-        queued=Queued(scheduler, row.native_id, row.name, row.place),
+        queued=Queued(scheduler, row.native_id, row.name, row.array_index),
         outputs=outputs_of(known.outputs) if succeeded else (),
         actions=_actions(row, standing.state, has_begun=attempts > 0),
         is_ending=standing.is_ending,

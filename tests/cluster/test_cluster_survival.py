@@ -44,7 +44,7 @@ def _all_succeeded(
     assert len(facts.rows) == len(locations)
     assert {row.state for row in facts.rows.values()} == {"succeeded"}
     assert facts.runs is not None
-    assert {facts.runs[row.name, row.place] for row in facts.rows.values()} == {1}
+    assert {facts.runs[row.name, row.array_index] for row in facts.rows.values()} == {1}
     for location in locations:
         assert client.state_of(client.get(location).content) == "ProcessSucceeded"
 

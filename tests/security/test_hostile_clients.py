@@ -61,8 +61,8 @@ def handed_over(own: settings.Settings, job: Job) -> list[Handed]:
     )
     bare = own.defaults
     elements = [
-        dataclasses.replace(job, place=1),
-        dataclasses.replace(job, id=NEXT, place=2),
+        dataclasses.replace(job, array_index=1),
+        dataclasses.replace(job, id=NEXT, array_index=2),
     ]
     for process, system in itertools.product(
         (bare, dataclasses.replace(bare, container=shut)), ("local", *DIALECTS)

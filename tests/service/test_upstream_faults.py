@@ -67,7 +67,7 @@ class InstantScheduler(Scheduler):
         self.exits[native], self.names[native] = done.returncode, job.name
         return [native]
 
-    def find(self, name: str, place: int = 0) -> list[str]:
+    def find(self, name: str, array_index: int = 0) -> list[str]:
         return [native for native, known in self.names.items() if known == name]
 
     def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:

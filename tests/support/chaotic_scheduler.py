@@ -67,13 +67,15 @@ class ChaoticScheduler(Nodes, FakeScheduler):
     # What the dispatcher asks
 
     def submit(self, job: BatchJob) -> list[str]:
-        places = [(job.name, place) for place in job.places or (0,)]
+        places = [(job.name, place) for place in job.array_indices or (0,)]
         self._has_looked(job, places)
         if self._happens("unavailable"):
             raise SubmissionPostponed("cannot connect to server")
         if self._happens("postponed"):
             raise SubmissionPostponed("too many jobs for now")
-        if self._happens("refused", 0.3) or (job.places and self._happens("arrays refused", 1)):
+        if self._happens("refused", 0.3) or (
+            job.array_indices and self._happens("arrays refused", 1)
+        ):
             raise SubmissionRefused("Invalid specification")
         if self._happens("reply lost, job not taken"):
             raise SubmissionUncertain("Socket timed out")
@@ -89,17 +91,17 @@ class ChaoticScheduler(Nodes, FakeScheduler):
             raise SubmissionUncertain("Socket timed out")
         return taken
 
-    def find(self, name: str, place: int = 0) -> list[str]:
+    def find(self, name: str, array_index: int = 0) -> list[str]:
         self._ask()
         now = self.clock()
         found = [
             entry.number
             for entry in self.entries.values()
-            if entry.place == (name, place)
+            if entry.place == (name, array_index)
             and entry.appears <= now
             and (entry.listed or entry.known_from <= now)
         ]
-        self._unsure.discard((name, place))
+        self._unsure.discard((name, array_index))
         if self._happens("order changed"):
             self.chance.shuffle(found)
         return found

@@ -52,7 +52,7 @@ class FakeScheduler(Scheduler):
     jobs: dict[str, BatchJob] = field(default_factory=dict)
     queue: dict[str, JobStatus] = field(default_factory=dict)
     accounting: dict[str, JobStatus] = field(default_factory=dict)
-    places: dict[str, int] = field(default_factory=dict)
+    indices: dict[str, int] = field(default_factory=dict)
     under_way: list[BatchJob] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
@@ -65,7 +65,7 @@ class FakeScheduler(Scheduler):
     def submit(self, job: BatchJob) -> list[str]:
         self._asked("submit")
         self.on_submit(job)
-        if words := self.refuse or (job.places and self.refuse_arrays):
+        if words := self.refuse or (job.array_indices and self.refuse_arrays):
             raise SubmissionRefused(words)
         if (trouble := self.postpone(job)) is not None:
             raise trouble
@@ -76,12 +76,12 @@ class FakeScheduler(Scheduler):
             raise SubmissionUncertain("Socket timed out")
         return self._take(job)
 
-    def find(self, name: str, place: int = 0) -> list[str]:
+    def find(self, name: str, array_index: int = 0) -> list[str]:
         self._asked("find")
         return [
             number
             for number, job in self.jobs.items()
-            if job.name == name and self.places.get(number, 0) == place
+            if job.name == name and self.indices.get(number, 0) == array_index
         ]
 
     def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:
@@ -135,10 +135,10 @@ class FakeScheduler(Scheduler):
 
     def _take(self, job: BatchJob) -> list[str]:
         taken = []
-        for place in job.places or (0,):
+        for index in job.array_indices or (0,):
             number = str(len(self.jobs) + 1)
             self.jobs[number] = job
-            self.places[number] = place
+            self.indices[number] = index
             self.queue[number] = replace(QUEUED)
             taken.append(number)
         return taken

@@ -282,13 +282,17 @@ class GridEngineContract(SchedulerContract):
         self, scheduler: Scheduler, logs: Path
     ) -> None:
         assert isinstance(scheduler, CommandScheduler)
-        array = self.job(scheduler, logs, "[ $SGE_TASK_ID != 2 ] || sleep 600", places=(1, 2, 3, 4))
+        array = self.job(
+            scheduler, logs, "[ $SGE_TASK_ID != 2 ] || sleep 600", array_indices=(1, 2, 3, 4)
+        )
         ids = scheduler.submit(array)
         for element in (ids[0], *ids[2:]):
             self.until(scheduler, element, Phase.FINISHED)
         queue, _accounting = scheduler.dialect.find(array.name)
         scheduler.dialect.find = lambda name: (queue,)  # type: ignore[method-assign]
-        assert [scheduler.find(array.name, place) for place in array.places] == [[n] for n in ids]
+        assert [scheduler.find(array.name, index) for index in array.array_indices] == [
+            [n] for n in ids
+        ]
         assert scheduler.find(array.name) == []
 
     def test_banner_of_a_login_shell_does_not_matter(

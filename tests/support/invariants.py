@@ -101,7 +101,7 @@ class Row:
 
     state: str
     name: str
-    place: int = 0
+    array_index: int = 0
     message: str = ""
     finished: float = 0.0
 
@@ -109,7 +109,7 @@ class Row:
     def of(cls, row: Job | Mapping[str, Any]) -> Row:
         """From a job, or from a row as the database has it."""
         if isinstance(row, Job):
-            return cls(row.state.value, row.name, row.place, row.message, row.finished)
+            return cls(row.state.value, row.name, row.array_index, row.message, row.finished)
         return cls(row["state"], row["name"], row["place"], row["message"], row["finished"])
 
 
@@ -204,7 +204,7 @@ def _of_job(facts: Facts, job: str, row: Row) -> list[Violation]:
     if not row.finished > 0:
         said.append((Broken.DISAGREE, f"its row says {row.state}, but not since when"))
     said += _ran(facts, job, row)
-    if facts.queue is not None and (row.name, row.place) in facts.queue:
+    if facts.queue is not None and (row.name, row.array_index) in facts.queue:
         said.append((Broken.IN_QUEUE, "is over, but the batch system has it waiting or running"))
     folder = facts.folders.get(job)
     if folder is not None:
@@ -232,7 +232,7 @@ def _ran(facts: Facts, job: str, row: Row) -> list[tuple[Broken, str]]:
             number = folder.report.attempt
             said.append((Broken.NEVER_RAN, f"its result is of attempt {number}, without a lease"))
     if facts.runs is not None:
-        runs = facts.runs.get((row.name, row.place), 0)
+        runs = facts.runs.get((row.name, row.array_index), 0)
         if once and runs > 1:
             said.append((Broken.RAN_TWICE, f"the batch system was given it {runs} times"))
         if row.state == "succeeded" and not runs:

@@ -72,10 +72,17 @@ class SchedulerContract:
         return job
 
     def submit_waiting_array(
-        self, scheduler: Scheduler, logs: Path, seconds: int, body: str, places: tuple[int, ...]
+        self,
+        scheduler: Scheduler,
+        logs: Path,
+        seconds: int,
+        body: str,
+        array_indices: tuple[int, ...],
     ) -> list[str]:
         """The same as an array."""
-        return scheduler.submit(self.waiting(scheduler, logs, seconds, body, places=places))
+        return scheduler.submit(
+            self.waiting(scheduler, logs, seconds, body, array_indices=array_indices)
+        )
 
     def waiting(
         self, scheduler: Scheduler, logs: Path, seconds: int, body: str, **more: Any
@@ -89,13 +96,15 @@ class SchedulerContract:
         logs: Path,
         body: str,
         *,
-        places: tuple[int, ...] = (),
+        array_indices: tuple[int, ...] = (),
         **resources: Any,
     ) -> BatchJob:
         name = f"t{secrets.token_hex(6)}"
         need = replace(Resources(memory=100, walltime=600), **resources)
-        log = str(logs if places else logs / f"{name}.log")
-        job = BatchJob(name, "", log, comment=f"job-{name}", places=places, resources=need)
+        log = str(logs if array_indices else logs / f"{name}.log")
+        job = BatchJob(
+            name, "", log, comment=f"job-{name}", array_indices=array_indices, resources=need
+        )
         script = "\n".join(["#!/bin/bash", *self.header(scheduler, job), body, ""])
         return replace(job, script=script)
 
@@ -242,11 +251,11 @@ class SchedulerContract:
         if not self.index:
             return
         body = f'i=${self.index}; echo "element $i"; [ $i != 2 ] || sleep 600; exit $i'
-        array = self.job(scheduler, logs, body, places=(1, 2, 4))
+        array = self.job(scheduler, logs, body, array_indices=(1, 2, 4))
         first, second, fourth = ids = scheduler.submit(array)
         assert len(set(ids)) == 3
-        for element, place in zip(ids, array.places, strict=True):
-            assert scheduler.find(array.name, place) == [element]
+        for element, index in zip(ids, array.array_indices, strict=True):
+            assert scheduler.find(array.name, index) == [element]
         assert scheduler.find(array.name, 5) == []
         assert scheduler.find(array.name) == []  # no element is the whole
         assert self.until(scheduler, first, Phase.FINISHED).exit_code == 1
@@ -260,8 +269,8 @@ class SchedulerContract:
         history = scheduler.history(ids)
         assert history.keys() == set(ids)
         assert {status.name for status in history.values()} == {array.name}
-        for place in array.places:
-            assert (logs / f"log-{place}").read_text().startswith(f"element {place}\n")
+        for index in array.array_indices:
+            assert (logs / f"log-{index}").read_text().startswith(f"element {index}\n")
 
     def test_one_waiting_element_is_held_released_and_cancelled_alone(
         self, scheduler: Scheduler, logs: Path
@@ -270,8 +279,8 @@ class SchedulerContract:
         if not self.index:
             return
         # The logs have second names elsewhere, as in the spool.
-        for place in (1, 2, 3):
-            (logs / f"log-{place}").hardlink_to(self.log_with(logs / f"mine-{place}", ""))
+        for index in (1, 2, 3):
+            (logs / f"log-{index}").hardlink_to(self.log_with(logs / f"mine-{index}", ""))
         body = "echo here"
         first, second, third = self.submit_waiting_array(scheduler, logs, 25, body, (1, 2, 3))
         scheduler.pause([first])
@@ -285,7 +294,7 @@ class SchedulerContract:
         # Slurm forgets an element that was cancelled before it started; nobody shows it alive.
         gone = scheduler.poll([third]).get(third)
         assert gone is None or gone.outcome is Outcome.CANCELLED
-        assert [(logs / f"mine-{place}").read_text() for place in (1, 3)] == ["here\n", ""]
+        assert [(logs / f"mine-{index}").read_text() for index in (1, 3)] == ["here\n", ""]
 
     # --- what the script finds
 

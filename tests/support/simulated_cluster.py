@@ -210,7 +210,7 @@ class Nodes:
     def _accept(self, job: BatchJob, appears: float) -> list[str]:
         ids = {int(place): job_id for place, job_id in _ELEMENT.findall(job.script)}
         taken = []
-        for place in job.places or (0,):
+        for place in job.array_indices or (0,):
             number = str(len(self.entries) + 1)
             entry = Entry(number, ids.get(place, job.comment), (job.name, place), appears)
             entry.past.append((appears, entry.status))

@@ -316,7 +316,7 @@ def _is_outdated(evidence: Evidence, status: JobStatus | None) -> bool:
 
 def _lost(job: Job) -> str:
     # Measured: of an array's element that is cancelled while it waits, Slurm 22.05 keeps no record.
-    return messages.CANCELLED_OR_LOST if job.place and not job.started else messages.LOST
+    return messages.CANCELLED_OR_LOST if job.array_index and not job.started else messages.LOST
 
 
 def _refine(status: JobStatus | None, evidence: Evidence, resources: Resources) -> JobStatus | None:

@@ -105,7 +105,7 @@ class BatchJob:
             the ways of submission that take no text (DRMAA).
         log: absolute path, on the execution host, that receives standard output and error; for an
             array the folder in which ``log-7`` belongs to the element of index 7.
-        places: the indices of an array's elements, ascending, from 1 on; empty: it is one job. The
+        array_indices: the indices of an array's elements, ascending, from 1 on; empty: one job. The
             batch system may be given all indices between the first and the last.
         resources: the same resources that the script's header states, for paths that cannot use
             the header (DRMAA's native specification).
@@ -116,7 +116,7 @@ class BatchJob:
     log: str
     path: str = ""
     comment: str = ""
-    places: tuple[int, ...] = ()
+    array_indices: tuple[int, ...] = ()
     resources: Resources = field(default_factory=Resources)
 
 
@@ -229,7 +229,7 @@ class Scheduler(ABC):
         """Hand over a job or an array: all of it is accepted, or nothing.
 
         Returns:
-            Its native id, or those of the array's elements in the order of ``places``.
+            Its native id, or those of the array's elements in the order of ``array_indices``.
 
         Raises:
             SubmissionRefused: the batch system said no, and would say so again.
@@ -239,12 +239,12 @@ class Scheduler(ABC):
         """
 
     @abstractmethod
-    def find(self, name: str, place: int = 0) -> list[str]:
+    def find(self, name: str, array_index: int = 0) -> list[str]:
         """Native ids of all jobs that carry this name, waiting, running or remembered.
 
         Args:
             name: of the job or the array.
-            place: the element's index in the array; 0: it is no array.
+            array_index: the element's index in the array; 0: it is no array.
         """
 
     def find_all(
@@ -253,15 +253,15 @@ class Scheduler(ABC):
         """:meth:`find` for many jobs, by as few questions as there can be.
 
         Args:
-            wanted: name and place of each.
+            wanted: name and array index of each.
 
         Returns:
             The ids of each about which everybody could be asked, and why not of the others.
         """
         found = {}
-        for name, place in wanted:
+        for name, index in wanted:
             try:
-                found[name, place] = self.find(name, place)
+                found[name, index] = self.find(name, index)
             except SchedulerUnavailable as error:
                 return found, error
         return found, None

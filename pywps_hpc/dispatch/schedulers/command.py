@@ -84,13 +84,13 @@ class CommandScheduler(Scheduler):
 
     def submit(self, job: BatchJob) -> list[str]:
         native = self._submit(job)
-        return [self.dialect.element(native, place) for place in job.places] or [native]
+        return [self.dialect.element(native, index) for index in job.array_indices] or [native]
 
-    def find(self, name: str, place: int = 0) -> list[str]:
-        found, unasked = self.find_all([(name, place)])
+    def find(self, name: str, array_index: int = 0) -> list[str]:
+        found, unasked = self.find_all([(name, array_index)])
         if unasked is not None:
             raise unasked
-        return found[name, place]
+        return found[name, array_index]
 
     def find_all(
         self, wanted: Collection[tuple[str, int]]

@@ -135,7 +135,7 @@ class Dialect(ABC):
         input."""
 
     @abstractmethod
-    def element(self, array: str, place: int) -> str:
+    def element(self, array: str, array_index: int) -> str:
         """The id of an array's element, from the array's own and the index."""
 
     @abstractmethod

@@ -107,10 +107,11 @@ class DrmaaScheduler(Scheduler):
         except ValueError as error:  # libraries read fewer characters than the script's header
             raise SubmissionRefused(str(error), command="drmaa_native_specification") from error
         request = {"command": command, "name": job.name, "log": log_path, "native": native}
-        places = range(job.places[0], job.places[-1] + 1) if job.places else (0,)
+        own = job.array_indices
+        indices = range(own[0], own[-1] + 1) if own else (0,)
         try:
-            if job.places:
-                ends = {"first": places[0], "last": places[-1]}
+            if own:
+                ends = {"first": indices[0], "last": indices[-1]}
                 answer = self.helper.ask("submit_array", **request, **ends)
             else:
                 answer = self.helper.ask("submit", **request)
@@ -121,12 +122,12 @@ class DrmaaScheduler(Scheduler):
         if "error" in answer:
             self._refused(job, *answer["error"])
         ids = [str(native_id) for native_id in answer["ids"]]
-        if len(ids) != len(places) or not all(ids):  # seen of pbs-drmaa after its server had gone
+        if len(ids) != len(indices) or not all(ids):  # seen of pbs-drmaa after its server had gone
             raise SubmissionUncertain("DRMAA gave an empty job id", command="drmaa_run_job")
-        return [ids[place - places[0]] for place in job.places or (0,)]
+        return [ids[index - indices[0]] for index in own or (0,)]
 
-    def find(self, name: str, place: int = 0) -> list[str]:
-        return self.commands.find(name, place)
+    def find(self, name: str, array_index: int = 0) -> list[str]:
+        return self.commands.find(name, array_index)
 
     def find_all(
         self, wanted: Collection[tuple[str, int]]

@@ -34,7 +34,7 @@ from pywps_hpc.dispatch.schedulers.text import (
     first_line,
     indices,
     job_name,
-    places,
+    parse_indices,
     plain,
     plain_word,
     printed_id,
@@ -107,10 +107,10 @@ class GridEngineDialect(Dialect):
 
     def header(self, job: BatchJob) -> list[str]:
         # The colon keeps one in the path from ending a host name (qsub(1), -o).
-        log = f":{plain_word(job.log, 'log')}" + ("/log-$TASK_ID" if job.places else "")
+        log = f":{plain_word(job.log, 'log')}" + ("/log-$TASK_ID" if job.array_indices else "")
         lines = [f"-N {job_name(job.name)}", f"-o {log}", "-j y", "-wd /"]
-        if job.places:
-            lines.append(f"-t {indices(job.places)}")
+        if job.array_indices:
+            lines.append(f"-t {indices(job.array_indices)}")
         return [f"#$ {line}" for line in [*lines, *self._options(job)]]
 
     def submit(self, job: BatchJob) -> Question[str]:
@@ -119,8 +119,8 @@ class GridEngineDialect(Dialect):
     def version(self) -> Question[str]:
         return Question(("qstat", "-help"), read_version)
 
-    def element(self, array: str, place: int) -> str:
-        return f"{array}.{place}"
+    def element(self, array: str, array_index: int) -> str:
+        return f"{array}.{array_index}"
 
     def find(self, *names: str) -> Sequence[Question[dict[str, JobStatus]]]:
         # "z": the qmaster remembers the latest jobs that ended, while accounting still lags.
@@ -258,7 +258,7 @@ def _rows(returncode: int, stdout: str, stderr: str) -> Iterator[tuple[str, str,
             raise SchedulerUnavailable("qstat's answer has a job without number, name or state")
         tasks = job.findtext("tasks")
         # Elements that ended share a row: 1,3,4-6:1.
-        ids = [f"{number}.{task}" for task in places(tasks)] if tasks else [number]
+        ids = [f"{number}.{task}" for task in parse_indices(tasks)] if tasks else [number]
         for native_id in ids:
             yield native_id, name, state
 

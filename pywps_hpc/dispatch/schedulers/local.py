@@ -104,8 +104,8 @@ class LocalScheduler(Scheduler):
             raise SubmissionUncertain(str(error), command=error.command) from error
         return [number]
 
-    def find(self, name: str, place: int = 0) -> list[str]:
-        if place:
+    def find(self, name: str, array_index: int = 0) -> list[str]:
+        if array_index:
             return []
         with self._alone():
             jobs = [*_jobs(self._ended), *_jobs(self._queue)]

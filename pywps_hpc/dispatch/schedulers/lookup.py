@@ -9,7 +9,7 @@ from pywps_hpc.dispatch.schedulers.base import SchedulerUnavailable
 from pywps_hpc.dispatch.schedulers.dialect import Dialect, Question
 from pywps_hpc.dispatch.schedulers.parts import NotInstalled, chunks
 
-#: Name and place of a job -> its native ids.
+#: Name and array index of a job -> its native ids.
 Found = dict[tuple[str, int], list[str]]
 
 
@@ -38,7 +38,7 @@ class LookUp:
     ) -> tuple[Found, SchedulerUnavailable | None]:
         """As :meth:`~.base.Scheduler.find_all`."""
         for names in chunks(sorted({name for name, _ in wanted}), self._dialect.find_chunk):
-            these = {(name, place) for name, place in wanted if name in names}
+            these = {(name, index) for name, index in wanted if name in names}
             unasked = self._look_up(these)
             if unasked is not None:
                 return self._found, unasked
@@ -70,6 +70,6 @@ class LookUp:
         found: Found = {}
         for job, status in self._ask(question).items():
             match = self._dialect.index.search(job)
-            place = int(match.group(1)) if match else 0
-            found.setdefault((status.name, place), []).append(job)
+            index = int(match.group(1)) if match else 0
+            found.setdefault((status.name, index), []).append(job)
         self._found |= {pair: found[pair] for pair in found.keys() & wanted - self._found.keys()}

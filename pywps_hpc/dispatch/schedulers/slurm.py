@@ -35,7 +35,7 @@ from pywps_hpc.dispatch.schedulers.text import (
     hours,
     indices,
     job_name,
-    places,
+    parse_indices,
     plain,
     printed_id,
     read_version,
@@ -108,8 +108,8 @@ class SlurmDialect(Dialect):
             ("job-name", job_name(job.name)),
             ("comment", job.comment),
             # sbatch(1), filename pattern
-            ("output", job.log.replace("%", "%%") + ("/log-%a" if job.places else "")),
-            ("array", indices(job.places) if job.places else ""),
+            ("output", job.log.replace("%", "%%") + ("/log-%a" if job.array_indices else "")),
+            ("array", indices(job.array_indices) if job.array_indices else ""),
             ("open-mode", "append"),
             ("chdir", "/"),
             ("nodes", "1"),
@@ -133,8 +133,8 @@ class SlurmDialect(Dialect):
     def version(self) -> Question[str]:
         return Question(("squeue", "--version"), read_version)
 
-    def element(self, array: str, place: int) -> str:
-        return f"{array}_{place}"
+    def element(self, array: str, array_index: int) -> str:
+        return f"{array}_{array_index}"
 
     def find(self, *names: str) -> Sequence[Question[dict[str, JobStatus]]]:
         name = ",".join(map(job_name, names))
@@ -287,7 +287,7 @@ def _elements(job: str) -> Iterator[str]:
     if match is None:
         yield job
         return
-    yield from (f"{match.group(1)}_{place}" for place in places(match.group(2)))
+    yield from (f"{match.group(1)}_{index}" for index in parse_indices(match.group(2)))
 
 
 def _fields(line: str) -> Iterator[tuple[str, str]]:

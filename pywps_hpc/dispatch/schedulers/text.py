@@ -31,9 +31,9 @@ def job_name(value: str) -> str:
     return value
 
 
-def indices(places: Sequence[int]) -> str:
+def indices(own: Sequence[int]) -> str:
     """An array's indices as all batch systems take them: from the first to the last one."""
-    return f"{places[0]:d}-{places[-1]:d}"
+    return f"{own[0]:d}-{own[-1]:d}"
 
 
 def plain_word(value: str, what: str) -> str:
@@ -57,7 +57,7 @@ def hours(seconds: int) -> str:
 # What stands in an answer
 
 
-def places(text: str) -> Iterator[int]:
+def parse_indices(text: str) -> Iterator[int]:
     """The indices in a batch system's list: ``1,3,4-6``, with a step ``2-8:3``.
 
     Raises:

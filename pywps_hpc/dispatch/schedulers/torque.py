@@ -101,10 +101,10 @@ class TorqueDialect(Dialect):
         if ":" in job.log:
             raise ValueError(f"TORQUE cannot take a colon in the path of a log: {job.log!r}")
         # Measured: for the element 7 of an array it appends "-7" to the path, and to the name.
-        log = plain_word(job.log, "log") + ("/log" if job.places else "")
+        log = plain_word(job.log, "log") + ("/log" if job.array_indices else "")
         lines = [f"-N {job_name(job.name)}", f"-o {log}", "-j oe", "-d /"]
-        if job.places:
-            lines.append(f"-t {indices(job.places)}")
+        if job.array_indices:
+            lines.append(f"-t {indices(job.array_indices)}")
         return [f"#PBS {line}" for line in [*lines, *_options(job)]]
 
     def submit(self, job: BatchJob) -> Question[str]:
@@ -116,8 +116,8 @@ class TorqueDialect(Dialect):
     def version(self) -> Question[str]:
         return Question(("qstat", "--version"), read_version)
 
-    def element(self, array: str, place: int) -> str:
-        return array.replace("[]", f"[{place}]", 1)
+    def element(self, array: str, array_index: int) -> str:
+        return array.replace("[]", f"[{array_index}]", 1)
 
     def find(self, *names: str) -> Sequence[Question[dict[str, JobStatus]]]:
         # -t: each element of an array by itself.

@@ -89,22 +89,22 @@ class Scripts:
 
     def _batch_job(self, jobs: Sequence[Job], process: ProcessSettings) -> BatchJob:
         first = jobs[0]
-        places = tuple(job.place for job in jobs if job.place)
+        indices = tuple(job.array_index for job in jobs if job.array_index)
         own = Spool(self._settings.spool)
-        folder = JobDir(own.array(first.name)) if places else own.open(first.id)
+        folder = JobDir(own.array(first.name)) if indices else own.open(first.id)
         batch = BatchJob(
             name=first.name,
             script="",
-            log=str(self._on_node(folder.path if places else folder.log)),
+            log=str(self._on_node(folder.path if indices else folder.log)),
             path=str(self._on_node(folder.script)),
-            comment="" if places else first.id,
-            places=places,
+            comment="" if indices else first.id,
+            array_indices=indices,
             resources=process.resources,
         )
         anywhere = own.open(ANY_JOB)
         launch = apptainer.launch(anywhere, process, self._settings)
         script = self._environment.get_template(self._template).render(
-            jobs=[{"place": job.place, "id": job.id, "digest": job.digest} for job in jobs],
+            jobs=[_element(job) for job in jobs],
             job_name=first.name,
             job_dir=anywhere.path,
             node_dir=self._on_node(anywhere.path),
@@ -121,6 +121,12 @@ class Scripts:
     def _on_node(self, path: Path) -> Path:
         """Where the compute nodes find a path of this host."""
         return paths.map_path(path, self._settings.ssh.path_map)
+
+
+def _element(job: Job) -> dict[str, object]:
+    """A job as the templates see it; ``place`` is what earlier ones call the array index."""
+    index = job.array_index
+    return {"id": job.id, "digest": job.digest, "array_index": index, "place": index}
 
 
 def environment(own: Path | None = None) -> Environment:

@@ -79,7 +79,7 @@ def test_jobs_with_the_same_settings_go_as_one_array(harness: DispatcherHarness)
     assert submissions(harness) == 1
     assert {job.state for job in found} == {State.QUEUED}
     assert len({job.name for job in found}) == 1
-    assert sorted(job.place for job in found) == list(range(1, 8))
+    assert sorted(job.array_index for job in found) == list(range(1, 8))
     assert len({job.native_id for job in found}) == 7
 
 
@@ -89,7 +89,7 @@ def test_place_and_name_are_in_the_table_before_the_batch_system_is_asked(
     jobs = [harness.accept() for _ in range(3)]
     seen = []
     harness.scheduler.on_submit = lambda batch: seen.extend(
-        (job.state, job.name == batch.name, job.place) for job in rows(harness, jobs)
+        (job.state, job.name == batch.name, job.array_index) for job in rows(harness, jobs)
     )
     harness.cycle()
     assert sorted(seen, key=str) == [(State.SUBMITTING, True, place) for place in (1, 2, 3)]
@@ -107,7 +107,7 @@ def test_script_tells_each_element_its_job_and_digest(
     for job in rows(harness, jobs):
         said = subprocess.run(
             ["sh", "-c", before + 'echo "$job_id $digest $job_dir"'],
-            env={"INDEX": str(job.place)},
+            env={"INDEX": str(job.array_index)},
             capture_output=True,
             text=True,
             check=True,
@@ -124,7 +124,7 @@ def test_log_and_script_of_an_element_are_found_from_its_folder(harness: Dispatc
     harness.cycle()
     (batch,) = {batch.name: batch for batch in harness.scheduler.jobs.values()}.values()
     for job in rows(harness, jobs):
-        log = Path(batch.log) / f"log-{job.place}"
+        log = Path(batch.log) / f"log-{job.array_index}"
         assert not log.is_symlink()  # TORQUE's MOM would write to none
         log.write_text(f"of {job.id}")
         folder = harness.folder(job)
@@ -146,7 +146,7 @@ def test_log_of_an_element_leads_to_its_folder_and_goes_with_it(
     harness.cycle()
     folder = harness.spool.array(harness.row(jobs[0]).name)
     for job in rows(harness, jobs):
-        (folder / f"log-{job.place}").write_text(job.id)
+        (folder / f"log-{job.array_index}").write_text(job.id)
         assert harness.folder(job).log.read_text() == job.id
         harness.spool.remove_orphaned(harness.spool.arrays())
         assert folder.exists()
@@ -200,7 +200,7 @@ def test_folder_of_an_array_goes_though_somebody_else_purges_too(
 def test_a_lone_job_is_no_array(harness: DispatcherHarness) -> None:
     job = harness.accept()
     harness.cycle()
-    assert harness.row(job).place == 0
+    assert harness.row(job).array_index == 0
     assert harness.row(job).name == job_name("w", job.id)
 
 
@@ -221,7 +221,7 @@ def test_no_array_is_larger_than_the_site_allows(harness: DispatcherHarness) -> 
     for _ in range(3):
         harness.cycle(later=PACE)
     assert submissions(harness) == 3
-    assert max(job.place for job in rows(harness, jobs)) == 3
+    assert max(job.array_index for job in rows(harness, jobs)) == 3
     assert {job.state for job in rows(harness, jobs)} == {State.QUEUED}
 
 
@@ -250,7 +250,7 @@ def test_unclear_answer_for_an_array_that_was_taken_leads_each_job_to_its_id(
     harness.cycle()
     found = rows(harness, jobs)
     assert {job.state for job in found} == {State.QUEUED}
-    assert {harness.scheduler.places[job.native_id] == job.place for job in found} == {True}
+    assert {harness.scheduler.indices[job.native_id] == job.array_index for job in found} == {True}
     assert len(harness.scheduler.jobs) == 4
 
 
@@ -260,14 +260,14 @@ def test_array_that_was_not_taken_goes_again_under_the_same_name_and_places(
     jobs = [harness.accept() for _ in range(3)]
     harness.scheduler.drop_reply = harness.scheduler.late = True
     harness.cycle()
-    before = [(job.name, job.place) for job in rows(harness, jobs)]
+    before = [(job.name, job.array_index) for job in rows(harness, jobs)]
     harness.scheduler.under_way.clear()
     harness.scheduler.drop_reply = False
     for _ in range(3):
         harness.cycle(later=61)
     found = rows(harness, jobs)
     assert {job.state for job in found} == {State.QUEUED}
-    assert [(job.name, job.place) for job in found] == before
+    assert [(job.name, job.array_index) for job in found] == before
 
 
 @pytest.mark.parametrize("system", ["slurm", "gridengine", "torque"])
@@ -302,9 +302,9 @@ def test_jobs_that_another_dispatcher_named_anew_meanwhile_are_submitted_under_t
     take, renamed = Submitter._take, []
 
     def rename_first(self: Submitter, group: Sequence[Job]) -> list[Job]:
-        if group[0].place and not renamed:
+        if group[0].array_index and not renamed:
             first = group[0]
-            renamed.append(harness.store.note(first, name=job_name("w", first.id), place=0))
+            renamed.append(harness.store.note(first, name=job_name("w", first.id), array_index=0))
         return take(self, group)
 
     monkeypatch.setattr(Submitter, "_take", rename_first)
@@ -314,7 +314,7 @@ def test_jobs_that_another_dispatcher_named_anew_meanwhile_are_submitted_under_t
     found = rows(harness, jobs)
     assert {job.state for job in found} == {State.QUEUED}
     for job in found:
-        assert harness.scheduler.find(job.name, job.place) == [job.native_id]
+        assert harness.scheduler.find(job.name, job.array_index) == [job.native_id]
     assert len(harness.scheduler.jobs) == 3
 
 
@@ -326,7 +326,7 @@ def test_refused_array_goes_one_by_one_so_that_each_hears_its_own_verdict(
     for _ in range(3):
         harness.cycle(later=PACE)
     found = rows(harness, jobs)
-    assert {(job.state, job.place) for job in found} == {(State.QUEUED, 0)}
+    assert {(job.state, job.array_index) for job in found} == {(State.QUEUED, 0)}
     assert [job.name for job in found] == [job_name("w", job.id) for job in jobs]
 
 

@@ -154,7 +154,7 @@ def test_refusal_carries_a_sentence_and_the_evidence() -> None:
 
 def test_array_is_one_command_and_its_elements_are_known_by_their_indices() -> None:
     scheduler, channel = slurm(sbatch=Completed(0, "7\n", ""))
-    assert scheduler.submit(replace(JOB, places=(2, 3, 5))) == ["7_2", "7_3", "7_5"]
+    assert scheduler.submit(replace(JOB, array_indices=(2, 3, 5))) == ["7_2", "7_3", "7_5"]
     assert len(channel.asked) == 1
 
 

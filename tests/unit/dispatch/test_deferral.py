@@ -146,7 +146,7 @@ def test_each_of_many_jobs_is_told_in_the_end(harness: DispatcherHarness) -> Non
 def test_array_beyond_a_limit_goes_in_parts(arrays: DispatcherHarness) -> None:
     """A limit of 20 jobs: an array of 64 would wait for ever."""
     arrays.scheduler.postpone = lambda batch: (
-        maintenance() if len(batch.places) + len(arrays.scheduler.jobs) > 20 else None
+        maintenance() if len(batch.array_indices) + len(arrays.scheduler.jobs) > 20 else None
     )
     jobs = [arrays.accept() for _ in range(64)]
     arrays.cycle()

@@ -354,7 +354,7 @@ def test_log_is_where_it_is_said_to_be_though_slurm_reads_patterns_in_its_path(
 ) -> None:
     scheduler = on_slurm(library, NoCommands())
     scheduler.submit(replace(JOB, log="/jobs/50%j/log"))
-    scheduler.submit(replace(JOB, log="/jobs/50%j", places=(1, 2)))
+    scheduler.submit(replace(JOB, log="/jobs/50%j", array_indices=(1, 2)))
     run, bulk = (call for call in library.calls if call.startswith(("run ", "bulk ")))
     assert "outputPath=:/jobs/50%%j/log " in run
     assert "outputPath=:/jobs/50%%j/log-$drmaa_incr_ph$ " in bulk
@@ -469,7 +469,7 @@ def test_job_that_was_taken_counts_whatever_happens_afterwards(library: Library)
 
 
 def test_array_is_one_call_and_its_elements_are_known_by_their_indices(library: Library) -> None:
-    array = replace(JOB, log="/spool/arrays/a1", places=(2, 3, 5))
+    array = replace(JOB, log="/spool/arrays/a1", array_indices=(2, 3, 5))
     assert library.scheduler().submit(array) == ["17.2", "17.3", "17.5"]
     (call,) = [call for call in library.calls if call.startswith("bulk ")]
     assert call.startswith("bulk 2 5 1 ")
@@ -479,7 +479,7 @@ def test_array_is_one_call_and_its_elements_are_known_by_their_indices(library: 
 def test_array_of_which_not_every_element_has_an_id_is_uncertain(library: Library) -> None:
     library.will("bulk", "ids.pop()")
     with pytest.raises(SubmissionUncertain):
-        library.scheduler().submit(replace(JOB, places=(1, 2)))
+        library.scheduler().submit(replace(JOB, array_indices=(1, 2)))
 
 
 # --- states and control

@@ -188,7 +188,7 @@ def test_the_local_scheduler_does_not_forget_ends_that_nobody_has_heard_of(
     scheduler = LocalScheduler(tmp_path / "state")
     script = "#!/bin/sh\nexit 3\n"
     job = BatchJob(
-        name="w1", script=script, log=str(tmp_path / "log"), path="", comment="", places=(),
+        name="w1", script=script, log=str(tmp_path / "log"), path="", comment="", array_indices=(),
         resources=Resources(cpus=1, memory=64, walltime=60),
     )  # fmt: skip
     (number,) = scheduler.submit(job)

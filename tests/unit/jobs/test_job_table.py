@@ -253,7 +253,7 @@ def test_a_program_of_the_version_before_goes_on_beside(database: str) -> None:
         insert(connection, late, State.ACCEPTED)
     found = store.get(late)
     assert found is not None
-    assert (found.place, found.client, found.size) == (0, "", None)
+    assert (found.array_index, found.client, found.size) == (0, "", None)
     assert found.access == late
     assert store.at(late) == found
 
