@@ -35,7 +35,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionPostponed,
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
-from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
+from pywps_hpc.dispatch.schedulers.dialects.slurm import SlurmDialect
 from pywps_hpc.settings import Ssh
 from scheduler_contract import Remembering, SchedulerContract
 from servers import HpcServer, wait_for

@@ -32,8 +32,8 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+from pywps_hpc.dispatch.schedulers.dialects.gridengine import GridEngineDialect
 from pywps_hpc.dispatch.schedulers.drmaa import DrmaaScheduler, Helper
-from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
 from scheduler_contract import UNKNOWN_ID
 from servers import wait_for
 

@@ -7,7 +7,7 @@ import pytest
 import gridengine_site as gridengine
 from pywps_hpc.dispatch.schedulers.base import Scheduler
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
-from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
+from pywps_hpc.dispatch.schedulers.dialects.gridengine import GridEngineDialect
 from scheduler_contract import SilenceContract
 
 pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("gridengine")]

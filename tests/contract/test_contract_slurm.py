@@ -23,7 +23,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SchedulerUnavailable,
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
-from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
+from pywps_hpc.dispatch.schedulers.dialects.slurm import SlurmDialect
 from scheduler_contract import Remembering, SchedulerContract, SilenceContract
 from servers import wait_for
 

@@ -29,7 +29,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionRefused,
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
-from pywps_hpc.dispatch.schedulers.torque import TorqueDialect
+from pywps_hpc.dispatch.schedulers.dialects.torque import TorqueDialect
 from scheduler_contract import UNKNOWN_ID, SchedulerContract
 from servers import wait_for
 

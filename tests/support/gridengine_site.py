@@ -28,7 +28,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     merge,
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
-from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
+from pywps_hpc.dispatch.schedulers.dialects.gridengine import GridEngineDialect
 from scheduler_contract import Remembering, SchedulerContract
 from servers import wait_for
 

@@ -29,8 +29,8 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
-from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
-from pywps_hpc.dispatch.schedulers.torque import TorqueDialect
+from pywps_hpc.dispatch.schedulers.dialects.slurm import SlurmDialect
+from pywps_hpc.dispatch.schedulers.dialects.torque import TorqueDialect
 
 JOB = BatchJob("t1", "#!/bin/sh\ntrue\n", "/logs/t1.log")
 DOWN = Completed(

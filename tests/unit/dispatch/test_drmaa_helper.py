@@ -29,12 +29,12 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+from pywps_hpc.dispatch.schedulers.dialects.gridengine import GridEngineDialect
+from pywps_hpc.dispatch.schedulers.dialects.slurm import SlurmDialect
+from pywps_hpc.dispatch.schedulers.dialects.torque import TorqueDialect
 from pywps_hpc.dispatch.schedulers.drmaa import CHUNK, DrmaaScheduler, Helper
 from pywps_hpc.dispatch.schedulers.drmaa_session.process import HelperFailed
 from pywps_hpc.dispatch.schedulers.drmaa_session.protocol import STATES
-from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
-from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
-from pywps_hpc.dispatch.schedulers.torque import TorqueDialect
 from servers import wait_for
 
 #: In place of python-drmaa. A file named like a call holds the Python code that it runs first;

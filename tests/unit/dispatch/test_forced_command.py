@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from pywps_hpc.dispatch import schedulers
 from pywps_hpc.dispatch.channels import forced_command
 from pywps_hpc.dispatch.channels.forced_command import REFUSED, Refused, allowed, systems
 from pywps_hpc.dispatch.channels.ssh import SshChannel, command_line
+from pywps_hpc.dispatch.schedulers import dialects as all_dialects
 from pywps_hpc.dispatch.schedulers.base import BatchJob
 from pywps_hpc.dispatch.schedulers.dialect import Action, Dialect
 from sshd import SSHD, Sshd
@@ -32,11 +32,8 @@ IDS = {
 
 def dialects() -> list[type[Dialect]]:
     """Every dialect in the package, whoever wrote it."""
-    for module in pkgutil.iter_modules(schedulers.__path__, f"{schedulers.__name__}."):
-        importlib.import_module(module.name)
-    ours = [
-        one for one in Dialect.__subclasses__() if one.__module__.startswith(schedulers.__name__)
-    ]
+    modules = pkgutil.iter_modules(all_dialects.__path__, f"{all_dialects.__name__}.")
+    ours = [importlib.import_module(module.name).DIALECT for module in modules]
     return sorted(ours, key=lambda dialect: dialect.system)
 
 

@@ -24,7 +24,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionRefused,
 )
 from pywps_hpc.dispatch.schedulers.dialect import Action
-from pywps_hpc.dispatch.schedulers.gridengine import (
+from pywps_hpc.dispatch.schedulers.dialects.gridengine import (
     GridEngineDialect,
     read_control,
     read_submitted,

@@ -21,11 +21,11 @@ from pywps_hpc.dispatch.channels.local import Channel, Completed
 from pywps_hpc.dispatch.schedulers.base import SchedulerUnavailable
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.dialect import Dialect
+from pywps_hpc.dispatch.schedulers.dialects.gridengine import GridEngineDialect
+from pywps_hpc.dispatch.schedulers.dialects.slurm import SlurmDialect
+from pywps_hpc.dispatch.schedulers.dialects.torque import TorqueDialect
 from pywps_hpc.dispatch.schedulers.drmaa_session.process import with_remedy
-from pywps_hpc.dispatch.schedulers.gridengine import GridEngineDialect
 from pywps_hpc.dispatch.schedulers.registry import make_scheduler
-from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
-from pywps_hpc.dispatch.schedulers.torque import TorqueDialect
 from pywps_hpc.dispatch.watch import Watch
 from pywps_hpc.jobs import JobStore, Leader, Reach, State
 from servers import free_port, wait_for, write_config

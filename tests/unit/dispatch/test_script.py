@@ -14,7 +14,7 @@ from jinja2 import UndefinedError
 
 from pywps_hpc import package_data
 from pywps_hpc.dispatch.schedulers.base import BatchJob
-from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
+from pywps_hpc.dispatch.schedulers.dialects.slurm import SlurmDialect
 from pywps_hpc.dispatch.scripts.script import Scripts, environment, quote
 from pywps_hpc.jobs import ControlRequest, Job, State
 from pywps_hpc.settings import (

@@ -22,7 +22,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionRefused,
 )
 from pywps_hpc.dispatch.schedulers.dialect import Action
-from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect, read_control, read_submitted
+from pywps_hpc.dispatch.schedulers.dialects.slurm import SlurmDialect, read_control, read_submitted
 from pywps_hpc.dispatch.schedulers.states import slurm
 from pywps_hpc.dispatch.schedulers.text import seconds
 

@@ -27,7 +27,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionPostponed,
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
-from pywps_hpc.dispatch.schedulers.slurm import SlurmDialect
+from pywps_hpc.dispatch.schedulers.dialects.slurm import SlurmDialect
 from pywps_hpc.settings import Ssh
 from servers import wait_for
 from sshd import SSHD, Sshd, make_key

@@ -25,7 +25,11 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionRefused,
 )
 from pywps_hpc.dispatch.schedulers.dialect import Action
-from pywps_hpc.dispatch.schedulers.torque import TorqueDialect, read_control, read_submitted
+from pywps_hpc.dispatch.schedulers.dialects.torque import (
+    TorqueDialect,
+    read_control,
+    read_submitted,
+)
 
 captured = partial(dialects.captured, "torque")
 

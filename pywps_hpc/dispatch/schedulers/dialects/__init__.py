@@ -8,5 +8,5 @@ from pywps_hpc.dispatch.schedulers.dialect import Dialect
 from pywps_hpc.systems import SYSTEMS
 
 DIALECTS: dict[str, type[Dialect]] = {
-    system: import_module(f"pywps_hpc.dispatch.schedulers.{system}").DIALECT for system in SYSTEMS
+    system: import_module(f"{__name__}.{system}").DIALECT for system in SYSTEMS
 }
