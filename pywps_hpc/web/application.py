@@ -28,7 +28,7 @@ from pywps_hpc.jobs.retention import expires
 from pywps_hpc.jobs.view import JobView
 from pywps_hpc.settings.checks import host, pywps_sections, warnings
 from pywps_hpc.spool import JobDir, Spool
-from pywps_hpc.web import accept, input_references, outputs, pywps_pieces, routes, waiting
+from pywps_hpc.web import accept, input_references, mounted, outputs, pywps_patches, waiting
 from pywps_hpc.web.addresses import Addresses, configured
 from pywps_hpc.web.errors import Busy, NotFound, storage_trouble
 from pywps_hpc.web.requests import guard, limits
@@ -66,7 +66,7 @@ class HpcService(Service):  # type: ignore[misc]
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
         """Answer one request with safe headers (PEP 3333)."""
-        routes.notice(environ)
+        mounted.notice(environ)
 
         def begin(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             given = {name.lower() for name, _ in headers}
@@ -367,7 +367,7 @@ def _warn(own: settings.Settings, sections: settings.Sections, files: Sequence[s
     url = str(configuration.get_config_value("server", "url"))
     found = [*warnings.of_sections(sections), *warnings.of_url(url), *warnings.of_database(own)]
     found += warnings.of_files({Path(file) for file in files if file}, sections)
-    for warning in (*pywps_pieces.STRANGE, *found):
+    for warning in (*pywps_patches.STRANGE, *found):
         LOGGER.warning("%s", warning)
 
 

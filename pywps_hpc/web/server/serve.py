@@ -48,11 +48,11 @@ def load(options: ServerOptions) -> Any:
     from pywps import Service, configuration
 
     from pywps_hpc import hpc
-    from pywps_hpc.web import routes
+    from pywps_hpc.web import mounted
     from pywps_hpc.web.application import HpcService
 
     if not isinstance(application, Service):
-        return routes.around(application)
+        return mounted.around(application)
     if configuration.get_config_value("server", "url") == _PYWPS_DEFAULT_URL:
         configuration.CONFIG.set("server", "url", f"http://{options.bind}/wps")
     wrapped = hpc(application)

@@ -13,7 +13,7 @@ from werkzeug.test import Client
 import wps_client as client
 from joblauncher import outputs
 from joblauncher.shared.jobdir import JobDir
-from pywps_hpc.web import media_types, routes
+from pywps_hpc.web import media_types, mounted
 from pywps_hpc.web.addresses import Addresses, configured
 from servers import HpcServer
 
@@ -225,20 +225,20 @@ def test_another_application_around_the_service_hides_no_document(
         addresses = Addresses("http://host/status/", "http://host/outputs/")
 
         def __call__(self, environ, start_response):  # type: ignore[no-untyped-def]
-            routes.notice(environ)
+            mounted.notice(environ)
             return Response("the service")(environ, start_response)
 
     inner = Inner()
     monkeypatch.setattr(application, "SERVICES", {inner})
-    monkeypatch.setattr(routes, "_told", False)
+    monkeypatch.setattr(mounted, "_told", False)
 
     @Request.application
     def outer(request: Request) -> object:
         return inner if request.path == "/wps" else Response("no such page", 404)
 
-    assert Client(routes.around(outer)).get(f"/status/{JOB}").text == "the service"
-    assert Client(routes.around(outer)).get("/wps").text == "the service"
-    assert Client(routes.around(outer)).get("/other").status_code == 404
+    assert Client(mounted.around(outer)).get(f"/status/{JOB}").text == "the service"
+    assert Client(mounted.around(outer)).get("/wps").text == "the service"
+    assert Client(mounted.around(outer)).get("/other").status_code == 404
     assert not caplog.records
     for _ in range(2):  # under another server: told, once
         assert Client(outer).get("/wps").text == "the service"

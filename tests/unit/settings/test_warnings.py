@@ -21,7 +21,7 @@ from pywps_hpc.cli.main import commands
 from pywps_hpc.jobs import ControlRequest, State
 from pywps_hpc.settings import ProcessSettings, Settings
 from pywps_hpc.settings.checks import mounts, pywps_sections, warnings
-from pywps_hpc.web import pywps_pieces
+from pywps_hpc.web import pywps_patches
 from servers import write_config
 
 
@@ -205,12 +205,12 @@ def test_sqlite_on_a_network_file_system_is_told(
 
 
 def test_the_pieces_of_this_pywps_are_as_expected() -> None:
-    assert pywps_pieces.STRANGE == ()
+    assert pywps_patches.STRANGE == ()
 
 
 def test_a_piece_of_another_pywps_is_told_by_name_and_version() -> None:
     lines = told(
-        pywps_pieces.strange(
+        pywps_patches.strange(
             {
                 ("pywps.app.Process", "Process.set_workdir"): ("self", "workdir", "more"),
                 ("pywps.app.Process", "Process.no_such_thing"): ("self",),
