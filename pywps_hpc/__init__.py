@@ -42,6 +42,6 @@ def hpc(service: Any, config: Sequence[str | Path] = ()) -> Service:
     """
     if IN_JOB in os.environ:
         return service
-    from pywps_hpc.web.application import wrap
+    from pywps_hpc.web.wrap import wrap
 
     return wrap(service, [str(file) for file in config])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
 import logging
 import os
-import time
-from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
+from urllib.parse import urljoin
 
 from pywps.exceptions import (
     FileSizeExceeded,
@@ -24,79 +23,16 @@ from joblauncher.shared import dump as payload
 from joblauncher.shared import failpoint, outcome
 from joblauncher.shared.files import amount
 from joblauncher.shared.response import JobResponse
-from pywps_hpc.jobs import (
-    TERMINAL,
-    Job,
-    JobStore,
-    Limit,
-    LimitReached,
-    State,
-    TableUnavailable,
-    job_name,
-)
-from pywps_hpc.jobs.identity import are_apart, service_mark
-from pywps_hpc.settings import Settings
+from pywps_hpc import jobs
+from pywps_hpc.jobs import Job, LimitReached, State, TableUnavailable, job_name
 from pywps_hpc.spool import JobDir, atomic_write
-from pywps_hpc.web import input_references, packing
-from pywps_hpc.web.errors import Busy
+from pywps_hpc.web import admission, input_references, packing
+from pywps_hpc.web.context import Context
+from pywps_hpc.web.requests import guard, outputs
+from pywps_hpc.web.requests import inputs as request_inputs
 from pywps_hpc.web.requests import limits as request_limits
 
 LOGGER = logging.getLogger(__name__)
-
-#: Seconds between two looks at the table for a client that waits, and once its job has told an end.
-SELDOM, SOON = 1.0, 0.2
-
-
-def admit(settings: Settings, store: JobStore, process: str, http_request: Any) -> None:
-    """Turn a job away before anything of it exists.
-
-    Raises:
-        Busy: there is no dispatcher, or only that of another service; or a limit is reached.
-    """
-    leader = store.dispatcher()
-    if leader is None or not leader.is_alive(settings.dispatcher_lease):
-        raise Busy("Jobs cannot be run now: the dispatcher is not running.", settings.retry_after)
-    if are_apart(leader.service, service_mark(settings)):
-        LOGGER.error("[hpc] spool, database: the dispatcher of another service works with them")
-        raise Busy("Jobs cannot be run now: the dispatcher is not running.", settings.retry_after)
-    reached = store.reached(limits(settings, process, client_of(http_request)))
-    if reached is not None:
-        raise busy(settings, reached)
-
-
-def busy(settings: Settings, reached: Limit) -> Busy:
-    """The answer to a client whose job would be one too many."""
-    return Busy(f"{reached} Please try later.", settings.retry_after)
-
-
-def limits(settings: Settings, process: str, client: str) -> list[Limit]:
-    """What bounds a job of this process for this client."""
-    known = (
-        Limit(settings.max_active, "this service"),
-        Limit(settings.for_process(process).max_active, "this process", process=process),
-        Limit(settings.max_active_per_owner, "one client", client=client),
-    )
-    return [limit for limit in known if limit.most]
-
-
-def client_of(http_request: Any) -> str:
-    """Whom the limits count a request for.
-
-    An account (``REMOTE_USER``), or where nobody logs in the network address as the WSGI server
-    gives it; of IPv6 the /64 network, which one machine may have to itself.
-    """
-    if http_request.remote_user:
-        return f"user {http_request.remote_user}"[:255]
-    address = http_request.remote_addr or ""
-    try:
-        known = ipaddress.ip_address(address)
-    except ValueError:
-        return f"address {address}"[:255]
-    if known.version == 6:
-        mapped = known.ipv4_mapped
-        network = ipaddress.ip_network((known, 64), strict=False)
-        return f"address {mapped or network}"
-    return f"address {known}"
 
 
 def is_asynchronous(process: Any, wps_request: Any) -> bool:
@@ -117,32 +53,77 @@ def is_asynchronous(process: Any, wps_request: Any) -> bool:
 
 
 def accept(
-    settings: Settings,
-    store: JobStore,
-    job: JobDir,
-    process: Any,
-    wps_request: Any,
-    status_url: str,
-) -> tuple[Job, JobResponse]:
+    service: Context, process: Any, wps_request: Any, job_id: str
+) -> tuple[Job, JobDir, JobResponse]:
     """Spool and record one job.
 
     After a kill at any point before the row, nothing but a folder without a row is left, which the
     dispatcher removes; after it, the job will be run.
 
     Args:
-        job: its folder, which exists, and what stands for it in addresses.
-        process: the process with its inputs, made for this job.
-        wps_request: the parsed request.
-        status_url: where its status document will be shown.
+        process: the copy of the process that is made for this job.
+        wps_request: the request, of which PyWPS has not yet read the inputs.
+        job_id: of the job.
 
     Returns:
-        The recorded job, and the answer *accepted*.
+        The recorded job, its folder, and the answer *accepted*.
 
     Raises:
-        NoApplicableCode: the process cannot travel, or the request asks for what it does not offer.
+        NoApplicableCode: the request or the process is not as it has to be.
         FileSizeExceeded: its dump is too large.
         Busy: a limit was reached meanwhile.
+        Exception: whatever stopped it; nothing of the job is left unless its row is there.
     """
+    job = replace(service.spool.open(job_id), access=jobs.new_id())
+    try:
+        service.spool.create(job_id)
+        failpoint.reach("accept.1")
+        filled = _fill_in(service, process, wps_request, job)
+        row, answer = record(service, job, process, filled)
+    except BaseException:
+        if not _is_recorded(service, job_id):
+            _discard(service, job)
+        raise
+    return row, job, answer
+
+
+def _fill_in(service: Context, process: Any, wps_request: Any, job: JobDir) -> Any:
+    """The request with the inputs that PyWPS checks and fills in; it then calls
+    ``process.execute``, which is ours."""
+    process.set_workdir(str(job.prepared))
+    process.execute = lambda filled, _uuid: filled
+    process.setup_outputs_from_wps_request = partial(outputs.choose, process)
+    with guard.reading():
+        request_inputs.check_inputs(process, wps_request)
+        filled = service._parse_and_execute(process, wps_request, job.job_id)
+    del process.execute, process.setup_outputs_from_wps_request
+    return filled
+
+
+def _is_recorded(service: Context, job_id: str) -> bool:
+    """Whether a job that could not be answered will be run all the same."""
+    try:
+        return service.store.get(job_id) is not None
+    except TableUnavailable:
+        # The client is told that it was not accepted. Should the table have its row after all,
+        # the dispatcher will find no folder and end it.
+        return False
+
+
+def _discard(service: Context, job: JobDir) -> None:
+    """Leave nothing of a job that was not accepted."""
+    try:
+        service.spool.remove(job.job_id)
+    except OSError as error:  # the dispatcher's sweep comes by later
+        LOGGER.warning("%s: its folder cannot be removed: %s", job.job_id, error.strerror)
+
+
+def record(
+    service: Context, job: JobDir, process: Any, wps_request: Any
+) -> tuple[Job, JobResponse]:
+    """Write a job's dump and first documents, then its row."""
+    settings, store = service.settings, service.store
+    status_url = urljoin(service.addresses.status, job.access)
     process._set_uuid(job.access)  # PyWPS makes the addresses of outputs of it
     response = JobResponse(wps_request, job.access, process=process, status_url=status_url)
     asynchronous = is_asynchronous(process, wps_request)
@@ -179,7 +160,7 @@ def accept(
     failpoint.reach("accept.3")
     outcome.Report(job=job.job_id, process=process.identifier, message=response.message).write(job)
     failpoint.reach("accept.4")
-    client = client_of(wps_request.http_request)
+    client = admission.client_of(wps_request.http_request)
     accepted = Job(
         id=job.job_id,
         name=job_name(settings.job_prefix, job.job_id),
@@ -192,9 +173,9 @@ def accept(
         access=job.access,
     )
     try:
-        row = store.add(accepted, limits(settings, process.identifier, client))
+        row = store.add(accepted, admission.limits(settings, process.identifier, client))
     except LimitReached as error:
-        raise busy(settings, error.limit) from None
+        raise admission.busy(settings, error.limit) from None
     failpoint.reach("accept.5")
     LOGGER.info("%s: accepted, process %s, job name %s", row.id, row.process, row.name)
     return row, response
@@ -211,44 +192,3 @@ def _keep_values(job: JobDir) -> tuple[int, dict[str, Value]]:
         file.flush()
         os.fsync(file.fileno())
     return size, values.found
-
-
-def wait(
-    store: JobStore, job: JobDir, row: Job, timeout: float, listens: Callable[[], bool]
-) -> Job:
-    """Wait for a job's end, or its dismissal, as the job table tells it.
-
-    The launcher's report shows the end first, but that could be forged: it makes the dispatcher
-    ask the batch system, and the table be asked more often.
-
-    Args:
-        row: of the job, as it was accepted.
-        timeout: seconds.
-        listens: whether the client still waits.
-
-    Returns:
-        The row at the end, or when the time is over or nobody listens.
-    """
-    deadline = time.monotonic() + timeout
-    pause, asked, often = 0.05, 0.0, SELDOM
-    seen = found = None  # each write makes a new file, whose number may have been used before
-    while True:
-        now = time.monotonic()
-        with contextlib.suppress(OSError):
-            facts = job.report.lstat()
-            found = facts.st_ino, facts.st_mtime_ns
-        if found != seen:
-            seen = found
-            latest = outcome.read(job)
-            if latest is not None and latest.is_final():
-                often, pause = SOON, 0.05
-                with contextlib.suppress(TableUnavailable):
-                    store.saw_end(row.id)
-        if now - asked >= often:
-            asked = now
-            with contextlib.suppress(TableUnavailable):  # the job goes on meanwhile
-                row = store.get(row.id) or row
-        if row.state in TERMINAL or row.is_dismissed or now > deadline or not listens():
-            return row
-        time.sleep(pause)
-        pause = min(pause * 1.3, 0.5)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import os
-import re
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from pywps_hpc.spool import JOB_ID
+from pywps_hpc.settings import SettingsError
 
 #: Where PyWPS keeps outputs unless ``[server] outputpath`` says otherwise.
 _DEFAULT_OUTPUTPATH = tempfile.gettempdir()
@@ -31,20 +26,10 @@ class Addresses:
     outputs: str
     warning: str = ""
 
-    def find(self, environ: Mapping[str, Any]) -> tuple[str, str, str] | None:
-        """What a request is about (PEP 3333): ``status`` or ``outputs``, what stands for the job
-        (:attr:`~pywps_hpc.jobs.Job.access`), and the name of an output, which may be any bytes;
-        ``None``: something else."""
-        path = os.fsdecode(str(environ.get("PATH_INFO", "")).encode("latin-1"))
-        if (match := self._pattern.search(path)) is None:
-            return None
-        kind, access, name = match.groups()
-        return "status" if kind == "status" else "outputs", access, name or ""
-
-    @functools.cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        segment = re.escape(unquote(_last_segment(self.outputs)))
-        return re.compile(rf"(?:^|/)(status|{segment})/({JOB_ID})(?:/(.+))?\Z", re.DOTALL)
+    @property
+    def outputs_segment(self) -> str:
+        """The last segment of the outputs' URL, as a request's path has it."""
+        return unquote(_last_segment(self.outputs))
 
 
 def configured(url: str, outputurl: str, outputpath: str) -> Addresses:
@@ -58,6 +43,9 @@ def configured(url: str, outputurl: str, outputpath: str) -> Addresses:
         url: the WPS endpoint; its last segment gives way to ours.
         outputurl: by default a ``file:`` URL.
         outputpath: by default the folder for temporary files.
+
+    Raises:
+        SettingsError: the URL cannot be one of outputs.
     """
     status, own = urljoin(url, "status/"), urljoin(url, "outputs/")
     given = f"{outputurl.rstrip('/')}/"
@@ -69,7 +57,12 @@ def configured(url: str, outputurl: str, outputpath: str) -> Addresses:
             f"served at {own}; for another address that leads to this service set outputurl alone"
         )
         return Addresses(status, own, warning)
-    return Addresses(status, given)
+    found = Addresses(status, given)
+    if set("<>") & set(found.outputs_segment):
+        raise SettingsError(
+            "[server] outputurl: its last segment must not contain < or >; name another one"
+        )
+    return found
 
 
 def _last_segment(url: str) -> str:

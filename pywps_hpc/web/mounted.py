@@ -7,6 +7,7 @@ clients are given for documents and outputs lie beside it.
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -20,20 +21,21 @@ _WITHIN = "werkzeug.request"
 #: A WSGI application (PEP 3333).
 Application = Callable[[Any, Any], Any]
 
+#: The services of this process.
+SERVICES: weakref.WeakSet[Any] = weakref.WeakSet()
+
 _told = False
 
 
 def around(application: Application) -> Application:
     """The application, with the jobs' addresses of the services within it in front."""
-    from pywps_hpc.web.application import SERVICES
-
     if not SERVICES:
         LOGGER.warning("no service in this application is wrapped by hpc(): it runs no batch jobs")
 
     def routed(environ: Any, start_response: Any) -> Any:
         environ[_ROUTED] = True
         for service in list(SERVICES):
-            if service.addresses.find(environ) is not None:
+            if service.routes.has(environ):
                 return service(environ, start_response)
         return application(environ, start_response)
 

@@ -1,30 +1,57 @@
-"""The output files of a job as HTTP answers."""
+"""The outputs of jobs as files to download, and answers made of files."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from werkzeug.http import http_date
+from werkzeug.routing import Rule
 from werkzeug.wrappers import Request, Response
 from werkzeug.wsgi import wrap_file
 
 from joblauncher.shared.files import open_beneath
+from pywps_hpc.jobs.retention import expires
 from pywps_hpc.spool import JobDir
-from pywps_hpc.web import media_types
+from pywps_hpc.web import health, media_types
+from pywps_hpc.web.addresses import Addresses
+from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import NotFound
+from pywps_hpc.web.lookup import find
 
 #: Seconds that a client may keep an output without asking again.
 _KEEP = 3600
+
+
+def rules(addresses: Addresses) -> Iterator[Rule]:
+    """The URLs of all jobs' outputs."""
+    folder = f"/{addresses.outputs_segment}" if addresses.outputs_segment else ""
+    yield Rule(f"{folder}/<job:access>/<rest:name>", endpoint=show, methods=["GET"])
+    yield Rule(f"{folder}/<job:access>", endpoint=show, methods=["GET"])
+
+
+def show(service: Context, request: Request, access: str, name: str = "") -> Response:
+    """One output of a job.
+
+    Raises:
+        NotFound: there is no such job or output, or not for this client.
+        Busy: the storage is not there.
+    """
+    row, job = find(service, request, access)
+    if not os.path.lexists(job.status):
+        health.require_spool(service)
+    if not name or row.is_dismissed:
+        raise NotFound("There is no such job.")
+    return output_response(request, job, name, expires(row, service.settings.retention))
 
 
 def output_response(request: Request, job: JobDir, name: str, end: float | None = None) -> Response:
     """One output file of a job, which may be kept for an hour, but not beyond its end.
 
     Args:
-        end: as in :func:`status_response`.
+        end: when the job goes, seconds since the epoch; ``None`` if that is not known.
 
     Raises:
         NotFound: there is no such plain file among its outputs.
@@ -49,6 +76,11 @@ def output_response(request: Request, job: JobDir, name: str, end: float | None 
     )
 
 
+def sunset(end: float | None) -> dict[str, str]:
+    """The header that tells when a resource will no longer be there (RFC 8594)."""
+    return {} if end is None else {"Sunset": http_date(end)}
+
+
 def streamed(
     file: BinaryIO, environ: Any, headers: Mapping[str, str], status: int = 200
 ) -> Response:
@@ -56,9 +88,3 @@ def streamed(
     response = Response(wrap_file(environ, file), status, headers, direct_passthrough=True)
     response.content_length = os.fstat(file.fileno()).st_size
     return response
-
-
-def sunset(end: float | None) -> dict[str, str]:
-    """The header that tells when a resource will no longer be there (RFC 8594); WPS 1.0.0 has no
-    place for it in a document."""
-    return {} if end is None else {"Sunset": http_date(end)}

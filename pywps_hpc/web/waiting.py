@@ -6,12 +6,19 @@ import contextlib
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+from joblauncher.shared import outcome
+from pywps_hpc.jobs import TERMINAL, Job, JobStore, TableUnavailable
+from pywps_hpc.spool import JobDir
 
 #: Key of a WSGI environment: a function that tells whether to go on waiting for this client. Our
 #: own server sets it; it says no, too, when the server is about to stop.
 LISTENS = "pywps_hpc.listens"
+#: Seconds between two looks at the table for a client that waits, and once its job has told an end.
+SELDOM, SOON = 1.0, 0.2
 
 
 class Waiters:
@@ -57,3 +64,44 @@ def _is_closed(connection: socket.socket) -> bool:
         return bool(waiting.poll(0)) and not connection.recv(1, socket.MSG_PEEK)
     except (OSError, ValueError):
         return True
+
+
+def wait(
+    store: JobStore, job: JobDir, row: Job, timeout: float, listens: Callable[[], bool]
+) -> Job:
+    """Wait for a job's end, or its dismissal, as the job table tells it.
+
+    The launcher's report shows the end first, but that could be forged: it makes the dispatcher
+    ask the batch system, and the table be asked more often.
+
+    Args:
+        row: of the job, as it was accepted.
+        timeout: seconds.
+        listens: whether the client still waits.
+
+    Returns:
+        The row at the end, or when the time is over or nobody listens.
+    """
+    deadline = time.monotonic() + timeout
+    pause, asked, often = 0.05, 0.0, SELDOM
+    seen = found = None  # each write makes a new file, whose number may have been used before
+    while True:
+        now = time.monotonic()
+        with contextlib.suppress(OSError):
+            facts = job.report.lstat()
+            found = facts.st_ino, facts.st_mtime_ns
+        if found != seen:
+            seen = found
+            latest = outcome.read(job)
+            if latest is not None and latest.is_final():
+                often, pause = SOON, 0.05
+                with contextlib.suppress(TableUnavailable):
+                    store.saw_end(row.id)
+        if now - asked >= often:
+            asked = now
+            with contextlib.suppress(TableUnavailable):  # the job goes on meanwhile
+                row = store.get(row.id) or row
+        if row.state in TERMINAL or row.is_dismissed or now > deadline or not listens():
+            return row
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.5)

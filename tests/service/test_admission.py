@@ -24,7 +24,7 @@ import wps_client as client
 from dispatcher_harness import DispatcherHarness
 from postgres import Postgres
 from pywps_hpc.jobs import ACTIVE, JobStore, State, TableUnavailable
-from pywps_hpc.web import accept
+from pywps_hpc.web import admission
 from reliability import Witness
 from servers import HpcServer, wait_for
 from table_locks import locked
@@ -53,11 +53,11 @@ def request(address: str, user: str | None = None) -> Request:
 def test_a_client_is_an_account_or_else_an_address(
     address: str, user: str | None, expected: str
 ) -> None:
-    assert accept.client_of(request(address, user)) == expected
+    assert admission.client_of(request(address, user)) == expected
 
 
 def test_an_account_of_any_length_fits_the_table() -> None:
-    assert len(accept.client_of(request("192.0.2.7", "a" * 999))) == 255
+    assert len(admission.client_of(request("192.0.2.7", "a" * 999))) == 255
 
 
 # The service within this process

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -14,7 +15,11 @@ import wps_client as client
 from joblauncher import outputs
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.web import media_types, mounted
+from pywps_hpc.web import outputs as served
 from pywps_hpc.web.addresses import Addresses, configured
+from pywps_hpc.web.application import RULES
+from pywps_hpc.web.routes import Routes
+from pywps_hpc.web.wps1 import face
 from servers import HpcServer
 
 OWN = "http://host:5000/outputs/"
@@ -201,17 +206,30 @@ def test_a_folder_that_another_server_shows_is_no_address_of_ours(
     assert ("outputurl and outputpath" in found.warning) is elsewhere
 
 
+def routes_at(addresses: Addresses) -> Routes:
+    return Routes(rule for rules in RULES for rule in rules(addresses))
+
+
 def test_an_address_is_found_behind_any_prefix() -> None:
-    addresses = Addresses("https://public/a/status/", "https://public/a/my%20files/")
+    routes = routes_at(Addresses("https://public/a/status/", "https://public/a/my%20files/"))
 
     def find(path: str) -> tuple[str, str, str] | None:
-        return addresses.find({"PATH_INFO": path})
+        found = routes.find({"PATH_INFO": path, "REQUEST_METHOD": "GET"})
+        if found is None:
+            return None
+        assert isinstance(found, functools.partial)
+        kind = {face.show_status: "status", served.show: "outputs"}[found.func]
+        return kind, found.keywords["access"], found.keywords.get("name", "")
 
     assert find(f"/a/status/{JOB}") == ("status", JOB, "")
     assert find(f"/my files/{JOB}/b/c") == ("outputs", JOB, "b/c")
     assert find(f"/files/{JOB}/b") is None
     assert find(f"/status/{JOB}x") is None
     assert find("/a/wps") is None
+    assert find(f"//a//my files/{JOB}/\n") == ("outputs", JOB, "\n")
+    assert find(f"/my files/{JOB}/\xe4//b") == ("outputs", JOB, "\udce4//b")
+    assert find(f"/status/{JOB}/") is None
+    assert find(f"/status/{JOB}/more") == ("status", JOB, "more")
 
 
 def test_another_application_around_the_service_hides_no_document(
@@ -219,17 +237,15 @@ def test_another_application_around_the_service_hides_no_document(
 ) -> None:
     from werkzeug.wrappers import Request, Response
 
-    from pywps_hpc.web import application
-
     class Inner:
-        addresses = Addresses("http://host/status/", "http://host/outputs/")
+        routes = routes_at(Addresses("http://host/status/", "http://host/outputs/"))
 
         def __call__(self, environ, start_response):  # type: ignore[no-untyped-def]
             mounted.notice(environ)
             return Response("the service")(environ, start_response)
 
     inner = Inner()
-    monkeypatch.setattr(application, "SERVICES", {inner})
+    monkeypatch.setattr(mounted, "SERVICES", {inner})
     monkeypatch.setattr(mounted, "_told", False)
 
     @Request.application

@@ -25,7 +25,7 @@ from pywps_hpc.jobs.identity import FACT, PROMISED, StrangeSpool, are_apart, ser
 from pywps_hpc.settings import ProcessSettings, Resources, SettingsError
 from pywps_hpc.settings.checks import host
 from pywps_hpc.spool import IDENTITY, Spool
-from pywps_hpc.web import accept
+from pywps_hpc.web import admission
 from pywps_hpc.web.errors import Busy
 from servers import write_config
 
@@ -364,9 +364,9 @@ def test_two_services_that_share_spool_and_table_do_not_run_each_other_s_jobs(
     needs = dataclasses.replace(mine.defaults, resources=Resources(memory=64))
     theirs = dataclasses.replace(mine, url="http://b/wps", defaults=needs)
     request = Request.from_values("/wps")
-    accept.admit(mine, harness.store, "p", request)
+    admission.admit(mine, harness.store, "p", request)
     with pytest.raises(Busy):
-        accept.admit(theirs, harness.store, "p", request)
+        admission.admit(theirs, harness.store, "p", request)
     harness.settings = theirs
     with pytest.raises(StrangeSpool, match=r"another service \(http://a/wps\)"):
         harness.restart()
@@ -374,4 +374,4 @@ def test_two_services_that_share_spool_and_table_do_not_run_each_other_s_jobs(
     harness.restart()
     harness.cycle()
     with pytest.raises(Busy):
-        accept.admit(mine, harness.store, "p", request)
+        admission.admit(mine, harness.store, "p", request)

@@ -37,14 +37,12 @@ def ask(app: InProcessService, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """What reaches the process ``tell`` by a request; or the exception report's words."""
     seen: list[Any] = []
 
-    def accept(
-        _settings: Any, _store: Any, _job: Any, process: Any, request: Any, _url: str
-    ) -> Any:
+    def record(_service: Any, _job: Any, process: Any, request: Any) -> Any:
         processing.is_asynchronous(process, request)
         seen.append((process, request))
         raise NoApplicableCode("seen", code=418)
 
-    monkeypatch.setattr(processing, "accept", accept)
+    monkeypatch.setattr(processing, "record", record)
 
     def run(content: Any = None, query: str = "") -> Any:
         seen.clear()

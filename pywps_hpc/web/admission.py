@@ -1,0 +1,58 @@
+"""How many jobs may be active at once, and whom a limit counts a request for."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from pywps_hpc.jobs import JobStore, Limit
+from pywps_hpc.settings import Settings
+from pywps_hpc.web import health
+from pywps_hpc.web.errors import Busy
+
+
+def admit(settings: Settings, store: JobStore, process: str, http_request: Any) -> None:
+    """Turn a job away before anything of it exists.
+
+    Raises:
+        Busy: there is no dispatcher, or only that of another service; or a limit is reached.
+    """
+    health.require_dispatcher(settings, store)
+    reached = store.reached(limits(settings, process, client_of(http_request)))
+    if reached is not None:
+        raise busy(settings, reached)
+
+
+def busy(settings: Settings, reached: Limit) -> Busy:
+    """The answer to a client whose job would be one too many."""
+    return Busy(f"{reached} Please try later.", settings.retry_after)
+
+
+def limits(settings: Settings, process: str, client: str) -> list[Limit]:
+    """What bounds a job of this process for this client."""
+    known = (
+        Limit(settings.max_active, "this service"),
+        Limit(settings.for_process(process).max_active, "this process", process=process),
+        Limit(settings.max_active_per_owner, "one client", client=client),
+    )
+    return [limit for limit in known if limit.most]
+
+
+def client_of(http_request: Any) -> str:
+    """Whom the limits count a request for.
+
+    An account (``REMOTE_USER``), or where nobody logs in the network address as the WSGI server
+    gives it; of IPv6 the /64 network, which one machine may have to itself.
+    """
+    if http_request.remote_user:
+        return f"user {http_request.remote_user}"[:255]
+    address = http_request.remote_addr or ""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return f"address {address}"[:255]
+    if known.version == 6:
+        mapped = known.ipv4_mapped
+        network = ipaddress.ip_network((known, 64), strict=False)
+        return f"address {mapped or network}"
+    return f"address {known}"

@@ -1,0 +1,82 @@
+"""The URLs of the service: which face or part answers a request.
+
+A face is one standard that clients speak. It registers rules (werkzeug's routing), each with its
+handler; there is one map of all. What no rule matches is a request to the endpoint, whatever its
+path.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.routing import BaseConverter, Map, Rule, Submount
+from werkzeug.wrappers import Request
+
+from pywps_hpc.spool import JOB_ID
+from pywps_hpc.web.addresses import Addresses
+from pywps_hpc.web.context import Context
+
+#: Answers a request; a rule's handler gets what its URL says, too, as keyword arguments.
+Handler = Callable[..., Any]
+
+
+#: The URLs of a face or a part beside the endpoint, by the addresses that are configured. The
+#: ``endpoint`` of each rule is its :data:`Handler`.
+Rules = Callable[[Addresses], Iterable[Rule]]
+
+
+class JobConverter(BaseConverter):
+    """What stands for a job in an address (:attr:`~pywps_hpc.jobs.Job.access`)."""
+
+    regex = JOB_ID
+
+
+class RestConverter(BaseConverter):
+    """Whatever follows, slashes and any bytes included."""
+
+    part_isolating = False
+    regex = "(?s:.+)"
+
+
+class Routes:
+    """The map of a service's URLs.
+
+    A reverse proxy may hand on the path of the public URL or a part of it, so each rule holds
+    behind any prefix.
+
+    Args:
+        rules: of all faces and parts; of two that match the same URL the first one counts.
+    """
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        given = list(rules)
+        known = Map(
+            [*given, Submount("/<path:prefix>", given)],
+            converters={"job": JobConverter, "rest": RestConverter},
+            merge_slashes=False,
+        )
+        self._adapter = known.bind("service")
+
+    def find(self, environ: Mapping[str, Any]) -> Callable[[Context, Request], Any] | None:
+        """Who answers a request (PEP 3333); ``None``: the endpoint does.
+
+        Raises:
+            MethodNotAllowed: the URL is known, but not for the method of the request.
+        """
+        path = os.fsdecode(str(environ.get("PATH_INFO", "")).encode("latin-1"))
+        try:
+            handler, arguments = self._adapter.match(path, str(environ.get("REQUEST_METHOD")))
+        except NotFound:
+            return None
+        return partial(handler, **{k: v for k, v in arguments.items() if k != "prefix"})
+
+    def has(self, environ: Mapping[str, Any]) -> bool:
+        """Whether a request is to one of these URLs."""
+        try:
+            return self.find(environ) is not None
+        except MethodNotAllowed:
+            return True
