@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from places import TESTS
+from places import CAPTURED, TESTS
 from pywps_hpc.dispatch.channels.local import LocalChannel
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
@@ -280,7 +280,7 @@ class TestStandIn:
         return done.returncode, done.stderr
 
     def captured(self, case: str, job: str) -> tuple[int, str]:
-        folder = STANDIN.parent / "captured/torque"
+        folder = CAPTURED / "torque"
         code, words = ((folder / f"{case}.{part}").read_text() for part in ("rc", "stderr"))
         return int(code), re.sub(r"1687\.vm|1689\.vm", job, words)
 

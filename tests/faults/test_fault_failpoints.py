@@ -57,9 +57,9 @@ ACTORS = {"accept": "web server", "launch": "launcher", "conclude": "launcher"} 
 #: Dozens of deaths in as many seconds are the test's, not a dispatcher's that cannot live: each is
 #: to be mended as if it were the only one, after the first of the supervisor's pauses, which grow.
 RARELY = """
-from pywps_hpc import serve
+from pywps_hpc import supervisor
 from pywps_hpc.cli import main
-serve.LONGEST_PAUSE = serve.PAUSE
+supervisor.LONGEST_PAUSE = supervisor.PAUSE
 main()
 """
 

@@ -21,7 +21,7 @@ import importlib, importlib.util, runpy, sys
 from pathlib import Path
 folder, how, out = sys.argv[1:4]
 sys.path.insert(0, folder)
-from joblauncher import payload
+from joblauncher.shared import dump as payload
 if how == "import":
     module = vars(importlib.import_module("app"))
 elif how == "main":
@@ -43,7 +43,7 @@ import faulthandler, json, sys
 from pathlib import Path
 faulthandler.dump_traceback_later(20, exit=True)
 sys.path.append(sys.argv[1])
-from joblauncher import payload
+from joblauncher.shared import dump as payload
 job = payload.load(Path(sys.argv[2]).read_bytes())
 print(json.dumps(job()))
 """
