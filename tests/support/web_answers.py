@@ -55,7 +55,7 @@ def serve(web: Web, tls: ssl.SSLContext | None = None) -> Iterator[Web]:
             with contextlib.suppress(OSError):  # the other side has had enough
                 web.answers.get(self.path, content(b"hello\n"))(self)
 
-        do_POST = do_GET  # noqa: N815
+        do_POST = do_CONNECT = do_GET  # noqa: N815
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""

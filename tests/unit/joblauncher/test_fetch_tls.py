@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import certifi
 import pytest
 
-from joblauncher.inputs.policy import (
-    Refused,
-)
-from web_answers import HERE, Names, Web, get, serve
+from joblauncher.inputs import fetch
+from joblauncher.inputs.policy import Bounds, Reference, Refused, Stopped
+from web_answers import HERE, OK_HEAD, Names, Web, content, drip, get, serve
 
 UNREACHABLE = "its host is unknown or not allowed"
 
@@ -85,3 +88,110 @@ def test_the_administrator_s_proxy_is_asked_but_not_for_this_host(
         with pytest.raises(Refused, match=UNREACHABLE):
             get(f"http://{host}/", tmp_path, through)
     assert len(web.seen) == 1
+
+
+CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        drip(b"x", 0.05, head=b"HTTP/1.1 200 OK\r\nX: "),
+        drip(b"x", 0.05, head=OK_HEAD),
+        drip(b"0", 0.05, head=CHUNKED_HEAD),
+        drip(b"", 0.05, head=OK_HEAD),
+    ],
+    ids=["head", "body", "chunk", "silence"],
+)
+def test_whoever_no_longer_wants_an_input_stops_it_inside_tls(
+    secure: tuple[Web, list[str | None]],
+    certificate: tuple[Path, Path],
+    resolver: Names,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Callable[[Any], None],
+) -> None:
+    """The connection is cut below TLS, which a reader is using."""
+    web, _ = secure
+    web.answers["/"] = answer
+    resolver["data.example.org"] = ["127.0.0.1"]
+    monkeypatch.setattr(certifi, "where", lambda: str(certificate[0]))
+    url = Reference(f"https://data.example.org:{web.port}/")
+    with pytest.raises(Stopped):
+        fetch.fetch(url, HERE, tmp_path / "x", lambda: bool(web.seen))
+
+
+# A tunnel through the proxy (RFC 9110, section 9.3.6)
+
+
+def tunnel(port: int) -> Callable[[Any], None]:
+    """What a proxy does for CONNECT; the target's name it takes for this host's."""
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(1 << 16):
+                sink.sendall(piece)
+            sink.shutdown(socket.SHUT_WR)
+
+    def answer(handler: Any) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as far:
+            handler.wfile.write(b"HTTP/1.1 200 Connection established\r\nX: x\r\n\r\n")
+            there = threading.Thread(target=pump, args=(handler.connection, far), daemon=True)
+            there.start()
+            pump(far, handler.connection)
+            there.join()
+
+    return answer
+
+
+def through(proxy: Web, **named: Any) -> Bounds:
+    return replace(HERE, proxy=f"http://127.0.0.1:{proxy.port}", **named)
+
+
+def test_tls_goes_through_the_proxy_to_the_name(
+    secure: tuple[Web, list[str | None]],
+    certificate: tuple[Path, Path],
+    web: Web,
+    resolver: Names,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The proxy may know what this host does not; what it says of the certificate is no answer."""
+    target, names = secure
+    monkeypatch.setattr(certifi, "where", lambda: str(certificate[0]))
+    for host in ("data.example.org", "evil.example.org"):
+        web.answers[f"{host}:{target.port}"] = tunnel(target.port)
+    url = f"https://me:secret@data.example.org:{target.port}/a"
+    assert get(url, tmp_path, through(web)) == b"hello\n"
+    [(method, path, headers, _)] = web.seen
+    assert (method, path) == ("CONNECT", f"data.example.org:{target.port}")
+    assert "authorization" not in headers
+    [(_, path, headers, _)] = target.seen
+    assert (path, headers["host"]) == ("/a", f"data.example.org:{target.port}")
+    with pytest.raises(Refused, match="certificate of its server is not valid"):
+        get(f"https://evil.example.org:{target.port}/", tmp_path, through(web))
+    assert names == ["data.example.org", "evil.example.org"]
+    assert len(target.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (content(b"no", 407), "cannot be reached, or closed the connection"),
+        (drip(b"X: x\r\n", 0.05, head=b"HTTP/1.1 200 OK\r\n"), "does not answer in time"),
+        (drip(b"x", 0.05, head=b"HTTP/1.1 200 "), "does not answer in time"),
+    ],
+    ids=["refused", "headers", "status"],
+)
+def test_a_proxy_that_makes_no_tunnel_is_given_up(
+    web: Web, resolver: Names, tmp_path: Path, answer: Callable[[Any], None], message: str
+) -> None:
+    web.answers["data.example.org:443"] = answer
+    with pytest.raises(Refused, match=message):
+        get("https://data.example.org/", tmp_path, through(web, timeout=0.5))
+
+
+def test_a_proxy_is_asked_for_no_address_of_this_host_by_a_tunnel(web: Web, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=UNREACHABLE):
+        get("https://127.0.0.1/", tmp_path, through(web, allowed_networks=()))
+    assert web.seen == []
