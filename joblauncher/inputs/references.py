@@ -9,21 +9,20 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pywps.app.exceptions import ProcessError
 from pywps.exceptions import FileSizeExceeded, InvalidParameterValue
-from pywps.inout.basic import ComplexInput, FileHandler, IOHandler, UrlHandler
+from pywps.inout.basic import ComplexInput, FileHandler, UrlHandler
 from pywps.inout.outputs import ComplexOutput
 
-from joblauncher.inputs import fetch
+from joblauncher.inputs import fetch, file_names
 from joblauncher.inputs.allowance import Allowance
 from joblauncher.inputs.policy import Bounds, Reference, Refused, TooLarge, local_file
 from joblauncher.shared.jobdir import JobDir
@@ -32,8 +31,6 @@ LOGGER = logging.getLogger("PYWPS")
 
 #: Data access by OPeNDAP: the URL itself is the input, a process opens it.
 DODS = "application/x-ogc-dods"
-#: Longest name of a file that is made from a URL, in bytes (most file systems take 255).
-LONGEST = 200
 #: Seconds to ask for the size of one output that stays at its server, and of all of a job: the size
 #: of a Metalink's file is optional (RFC 5854, section 4.2.14).
 SIZE_TIMEOUT, SIZES_TIMEOUT = 5.0, 60.0
@@ -77,14 +74,14 @@ def is_reference(item: Any) -> bool:
 def install(bounds: Bounds, job: JobDir) -> None:
     """Fetch within these bounds whatever PyWPS fetches in this interpreter."""
 
-    install_names()
+    file_names.install()
     sizes, allowance = _Sizes(bounds), Allowance(bounds)
     json_data = ComplexOutput._json_data
 
     def file(handler: Any) -> str:
         if handler._file is None:
             item = handler._ref()
-            target = Path(item._build_file_name(href=short(handler.url)))
+            target = Path(item._build_file_name(href=file_names.short(handler.url)))
             with told(item):
                 if not _take(job, handler, target):
                     allowance.fetch(reference_of(handler), target)
@@ -111,26 +108,6 @@ def install(bounds: Bounds, job: JobDir) -> None:
     UrlHandler.file = property(file, doc=UrlHandler.file.__doc__)
     UrlHandler.size = property(size, doc=UrlHandler.size.__doc__)
     ComplexOutput._json_data = embed
-
-
-def install_names() -> None:
-    """Give each file of an input or output a name of its own, in this interpreter."""
-    IOHandler._build_file_name = unused_name
-
-
-def unused_name(item: Any, href: str = "") -> str:
-    """A path in the item's folder under which nothing stands yet: named after the URL, or where
-    something has that name, with something random in it.
-
-    PyWPS's own takes a link that leads nowhere for a free name, and keeps a descriptor open.
-    """
-    stem, suffix = os.path.splitext(_last_segment(href).strip() or "input")
-    suffix = suffix or item.extension or ""
-    path = os.path.join(item.workdir, stem + suffix)
-    if os.path.lexists(path):
-        descriptor, path = tempfile.mkstemp(suffix, f"{stem}_", item.workdir)
-        os.close(descriptor)
-    return path
 
 
 class _Sizes:
@@ -228,17 +205,3 @@ def _take(job: JobDir, handler: Any, target: Path) -> bool:
     except OSError as error:
         raise Refused(f"it cannot be stored: {error.strerror}") from None
     return True
-
-
-def short(url: str) -> str:
-    """The URL, or a shorter one that ends alike: PyWPS names a file after its last segment."""
-    name = _last_segment(url)
-    suffix = PurePosixPath(name).suffix
-    return url if len(name.encode()) <= LONGEST else f"input{suffix[:20]}"
-
-
-def _last_segment(url: str) -> str:
-    try:
-        return PurePosixPath(urlsplit(url).path).name
-    except ValueError:  # it is no URL
-        return ""

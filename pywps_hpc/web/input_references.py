@@ -16,14 +16,12 @@ from pywps import configuration
 from pywps.exceptions import FileURLNotSupported, InvalidParameterValue
 from pywps.inout.basic import ComplexInput, IOHandler, UrlHandler
 
-from joblauncher.inputs import addresses
+from joblauncher.inputs import addresses, file_names
 from joblauncher.inputs.policy import Bounds, Reference, Refused, local_file, vet
 from joblauncher.inputs.references import (
     DODS,
-    install_names,
     is_reference,
     reference_of,
-    short,
 )
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import JobDir, atomic_write
@@ -86,7 +84,7 @@ def install(settings: Settings) -> None:
         else:
             _check_valid(item)
 
-    install_names()
+    file_names.install()
     ComplexInput.process = process
     IOHandler._check_valid = check_valid
 
@@ -97,7 +95,7 @@ def _link(item: Any, href: str, limits: Bounds) -> str:
         path = local_file(href, limits)
     except Refused:
         raise FileURLNotSupported from None
-    link = Path(item._build_file_name(href=short(href)))
+    link = Path(item._build_file_name(href=file_names.short(href)))
     link.unlink(missing_ok=True)  # there is an empty file where the first name was taken
     os.symlink(path, link)
     return str(link)

@@ -1,0 +1,48 @@
+"""Names of the files that PyWPS makes of inputs and outputs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from pywps.inout.basic import IOHandler
+
+#: Longest name of a file that is made from a URL, in bytes (most file systems take 255).
+LONGEST = 200
+
+
+def install() -> None:
+    """Give each file of an input or output a name of its own, in this interpreter."""
+    IOHandler._build_file_name = unused_name
+
+
+def unused_name(item: Any, href: str = "") -> str:
+    """A path in the item's folder under which nothing stands yet: named after the URL, or where
+    something has that name, with something random in it.
+
+    PyWPS's own takes a link that leads nowhere for a free name, and keeps a descriptor open.
+    """
+    stem, suffix = os.path.splitext(_last_segment(href).strip() or "input")
+    suffix = suffix or item.extension or ""
+    path = os.path.join(item.workdir, stem + suffix)
+    if os.path.lexists(path):
+        descriptor, path = tempfile.mkstemp(suffix, f"{stem}_", item.workdir)
+        os.close(descriptor)
+    return path
+
+
+def short(url: str) -> str:
+    """The URL, or a shorter one that ends alike: PyWPS names a file after its last segment."""
+    name = _last_segment(url)
+    suffix = PurePosixPath(name).suffix
+    return url if len(name.encode()) <= LONGEST else f"input{suffix[:20]}"
+
+
+def _last_segment(url: str) -> str:
+    try:
+        return PurePosixPath(urlsplit(url).path).name
+    except ValueError:  # it is no URL
+        return ""
