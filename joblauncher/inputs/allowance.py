@@ -1,7 +1,8 @@
-"""What all inputs of a job may take together."""
+"""The bytes and seconds that all inputs of a job may take together."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,13 +18,13 @@ class Allowance:
 
     Args:
         bounds: the limits.
-        spent: seconds that fetching them took before.
+        spent: seconds that fetching them took in earlier turns.
     """
 
     def __init__(self, bounds: Bounds, spent: float = 0.0) -> None:
         self._bounds = bounds
         self._seconds = bounds.total_timeout_per_job - spent
-        self._bytes = bounds.max_bytes_per_job or bounds.max_bytes << 32
+        self._bytes = bounds.max_bytes_per_job or sys.maxsize
 
     def fetch(
         self, reference: Reference, target: Path, stop: Callable[[], bool] = lambda: False
@@ -35,30 +36,30 @@ class Allowance:
             TooLarge: it, or all inputs of the job, have too many bytes.
             Stopped: ``stop`` said so.
         """
-        whole, begun = self._bounds, time.monotonic()
-        left = replace(
-            whole,
-            max_bytes=min(whole.max_bytes, self._bytes),
-            total_timeout=min(whole.total_timeout, self._seconds),
+        bounds, begun = self._bounds, time.monotonic()
+        within = replace(
+            bounds,
+            max_bytes=min(bounds.max_bytes, self._bytes),
+            total_timeout=min(bounds.total_timeout, self._seconds),
         )
         try:
-            fetch.fetch(reference, left, target, stop)
+            fetch.fetch(reference, within, target, stop)
         except Stopped:
             raise
         except TooLarge:
-            if left.max_bytes == whole.max_bytes:
+            if within.max_bytes == bounds.max_bytes:
                 raise
-            limit = amount(whole.max_bytes_per_job)
+            limit = amount(bounds.max_bytes_per_job)
             raise TooLarge(f"with it the job's inputs have more than the {limit} allowed") from None
         except Refused:
             if time.monotonic() - begun < self._seconds:
                 raise
-            words = f"{whole.total_timeout_per_job:g} seconds"
-            raise Refused(f"the job's inputs did not arrive within {words}") from None
+            limit = f"{bounds.total_timeout_per_job:g} seconds"
+            raise Refused(f"the job's inputs did not arrive within {limit}") from None
         finally:
             self._seconds -= time.monotonic() - begun
         self.count(target)
 
     def count(self, target: Path) -> None:
-        """An input is here."""
+        """Count the bytes of an input that has arrived."""
         self._bytes -= target.stat().st_size

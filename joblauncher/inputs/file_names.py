@@ -20,25 +20,21 @@ def install() -> None:
 
 
 def unused_name(item: Any, href: str = "") -> str:
-    """A path in the item's folder under which nothing stands yet: named after the URL, or where
-    something has that name, with something random in it.
+    """A path in the item's folder under which nothing stands yet: named after the last segment of
+    the URL unless that is too long, and with something random in it where that name is taken.
 
     PyWPS's own takes a link that leads nowhere for a free name, and keeps a descriptor open.
     """
-    stem, suffix = os.path.splitext(_last_segment(href).strip() or "input")
+    name = _last_segment(href).strip() or "input"
+    stem, suffix = os.path.splitext(name)
+    if len(name.encode()) > LONGEST:
+        stem, suffix = "input", suffix[:20]
     suffix = suffix or item.extension or ""
     path = os.path.join(item.workdir, stem + suffix)
     if os.path.lexists(path):
         descriptor, path = tempfile.mkstemp(suffix, f"{stem}_", item.workdir)
         os.close(descriptor)
     return path
-
-
-def short(url: str) -> str:
-    """The URL, or a shorter one that ends alike: PyWPS names a file after its last segment."""
-    name = _last_segment(url)
-    suffix = PurePosixPath(name).suffix
-    return url if len(name.encode()) <= LONGEST else f"input{suffix[:20]}"
 
 
 def _last_segment(url: str) -> str:

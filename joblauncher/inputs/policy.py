@@ -1,4 +1,4 @@
-"""What a client may have fetched: decided from what it says, without asking anybody.
+"""What a client may have fetched: decided from its request and the configuration alone.
 
 Messages name neither the URL, which may hold a password, nor any address.
 """
@@ -21,7 +21,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: RFC 9110, section 5.6.2 (token), and what a header's value may hold.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,4000}")
-#: They say how the message travels, which is ours to say (RFC 9110, sections 7.2, 7.6 and 8.6).
+#: Headers of the connection and the framing, which we set (RFC 9110, sections 7.2, 7.6 and 8.6).
 _OURS = re.compile(
     r"host|connection|content-(length|encoding)|transfer-encoding|te|trailer|upgrade|expect"
     r"|keep-alive|range|accept-encoding|proxy-.*",
@@ -33,7 +33,7 @@ UNREACHABLE = "its host is unknown or not allowed"
 
 
 class Refused(Exception):
-    """The input cannot be had; the message goes on from "input 'x': " and is for the client."""
+    """The input cannot be had. The message is for the client, who reads it after "input x: "."""
 
 
 class TooLarge(Refused):
@@ -46,24 +46,24 @@ class Stopped(Refused):
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the administrator allows (``[hpc.inputs]``). Travels to the node as plain data.
+    """What the administrator allows (``[hpc.inputs]``). Serialised with the job, as plain data.
 
     Attributes:
         schemes: of :data:`SCHEMES`.
         folders: that ``file://`` inputs may lie in, absolute.
         allowed_networks: networks, addresses and host names allowed besides public addresses.
-        blocked_networks: the same, not allowed though public, unless they are allowed by name: the
-            site's, and the service's own.
+        blocked_networks: networks, addresses and host names that are not allowed though public,
+            unless ``allowed_networks`` has them: the site's, and the service's own.
         max_bytes: of one input, decoded.
         timeout: seconds for a connection, and for the next bytes on it.
         total_timeout: seconds for one input, redirections included.
         max_bytes_per_job: of all inputs of a job together; 0 means no limit.
         total_timeout_per_job: seconds for all of them.
-        min_rate: bytes a second, on the average of each ``timeout`` seconds of waiting for them; 0
+        min_rate: bytes per second, averaged over each ``timeout`` seconds of waiting for them; 0
             means no limit.
         redirects: how many are followed.
-        proxy: ``http://host:port``, or empty for none. What it may reach is its own business, but
-            for names that resolve here.
+        proxy: ``http://host:port``, or empty for none. Names that resolve on this host are vetted
+            all the same; where it connects for others is up to it.
     """
 
     schemes: tuple[str, ...] = SCHEMES
@@ -81,7 +81,7 @@ class Bounds:
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Bounds:
-        """Bounds that travelled as JSON, which knows lists only."""
+        """Bounds from JSON, which has lists only."""
         found: dict[str, Any] = {f.name: plain[f.name] for f in fields(cls) if f.name in plain}
         for name in ("schemes", "folders", "allowed_networks", "blocked_networks"):
             found[name] = tuple(found.get(name, getattr(cls, name)))
@@ -107,7 +107,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Target:
-    """A URL taken apart, as vetted."""
+    """The parts of a URL that may be fetched, as they are sent."""
 
     scheme: str
     host: str
@@ -117,7 +117,7 @@ class Target:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """Who else gets headers and passwords that are meant for one (RFC 6454)."""
+        """Headers and passwords go to this one only (RFC 6454)."""
         return self.scheme, self.host, self.port
 
     @property
@@ -128,10 +128,10 @@ class Target:
 
 
 def vet(reference: Reference, bounds: Bounds) -> None:
-    """Everything that can be said without asking anybody.
+    """Check all that can be checked without a resolver or a connection.
 
     Raises:
-        Refused: it will never be fetched.
+        Refused: it can never be fetched.
     """
     for url in (reference.url, *filter(None, [reference.body_url])):
         target = parse(url, bounds)
@@ -203,7 +203,7 @@ def local_file(url: str, bounds: Bounds) -> Path:
 
 
 def is_blocked(host: str, bounds: Bounds) -> bool:
-    """Whether a host must not be asked, whatever its addresses are."""
+    """Whether a host is refused by its name, whatever its addresses are."""
     return host in addresses.split(bounds.blocked_networks)[1] and (
         host not in addresses.split(bounds.allowed_networks)[1]
     )
@@ -221,10 +221,10 @@ def permitted(
         host: its name, or its address.
         found: its addresses.
         bounds: the limits.
-        is_own: whether an address is of the host on which this runs, or of the service's.
+        is_own: whether an address belongs to this host, or to the service's.
 
     Raises:
-        Refused: none of them, in words that do not tell whether there is such a host.
+        Refused: none of them; the message does not tell whether there is such a host.
     """
     networks, names = addresses.split(bounds.allowed_networks)
     if host in names:
@@ -239,10 +239,10 @@ def permitted(
             or is_own(addresses.effective(address))
         )
 
-    permitted = [
+    allowed = [
         address for address in found if addresses.is_allowed(address, networks, counts_as_inside)
     ]
-    # With a proxy it is not ours to choose among them.
-    if not permitted or (bounds.proxy and permitted != found):
+    # A proxy chooses among them by itself.
+    if not allowed or (bounds.proxy and allowed != found):
         raise Refused(UNREACHABLE)
-    return permitted
+    return allowed

@@ -1,7 +1,7 @@
 """Inputs by reference, as PyWPS and processes see them: the content comes through :mod:`fetch`.
 
-The web server looks at a reference, but never at its content: PyWPS's validators, which may open
-it, run here before the process does.
+The web server checks a reference, but never opens it: PyWPS's validators, which may do that, run in
+the job before the process does.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ SIZE_TIMEOUT, SIZES_TIMEOUT = 5.0, 60.0
 
 class InputUnavailable(ProcessError, InvalidParameterValue):  # type: ignore[misc]
     """An input, or the content of an output that lies elsewhere, cannot be had. Of a process's
-    exceptions, PyWPS shows only the words of a ``ProcessError`` to the client."""
+    exceptions, PyWPS shows only the message of a ``ProcessError`` to the client."""
 
-    def __init__(self, words: str, identifier: str) -> None:
-        InvalidParameterValue.__init__(self, words, locator=identifier)
-        ProcessError.__init__(self, words)
+    def __init__(self, message: str, identifier: str) -> None:
+        InvalidParameterValue.__init__(self, message, locator=identifier)
+        ProcessError.__init__(self, message)
 
     @property
     def name(self) -> str:
@@ -81,9 +81,9 @@ def install(bounds: Bounds, job: JobDir) -> None:
     def file(handler: Any) -> str:
         if handler._file is None:
             item = handler._ref()
-            target = Path(item._build_file_name(href=file_names.short(handler.url)))
-            with told(item):
-                if not _take(job, handler, target):
+            target = Path(item._build_file_name(href=handler.url))
+            with pywps_exception(item):
+                if not _copy_staged(job, handler, target):
                     allowance.fetch(reference_of(handler), target)
             handler._file = str(target)
         return str(handler._file)
@@ -93,7 +93,7 @@ def install(bounds: Bounds, job: JobDir) -> None:
             return os.stat(handler._file).st_size
         if not is_input(handler._ref()):
             return sizes.of(reference_of(handler))
-        with told(handler._ref()):
+        with pywps_exception(handler._ref()):
             return fetch.content_length(reference_of(handler), bounds)
 
     def embed(output: Any, data: dict[str, Any]) -> Any:
@@ -111,15 +111,15 @@ def install(bounds: Bounds, job: JobDir) -> None:
 
 
 class _Sizes:
-    """Asks how large outputs are that stay where they are, as long as there is time for it."""
+    """Asks for the sizes of outputs that stay at their servers, as long as there is time for it."""
 
     def __init__(self, bounds: Bounds) -> None:
-        patience = min(SIZE_TIMEOUT, bounds.timeout)
-        self._bounds = replace(bounds, timeout=patience, total_timeout=patience)
+        timeout = min(SIZE_TIMEOUT, bounds.timeout)
+        self._bounds = replace(bounds, timeout=timeout, total_timeout=timeout)
         self._left = SIZES_TIMEOUT
 
     def of(self, reference: Reference) -> int:
-        """Bytes; 0 if nobody says, as PyWPS has it: no computation fails of that."""
+        """Bytes; 0 if they are not known, as in PyWPS: no job fails for want of a size."""
         begun = time.monotonic()
         try:
             return fetch.content_length(reference, self._bounds) if self._left > 0 else 0
@@ -130,22 +130,22 @@ class _Sizes:
 
 
 def check(inputs: Mapping[str, Any], bounds: Bounds) -> None:
-    """What the web server left to us: where files really lie, which hosts a process would ask by
-    itself, and PyWPS's validation.
+    """The checks that only the node can make: where files really lie, which hosts a process would
+    connect to by itself, and PyWPS's validation.
 
     Raises:
         NoApplicableCode: an input cannot be used.
     """
-    known: set[str] = set()
+    checked: set[str] = set()
     for item in (item for items in inputs.values() for item in items):
         if not is_reference(item):
             continue
-        if _may_be_opened(item) and (host := urlsplit(item.url).netloc) not in known:
-            with told(item):
+        if _may_be_opened(item) and (host := urlsplit(item.url).netloc) not in checked:
+            with pywps_exception(item):
                 fetch.check_host(item.url, bounds)
-            known.add(host)
+            checked.add(host)
         if not isinstance(item._iohandler, UrlHandler):
-            with told(item):
+            with pywps_exception(item):
                 link = Path(item.file)
                 real = local_file(link.resolve().as_uri(), bounds)
                 if not real.is_file():
@@ -159,14 +159,14 @@ def check(inputs: Mapping[str, Any], bounds: Bounds) -> None:
 
 
 def _may_be_opened(item: Any) -> bool:
-    """Whether a process may open by itself the URL that a client gave: no bounds of ours hold for
-    what it does then, so that the host is looked at before."""
+    """Whether a process may open the client's URL by itself. Our bounds do not hold for that, so
+    its host is vetted before."""
     handler = item._iohandler
     if not isinstance(handler, UrlHandler) or "href" not in item.inpt:
         return False
     if getattr(handler, "hpc_staged", None) is not None:
         return False
-    return any(known.mime_type == DODS for known in item.supported_formats)
+    return any(one.mime_type == DODS for one in item.supported_formats)
 
 
 def identifier(item: Any) -> str:
@@ -180,8 +180,8 @@ def is_input(item: Any) -> bool:
 
 
 @contextmanager
-def told(item: Any) -> Iterator[None]:
-    """Turn a refusal into an exception that PyWPS tells the client of."""
+def pywps_exception(item: Any) -> Iterator[None]:
+    """Turn a refusal into an exception whose message PyWPS passes on to the client."""
     name = identifier(item)
     kind = "input" if is_input(item) else "output"
     try:
@@ -192,8 +192,8 @@ def told(item: Any) -> Iterator[None]:
         raise InputUnavailable(f"{kind} {name}: {error}", name) from None
 
 
-def _take(job: JobDir, handler: Any, target: Path) -> bool:
-    """Use what the server fetched, if it did. The original stays for a second attempt."""
+def _copy_staged(job: JobDir, handler: Any, target: Path) -> bool:
+    """Copy what the dispatcher fetched; whether it did. The original stays for another attempt."""
     number = getattr(handler, "hpc_staged", None)
     if number is None:
         return False

@@ -95,7 +95,7 @@ def _link(item: Any, href: str, limits: Bounds) -> str:
         path = local_file(href, limits)
     except Refused:
         raise FileURLNotSupported from None
-    link = Path(item._build_file_name(href=file_names.short(href)))
+    link = Path(item._build_file_name(href=href))
     link.unlink(missing_ok=True)  # there is an empty file where the first name was taken
     os.symlink(path, link)
     return str(link)
