@@ -15,6 +15,7 @@ import click
 from joblauncher.shared import account
 from pywps_hpc import settings
 from pywps_hpc.jobs import (
+    ControlRequest,
     Job,
     JobStore,
     SchemaTooNew,
@@ -22,6 +23,7 @@ from pywps_hpc.jobs import (
     TableMissing,
     TableUnavailable,
 )
+from pywps_hpc.jobs.view import JobView, PublicState, job_view
 
 CONFIG = click.option(
     "--config",
@@ -96,20 +98,34 @@ def open_store(own: settings.Settings, *, wait: bool = False, read_only: bool = 
     return store
 
 
-def find_job(store: JobStore, text: str) -> Job:
+def find_job(store: JobStore, scheduler: str, text: str) -> Job:
     """The one job that this names, see :meth:`~pywps_hpc.jobs.JobStore.find`."""
     found = store.find(text)
     if not found:
         raise click.ClickException(f"there is no job {text}")
     if len(found) > 1:
-        lines = columns([(job.id, job.state.value, queue_of(job)) for job in found])
+        seen = [job_view(row, None, scheduler=scheduler) for row in found]
+        lines = columns([(view.id, state_of(view), queue_of(view)) for view in seen])
         raise click.ClickException("\n  ".join([f"{text} may be any of these jobs:", *lines]))
     return found[0]
 
 
-def queue_of(job: Job) -> str:
+def state_of(view: JobView) -> str:
+    """Where a job stands, for administrators, with the control request that it has."""
+    if view.is_closed:
+        return view.state.value
+    if view.state is PublicState.DISMISSED:
+        return "being dismissed"
+    accepted = view.state is PublicState.ACCEPTED  # the table tells more
+    state = view.recorded.value if accepted else view.state.value
+    asked = view.requested
+    return state if asked is ControlRequest.NONE else f"{state} ({asked.value} asked)"
+
+
+def queue_of(view: JobView) -> str:
     """What the batch system calls a job."""
-    return f"{job.native_id} ({job.name})" if job.native_id else job.name
+    queued = view.queued
+    return f"{queued.id} ({queued.name})" if queued.id else queued.name
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -131,13 +147,13 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def clock(seconds: float) -> str:
+def clock(seconds: float | None) -> str:
     """A time of day for people, with its distance from UTC."""
     return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds)) if seconds else "-"
 
 
-def age(since: float) -> str:
+def age(since: float | None) -> str:
     """How long ago that was: ``H:MM:SS``."""
-    minutes, seconds = divmod(int(time.time() - since), 60)
+    minutes, seconds = divmod(int(time.time() - (since or 0)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}"

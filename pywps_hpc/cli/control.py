@@ -38,8 +38,10 @@ def resume(config: Path, job_ids: tuple[str, ...]) -> None:
 
 
 def _request(config: Path, job_ids: tuple[str, ...], request: ControlRequest, answer: str) -> None:
-    store = open_store(load(config))
-    for row in [find_job(store, job_id) for job_id in job_ids]:  # all of them are known, or none
+    own = load(config)
+    store = open_store(own)
+    # All of them are known, or none.
+    for row in [find_job(store, own.scheduler, job_id) for job_id in job_ids]:
         if store.request(row.id, request):
             click.echo(f"{row.id}: {answer}")
         else:

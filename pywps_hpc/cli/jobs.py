@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
+from joblauncher.shared import storage
 from joblauncher.shared.files import open_plain
 from pywps_hpc.cli.common import (
     CONFIG,
@@ -20,8 +22,13 @@ from pywps_hpc.cli.common import (
     open_store,
     queue_of,
     show_facts,
+    state_of,
 )
-from pywps_hpc.jobs import ACTIVE, TERMINAL, ControlRequest, Job
+from pywps_hpc.jobs import ACTIVE
+from pywps_hpc.jobs.leader import can_ask
+from pywps_hpc.jobs.look import look
+from pywps_hpc.jobs.retention import expires
+from pywps_hpc.jobs.view import JobView, PublicState, job_view
 from pywps_hpc.spool import Spool
 
 JOB = click.argument("job_id", metavar="JOB")
@@ -35,44 +42,38 @@ JOB = click.argument("job_id", metavar="JOB")
 def jobs(config: Path, everything: bool, limit: int, as_json: bool) -> None:
     """List jobs, newest first."""
     try:
-        store = open_store(load(config), read_only=True)
+        own = load(config)
+        store = open_store(own, read_only=True)
     except NoTable as error:  # so there are none
         click.echo(error.message, err=True)
         return
     rows = store.recent(limit) if everything else store.in_state(ACTIVE)[-limit:][::-1]
+    seen = [job_view(row, None, scheduler=own.scheduler) for row in rows]
     if as_json:
-        for row in rows:
-            click.echo(json.dumps(_facts(row)))
+        for view in seen:
+            click.echo(json.dumps(_facts(view)))
         return
     heading = ("job", "process", "state", "in the queue", "age")
-    lines = [(row.id, row.process, _state(row), queue_of(row), age(row.created)) for row in rows]
+    lines = [(v.id, v.process, state_of(v), queue_of(v), age(v.created)) for v in seen]
     for line in columns([heading, *lines]):
         click.echo(line)
 
 
-def _state(row: Job) -> str:
-    if row.state in TERMINAL or row.control is ControlRequest.NONE:
-        return row.state.value
-    return (
-        "being dismissed" if row.is_dismissed else f"{row.state.value} ({row.control.value} asked)"
-    )
-
-
-def _facts(row: Job) -> dict[str, Any]:
+def _facts(view: JobView) -> dict[str, Any]:
     """Times are seconds since the epoch, 0 before they have come."""
     return {
-        "job": row.id,
-        "process": row.process,
-        "state": row.state.value,
-        "asked": row.control.value,
-        "native_id": row.native_id,
-        "name": row.name,
-        "owner": row.owner,
-        "message": row.message,
-        "accepted": row.created,
-        "submitted": row.submitted,
-        "started": row.started,
-        "ended": row.finished,
+        "job": view.id,
+        "process": view.process,
+        "state": view.recorded.value,
+        "asked": view.requested.value,
+        "native_id": view.queued.id,
+        "name": view.queued.name,
+        "owner": view.owner,
+        "message": view.batch_message,
+        "accepted": view.created or 0.0,
+        "submitted": view.submitted or 0.0,
+        "started": view.started or 0.0,
+        "ended": view.finished or 0.0,
     }
 
 
@@ -84,33 +85,49 @@ def show(config: Path, job_id: str) -> None:
 
     JOB is its id or the beginning of it, its name in the queue, or the batch system's id.
     """
-    from joblauncher.shared import outcome
-
     own = load(config)
-    row = find_job(open_store(own, read_only=True), job_id)
+    store = open_store(own, read_only=True)
+    row = find_job(store, own.scheduler, job_id)
+    folder = Spool(own.spool).open(row.id)
+    reachable = can_ask(store.dispatcher(), own.dispatcher_lease)
+    end, place = expires(row, own.retention), str(folder.path)
+    try:
+        view = look(row, folder, scheduler=own.scheduler, reachable=reachable, expires=end)
+    except OSError as error:
+        place += f" (its report cannot be read: {storage.trouble(error)})"
+        view = job_view(row, None, scheduler=own.scheduler, reachable=reachable, expires=end)
+    show_facts(_told(view) | {"folder": place})
+
+
+def _told(view: JobView) -> dict[str, object]:
+    """What an administrator is told of a job, by the names that he reads."""
     facts: dict[str, object] = {
-        "job": row.id,
-        "process": row.process,
-        "state": _state(row),
-        "queue": f"{own.scheduler} {row.native_id or '-'} ({row.name})",
-        "accepted": clock(row.created),
-        "submitted": clock(row.submitted),
-        "started": clock(row.started),
-        "ended": clock(row.finished),
-        "message": row.message,
+        "job": view.id,
+        "process": view.process,
+        "state": state_of(view),
+        "queue": f"{view.queued.system} {view.queued.id or '-'} ({view.queued.name})",
+        "accepted": clock(view.created),
+        "submitted": clock(view.submitted),
+        "started": clock(view.started),
+        "ended": clock(view.finished),
+        "message": view.message,
     }
-    job = Spool(own.spool).open(row.id)
-    facts["folder"] = str(job.path)
-    latest = outcome.read(job)
-    if latest and not row.is_dismissed:
-        # Of a failure no percentage is known; the report has 100, as the end of all that follows.
-        done = "" if latest.state == outcome.FAILED else f", {latest.percent} %"
-        facts["process says"] = f"{latest.state}{done}: {latest.message}"
-        facts["ran on"] = latest.host
-        facts["exit code"] = "-" if latest.exit_code is None else latest.exit_code
-        facts["signal"] = latest.signal or "-"
-        facts |= {name.replace("_", " "): value for name, value in latest.usage.items()}
-    show_facts(facts)
+    if view.owner:
+        facts["owner"] = view.owner
+    if view.expires is not None:
+        facts["removed"] = clock(view.expires)
+    said = {"process says": view.process_message, "batch says": view.batch_message}
+    facts |= {name: words for name, words in said.items() if words not in view.message}
+    if not view.attempts or view.state is PublicState.DISMISSED:
+        return facts
+    if view.percent is not None:
+        facts["progress"] = f"{view.percent} %"
+    facts["ran on"] = view.node or "-"
+    facts["starts"] = view.attempts
+    facts["exit code"] = "-" if view.exit_code is None else view.exit_code
+    facts["signal"] = view.signal or "-"
+    used = asdict(view.usage).items()
+    return facts | {name.replace("_", " "): value for name, value in used if value is not None}
 
 
 @click.command()
@@ -122,7 +139,8 @@ def log(config: Path, job_id: str) -> None:
     JOB is what `show` takes.
     """
     own = load(config)
-    job = Spool(own.spool).open(find_job(open_store(own, read_only=True), job_id).id)
+    row = find_job(open_store(own, read_only=True), own.scheduler, job_id)
+    job = Spool(own.spool).open(row.id)
     try:
         with open_plain(job.log) as file:
             for line in file:

@@ -54,3 +54,13 @@ class Leader:
         """Its process id; 0 if its name does not tell."""
         parts = self.holder.split(":")
         return int(parts[2]) if len(parts) > 2 and parts[2].isdigit() else 0
+
+
+def can_ask(leader: Leader | None, lease: float) -> bool:
+    """Whether somebody can ask the batch system now, as far as is known.
+
+    Args:
+        leader: the dispatcher in charge; ``None`` if there is none.
+        lease: in seconds.
+    """
+    return leader is not None and leader.is_alive(lease) and leader.reach.reachable is not False

@@ -118,7 +118,7 @@ def _waits(row: Job, queued: str, reachable: bool) -> str:
         return FETCHING
     if row.native_id:
         return queued
-    return row.message if reachable else CANNOT_ASK
+    return "; ".join(filter(None, (row.message, "" if reachable else CANNOT_ASK)))
 
 
 def _in_the_queue(row: Job, scheduler: str, reachable: bool) -> str:

@@ -85,7 +85,7 @@ class JobView:
         message: what a person is told, in one text: all that follows, where it says something.
         reason: why it failed or was dismissed; empty otherwise.
         waits: why it does not run yet; empty unless it waits.
-        process_message: what the process said last.
+        process_message: what the process said last; empty once the dismissal is recorded.
         batch_message: what the dispatcher or the batch system said last.
         cause: who found a failure, as in :attr:`~joblauncher.shared.outcome.Report.cause`.
         created: when it was accepted.
@@ -186,7 +186,7 @@ def job_view(
         message=standing.message,
         reason=standing.reason,
         waits=standing.waits,
-        process_message=known.message,
+        process_message="" if row.is_dismissed else known.message,
         batch_message=row.message,
         cause=known.cause if standing.state is PublicState.FAILED else "",
         created=row.created or None,

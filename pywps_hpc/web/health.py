@@ -6,6 +6,7 @@ import logging
 
 from pywps_hpc.jobs import JobStore, TableUnavailable
 from pywps_hpc.jobs.identity import are_apart, service_mark, tie
+from pywps_hpc.jobs.leader import can_ask
 from pywps_hpc.settings import Settings, SettingsError
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import Busy
@@ -49,11 +50,6 @@ def require_spool(service: Context) -> None:
 def is_batch_system_reachable(service: Context) -> bool:
     """Whether somebody can ask the batch system now, as far as is known."""
     try:
-        leader = service.store.dispatcher()
+        return can_ask(service.store.dispatcher(), service.settings.dispatcher_lease)
     except TableUnavailable:  # nothing is known of it
         return True
-    return (
-        leader is not None
-        and leader.is_alive(service.settings.dispatcher_lease)
-        and leader.reach.reachable is not False
-    )

@@ -13,7 +13,6 @@ from werkzeug.wrappers import Request, Response
 
 from joblauncher.shared import storage
 from pywps_hpc import jobs
-from pywps_hpc.jobs.retention import expires
 from pywps_hpc.web import accept, admission, health, lookup, waiting
 from pywps_hpc.web.addresses import Addresses
 from pywps_hpc.web.context import Context
@@ -46,7 +45,7 @@ def show_status(service: Context, request: Request, access: str, name: str = "")
     except OSError as error:
         message = f"The job cannot be looked at now: {storage.trouble(error)}."
         raise Busy(message, service.settings.retry_after) from None
-    return status.status_response(document, expires(row, service.settings.retention))
+    return status.status_response(document, view.expires)
 
 
 def operate(service: Context, request: Request) -> Any:

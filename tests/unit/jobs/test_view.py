@@ -164,6 +164,7 @@ def test_who_waits_is_told_for_what() -> None:
         (row(State.ACCEPTED), True, ""),
         (row(State.ACCEPTED), False, standing.CANNOT_ASK),
         (row(State.ACCEPTED, message=down), True, down),
+        (row(State.ACCEPTED, message=down), False, f"{down}; {standing.CANNOT_ASK}"),
         (row(State.QUEUED, native_id="7"), True, "waiting as slurm job 7 (w1)"),
         (
             row(State.QUEUED, native_id="7", message=down),

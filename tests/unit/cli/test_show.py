@@ -1,0 +1,145 @@
+"""An administrator and a client are told the same of a job."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cli_desk import Desk
+from joblauncher.shared import status_xml
+from joblauncher.shared.files import atomic_write
+from joblauncher.shared.outcome import Report
+from pywps_hpc import settings
+from pywps_hpc.cli import commands
+from pywps_hpc.jobs import ControlRequest, State
+from pywps_hpc.jobs.leader import Reach
+from pywps_hpc.jobs.look import look
+from pywps_hpc.spool import JobDir, Spool
+from pywps_hpc.web.wps1.status import STATES, status_document
+from servers import write_config
+
+HERE = {"native_id": "7", "started": 5.0}
+DOCUMENT = (
+    f'<wps:ExecuteResponse xmlns:wps="{status_xml.WPS}"><wps:Status/></wps:ExecuteResponse>'
+).encode()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    config = write_config(tmp_path, "http://127.0.0.1:9/wps")
+    desk = Desk(config, settings.load([config]))
+    store = desk.store()
+    assert store.lead("somebody", 3600, reach=Reach("local", True))
+    store.engine.dispose()
+    return desk
+
+
+def shown(desk: Desk, job_id: str) -> dict[str, str]:
+    """What ``show`` prints, by name."""
+    line = ["show", job_id, "--config", str(desk.config)]
+    ended = CliRunner().invoke(commands, line)
+    assert ended.exit_code == 0, ended.output
+    pairs = (re.split(" {2,}", line, maxsplit=1) for line in ended.stdout.splitlines())
+    return {pair[0]: pair[-1] for pair in pairs}
+
+
+def folder_of(desk: Desk, job_id: str) -> JobDir:
+    folder = Spool(desk.settings.spool).open(job_id)
+    folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("row", "said", "words"),
+    [
+        ({"state": State.STAGING}, ("accepted", 0, "accepted"), "accepted"),
+        ({"state": State.QUEUED, "native_id": "7"}, ("accepted", 0, "accepted"), "waiting as"),
+        ({"state": State.QUEUED, "native_id": "7"}, ("started", 40, "60 left"), "60 left"),
+        ({"state": State.QUEUED, "attempt": 1, **HERE}, ("started", 40, "60 left"), "again"),
+        ({"state": State.RUNNING, **HERE}, ("started", 40, "60 left"), "60 left"),
+        ({"state": State.PAUSED, **HERE}, ("started", 40, "60 left"), "Paused"),
+        ({"state": State.RUNNING, **HERE}, ("succeeded", 100, "done"), "has ended"),
+        ({"state": State.SUCCEEDED, **HERE}, ("succeeded", 100, "done"), "done"),
+        ({"state": State.FAILED, "message": "lost"}, ("started", 40, "60 left"), "lost"),
+        ({"state": State.FAILED, "message": "lost"}, ("succeeded", 100, "done"), "lost"),
+        ({"state": State.DISMISSED, "message": "dismissed"}, ("succeeded", 100, "done"), "dism"),
+        (
+            {"state": State.RUNNING, "control": ControlRequest.DISMISS},
+            ("started", 40, "60 left"),
+            "dismissed; what is left",
+        ),
+    ],
+)
+def test_the_command_line_says_what_the_clients_document_says(
+    desk: Desk, row: dict[str, Any], said: tuple[str, int, str], words: str
+) -> None:
+    job = desk.add(**row)
+    folder = folder_of(desk, job.id)
+    # Written one after the other: of the document nobody has seen the last words yet.
+    atomic_write(folder.status, status_xml.replace(DOCUMENT, status_xml.Status("accepted", 0, "x")))
+    if said[0] == "succeeded":
+        atomic_write(folder.status, status_xml.replace(DOCUMENT, status_xml.Status(*said)))
+    Report(job.id, "p", *said).write(folder)
+    view = look(job, folder, scheduler="local")
+    told, facts = status_xml.parse(status_document(view, folder)), shown(desk, job.id)
+    assert words in told.message
+    assert facts["message"] == told.message
+    assert told.state == STATES[view.state]
+    expected = {State.STAGING: "staging"}.get(job.state, view.state.value)
+    if view.state.value == "dismissed" and not view.is_closed:
+        expected = "being dismissed"
+    assert facts["state"] == expected
+    if told.state in ("started", "paused"):
+        assert facts["progress"] == f"{told.percent} %"
+
+
+def test_of_a_dismissed_job_nothing_else_is_said(desk: Desk) -> None:
+    job = desk.add(state=State.RUNNING, control=ControlRequest.DISMISS, **HERE)
+    Report(job.id, "p", "succeeded", 100, "done", host="node7").write(folder_of(desk, job.id))
+    facts = shown(desk, job.id)
+    assert not {"process says", "progress", "ran on"} & facts.keys()
+    assert "done" not in facts.values()
+
+
+def test_all_that_is_known_is_shown(desk: Desk) -> None:
+    job = desk.add(state=State.RUNNING, message="was sent a stop signal", owner="ada", **HERE)
+    used = {"cpu_seconds": 1.5, "peak_memory_mib": 64.0, "elapsed_seconds": 2.0}
+    said = Report(job.id, "p", "failed", 40, "cut", "stopped", 1, "node7", usage=used, signal=9)
+    said.write(folder_of(desk, job.id))
+    facts = shown(desk, job.id)
+    assert facts["batch says"] == "was sent a stop signal"
+    assert (facts["owner"], facts["ran on"], facts["starts"]) == ("ada", "node7", "2")
+    assert (facts["exit code"], facts["signal"]) == ("-", "9")
+    assert (facts["cpu seconds"], facts["peak memory mib"]) == ("1.5", "64.0")
+
+
+def test_where_the_storage_is_in_trouble_the_row_is_shown_and_the_trouble(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = desk.add(state=State.RUNNING, **HERE)
+
+    def fails(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("joblauncher.shared.outcome.read_plain", fails)
+    facts = shown(desk, job.id)
+    assert (facts["state"], facts["message"]) == ("running", "Running")
+    assert "its report cannot be read: the storage reports errors" in facts["folder"]
+
+
+def test_a_listing_for_programs_keeps_its_names(desk: Desk) -> None:
+    desk.add(state=State.STAGING, created=5.0, owner="ada", message="m")
+    ended = CliRunner().invoke(commands, ["jobs", "--json", "--config", str(desk.config)])
+    found = json.loads(ended.stdout)
+    assert (found["state"], found["asked"], found["owner"]) == ("staging", "", "ada")
+    assert (found["accepted"], found["started"], found["message"]) == (5.0, 0, "m")
+    assert set(found) == {
+        *("job", "process", "state", "asked", "native_id", "name", "owner", "message"),
+        *("accepted", "submitted", "started", "ended"),
+    }
