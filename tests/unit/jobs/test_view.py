@@ -215,7 +215,7 @@ def test_all_that_a_face_may_show_is_there() -> None:
         access="a",
         sync=True,
         native_id="7_3",
-        place=3,
+        array_index=3,
         message="m",
         created=1.0,
         submitted=2.0,
