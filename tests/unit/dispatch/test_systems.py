@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +20,7 @@ from pywps_hpc.dispatch.schedulers.dialect import Dialect
 from pywps_hpc.dispatch.schedulers.dialects import DIALECTS
 from pywps_hpc.systems import SYSTEMS
 
+ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = Path(pywps_hpc.__file__).parent
 REGISTRY = PACKAGE / "systems" / "__init__.py"
 #: What a batch system's name or its commands look like in code.
@@ -50,3 +56,71 @@ def test_a_system_has_all_that_the_registry_promises(system: str) -> None:
     assert DIALECTS[system].remedies
     assert list(import_module(f"pywps_hpc.systems.{system}").reserved(["--"], 0)) is not None
     assert (package_data.templates_folder() / f"{system}.sh.j2").is_file()
+
+
+def listed() -> list[str]:
+    """The files of the package that docs/contributing.md lists for a new batch system."""
+    text = (ROOT / "docs" / "contributing.md").read_text().partition("## Add a batch system")[2]
+    files = re.findall(r"^\| `([^`]*NAME[^`]*)` \|", text, re.MULTILINE)
+    return [file for file in files if not file.startswith("tests/")]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_each_system_has_the_files_that_the_documentation_lists_and_no_others(system: str) -> None:
+    folders = (PACKAGE, ROOT / "job_templates")
+    found = {
+        str(path.relative_to(ROOT)).replace(system, "NAME")
+        for folder in folders
+        for path in folder.rglob(f"{system}*")
+        if path.suffix in (".py", ".rules", ".j2")
+    }
+    assert found == set(listed())
+
+
+USE_THE_NEW_ONE = """
+from pathlib import Path
+import pywps_hpc.settings
+from pywps_hpc.dispatch.channels.forced_command import allowed
+from pywps_hpc.dispatch.schedulers import registry
+
+config = Path("pywps.cfg")
+config.write_text(
+    f"[hpc]\\nspool = {Path.cwd()}\\nscheduler = newcomer\\n[hpc.container]\\nruntime = none\\n"
+)
+own = pywps_hpc.settings.load([config])
+registry.check(own)
+scheduler = registry.make_scheduler(own)
+print(scheduler.system, bool(scheduler.remedies), *allowed("newcomer", "qdel 1.head")[0])
+config.write_text(config.read_text() + "[hpc.resources]\\nextra = -h\\n")
+try:
+    pywps_hpc.settings.load([config])
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_a_new_system_takes_the_files_that_the_documentation_lists_and_one_line(
+    tmp_path: Path,
+) -> None:
+    for folder in ("pywps_hpc", "joblauncher", "job_templates"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    for file in listed():
+        text = (tmp_path / file.replace("NAME", "torque")).read_text()
+        new = tmp_path / file.replace("NAME", "newcomer")
+        new.write_text(text.replace("torque", "newcomer"))
+    registry = tmp_path / "pywps_hpc" / "systems" / "__init__.py"
+    registry.write_text(
+        registry.read_text().replace('    "slurm",', '    "newcomer",\n    "slurm",')
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", USE_THE_NEW_ONE],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    first, refusal = done.stdout.splitlines()
+    assert first == "newcomer True qdel 1.head"
+    assert "[hpc.resources] extra: -h: it would keep every job waiting" in refusal
