@@ -29,7 +29,7 @@ from jinja2 import (
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc import package_data
 from pywps_hpc.dispatch.schedulers.base import BatchJob
-from pywps_hpc.dispatch.scripts import apptainer
+from pywps_hpc.dispatch.scripts.runtimes import launch
 from pywps_hpc.jobs import Job
 from pywps_hpc.settings import ProcessSettings, Settings, SettingsError, paths
 from pywps_hpc.spool import Spool
@@ -64,7 +64,7 @@ class Scripts:
                 settings.
 
         Raises:
-            ValueError: a setting has no place in a script (a line break, a path with a colon).
+            ValueError: a setting cannot stand in a script (a line break, a path with a colon).
             jinja2.TemplateError: of the administrator's own template.
         """
         return self._batch_job(jobs, self._settings.for_process(jobs[0].process))
@@ -84,8 +84,8 @@ class Scripts:
             except (ValueError, TypeError) as error:
                 raise SettingsError(f"[{section}]: {error}") from error
             except TemplateError as error:
-                words = f"{type(error).__name__}: {error.message}"
-                raise SettingsError(f"the template {self._template}: {words}") from error
+                problem = f"{type(error).__name__}: {error.message}"
+                raise SettingsError(f"the template {self._template}: {problem}") from error
 
     def _batch_job(self, jobs: Sequence[Job], process: ProcessSettings) -> BatchJob:
         first = jobs[0]
@@ -102,18 +102,18 @@ class Scripts:
             resources=process.resources,
         )
         anywhere = own.open(ANY_JOB)
-        launch = apptainer.launch(anywhere, process, self._settings)
+        start = launch(anywhere, process, self._settings)
         script = self._environment.get_template(self._template).render(
             jobs=[_element(job) for job in jobs],
             job_name=first.name,
             job_dir=anywhere.path,
             node_dir=self._on_node(anywhere.path),
             header=[_line(text) for text in self._header(batch)],
-            program=launch.program,
-            arguments=launch.arguments,
-            exports=list(launch.exports.items()),
-            inherited=launch.inherited,
-            prefix=launch.prefix,
+            program=start.program,
+            arguments=start.arguments,
+            exports=list(start.exports.items()),
+            inherited=start.inherited,
+            prefix=start.prefix,
             resources=process.resources,
         )
         return replace(batch, script=str(script))
@@ -150,7 +150,7 @@ def environment(own: Path | None = None) -> Environment:
 
 
 def quote(value: object) -> str:
-    """A value as one word of a shell command.
+    """A value as one argument of a shell command.
 
     Raises:
         ValueError: there are control characters or line separators in it.
@@ -160,12 +160,14 @@ def quote(value: object) -> str:
     if isinstance(value, _Safe):
         return value
     if isinstance(value, Undefined):
-        return str(value)  # raises, in words
+        return str(value)  # raises, and names it
     if isinstance(value, bool) or not isinstance(value, (str, int, float, PurePath)):
-        raise TypeError(f"a template prints {value!r}, which is no word of a shell command")
+        raise TypeError(
+            f"a template cannot print a {type(value).__name__}: only text, numbers and paths"
+        )
     text = str(value)
     if not text.isprintable():
-        raise ValueError(f"control characters have no place in a script: {text!r}")
+        raise ValueError(f"control characters cannot stand in a script: {text!r}")
     before, *rest = text.split(ANY_JOB)
     if not rest:
         return shlex.quote(text)

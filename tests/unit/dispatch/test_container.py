@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from joblauncher.shared.jobdir import JobDir
-from pywps_hpc.dispatch.scripts.apptainer import Launch, launch
+from pywps_hpc.dispatch.scripts.launch import Launch
+from pywps_hpc.dispatch.scripts.runtimes import launch
 from pywps_hpc.settings import Container, ProcessSettings, Resources, Settings, Ssh
 from pywps_hpc.settings.paths import Bind
 

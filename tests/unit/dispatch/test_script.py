@@ -366,7 +366,7 @@ def test_an_own_base_serves_our_scheduler_templates_too(tmp_path: Path) -> None:
     [
         ("{{ nothing }}", "'nothing' is undefined"),
         ("{% block %}", "slurm.sh.j2: TemplateSyntaxError"),
-        ("{{ resources }}", "no word of a shell command"),
+        ("{{ resources }}", "only text, numbers and paths"),
     ],
 )
 def test_a_mistake_in_a_template_shows_at_start(tmp_path: Path, template: str, words: str) -> None:

@@ -1,0 +1,30 @@
+"""What runs a job's launcher on the node, by ``[hpc.container] runtime``: the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from joblauncher.shared.jobdir import JobDir
+from pywps_hpc.dispatch.scripts import apptainer, bare
+from pywps_hpc.dispatch.scripts.launch import Launch
+from pywps_hpc.settings import ProcessSettings, Settings
+
+RUNTIMES: dict[str, Callable[[JobDir, ProcessSettings, Settings], Launch]] = {
+    "apptainer": apptainer.launch,
+    "singularity": apptainer.launch,
+    "none": bare.launch,
+}
+
+
+def launch(job: JobDir, process: ProcessSettings, settings: Settings) -> Launch:
+    """The command that starts a job's launcher.
+
+    Args:
+        job: the job's folder.
+        process: settings of its process.
+        settings: of the installation.
+
+    Raises:
+        ValueError: the job cannot run so: a folder cannot be shown inside, or must not be.
+    """
+    return RUNTIMES[process.container.runtime](job, process, settings)
