@@ -1,6 +1,6 @@
 """Commands on the cluster's login host, over SSH.
 
-Only commands travel: a script goes in on standard input, answers come back, and all data stays on
+Only commands are sent: a script goes in on standard input, answers come back, and all data stays on
 the file system that both hosts share. The identity of the login host is never taken on trust: its
 key must stand in one known_hosts file, and nothing switches that off. One private key is offered;
 no agent, no keys from elsewhere, no password.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import paramiko
 
 log = logging.getLogger(__name__)
-# The library's own messages are tracebacks of what is told in words here.
+# The library logs tracebacks of what is reported here in one sentence.
 _library_log = logging.getLogger(f"{__name__}.paramiko")
 _library_log.setLevel(logging.CRITICAL)
 

@@ -1,7 +1,7 @@
 """The keys of a connection: the one that we show, and the ones that the login host must show.
 
 Both come from files that an administrator named; nothing is looked up or learned elsewhere.
-Problems are ``ValueError`` in words.
+Problems are a ``ValueError`` with a sentence for the administrator.
 """
 
 from __future__ import annotations

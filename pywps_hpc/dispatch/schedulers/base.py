@@ -1,4 +1,4 @@
-"""What every batch system can be asked, in neutral words.
+"""What every batch system can be asked, in the same terms for all.
 
 The rest of the dispatcher knows only this module. A scheduler answers with :class:`JobStatus`,
 which says where a job stands (:class:`Phase`) and, once it is over, why (:class:`Outcome`). Two
@@ -70,14 +70,14 @@ class JobStatus:
         outcome: why it ended; ``None`` unless ``phase`` is ``FINISHED``.
         exit_code: the job script's exit code, 0 to 255; ``None`` where not known.
         signal: number of the signal that ended it; ``None`` where none did.
-        detail: the scheduler's own words (state, reason), for the user and the log.
+        detail: the scheduler's own text (state, reason), for the user and the log.
         hopeless: a waiting job that can never start as it stands (e.g. ``PartitionTimeLimit``).
         maintenance: a waiting job whose queue the administrators have closed for now.
         by_signal: suspended only as far as somebody sent the job a stop signal: the batch system
             does not know whether it reached all processes, or any.
         restarts: how often the batch system itself started the job anew.
         name: the job's name, for an element that of its array; empty where the answer lacks it.
-            Ids are used again: by it a job is told from one that had the same id before.
+            Ids are used again: the name distinguishes a job from an earlier one of the same id.
     """
 
     phase: Phase
@@ -99,7 +99,7 @@ class BatchJob:
     Attributes:
         name: the name it carries in the queue: a letter and at most 14 more of ``[a-z0-9]``, which
             all batch systems accept. It is the job's identity: :meth:`Scheduler.find` looks for it.
-        comment: the full job id, shown where the batch system has a place for a comment.
+        comment: the full job id, shown where the batch system has a field for it.
         script: the complete shell script, header lines included.
         path: absolute path, on the execution host, of the script's copy in the job's folder, for
             the ways of submission that take no text (DRMAA).
@@ -286,7 +286,7 @@ class Scheduler(ABC):
         not up yet, and reports success): only :meth:`poll` tells, and asking again does no harm.
 
         Raises:
-            NotPermitted: with the words who could.
+            NotPermitted: the message says who could.
         """
 
     @abstractmethod

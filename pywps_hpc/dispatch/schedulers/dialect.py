@@ -70,7 +70,7 @@ class Drmaa:
     """What is special about a batch system's DRMAA library.
 
     Attributes:
-        signs: words, in lower case, by which one of its messages is told from another system's.
+        signs: words, in lower case, by which its messages are distinguished from another system's.
         remedies: what an administrator can do when the library does not open its session.
         remote_command: from the path of the job's script to ``drmaa_remote_command``.
         output_path: from the path of the log to ``drmaa_output_path``.
@@ -131,7 +131,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def submit(self, job: BatchJob) -> Question[str]:
-        """Hand over a job or an array; the answer is its id. The script travels on standard
+        """Hand over a job or an array; the answer is its id. The script is its standard
         input."""
 
     @abstractmethod
@@ -166,7 +166,7 @@ class Dialect(ABC):
         """
 
     def native_specification(self, job: BatchJob) -> str:
-        """The same as the header, in the words of this system's DRMAA library."""
+        """The same as the header, in the syntax of this system's DRMAA library."""
         raise NotImplementedError(f"{self.system} is not used through DRMAA")
 
     def explain(self, log_tail: str) -> Outcome | None:
@@ -174,7 +174,7 @@ class Dialect(ABC):
         return None
 
     def unknown_state(self, text: str) -> JobStatus:
-        """A state this version has no word for: logged once, and the job counts as alive."""
+        """A state that is not known: logged once, and the job counts as alive."""
         if text not in self._unknown:
             self._unknown.add(text)
             log.warning("%s: unknown job state %r, treated as running", self.system, text)

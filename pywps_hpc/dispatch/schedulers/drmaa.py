@@ -48,7 +48,7 @@ __all__ = ["DrmaaScheduler", "Helper"]
 
 log = logging.getLogger(__name__)
 
-#: What is said of the script, in the C library's words, once it is not there any more.
+#: The C library's message for a script that is missing.
 MISSING = os.strerror(errno.ENOENT)
 #: Most ids in one call, each of which has the same time limit.
 CHUNK = 100
@@ -169,23 +169,23 @@ class DrmaaScheduler(Scheduler):
         self.helper.close()
         self.commands.close()
 
-    def _refused(self, job: BatchJob, kind: str, words: str) -> NoReturn:
-        """What the library's exception means; the dialect knows the batch system's words."""
+    def _refused(self, job: BatchJob, kind: str, message: str) -> NoReturn:
+        """What the library's exception means; the dialect knows the batch system's messages."""
         dialect = self.commands.dialect
-        if kind in REFUSED and job.path and job.path in words and MISSING in words:
+        if kind in REFUSED and job.path and job.path in message and MISSING in message:
             raise SubmissionRefused(
-                "the job's script is missing", command="drmaa_run_job", output=f"{kind}: {words}"
+                "the job's script is missing", command="drmaa_run_job", output=f"{kind}: {message}"
             )
-        error: SchedulerError = SubmissionUncertain(words or kind)
+        error: SchedulerError = SubmissionUncertain(message or kind)
         if kind in NOT_TAKEN:
-            error = SubmissionPostponed(words or kind)
-        elif not dialect.messages.cannot_ask.search(words):
+            error = SubmissionPostponed(message or kind)
+        elif not dialect.messages.cannot_ask.search(message):
             if kind in DENIED:
-                error = SubmissionPostponed(words or kind, answered=True, passing=False)
+                error = SubmissionPostponed(message or kind, answered=True, passing=False)
             elif kind in REFUSED:
-                error = SubmissionRefused(words or kind)
+                error = SubmissionRefused(message or kind)
             try:
-                dialect.submit(job).read(1, "", words or kind)
+                dialect.submit(job).read(1, "", message or kind)
             except SubmissionRefused as known:
                 error = known  # slurm-drmaa calls a plain refusal an InternalException
             except SubmissionPostponed as known:
@@ -193,7 +193,7 @@ class DrmaaScheduler(Scheduler):
                     error = known
             except SchedulerUnavailable:
                 pass  # not how the command puts it; the exception's kind is clear enough
-        error.command, error.output = "drmaa_run_job", f"{kind}: {words}"
+        error.command, error.output = "drmaa_run_job", f"{kind}: {message}"
         raise error
 
     def _states(self, ids: Collection[str]) -> dict[str, JobStatus]:
@@ -260,12 +260,12 @@ class DrmaaScheduler(Scheduler):
         def tell(chunk: Sequence[str]) -> None:
             answer = self._ask("control", ids=list(chunk), action=name)
             unknown.extend(answer["unknown"])
-            for job, (kind, words) in answer["errors"].items():
-                error = self._trouble(job, action, kind, words or kind)
+            for job, (kind, message) in answer["errors"].items():
+                error = self._trouble(job, action, kind, message or kind)
                 if error is None:
-                    log.info("%s: %s of %s: %s", self.system, name, job, words)
+                    log.info("%s: %s of %s: %s", self.system, name, job, message)
                     continue
-                error.command, error.output = f"drmaa_control {name} {job}", f"{kind}: {words}"
+                error.command, error.output = f"drmaa_control {name} {job}", f"{kind}: {message}"
                 errors.append(error)
 
         untold = self._parts[name].ask(ids, CHUNK, tell)
@@ -274,19 +274,19 @@ class DrmaaScheduler(Scheduler):
             raise errors[0]
         return unknown
 
-    def _trouble(self, job: str, action: Action, kind: str, words: str) -> SchedulerError | None:
+    def _trouble(self, job: str, action: Action, kind: str, message: str) -> SchedulerError | None:
         """What the library's exception means; ``None``: there was nothing left to do."""
         if kind in NO_ERROR:
             return None
         if kind in NOT_PERMITTED:
-            return NotPermitted(words)
+            return NotPermitted(message)
         try:
             # slurm-drmaa says by an InternalException that a job is over.
-            self.commands.dialect.control(action, [job])[0].read(1, "", words)
+            self.commands.dialect.control(action, [job])[0].read(1, "", message)
         except NotPermitted as known:
             return known
         except SchedulerError as known:
-            return SchedulerUnavailable(words) if kind in CANNOT_ASK else known
+            return SchedulerUnavailable(message) if kind in CANNOT_ASK else known
         return None
 
     def _ask(self, do: str, **request: Any) -> dict[str, Any]:
@@ -295,9 +295,9 @@ class DrmaaScheduler(Scheduler):
         except HelperFailed as error:
             raise SchedulerUnavailable(str(error), command=f"DRMAA {do}") from error
         if "error" in answer:
-            kind, words = answer["error"]
+            kind, message = answer["error"]
             raise SchedulerUnavailable(
-                words or kind, command=f"DRMAA {do}", output=f"{kind}: {words}"
+                message or kind, command=f"DRMAA {do}", output=f"{kind}: {message}"
             )
         return answer
 

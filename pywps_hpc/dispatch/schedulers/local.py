@@ -10,7 +10,7 @@ ended.
 
     directory/lock        one caller at a time, across processes
     directory/last        the last id given
-    directory/queue/ID/   a job (see local_job)
+    directory/queue/ID/   a job (see local_runtime/job.py)
     directory/active/ID   an empty file: this job of the queue may have started
     directory/ended/ID/   the same job, after its end, for a while
 """
@@ -52,7 +52,7 @@ class LocalScheduler(Scheduler):
     Args:
         directory: where the state lives; on a local disk (it needs locks), private to the service.
         cpus: processors that running jobs may occupy together; ``None``: all of this host.
-        gpus: graphics processors, likewise.
+        gpus: GPUs, likewise.
         grace: seconds between TERM and KILL when a job is cancelled or reaches its time limit.
         remember: seconds for which ended jobs are known.
         environment: what each job finds in its environment besides ``PATH``, ``HOME``, ``USER``,
@@ -172,9 +172,7 @@ class LocalScheduler(Scheduler):
         if need.cpus > self._cpus:
             raise SubmissionRefused(f"asks for {need.cpus} processors, this host has {self._cpus}")
         if need.gpus > self._gpus:
-            raise SubmissionRefused(
-                f"asks for {need.gpus} graphics processors, this host has {self._gpus}"
-            )
+            raise SubmissionRefused(f"asks for {need.gpus} GPUs, this host has {self._gpus}")
 
     def _record(self, job: BatchJob) -> str:
         """Write the job down; its folder appears whole or not at all."""

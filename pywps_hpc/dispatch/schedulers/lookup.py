@@ -19,7 +19,7 @@ class LookUp:
     Args:
         dialect: the batch system's.
         ask: asks a question.
-        lacks: told that this site has no accounting.
+        lacks: called if this site has no accounting.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class LookUp:
             unasked = self._look_up(these)
             if unasked is not None:
                 return self._found, unasked
-            # "Nowhere" is an answer only if every place was asked.
+            # "Not found" is an answer only if queue and accounting were asked.
             self._found |= {pair: [] for pair in these - self._found.keys()}
         return self._found, None
 

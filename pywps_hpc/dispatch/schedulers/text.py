@@ -120,7 +120,7 @@ def amount(text: str) -> float:
 
 
 def seconds(text: str) -> int:
-    """A duration: ``3600``, ``01:00:00``, ``1:0:0``, ``1-00:00:00``; 0 for words such as
+    """A duration: ``3600``, ``01:00:00``, ``1:0:0``, ``1-00:00:00``; 0 for text such as
     ``UNLIMITED``, and where nothing is said."""
     match = _CLOCK.fullmatch(text)
     if match is None:

@@ -134,11 +134,11 @@ def test_held_job_lets_others_pass(scheduler: LocalScheduler, tmp_path: Path) ->
     assert phases(scheduler, [held]) == [Phase.HELD]
 
 
-def test_graphics_processors_are_counted_too(state: Path, tmp_path: Path) -> None:
+def test_gpus_are_counted_too(state: Path, tmp_path: Path) -> None:
     scheduler = LocalScheduler(state, cpus=4, gpus=1)
     ids = submit(scheduler, job(tmp_path, "sleep 600", gpus=1), job(tmp_path, "true", gpus=1))
     assert phases(scheduler, ids) == [Phase.RUNNING, Phase.QUEUED]
-    with pytest.raises(SubmissionRefused, match="2 graphics processors, this host has 1"):
+    with pytest.raises(SubmissionRefused, match="2 GPUs, this host has 1"):
         scheduler.submit(job(tmp_path, "true", gpus=2))
 
 

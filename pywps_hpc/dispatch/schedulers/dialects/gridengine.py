@@ -68,7 +68,7 @@ COMMANDS = {
 }
 
 
-# $user is Grid Engine's own word for whoever asks (qstat(1)); named, since a site's sge_qstat file
+# $user stands for whoever asks (qstat(1)); named, since a site's sge_qstat file
 # may say otherwise.
 # -g d: each element of an array by itself.
 _QSTAT = ("qstat", "-xml", "-g", "d", "-u", "$user", "-s")
@@ -215,10 +215,10 @@ class GridEngineDialect(Dialect):
 def read_submitted(returncode: int, stdout: str, stderr: str) -> str:
     """The id that qsub -terse printed last; warnings stand before it, on standard output."""
     if returncode != 0:
-        words = first_line(stderr).removeprefix("Unable to run job: ").removesuffix(".")
-        if not words:
-            raise SchedulerUnavailable(f"qsub ended with {returncode} and said nothing")
-        raise turned_down("Grid Engine", words, stderr, MESSAGES)
+        reason = first_line(stderr).removeprefix("Unable to run job: ").removesuffix(".")
+        if not reason:
+            raise SchedulerUnavailable(f"qsub ended with {returncode} and no message")
+        raise turned_down("Grid Engine", reason, stderr, MESSAGES)
     return printed_id("qsub", stdout, _SUBMITTED)
 
 

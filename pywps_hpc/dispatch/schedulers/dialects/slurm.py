@@ -261,10 +261,10 @@ class SlurmDialect(Dialect):
 def read_submitted(returncode: int, stdout: str, stderr: str) -> str:
     """The id that sbatch --parsable printed."""
     if returncode != 0:
-        words = _reason(stderr)
-        if not words:
-            raise SchedulerUnavailable(f"sbatch ended with {returncode} and said nothing")
-        raise turned_down("Slurm", words, stderr, MESSAGES)
+        reason = _reason(stderr)
+        if not reason:
+            raise SchedulerUnavailable(f"sbatch ended with {returncode} and no message")
+        raise turned_down("Slurm", reason, stderr, MESSAGES)
     return printed_id("sbatch", stdout, _SUBMITTED)
 
 
@@ -275,10 +275,10 @@ def read_control(returncode: int, stdout: str, stderr: str) -> None:
     errors = [line for line in (stderr or stdout).splitlines() if line.strip()]
     grave = [line for line in errors if not MESSAGES.gone.search(line)]
     if not errors or grave:
-        words = _reason("\n".join(grave))
+        reason = _reason("\n".join(grave))
         if any(MESSAGES.forbidden.search(line) for line in grave):
-            raise NotPermitted(f"Slurm: {words} (an operator of the cluster may do this)")
-        raise SchedulerError(f"Slurm: {words or f'exit status {returncode}'}")
+            raise NotPermitted(f"Slurm: {reason} (an operator of the cluster may do this)")
+        raise SchedulerError(f"Slurm: {reason or f'exit status {returncode}'}")
 
 
 def _elements(job: str) -> Iterator[str]:
@@ -302,8 +302,8 @@ def _fields(line: str) -> Iterator[tuple[str, str]]:
 def _reason(text: str) -> str:
     """The sentence in ``sbatch: error: Batch job submission failed: Invalid partition …``."""
     errors = re.findall(r"^\w+: (?:error|fatal): (.*)$", text, re.MULTILINE)
-    words = [error.removeprefix("Batch job submission failed: ") for error in errors]
-    return "; ".join(dict.fromkeys(words)) or first_line(text)
+    reasons = [error.removeprefix("Batch job submission failed: ") for error in errors]
+    return "; ".join(dict.fromkeys(reasons)) or first_line(text)
 
 
 def _requeue(need: Resources) -> str:

@@ -111,7 +111,7 @@ class TorqueDialect(Dialect):
         return Question(("qsub",), read_submitted, stdin=job.script)
 
     def probe(self) -> Question[dict[str, JobStatus]]:
-        return self.poll(("0",))  # unknown, in the server's own words; the other lists all jobs
+        return self.poll(("0",))  # the server says that it is unknown; the default lists all jobs
 
     def version(self) -> Question[str]:
         return Question(("qstat", "--version"), read_version)
@@ -182,10 +182,10 @@ def read_submitted(returncode: int, stdout: str, stderr: str) -> str:
         match = re.search(r"qsub: (?:submit error )?\(?(.+?)\)?$", stderr, re.MULTILINE)
         # Libraries put it otherwise than the command.
         known = MESSAGES.passing.search(stderr) or MESSAGES.final.search(stderr)
-        words = match.group(1) if match else first_line(stderr) if known else ""
-        if not words:
+        reason = match.group(1) if match else first_line(stderr) if known else ""
+        if not reason:
             raise SchedulerUnavailable(f"qsub ended with {returncode}: {first_line(stderr)}")
-        raise turned_down("TORQUE", words, stderr, MESSAGES)
+        raise turned_down("TORQUE", reason, stderr, MESSAGES)
     return printed_id("qsub", stdout, _ID)
 
 
@@ -195,13 +195,13 @@ def read_control(returncode: int, stdout: str, stderr: str) -> None:
     if returncode in (UNKNOWN_JOB, WRONG_STATE):  # it has answered, whatever else it says
         said = [line for line in said if not MESSAGES.cannot_ask.search(line)]
     grave = [line for line in said if not MESSAGES.gone.search(line)]
-    # Libraries have the words without the commands' exit status.
+    # Libraries have the messages without the commands' exit status.
     if returncode == 0 or (not grave and (said or returncode in (UNKNOWN_JOB, WRONG_STATE))):
         return
-    words = "; ".join(grave) or f"exit status {returncode}"
-    if returncode == UNAUTHORIZED or MESSAGES.forbidden.search(words):
-        raise NotPermitted(f"TORQUE: {words} (an operator of the server may do this)")
-    raise SchedulerError(f"TORQUE: {words}")
+    reason = "; ".join(grave) or f"exit status {returncode}"
+    if returncode == UNAUTHORIZED or MESSAGES.forbidden.search(reason):
+        raise NotPermitted(f"TORQUE: {reason} (an operator of the server may do this)")
+    raise SchedulerError(f"TORQUE: {reason}")
 
 
 def _records(returncode: int, stdout: str, stderr: str) -> Iterator[tuple[str, dict[str, str]]]:

@@ -1,9 +1,9 @@
-"""The process that holds the DRMAA session: ``python -m …drmaa_helper``.
+"""The process that holds the DRMAA session: ``python -m …drmaa_session.helper``.
 
 DRMAA libraries crash, hang, and lose their session when the server goes away; two of the four known
 ones take the calling process with them. So the session lives here, in a process that may die: it
 reads one JSON object a line on standard input, does one call, and answers with one line. The
-dispatcher's side is :class:`~.drmaa_process.Helper`.
+dispatcher's side is :class:`~.process.Helper`.
 
 The functions are those of DRMAA 1.0 (GFD-R-P.022, GFD.133), through the python-drmaa binding.
 """
@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
-#: Seconds to take leave of the batch system; some libraries hang in it.
+#: Seconds to end the session; some libraries hang in that.
 LEAVE = 3
 
 
@@ -72,11 +72,11 @@ class Session:
             except self._drmaa.errors.InvalidJobException:
                 unknown.append(job)
             except self._drmaa.errors.DrmaaException as error:
-                errors[job] = [type(error).__name__, _words(error)]
+                errors[job] = [type(error).__name__, _message(error)]
         return {"errors": errors, "unknown": unknown}
 
     def leave(self) -> None:
-        """``drmaa_exit``: jobs stay. Without it Grid Engine keeps a place for us for minutes, of
+        """``drmaa_exit``: jobs stay. Without it Grid Engine keeps our session for minutes, of
         which it has only so many."""
         signal.alarm(LEAVE)
         self._session.exit()
@@ -106,15 +106,15 @@ def answer(session: Session, line: str) -> dict[str, Any]:
     try:
         return operation(**request)
     except Exception as error:  # whatever the binding raises belongs to this call alone
-        return {"error": [type(error).__name__, _words(error)]}
+        return {"error": [type(error).__name__, _message(error)]}
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """The library's message; python-drmaa puts it behind ``code N: ``, sometimes as bytes."""
     text = error.args[0] if error.args else ""
-    words = text.decode(errors="replace") if isinstance(text, bytes) else str(error)
-    _, code, message = words.partition(": ")
-    return (message if code and words.startswith("code ") else words).strip()
+    whole = text.decode(errors="replace") if isinstance(text, bytes) else str(error)
+    _, code, message = whole.partition(": ")
+    return (message if code and whole.startswith("code ") else whole).strip()
 
 
 def main() -> None:
@@ -126,7 +126,7 @@ def main() -> None:
         session = Session()
         hello = session.hello()
     except Exception as error:
-        print(json.dumps({"error": [type(error).__name__, _words(error)]}), file=answers)
+        print(json.dumps({"error": [type(error).__name__, _message(error)]}), file=answers)
         sys.exit(1)
     print(json.dumps(hello), file=answers)
     for line in sys.stdin:

@@ -95,7 +95,7 @@ class Helper:
         try:
             self._process.stdin.write(json.dumps({"do": do, **request}).encode() + b"\n")
         except OSError as error:
-            raise HelperFailed(self._obituary(), asked=True) from error
+            raise HelperFailed(self._how_it_ended(), asked=True) from error
         return self._read(asked=True)
 
     def close(self) -> None:
@@ -135,10 +135,10 @@ class Helper:
         if "error" in hello:
             self.close()
             raise HelperFailed(with_remedy(": ".join(hello["error"]), self._system), asked=False)
-        told = f"{hello.get('drms')} {hello.get('implementation')}"
-        if other := other_system(told, self._system):
+        library = f"{hello.get('drms')} {hello.get('implementation')}"
+        if other := other_system(library, self._system):
             self.close()
-            raise HelperFailed(mismatch(told, other, self._system), asked=False)
+            raise HelperFailed(mismatch(library, other, self._system), asked=False)
         log.info("DRMAA session open: %s, pid %s", hello, self.pid)
 
     def _read(self, *, asked: bool) -> dict[str, Any]:
@@ -155,14 +155,14 @@ class Helper:
                 raise HelperFailed(f"no answer from DRMAA within {self._timeout:g} s", asked=asked)
             part = os.read(process.stdout.fileno(), 1 << 16)
             if not part:
-                raise HelperFailed(self._obituary(starting=not asked), asked=asked)
+                raise HelperFailed(self._how_it_ended(starting=not asked), asked=asked)
             self._buffer += part
         line, _, self._buffer = self._buffer.partition(b"\n")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def _obituary(self, *, starting: bool = False) -> str:
-        """What to say of a helper that is gone."""
+    def _how_it_ended(self, *, starting: bool = False) -> str:
+        """How a helper that is gone ended."""
         process = self._process
         assert process is not None
         self.close()  # which kills it, if it only closed its output
@@ -170,7 +170,7 @@ class Helper:
         how = f"ended with exit code {code}"
         if code < 0:
             how = f"was killed by {signal.Signals(-code).name}"
-        words = f"the DRMAA helper {how}"
+        message = f"the DRMAA helper {how}"
         if starting:
-            words += " while it opened its session; is the batch system's server running?"
-        return words
+            message += " while it opened its session; is the batch system's server running?"
+        return message

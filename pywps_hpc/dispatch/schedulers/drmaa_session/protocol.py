@@ -1,4 +1,4 @@
-"""DRMAA's words, the same for every library: states of a job, and exceptions (GFD.133)."""
+"""DRMAA's job states and exceptions, the same for every library (GFD.133)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REFUSED = frozenset(
         "InvalidAttributeValueException",
     }
 )
-#: Of these the one that may be over later: only the words can tell.
+#: Of these the one that may be over later: only the message can tell.
 DENIED = frozenset({"DeniedByDrmException"})
 NOT_PERMITTED = frozenset({"AuthorizationException"})
 #: The job is not in the state that this changes, or no more: no error (base.Scheduler).

@@ -9,7 +9,7 @@ from pywps_hpc.dispatch.schedulers.dialects import DIALECTS
 #: Whatever the batch system.
 REMEDIES: Remedies = (
     ("no module named 'drmaa'", "install the Python binding: pip install 'pywps-hpc[drmaa]'"),
-    # A site's own GLIBC_TUNABLES may have taken the place of ours.
+    # A site's own GLIBC_TUNABLES may have replaced ours.
     (
         "static tls block",
         "[hpc] command_environment: GLIBC_TUNABLES=glibc.rtld.optional_static_tls=16384",

@@ -4,9 +4,9 @@
 
     job.json    what it asks for; the folder appears with it, whole or not at all
     script      what bash runs
-    held        wish: do not start it for now
-    suspend     wish: stop its processes for now
-    cancel      wish: end it
+    held        request: do not start it for now
+    suspend     request: stop its processes for now
+    cancel      request: end it
     lock        held by the job's supervisor as long as it lives
     started     the supervisor's process id; never start this job again
     end.json    how it ended
@@ -118,9 +118,9 @@ class LocalJob:
             return
         if not self._has("started") and not self._alive() and not self._end():
             text = (self.folder / "runner.log").read_text(errors="replace")
-            words = f"its supervisor cannot start: {text.strip().rpartition(chr(10))[2]}"
-            log.error("%s: %s", self.number, words)
-            self._finish(Outcome.COULD_NOT_START, words)
+            problem = f"its supervisor cannot start: {text.strip().rpartition(chr(10))[2]}"
+            log.error("%s: %s", self.number, problem)
+            self._finish(Outcome.COULD_NOT_START, problem)
 
     def _has(self, name: str) -> bool:
         return (self.folder / name).exists()
@@ -135,7 +135,7 @@ class LocalJob:
             return False
 
     def _poke(self) -> bool:
-        """Make the supervisor look at the scheduler's wishes; false if there is none."""
+        """Make the supervisor look for requests; false if there is none."""
         if not self._alive():
             return False
         # Who holds the lock wrote this number, so it is nobody else's.

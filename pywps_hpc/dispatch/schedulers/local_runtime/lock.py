@@ -30,7 +30,7 @@ def take(lock: int) -> None:
         lock: descriptor of the file; closing it gives the lock back.
 
     Raises:
-        TimeoutError: somebody else keeps it, with the words who.
+        TimeoutError: somebody else keeps it; the message says who.
         OSError: the file cannot be locked.
     """
     begun, pause = time.monotonic(), 0.001
@@ -52,12 +52,12 @@ def take(lock: int) -> None:
 def holders(lock: int) -> list[int]:
     """The processes that hold a lock on this file (proc(5), /proc/locks), by their ids here."""
     facts = os.fstat(lock)
-    place = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
+    file = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
     found = []
     with contextlib.suppress(OSError):
         for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
             fields = line.split()
-            if len(fields) == 8 and fields[1] == "FLOCK" and fields[5] == place:
+            if len(fields) == 8 and fields[1] == "FLOCK" and fields[5] == file:
                 found.append(int(fields[4]))
     return [pid for pid in found if pid > 0]
 

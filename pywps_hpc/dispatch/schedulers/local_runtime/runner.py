@@ -1,4 +1,4 @@
-"""Runs one job of the local scheduler: ``python -I local_runner.py FOLDER``.
+"""Runs one job of the local scheduler: ``python -I runner.py FOLDER``.
 
 One such process stands above each running job, detached from the service, so that the job and its
 limits outlive it. It imports nothing of the package, to start quickly, and talks to the scheduler
@@ -7,8 +7,8 @@ limits outlive it. It imports nothing of the package, to start quickly, and talk
 * it holds the lock on ``lock`` as long as it lives: "is it alive?" needs no process id, which may
   have been given to somebody else;
 * ``started`` appears before the script starts, and whoever finds it never starts the script again;
-* ``cancel`` and ``suspend`` are the scheduler's wishes; a SIGUSR1 only says "look now";
-* ``end.json`` is its last word: why the job ended.
+* ``cancel`` and ``suspend`` are the scheduler's requests; a SIGUSR1 only says "look now";
+* ``end.json`` is written last: why the job ended.
 
 It adopts orphans (prctl(2), PR_SET_CHILD_SUBREAPER), so that a process which daemonises stays
 within reach, and ends what the script leaves behind, as a cluster's batch system does.
@@ -117,7 +117,7 @@ class Supervisor:
         )
 
     def _look(self, now: float) -> None:
-        """Carry out the scheduler's wishes and the limits."""
+        """Carry out the scheduler's requests and the limits."""
         if self._deadline is not None:
             if now >= self._deadline:
                 self._kill(signal.SIGKILL)
@@ -127,11 +127,11 @@ class Supervisor:
         elif self._run_time >= self._job["walltime"]:
             self._end("time limit", f"time limit of {self._job['walltime']} s reached", now)
         elif (used := _memory()) > self._job["memory"] * 2**20:
-            words = f"used {used // 2**20} MiB of memory, limit {self._job['memory']} MiB"
-            self._end("memory limit", words, now, grace=0)
-        elif (wish := (self._folder / "suspend").exists()) != self._suspended:
-            self._suspended = wish
-            self._kill(signal.SIGSTOP if wish else signal.SIGCONT)
+            detail = f"used {used // 2**20} MiB of memory, limit {self._job['memory']} MiB"
+            self._end("memory limit", detail, now, grace=0)
+        elif (requested := (self._folder / "suspend").exists()) != self._suspended:
+            self._suspended = requested
+            self._kill(signal.SIGSTOP if requested else signal.SIGCONT)
 
     def _end(self, outcome: str, detail: str, now: float, grace: float | None = None) -> None:
         self._verdict = {"outcome": outcome, "detail": detail}
@@ -186,7 +186,7 @@ def write(path: Path, text: str) -> None:
 
 
 def leave(path: Path, text: str) -> None:
-    """Write the last word, even if the disk is full or away for a moment."""
+    """Write how the job ended, even if the disk is full or away for a moment."""
     for _ in range(60):
         try:
             return write(path, text)

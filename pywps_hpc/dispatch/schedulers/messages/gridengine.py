@@ -30,7 +30,7 @@ MESSAGES = Messages(
         r"qmaster (name|hostname)|directory \S+ doesn't exist|SGE_ROOT|can't resolve|GDI version",
         r"authentication failed|credentials for connection",
     ),
-    # The words for a host that is not registered yet differ between releases.
+    # The messages about a host that is not registered yet differ between releases.
     passing=either(
         r"only \d+ jobs are allowed|(not a|is no|neither) submit (host|nor)|temporarily rejected",
         SERVER_ERROR,

@@ -53,8 +53,8 @@ LIMITED = {17, 37, 100}
 # After these an end by SIGUSR2 is a deletion: it is the notice before a kill (qsub(1), -notify).
 # A container's runtime passes it on and then exits with 140 itself.
 NOTICED = {0, 17, 100}
-#: The launcher's words for that notice, in the log of the job. Measured: the notice also ends the
-#: process that mounts the container's image, and then the launcher dies of SIGBUS while it obeys.
+#: The launcher's message about that notice, in the log of the job. Measured: the notice also ends
+#: the process that mounts the container's image, and then the launcher dies of SIGBUS on its way.
 NOTICE = "joblauncher: asked to stop by SIGUSR2"
 
 #: How sharply use of memory has to meet the limit: it is sampled once a second.

@@ -76,8 +76,8 @@ HOPELESS_REASONS = {
 # AssocMaxWallDurationPerJobLimit, QOSMaxCpuPerJobLimit, QOSMaxMemoryPerNode, QOSMinGRES, …
 _HOPELESS_LIMIT = re.compile(r"(Assoc|QOS)(Max\w+Per(Job|Node)(Limit)?|Min\w+)")
 
-# Slurm's words for a job step's end, in the log of the job (slurmstepd, slurmd).
-LOG_WORDS = {
+# Slurm's messages about a job step's end, in the log of the job (slurmstepd, slurmd).
+LOG_MESSAGES = {
     "Exceeded job memory limit": Outcome.MEMORY_LIMIT,
     "oom-kill event": Outcome.MEMORY_LIMIT,
     "oom_kill event": Outcome.MEMORY_LIMIT,
@@ -86,7 +86,7 @@ LOG_WORDS = {
     "DUE TO PREEMPTION": Outcome.PREEMPTED,
 }
 
-# Measured: what stands in the place of the signal if the node could not open the job's log.
+# Measured: given as the signal if the node could not open the job's log.
 _NO_LOG = 53
 _TERM = 15
 # slurmctld looks at time limits every 30 s (sbatch(1), --signal); measured: 24 and 29 s too soon.
@@ -121,16 +121,16 @@ def listed(state: str, reason: str) -> JobStatus | None:
 def ended(state: str, reason: str, code: str, elapsed: int, limit: int) -> JobStatus | None:
     """A job's end with its exit code ``code:signal``; other states as the queue shows them.
     Elapsed time and limit in seconds; 0 if there is no limit."""
-    words, _, _by = state.partition(" ")  # "CANCELLED by 1001"
-    if words not in OUTCOMES:
-        return listed(words, reason)
+    name, _, _by = state.partition(" ")  # "CANCELLED by 1001"
+    if name not in OUTCOMES:
+        return listed(name, reason)
     exit_code, signal = (int(number) for number in code.split(":"))
     reason = "" if reason == "None" else reason
     detail = f"{state} ({reason})" if reason else state
-    outcome = OUTCOMES[words]
-    if words == "COMPLETED":
+    outcome = OUTCOMES[name]
+    if name == "COMPLETED":
         return JobStatus(Phase.FINISHED, outcome, exit_code=0, detail=detail)
-    if words == "FAILED":
+    if name == "FAILED":
         detail += f", exit code {code}"
         if _TERM in (signal, exit_code & 127) and _was_warned(elapsed, limit):
             # It obeyed the TERM that --signal sends ahead of the limit.
@@ -166,10 +166,10 @@ def _was_warned(elapsed: int, limit: int) -> bool:
 
 
 def explain(log_tail: str) -> Outcome | None:
-    """Slurm's own last words in a job's log, if they name the end."""
+    """Slurm's own last message in a job's log, if it names the end."""
     steps = [line for line in log_tail.splitlines() if line.startswith("slurmstepd")]
     for line in reversed(steps):
-        for words, outcome in LOG_WORDS.items():
-            if words in line:
+        for message, outcome in LOG_MESSAGES.items():
+            if message in line:
                 return outcome
     return None

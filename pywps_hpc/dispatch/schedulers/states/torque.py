@@ -43,7 +43,7 @@ EXIT_STATUSES = {
 }
 
 # MOM's lines in a job's log: "=>> PBS: job killed: walltime 73 exceeded limit 60".
-LOG_WORDS = {
+LOG_LIMITS = {
     "walltime": Outcome.TIME_LIMIT,
     "cput": Outcome.TIME_LIMIT,
     "mem": Outcome.MEMORY_LIMIT,
@@ -58,7 +58,7 @@ HOLD = re.compile(r"Hold_Types = (\w+)")
 
 
 def status(record: Mapping[str, str]) -> JobStatus | None:
-    """What a job's attributes say; ``None``: there is no word for its state."""
+    """What a job's attributes say; ``None``: its state is not known."""
     state = record["job_state"]
     phase = PHASES.get(state)
     if phase is None:
@@ -73,9 +73,9 @@ def status(record: Mapping[str, str]) -> JobStatus | None:
 
 
 def explain(log_tail: str) -> Outcome | None:
-    """What MOM's last word in a job's log says about its end."""
-    words = _LOG_LINE.findall(log_tail)
-    return LOG_WORDS.get(words[-1]) if words else None
+    """What MOM's last message in a job's log says about its end."""
+    limits = _LOG_LINE.findall(log_tail)
+    return LOG_LIMITS.get(limits[-1]) if limits else None
 
 
 def _ended(record: Mapping[str, str]) -> JobStatus:
