@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from joblauncher.shared import failpoint
+from pywps_hpc.dispatch import finish
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.schedulers.base import SchedulerError, SchedulerUnavailable
@@ -58,7 +59,7 @@ class Controller:
         """The batch system never heard of this job."""
         context = self._context
         if job.control is ControlRequest.DISMISS:
-            return context.end(job, State.DISMISSED, messages.DISMISSED, rewrite=True)
+            return finish.end(context, job, State.DISMISSED, messages.DISMISSED, rewrite=True)
         wanted = State.PAUSED if job.control is ControlRequest.PAUSE else State.ACCEPTED
         if job.state is not wanted and context.store.move(job, wanted) is None:
             return False

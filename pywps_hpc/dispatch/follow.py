@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from joblauncher.shared import failpoint
-from pywps_hpc.dispatch import evidence
+from pywps_hpc.dispatch import finish, folders
 from pywps_hpc.dispatch.context import Context
+from pywps_hpc.dispatch.decide.evidence import Evidence, Left
 from pywps_hpc.dispatch.decide.reconcile import (
     KEEP,
     Action,
     Do,
-    Evidence,
-    Left,
     decide,
     may_succeed,
     needs_evidence,
@@ -144,9 +143,9 @@ class Follower:
         folder = context.spool.open(job.id)
         seen = Evidence()
         if needs_evidence(status, changed=fresh or job.end_seen > 0):
-            seen = evidence.look(folder)
+            seen = folders.look(folder)
         if status is not None and needs_log(status, seen):
-            outcome = context.scheduler.explain(evidence.log_tail(folder))
+            outcome = context.scheduler.explain(folders.log_tail(folder))
             status = replace(status, outcome=outcome or status.outcome)
         action = decide(
             job,
@@ -167,7 +166,7 @@ class Follower:
     def _give_up(self, job: Job) -> bool:
         """End a job of which the batch system certainly knows nothing any more."""
         context = self._context
-        seen, now = evidence.look(context.spool.open(job.id)), context.clock()
+        seen, now = folders.look(context.spool.open(job.id)), context.clock()
         action = decide(
             replace(job, missing_since=now),
             None,
@@ -209,7 +208,8 @@ class Follower:
             if _stays(status):
                 self._clear_away(job)
             self._exhausted.pop(job.id, None)
-            return context.end(
+            return finish.end(
+                context,
                 job,
                 action.state,
                 action.words,

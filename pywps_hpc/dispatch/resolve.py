@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from joblauncher.shared import failpoint
+from pywps_hpc.dispatch import finish
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.decide.reconcile import Do, decide_submission
@@ -67,7 +68,7 @@ class Resolver:
             lost = self._unclear[job.id] = self._unclear.get(job.id, 0.0) + patience
             if lost >= context.settings.submit_timeout:
                 del self._unclear[job.id]
-                return context.end(job, State.FAILED, messages.UNCLEAR, rewrite=True)
+                return finish.end(context, job, State.FAILED, messages.UNCLEAR, rewrite=True)
             return context.store.move(job, State.ACCEPTED, missing_since=0.0) is not None
         if not job.missing_since:
             context.store.note(job, missing_since=asked)

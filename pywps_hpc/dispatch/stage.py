@@ -19,6 +19,7 @@ from joblauncher.inputs.allowance import Allowance
 from joblauncher.inputs.policy import Bounds, Reference, Refused, Stopped
 from joblauncher.shared import failpoint
 from joblauncher.shared.jobdir import JobDir
+from pywps_hpc.dispatch import finish
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.decide import turns
 from pywps_hpc.jobs import Job, State
@@ -115,7 +116,7 @@ class Stager:
     def _conclude(self, job: Job, problem: str) -> bool:
         context = self._context
         if problem:
-            return context.end(job, State.FAILED, problem, rewrite=True)
+            return finish.end(context, job, State.FAILED, problem, rewrite=True)
         log.info("%s: its inputs are here", job.id)
         return context.store.move(job, State.ACCEPTED) is not None
 

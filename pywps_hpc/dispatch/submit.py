@@ -22,7 +22,7 @@ from jinja2 import TemplateError
 from joblauncher.shared import failpoint, storage
 from joblauncher.shared.files import atomic_write
 from joblauncher.shared.jobdir import JobDir
-from pywps_hpc.dispatch import evidence
+from pywps_hpc.dispatch import finish, folders
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.decide.deferral import ENOUGH, Deferral
@@ -183,7 +183,7 @@ class Submitter:
         changed, ready = 0, []
         for job in jobs:
             with self._context.guard(job):
-                if evidence.exists(self._context.spool.open(job.id)):
+                if folders.exists(self._context.spool.open(job.id)):
                     ready.append(job)
                 else:
                     changed += self._fail([job], messages.FOLDER_GONE, rewrite=False)
@@ -192,8 +192,8 @@ class Submitter:
         with self._context.guard(jobs[0]):
             for job in taken:
                 if job.control is ControlRequest.DISMISS:
-                    changed += self._context.end(
-                        job, State.DISMISSED, messages.DISMISSED, rewrite=True
+                    changed += finish.end(
+                        self._context, job, State.DISMISSED, messages.DISMISSED, rewrite=True
                     )
             taken = [job for job in taken if job.control is not ControlRequest.DISMISS]
             if taken and (batch := self._prepare(taken)) is not None:
@@ -297,8 +297,8 @@ class Submitter:
         return self._context.store.move_all(moves)
 
     def _fail(self, jobs: Sequence[Job], reason: str, *, rewrite: bool) -> int:
-        end = self._context.end
-        return sum(end(job, State.FAILED, reason, rewrite=rewrite) for job in jobs)
+        context = self._context
+        return sum(finish.end(context, job, State.FAILED, reason, rewrite=rewrite) for job in jobs)
 
 
 def _these(jobs: Sequence[Job]) -> str:

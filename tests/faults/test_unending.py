@@ -17,7 +17,7 @@ from fake_scheduler import DONE
 from joblauncher.shared import outcome, status_xml
 from joblauncher.shared.files import atomic_write
 from joblauncher.shared.jobdir import JobDir
-from pywps_hpc.dispatch.context import PATIENCE
+from pywps_hpc.dispatch.finish import PATIENCE
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
 from pywps_hpc.jobs import ControlRequest, Job, State, new_id
 from pywps_hpc.jobs.look import look
@@ -175,7 +175,7 @@ def test_what_cannot_be_written_ends_the_job_and_its_row_tells_how(
         atomic_write(path, *arguments, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(
-        "pywps_hpc.dispatch.evidence.write_together",
+        "pywps_hpc.dispatch.finish.write_together",
         lambda files, **more: [refuse(path, content) for path, content in files.items()],
     )
     for one in (job, other):
@@ -198,7 +198,7 @@ def test_a_storage_in_trouble_is_waited_for_but_not_for_ever(
     def full(*arguments: object, **more: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pywps_hpc.dispatch.evidence.write_together", full)
+    monkeypatch.setattr("pywps_hpc.dispatch.finish.write_together", full)
     end(harness, job)
     for _ in range(20):
         harness.cycle(later=1)

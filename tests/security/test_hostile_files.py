@@ -30,8 +30,8 @@ from joblauncher.shared import dump, outcome, status_xml
 from joblauncher.shared.files import MOST, atomic_write, open_beneath, read_plain, remove_tree
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc import cli
-from pywps_hpc.dispatch import evidence
-from pywps_hpc.dispatch.decide.reconcile import Left
+from pywps_hpc.dispatch import finish, folders
+from pywps_hpc.dispatch.decide.evidence import Left
 from pywps_hpc.jobs import State
 from pywps_hpc.jobs.look import look
 from pywps_hpc.web import packing
@@ -254,14 +254,14 @@ def test_nobody_reads_anything_but_plain_files(
     assert (answer.status_code, SECRET in answer.get_data()) == (200, False)
     assert client.state_of(answer.get_data()) == "ProcessAccepted"
     assert outcome.read(job) is None
-    assert evidence.look(job).left is Left.OPEN
+    assert folders.look(job).left is Left.OPEN
     if thing is not huge:  # its end is read, whatever its size
-        assert evidence.log_tail(job) == ""
+        assert folders.log_tail(job) == ""
         shown = _command(app, "log", job.job_id)
         assert shown.exit_code == 1
         assert "Traceback" not in shown.output
-    assert evidence.replace(job, "repeat_2", "killed", time.time())
-    assert evidence.look(job).words == "killed"
+    assert finish.write_failure(job, "repeat_2", "killed", time.time())
+    assert folders.look(job).words == "killed"
     assert _command(app, "show", job.job_id).exit_code == 0
 
 
@@ -304,14 +304,14 @@ FORGED = [
 def test_a_report_that_is_not_of_its_kind_does_not_count(job: JobDir, content: bytes) -> None:
     job.report.write_bytes(content)
     assert outcome.read(job) is None
-    assert evidence.look(job).left is Left.OPEN
+    assert folders.look(job).left is Left.OPEN
 
 
 def test_words_of_a_process_can_be_recorded_and_shown(app: InProcessService, job: JobDir) -> None:
     words = "[/red] \x00 \x1b]0;title\x07 \\ud800" + "x" * 1_000_000
     forged = {"job": job.job_id, "process": "p", "state": "failed", "message": words}
     job.report.write_text(json.dumps(forged | {"cause": "killed", "host": "[bold]"}))
-    seen = evidence.look(job)
+    seen = folders.look(job)
     assert len(seen.words) < 30_000
     assert "\x00" not in seen.words
     assert "\x1b" not in seen.words
@@ -348,7 +348,7 @@ def test_what_is_no_status_document_is_none(
     job.status.write_bytes(content)
     with pytest.raises(status_xml.DocumentError):
         status_xml.parse(content)
-    assert evidence.look(job).left is Left.OPEN
+    assert folders.look(job).left is Left.OPEN
     shown = app.get(f"/status/{job.job_id}")
     assert (shown.status_code, client.state_of(shown.get_data())) == (200, "ProcessAccepted")
 
@@ -490,7 +490,7 @@ def test_outputs_too_large_for_one_document_are_told_in_words(app: InProcessServ
     shown = app.get(f"/status/{job.job_id}").get_data()
     assert client.state_of(shown) == "ProcessFailed"
     assert "too large for one document: ask for references" in client.message_of(shown)
-    assert evidence.look(job).left is Left.FAILURE
+    assert folders.look(job).left is Left.FAILURE
     app.forget(job)
 
 

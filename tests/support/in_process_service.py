@@ -18,7 +18,7 @@ from werkzeug.test import Client, TestResponse
 
 import wps_client as client
 from pywps_hpc import settings
-from pywps_hpc.dispatch import evidence
+from pywps_hpc.dispatch import finish, folders
 from pywps_hpc.dispatch.decide.reconcile import decide
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
 from pywps_hpc.jobs import TERMINAL, Job, JobStore, State
@@ -78,12 +78,12 @@ class InProcessService:
     def end(self, job: JobDir, code: int) -> None:
         """Do what a dispatcher does with a job whose launcher ended with this exit code."""
         status = JobStatus(Phase.FINISHED, Outcome.EXITED, exit_code=code)
-        row, seen = self.row(job), evidence.look(job)
+        row, seen = self.row(job), folders.look(job)
         action = decide(
             row, status, seen, resources=Resources(memory=1, walltime=60), now=0.0, grace=0.0
         )
         if action.rewrite:
-            assert evidence.replace(job, row.process, action.words, 1.0)
+            assert finish.write_failure(job, row.process, action.words, 1.0)
         assert action.state is not None
         assert self.store.move(row, action.state, message=action.words) is not None
 

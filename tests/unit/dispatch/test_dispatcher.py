@@ -20,11 +20,12 @@ from dispatcher_harness import GRACE, DispatcherHarness
 from fake_scheduler import DONE, QUEUED, RUNNING
 from joblauncher.shared import status_xml
 from kill_points import Fragile, Hooks, Killed
-from pywps_hpc.dispatch import clean, evidence
+from pywps_hpc.dispatch import clean, finish, folders
 from pywps_hpc.dispatch import dispatcher as dispatcher_module
 from pywps_hpc.dispatch import leader as lead
 from pywps_hpc.dispatch.control import REPEAT
 from pywps_hpc.dispatch.decide import messages
+from pywps_hpc.dispatch.decide.evidence import Evidence
 from pywps_hpc.dispatch.decide.reconcile import LINGER
 from pywps_hpc.dispatch.leader import Leadership, LeadershipLost
 from pywps_hpc.dispatch.schedulers.base import (
@@ -137,8 +138,8 @@ def test_documents_of_jobs_that_did_not_change_are_not_opened(
 ) -> None:
     jobs = [harness.running() for _ in range(3)]
     opened = []
-    look = evidence.look
-    monkeypatch.setattr(evidence, "look", lambda f: opened.append(f.job_id) or look(f))
+    look = folders.look
+    monkeypatch.setattr(folders, "look", lambda f: opened.append(f.job_id) or look(f))
     harness.cycle()
     assert opened == []
     harness.scheduler.say(jobs[1].native_id, JobStatus(Phase.RUNNING, detail="COMPLETING"))
@@ -471,14 +472,14 @@ def test_a_success_that_appears_at_the_last_moment_is_not_overwritten(
     job = harness.running()
     harness.scheduler.say(job.native_id, DONE)
     harness.cycle()
-    look = evidence.look
+    look = folders.look
 
-    def look_then_succeed(folder: Any) -> evidence.Evidence:
+    def look_then_succeed(folder: Any) -> Evidence:
         seen = look(folder)
         harness.succeed(job)
         return seen
 
-    monkeypatch.setattr(evidence, "look", look_then_succeed)
+    monkeypatch.setattr(folders, "look", look_then_succeed)
     harness.cycle(later=GRACE)
     assert harness.status(job).state == "succeeded"
     monkeypatch.undo()
@@ -986,13 +987,13 @@ def test_a_dismissal_recorded_while_an_end_is_written_wins(
     else:
         harness.fail(job, "no outlet", "process")
         harness.scheduler.say(job.native_id, failed(1))
-    complete = evidence.complete
+    complete = finish.complete_report
 
     def complete_meanwhile(*arguments: Any) -> None:
         complete(*arguments)
         assert harness.store.request(job.id, ControlRequest.DISMISS)
 
-    monkeypatch.setattr(evidence, "complete", complete_meanwhile)
+    monkeypatch.setattr(finish, "complete_report", complete_meanwhile)
     harness.cycle()
     assert harness.row(job).state is State.RUNNING
     harness.cycle()
@@ -1108,14 +1109,14 @@ def test_a_job_that_cannot_be_attended_to_does_not_stop_the_others(
     harness: DispatcherHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     odd, good, accepted = harness.running(), harness.running(), harness.accept()
-    look = evidence.look
+    look = folders.look
 
-    def fail_once(folder: Any) -> evidence.Evidence:
+    def fail_once(folder: Any) -> Evidence:
         if folder.job_id == odd.id:
             raise RuntimeError("a mistake")
         return look(folder)
 
-    monkeypatch.setattr(evidence, "look", fail_once)
+    monkeypatch.setattr(folders, "look", fail_once)
     for job in (odd, good):
         harness.succeed_in_queue(job)
     for _ in range(3):
@@ -1372,8 +1373,8 @@ def _play(
     harness: DispatcherHarness, hooks: Hooks, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> Job:
     """One job's life, with a dispatcher that may be killed once, and then started anew."""
-    replace = Fragile(evidence, hooks).replace
-    monkeypatch.setattr(evidence, "replace", replace)
+    write_failure = Fragile(finish, hooks).write_failure
+    monkeypatch.setattr(finish, "write_failure", write_failure)
     monkeypatch.setattr(clean.Aside, "start", lambda aside: aside._what())
     job = harness.accept()
     scheduler = Fragile(harness.scheduler, hooks, sturdy=("header",))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from joblauncher.shared.exits import NOT_MINE
 from pywps_hpc.dispatch.decide import messages
+from pywps_hpc.dispatch.decide.evidence import Evidence, Left
 from pywps_hpc.dispatch.decide.reconcile import (
     CUTS,
     LINGER,
@@ -19,8 +20,6 @@ from pywps_hpc.dispatch.decide.reconcile import (
     TABLE,
     Action,
     Do,
-    Evidence,
-    Left,
     Seen,
     decide,
     decide_submission,

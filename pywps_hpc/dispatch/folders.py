@@ -1,4 +1,4 @@
-"""What a job left in its folder, and the last word that is left there for it.
+"""Read what a job left in its folder.
 
 The folder was open to the process, so nothing in it is taken for granted: not that a file is there,
 nor that it is a file, nor that we may read or write there.
@@ -6,20 +6,13 @@ nor that it is a file, nor that we may read or write there.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 
-from joblauncher.shared import failpoint, outcome, status_xml
-from joblauncher.shared.files import (
-    has_entries,
-    make_usable,
-    open_plain,
-    read_plain,
-    write_together,
-)
+from joblauncher.shared import outcome, status_xml
+from joblauncher.shared.files import has_entries, make_usable, open_plain, read_plain
 from joblauncher.shared.jobdir import JobDir
-from pywps_hpc.dispatch.decide.reconcile import Evidence, Left
+from pywps_hpc.dispatch.decide.evidence import Evidence, Left
 from pywps_hpc.spool import IDENTITY
 
 #: Bytes at the end of a log in which the batch system's own words are looked for.
@@ -56,7 +49,7 @@ def look(folder: JobDir) -> Evidence:
     """
     if not exists(folder):
         return Evidence()
-    status = _status(folder)
+    status = read_status(folder)
     facts = outcome.read(folder) or outcome.Report(job=folder.job_id, process="")
     return Evidence(
         left=_left(status, facts),
@@ -83,70 +76,8 @@ def log_tail(folder: JobDir) -> str:
         return ""
 
 
-def replace(
-    folder: JobDir, process: str, words: str, now: float, *, overrule: bool = False
-) -> bool:
-    """Leave a document and a report of failure. To be called only when nobody else writes there.
-
-    Args:
-        folder: of the job.
-        process: its identifier.
-        words: why it failed.
-        now: seconds since the epoch.
-        overrule: whether it failed even if the document says that it succeeded.
-
-    Returns:
-        False if the document says by now that the job succeeded; then nothing is changed.
-
-    Raises:
-        OSError: they could not be written.
-    """
-    document, known = b"", None
-    with contextlib.suppress(OSError, status_xml.DocumentError):
-        found = read_plain(folder.status)
-        known, document = status_xml.parse(found), found
-    if known is not None and known.state == outcome.SUCCEEDED and not overrule:
-        return False
-    status = status_xml.Status(outcome.FAILED, 100, words)
-    facts = outcome.read(folder) or outcome.Report(job=folder.job_id, process=process)
-    facts.state, facts.percent, facts.message = outcome.FAILED, 100, words
-    facts.cause, facts.outputs, facts.response = "dispatcher", [], None
-    facts.finished = facts.finished or now
-    files = {folder.report: facts.content()}
-    if known != status:  # a client may have it already
-        files = {folder.status: status_xml.renewed(document, process, status), **files}
-    write_together(files, between=lambda: failpoint.reach("end.2"))
-    return True
-
-
-def complete(folder: JobDir, process: str, now: float) -> None:
-    """Bring the report to what the last document says, where the launcher was killed in between.
-
-    To be called only when nobody else writes there.
-
-    Args:
-        folder: of the job.
-        process: its identifier.
-        now: seconds since the epoch.
-
-    Raises:
-        OSError: it could not be written.
-    """
-    status = _status(folder)
-    if status is None or status.state not in outcome.TERMINAL:
-        return
-    facts = outcome.read(folder)
-    facts = facts or outcome.Report(job=folder.job_id, process=process)
-    if facts.is_final() and facts.state == status.state:
-        return
-    facts.state, facts.percent, facts.message = status.state, 100, status.message
-    if status.state == outcome.FAILED:
-        facts.cause, facts.outputs = "launcher", []
-    facts.finished = facts.finished or now
-    facts.write(folder)
-
-
-def _status(folder: JobDir) -> status_xml.Status | None:
+def read_status(folder: JobDir) -> status_xml.Status | None:
+    """The job's status document; ``None`` if there is none that can be read."""
     try:
         return status_xml.parse(read_plain(folder.status))
     except (OSError, status_xml.DocumentError):

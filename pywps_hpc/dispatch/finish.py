@@ -1,0 +1,173 @@
+"""Bring a job to its end: its documents first, its row last."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+from joblauncher.shared import failpoint, outcome, status_xml, storage
+from joblauncher.shared.files import read_plain, write_together
+from joblauncher.shared.jobdir import JobDir
+from pywps_hpc.dispatch import folders
+from pywps_hpc.dispatch.context import Context
+from pywps_hpc.dispatch.decide import messages
+from pywps_hpc.dispatch.decide.evidence import Evidence
+from pywps_hpc.jobs import ControlRequest, Job, State
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which the end of a job waits for a storage that is full, read-only or away. Then its
+#: row tells the end, and its document is made from that.
+PATIENCE = 300.0
+
+
+def end(
+    context: Context,
+    job: Job,
+    state: State,
+    reason: str,
+    *,
+    rewrite: bool,
+    overrule: bool = False,
+    seen: Evidence | None = None,
+) -> bool:
+    """Bring a job to its end: its document first, its row last.
+
+    In this order a dispatcher that is killed in between does the same again. A job whose
+    dismissal is recorded by now is dismissed, however it ended.
+
+    Args:
+        job: as last read.
+        state: SUCCEEDED, FAILED or DISMISSED.
+        reason: for the user.
+        rewrite: whether its document has to be replaced by one that says so, unless it tells
+            of a success. Right only when nobody else can write there any more.
+        overrule: whether a document of success is replaced, too.
+        seen: what its folder said.
+
+    Returns:
+        Whether it is over now, and was not before.
+
+    Raises:
+        OSError: the storage is in trouble, and there is time left to wait for it.
+    """
+    context.heartbeat()
+    current = context.store.get(job.id)
+    if current is None or current.state is not job.state:
+        return False
+    if current.control is ControlRequest.DISMISS or state is State.DISMISSED:
+        state, reason, rewrite, overrule = State.DISMISSED, messages.DISMISSED, True, True
+    context.heartbeat()  # whoever was replaced must not touch the document
+    now = context.clock()
+    failpoint.reach("end.1")
+    if not _close(context, job, reason, now, rewrite=rewrite, overrule=overrule):
+        # A success that was there before stands: nobody would ever end the job otherwise that
+        # is waiting here while an earlier submission of it, taken for lost, ran.
+        state, reason = State.SUCCEEDED, ""
+        _close(context, job, reason, now, rewrite=False, overrule=False)
+    failpoint.reach("end.3")
+    context.spool.discard_work(job.id)
+    failpoint.reach("end.4")
+    seen = seen or Evidence()
+    # The job says itself when it ended: its files are kept from then on.
+    finished = seen.finished if job.created <= seen.finished <= now else now
+    facts = {"started": job.started or seen.started, "finished": finished}
+    facts |= {"missing_since": 0.0, "end_seen": 0}
+    if context.store.move(job, state, message=reason, **facts) is None:
+        return False  # if it was dismissed just now, the next turn sees to it
+    failpoint.reach("end.5")
+    context.forget(job)
+    log.info("%s: %s", job.id, f"failed: {reason}" if state is State.FAILED else state.value)
+    return True
+
+
+def _close(
+    context: Context, job: Job, reason: str, now: float, *, rewrite: bool, overrule: bool
+) -> bool:
+    """Leave the last word in a job's folder; false if it was to be of a failure, and there is
+    one of success that stands.
+
+    Whatever the process made of its folder, that takes a bounded time: without a document, the
+    row tells the end.
+
+    Raises:
+        OSError: as :meth:`end`.
+    """
+    folder = context.spool.open(job.id)
+    if not folders.exists(folder):
+        log.warning("%s: its folder is gone, there is no document to end", job.id)
+        return True
+    try:
+        if rewrite:
+            return write_failure(folder, job.process, reason, now, overrule=overrule)
+        complete_report(folder, job.process, now)
+    except OSError as error:
+        since = context.storage_trouble.setdefault(job.id, now)
+        # A negative time is none: the clock was set back.
+        if storage.trouble(error) and 0 <= now - since < PATIENCE:
+            raise
+        log.warning("%s: its document cannot be ended: %s", job.id, error.strerror)
+    return True
+
+
+def write_failure(
+    folder: JobDir, process: str, words: str, now: float, *, overrule: bool = False
+) -> bool:
+    """Leave a document and a report of failure. To be called only when nobody else writes there.
+
+    Args:
+        folder: of the job.
+        process: its identifier.
+        words: why it failed.
+        now: seconds since the epoch.
+        overrule: whether it failed even if the document says that it succeeded.
+
+    Returns:
+        False if the document says by now that the job succeeded; then nothing is changed.
+
+    Raises:
+        OSError: they could not be written.
+    """
+    document, known = b"", None
+    with contextlib.suppress(OSError, status_xml.DocumentError):
+        found = read_plain(folder.status)
+        known, document = status_xml.parse(found), found
+    if known is not None and known.state == outcome.SUCCEEDED and not overrule:
+        return False
+    status = status_xml.Status(outcome.FAILED, 100, words)
+    facts = outcome.read(folder) or outcome.Report(job=folder.job_id, process=process)
+    facts.state, facts.percent, facts.message = outcome.FAILED, 100, words
+    facts.cause, facts.outputs, facts.response = "dispatcher", [], None
+    facts.finished = facts.finished or now
+    files = {folder.report: facts.content()}
+    if known != status:  # a client may have it already
+        files = {folder.status: status_xml.renewed(document, process, status), **files}
+    write_together(files, between=lambda: failpoint.reach("end.2"))
+    return True
+
+
+def complete_report(folder: JobDir, process: str, now: float) -> None:
+    """Bring the report to what the last document says, where the launcher was killed in between.
+
+    To be called only when nobody else writes there.
+
+    Args:
+        folder: of the job.
+        process: its identifier.
+        now: seconds since the epoch.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    status = folders.read_status(folder)
+    if status is None or status.state not in outcome.TERMINAL:
+        return
+    facts = outcome.read(folder)
+    facts = facts or outcome.Report(job=folder.job_id, process=process)
+    if facts.is_final() and facts.state == status.state:
+        return
+    facts.state, facts.percent, facts.message = status.state, 100, status.message
+    if status.state == outcome.FAILED:
+        facts.cause, facts.outputs = "launcher", []
+    facts.finished = facts.finished or now
+    facts.write(folder)
