@@ -84,9 +84,9 @@ def purge(
             purger.empty()
     except OSError as error:
         raise click.ClickException(f"the spool cannot be used: {error.strerror}") from None
-    words = "would be removed" if dry_run else "removed"
+    verb = "would be removed" if dry_run else "removed"
     total = amount(sum(expired.job.size or 0 for expired in due))
-    click.echo(f"{len(due)} jobs, {total}: {words}")
+    click.echo(f"{len(due)} jobs, {total}: {verb}")
 
 
 def _believe_clock(store: JobStore, is_right: bool, age: float) -> None:

@@ -84,8 +84,8 @@ def end(
 def _close(
     context: Context, job: Job, reason: str, now: float, *, rewrite: bool, overrule: bool
 ) -> bool:
-    """Leave the last word in a job's folder; false if it was to be of a failure, and there is
-    one of success that stands.
+    """Leave the end in a job's folder; false if it was to be a failure, and there is
+    a success that stands.
 
     Whatever the process made of its folder, that takes a bounded time: without a document, the
     row tells the end.
@@ -111,14 +111,14 @@ def _close(
 
 
 def write_failure(
-    folder: JobDir, process: str, words: str, now: float, *, overrule: bool = False
+    folder: JobDir, process: str, message: str, now: float, *, overrule: bool = False
 ) -> bool:
     """Leave a document and a report of failure. To be called only when nobody else writes there.
 
     Args:
         folder: of the job.
         process: its identifier.
-        words: why it failed.
+        message: why it failed.
         now: seconds since the epoch.
         overrule: whether it failed even if the document says that it succeeded.
 
@@ -134,9 +134,9 @@ def write_failure(
         known, document = status_xml.parse(found), found
     if known is not None and known.state == outcome.SUCCEEDED and not overrule:
         return False
-    status = status_xml.Status(outcome.FAILED, 100, words)
+    status = status_xml.Status(outcome.FAILED, 100, message)
     facts = outcome.read(folder) or outcome.Report(job=folder.job_id, process=process)
-    facts.state, facts.percent, facts.message = outcome.FAILED, 100, words
+    facts.state, facts.percent, facts.message = outcome.FAILED, 100, message
     facts.cause, facts.outputs, facts.response = "dispatcher", [], None
     facts.finished = facts.finished or now
     files = {folder.report: facts.content()}

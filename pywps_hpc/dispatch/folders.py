@@ -15,10 +15,10 @@ from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch.decide.evidence import Evidence, Left
 from pywps_hpc.spool import IDENTITY
 
-#: Bytes at the end of a log in which the batch system's own words are looked for.
+#: Bytes at the end of a log in which the batch system's messages are looked for.
 TAIL = 8192
-#: Causes of a failure that may have a better reason. Our own words count among them: a dispatcher
-#: that was killed after it had left them decides anew.
+#: Causes of a failure that may have a better reason. Our own is among them: a dispatcher that was
+#: killed after it had written that decides anew.
 _CUT_SHORT = outcome.PROVISIONAL | {"launcher", "dispatcher"}
 
 
@@ -53,11 +53,11 @@ def look(folder: JobDir) -> Evidence:
     facts = outcome.read(folder) or outcome.Report(job=folder.job_id, process="")
     return Evidence(
         left=_left(status, facts),
-        words=facts.message if _is_provisional(facts) else status.message if status else "",
+        message=facts.message if _is_provisional(facts) else status.message if status else "",
         closed=facts.finished > 0,
         stopped=facts.cause == "stopped",
         attempt=facts.attempt,
-        starved=facts.cause == "memory",
+        out_of_memory=facts.cause == "memory",
         elapsed=facts.usage.get("elapsed_seconds"),
         peak_memory=facts.usage.get("peak_memory_mib"),
         started=facts.started,

@@ -182,7 +182,7 @@ class Follower:
     ) -> bool:
         context, store = self._context, self._context.store
         if action.do is Do.MOVE and action.state is not None:
-            changes: dict[str, object] = {"message": action.words, "missing_since": 0.0}
+            changes: dict[str, object] = {"message": action.message, "missing_since": 0.0}
             if action.state is State.RUNNING and not job.started:
                 changes["started"] = seen.started or context.clock()
             if action.state is State.QUEUED and job.started:  # it will be started again
@@ -191,7 +191,7 @@ class Follower:
             failpoint.reach("follow.2")
             return moved is not None
         if action.do is Do.NOTE:
-            return store.note(job, message=action.words, missing_since=0.0) is not None
+            return store.note(job, message=action.message, missing_since=0.0) is not None
         if action.do is Do.WAIT:
             self.unsettled = True
             if job.missing_since:
@@ -201,9 +201,9 @@ class Follower:
             log.info("%s: the batch system has it as %s, too", job.id, other)
             return store.note(job, native_id=other, missing_since=0.0) is not None
         if action.do is Do.STOP:
-            log.warning("%s: %s", job.id, action.words)
+            log.warning("%s: %s", job.id, action.message)
             self._clear_away(job)
-            return store.note(job, message=action.words, end_seen=int(now)) is not None
+            return store.note(job, message=action.message, end_seen=int(now)) is not None
         if action.do in (Do.END, Do.LOOK_UP) and action.state is not None:
             if _stays(status):
                 self._clear_away(job)
@@ -212,7 +212,7 @@ class Follower:
                 context,
                 job,
                 action.state,
-                action.words,
+                action.message,
                 rewrite=action.rewrite,
                 overrule=not may_succeed(status, seen),
                 seen=seen,

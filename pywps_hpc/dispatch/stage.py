@@ -142,7 +142,7 @@ def stage(job: JobDir, stop: threading.Event, spent: float = 0.0) -> str:
         spent: seconds that this took before.
 
     Returns:
-        Why that cannot be done, in words for the user; empty once everything is there.
+        Why that cannot be done, as a message for the user; empty once everything is there.
 
     Raises:
         Stopped: it was given up.

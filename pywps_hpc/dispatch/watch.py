@@ -53,12 +53,12 @@ class Watch:
 
     def _advised(self, error: SchedulerError) -> str:
         """What is wrong, in one line, with the key that may mend it."""
-        words = " ".join((str(error) or type(error).__name__).split())
+        problem = " ".join((str(error) or type(error).__name__).split())
         if self._settings.channel == "local":
             for name, value in self._settings.command_environment.items():
                 if value.startswith("/") and ":" not in value and not Path(value).exists():
                     advice = f"[hpc] command_environment: {name}={value}: there is no such file"
-                    return f"{words} — {advice}"
-        told = f"{words}\n{error.output}".lower()
-        advice = next((advice for sign, advice in self._scheduler.remedies if sign in told), "")
-        return f"{words} — {advice}" if advice and "[hpc]" not in words else words
+                    return f"{problem} — {advice}"
+        answer = f"{problem}\n{error.output}".lower()
+        advice = next((advice for sign, advice in self._scheduler.remedies if sign in answer), "")
+        return f"{problem} — {advice}" if advice and "[hpc]" not in problem else problem

@@ -261,7 +261,7 @@ def test_nobody_reads_anything_but_plain_files(
         assert shown.exit_code == 1
         assert "Traceback" not in shown.output
     assert finish.write_failure(job, "repeat_2", "killed", time.time())
-    assert folders.look(job).words == "killed"
+    assert folders.look(job).message == "killed"
     assert _command(app, "show", job.job_id).exit_code == 0
 
 
@@ -312,10 +312,10 @@ def test_words_of_a_process_can_be_recorded_and_shown(app: InProcessService, job
     forged = {"job": job.job_id, "process": "p", "state": "failed", "message": words}
     job.report.write_text(json.dumps(forged | {"cause": "killed", "host": "[bold]"}))
     seen = folders.look(job)
-    assert len(seen.words) < 30_000
-    assert "\x00" not in seen.words
-    assert "\x1b" not in seen.words
-    assert app.store.note(app.row(job), message=seen.words) is not None
+    assert len(seen.message) < 30_000
+    assert "\x00" not in seen.message
+    assert "\x1b" not in seen.message
+    assert app.store.note(app.row(job), message=seen.message) is not None
     shown = _command(app, "show", job.job_id)
     assert (shown.exit_code, "[/red]" in shown.output) == (0, True)
 

@@ -83,9 +83,9 @@ class InProcessService:
             row, status, seen, resources=Resources(memory=1, walltime=60), now=0.0, grace=0.0
         )
         if action.rewrite:
-            assert finish.write_failure(job, row.process, action.words, 1.0)
+            assert finish.write_failure(job, row.process, action.message, 1.0)
         assert action.state is not None
-        assert self.store.move(row, action.state, message=action.words) is not None
+        assert self.store.move(row, action.state, message=action.message) is not None
 
     def forget(self, job: JobDir) -> None:
         """Let a job be as if it had never been."""

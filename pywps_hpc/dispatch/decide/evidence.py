@@ -12,7 +12,7 @@ class Left(Enum):
     OPEN = auto()  # nothing final: accepted, started, or nothing to be seen
     SUCCESS = auto()  # a document of success
     FAILURE = auto()  # a document of failure that says all there is to say
-    CUT_SHORT = auto()  # word of a failure whose author knows that it ended, but not why
+    CUT_SHORT = auto()  # a failure told by one who knows that it ended, but not why
 
 
 @dataclass(frozen=True)
@@ -21,22 +21,22 @@ class Evidence:
 
     Attributes:
         left: the verdict.
-        words: of the document, if it failed.
-        closed: whether the launcher has written its last word.
+        message: of the document, if it failed.
+        closed: whether the launcher has written its last report.
         stopped: whether the launcher was asked to stop.
         attempt: which start of the job tells all this, from 0.
-        starved: whether the process could get no more memory.
+        out_of_memory: whether the process could get no more memory.
         elapsed: seconds that the process took; ``None`` if not known.
         peak_memory: MiB that it used at most; ``None`` if not known.
         started, finished: seconds since the epoch; 0 means not known.
     """
 
     left: Left = Left.OPEN
-    words: str = ""
+    message: str = ""
     closed: bool = False
     stopped: bool = False
     attempt: int = 0
-    starved: bool = False
+    out_of_memory: bool = False
     elapsed: float | None = None
     peak_memory: float | None = None
     started: float = 0.0

@@ -69,7 +69,7 @@ def why(status: JobStatus, resources: Resources, peak_memory: float | None = Non
     return f"ended for a reason that the batch system does not tell{detail}"
 
 
-def starved(resources: Resources) -> str:
+def out_of_memory(resources: Resources) -> str:
     """For a process that was refused more memory, as a limit on address space does."""
     return f"{OUT_OF_MEMORY}: {amount(resources.memory)} had been asked for"
 

@@ -40,8 +40,8 @@ class Step(Enum):
     FOLLOW = auto()  # take over the batch system's state
     KEEP = auto()  # change nothing
     SUCCEED = auto()
-    FAIL = auto()  # with the words of the job's document
-    EXPLAIN = auto()  # fail with the batch system's words, and put them into the document
+    FAIL = auto()  # with the message of the job's document
+    EXPLAIN = auto()  # fail with the batch system's reason, and put it into the document
     SETTLE = auto()  # as EXPLAIN, once the file system had time to show a later document
     GRACE = auto()  # what the document tells, or else EXPLAIN, once the grace has passed
     LOOK_UP = auto()  # see whether the batch system has the job under another id
@@ -82,7 +82,7 @@ CUTS = frozenset(
 #: Ends by which a job that has told its success may have been met on its way out. None of them can
 #: be brought about by a process that forges one; of ``UNKNOWN`` the batch system tells no more.
 _INNOCENT = frozenset({Outcome.NODE_FAILURE, Outcome.PREEMPTED, Outcome.UNKNOWN})
-#: Seconds for which a job may work on after somebody saw its last word, before it is told to end.
+#: Seconds for which a job may work on after its end was seen, before it is told to end.
 LINGER = 60.0
 #: Seconds for a document to become visible when the batch system says that the job is over. Listing
 #: a folder makes an NFS client ask its server anew, so this need not outlast its caches (nfs(5)).
@@ -96,10 +96,10 @@ class Do(Enum):
     """What the dispatcher is to do with a job."""
 
     KEEP = auto()  # nothing
-    NOTE = auto()  # keep the state; it is listed, these are the words
+    NOTE = auto()  # keep the state; it is listed, this is the message
     MOVE = auto()  # change the state
     WAIT = auto()  # remember since when its end cannot be judged
-    LOOK_UP = auto()  # look for it under another id; without one: END with these words
+    LOOK_UP = auto()  # look for it under another id; without one: END with this message
     STOP = auto()  # it has told its end and works on: the batch system is to end it
     END = auto()  # it is over
     ADOPT = auto()  # the batch system has it, under this id
@@ -113,14 +113,14 @@ class Action:
     Attributes:
         do: what to do.
         state: the new state, for MOVE, END and LOOK_UP.
-        words: for the user.
+        message: for the user.
         rewrite: whether the job's document has to be replaced, too.
         native_id: for ADOPT.
     """
 
     do: Do
     state: State | None = None
-    words: str = ""
+    message: str = ""
     rewrite: bool = False
     native_id: str = ""
 
@@ -166,7 +166,7 @@ def decide(
             and job.end_seen
             and now - max(job.end_seen, int(answering)) >= LINGER
         ):
-            return Action(Do.STOP, words=messages.LINGERED)
+            return Action(Do.STOP, message=messages.LINGERED)
     if (left is Left.SUCCESS and not may_succeed(status, evidence)) or (
         left is Left.CUT_SHORT and _is_outdated(evidence, status)
     ):
@@ -183,10 +183,10 @@ def decide(
     if left is Left.SUCCESS:
         return Action(do, State.SUCCEEDED)
     if left is Left.FAILURE:
-        return Action(do, State.FAILED, evidence.words)
+        return Action(do, State.FAILED, evidence.message)
     # The job did not come to an end of its own.
     if step is Step.FAIL or (step is Step.GRACE and left is Left.CUT_SHORT):
-        reason = messages.starved(resources) if evidence.starved else evidence.words
+        reason = messages.out_of_memory(resources) if evidence.out_of_memory else evidence.message
     elif job.message == messages.LINGERED and status is not None:
         reason = messages.LINGERED
     else:
@@ -229,7 +229,7 @@ def needs_evidence(status: JobStatus | None, *, changed: bool) -> bool:
 
 
 def needs_log(status: JobStatus | None, evidence: Evidence) -> bool:
-    """Whether the batch system's words at the end of the job's log could tell why it ended."""
+    """Whether what the batch system wrote at the end of the job's log could tell why it ended."""
     return (
         status is not None
         and status.phase is Phase.FINISHED
@@ -244,7 +244,7 @@ def _has_been_missing(job: Job, patience: float, now: float) -> bool:
 
 
 def _has_closed(evidence: Evidence) -> bool:
-    """Whether the launcher's last word tells how the process ended."""
+    """Whether the launcher's last report tells how the process ended."""
     return evidence.closed and evidence.left in (Left.SUCCESS, Left.FAILURE)
 
 
@@ -315,5 +315,5 @@ def _follow(job: Job, status: JobStatus) -> Action:
     outdated = reason or job.message.startswith(messages.OF_THE_QUEUE)
     message = reason if outdated else job.message
     if job.missing_since or message != job.message:
-        return Action(Do.NOTE, words=message)
+        return Action(Do.NOTE, message=message)
     return KEEP

@@ -308,12 +308,12 @@ def test_a_killed_job_s_document_is_replaced_by_the_reason(harness: DispatcherHa
     harness.scheduler.say(job.native_id, TIMEOUT)
     harness.cycle()
     harness.cycle(later=6)
-    words = "killed: time limit 00:10:00 reached"
-    assert (harness.row(job).state, harness.row(job).message) == (State.FAILED, words)
+    message = "killed: time limit 00:10:00 reached"
+    assert (harness.row(job).state, harness.row(job).message) == (State.FAILED, message)
     assert harness.status(job).state == "failed"
-    assert words in harness.status(job).message
+    assert message in harness.status(job).message
     facts = harness.report(job)
-    assert (facts.state, facts.message, facts.cause) == ("failed", words, "dispatcher")
+    assert (facts.state, facts.message, facts.cause) == ("failed", message, "dispatcher")
     assert facts.finished > 0
 
 
@@ -349,9 +349,9 @@ def test_what_the_launcher_only_knows_as_a_stop_is_refined(harness: DispatcherHa
     assert harness.row(job).state is State.RUNNING, "the batch system has not said why"
     harness.scheduler.say(job.native_id, CANCELLED)
     harness.cycle()
-    words = "cancelled by an administrator of the cluster (CANCELLED by 0)"
-    assert harness.row(job).message == words
-    assert harness.status(job).message.endswith(words)
+    message = "cancelled by an administrator of the cluster (CANCELLED by 0)"
+    assert harness.row(job).message == message
+    assert harness.status(job).message.endswith(message)
 
 
 def test_the_batch_system_s_words_in_the_log_tell_of_a_memory_limit(
@@ -844,9 +844,9 @@ def test_a_refused_job_fails_in_words(harness: DispatcherHarness) -> None:
     harness.scheduler.refuse = "Invalid partition name specified"
     job = harness.accept()
     harness.cycle()
-    words = "could not start: Invalid partition name specified"
-    assert (harness.row(job).state, harness.row(job).message) == (State.FAILED, words)
-    assert words in harness.status(job).message
+    message = "could not start: Invalid partition name specified"
+    assert (harness.row(job).state, harness.row(job).message) == (State.FAILED, message)
+    assert message in harness.status(job).message
 
 
 def test_a_second_start_that_found_the_lease_taken_leads_to_the_first(

@@ -32,7 +32,7 @@ from pywps_hpc.jobs import TERMINAL, TRANSITIONS, ControlRequest, Job, State
 
 NOW, GRACE = 1_000_000.0, 60.0
 RESOURCES = Resources(memory=2048, walltime=600)
-OWN = "the words of the job's document"
+OWN = "the message of the job's document"
 LIVING = [JobStatus(phase) for phase in Phase if phase is not Phase.FINISHED]
 
 
@@ -48,7 +48,7 @@ def over(outcome: Outcome, **facts: object) -> JobStatus:
 
 
 def left(what: Left, **facts: object) -> Evidence:
-    given = {"closed": what is not Left.OPEN, "words": OWN if what is not Left.OPEN else ""}
+    given = {"closed": what is not Left.OPEN, "message": OWN if what is not Left.OPEN else ""}
     return Evidence(what, **(given | facts))  # type: ignore[arg-type]
 
 
@@ -165,7 +165,7 @@ def test_a_job_that_works_on_after_its_end_was_seen_is_told_to_end(what: Left) -
         return judge(row, JobStatus(phase), left(what, **facts))
 
     assert after(LINGER - 1) == KEEP
-    assert after(LINGER) == Action(Do.STOP, words=messages.LINGERED)
+    assert after(LINGER) == Action(Do.STOP, message=messages.LINGERED)
     assert after(LINGER, closed=False) == KEEP
     row, running = job(end_seen=int(NOW - 10 * LINGER)), JobStatus(Phase.RUNNING)
     assert judge(row, running, left(what), answering=NOW - LINGER + 1) == KEEP
@@ -185,8 +185,10 @@ def test_a_second_start_that_was_refused_confirms_the_success_of_the_first() -> 
 def test_a_process_that_got_no_more_memory_is_told_how_much_was_asked_for(
     status: JobStatus,
 ) -> None:
-    words = "the process ran out of memory: 2 GB had been asked for"
-    assert judge(job(missing=GRACE), status, left(Left.CUT_SHORT, starved=True)) == explain(words)
+    message = "the process ran out of memory: 2 GB had been asked for"
+    assert judge(job(missing=GRACE), status, left(Left.CUT_SHORT, out_of_memory=True)) == explain(
+        message
+    )
 
 
 @pytest.mark.parametrize("status", LIVING)
@@ -268,7 +270,7 @@ def test_a_job_that_is_back_is_no_longer_missing() -> None:
 def test_a_hopeless_job_is_explained_to_its_user_once() -> None:
     status = JobStatus(Phase.QUEUED, detail="BadConstraints", hopeless=True)
     reason = messages.cannot_start("BadConstraints")
-    assert judge(job(State.QUEUED), status, Evidence()) == Action(Do.NOTE, words=reason)
+    assert judge(job(State.QUEUED), status, Evidence()) == Action(Do.NOTE, message=reason)
     assert judge(job(State.QUEUED, message=reason), status, Evidence()) == KEEP
     usual = JobStatus(Phase.QUEUED)
     assert judge(job(State.QUEUED, message=reason), usual, Evidence()) == Action(Do.NOTE)
@@ -311,7 +313,7 @@ def test_a_dismissed_job_that_vanished_was_dismissed_once_its_grace_is_over(what
 @pytest.mark.parametrize("status", [*ENDED, CLEAN, TWICE])
 def test_a_stop_close_to_the_time_limit_is_the_time_limit(status: JobStatus) -> None:
     evidence = left(Left.CUT_SHORT, stopped=True, elapsed=545.0)
-    assert judge(job(), status, evidence).words == "killed: time limit 00:10:00 reached"
+    assert judge(job(), status, evidence).message == "killed: time limit 00:10:00 reached"
 
 
 @pytest.mark.parametrize(
@@ -329,7 +331,7 @@ def test_other_ends_are_not_taken_for_the_time_limit(facts: dict[str, object]) -
 
 def test_a_cancellation_close_to_the_time_limit_is_a_cancellation() -> None:
     evidence = left(Left.CUT_SHORT, stopped=True, elapsed=545.0)
-    assert "administrator" in judge(job(), over(Outcome.CANCELLED), evidence).words
+    assert "administrator" in judge(job(), over(Outcome.CANCELLED), evidence).message
 
 
 @pytest.mark.parametrize("attempt", [0, 1])
@@ -366,7 +368,7 @@ def test_every_decision_can_be_carried_out(
         assert action.state in TRANSITIONS[state] - TERMINAL
     if action.do in (Do.END, Do.LOOK_UP):
         assert action.state in TERMINAL
-        assert action.words or action.state is State.SUCCEEDED
+        assert action.message or action.state is State.SUCCEEDED
     if action.rewrite:
         assert seen is not Seen.ALIVE, "the launcher may still write"
         assert seen is not Seen.UNASKED
@@ -419,7 +421,7 @@ def test_the_log_is_read_only_where_it_could_tell_more() -> None:
     assert found == set(itertools.product(ends, (Left.OPEN, Left.CUT_SHORT)))
 
 
-# The words
+# The message
 
 
 @pytest.mark.parametrize(
@@ -481,7 +483,7 @@ STOPPED = JobStatus(Phase.SUSPENDED, detail="STOPPED", by_signal=True)
 
 
 def test_stop_signal_that_others_sent_is_not_told_as_a_pause() -> None:
-    told = Action(Do.NOTE, words=messages.SIGNAL_SENT)
+    told = Action(Do.NOTE, message=messages.SIGNAL_SENT)
     assert judge(job(State.RUNNING), STOPPED, Evidence()) == told
     assert judge(job(State.QUEUED), STOPPED, Evidence()).state is State.RUNNING
     resumed = job(State.RUNNING, control=ControlRequest.RESUME, message=messages.SIGNAL_SENT)
@@ -499,7 +501,7 @@ def test_stop_signal_of_ours_is_a_pause() -> None:
 def test_closed_queue_is_told_while_it_lasts() -> None:
     closed = JobStatus(Phase.QUEUED, detail="PENDING (PartitionDown)", maintenance=True)
     assert judge(job(State.QUEUED), closed, Evidence()) == Action(
-        Do.NOTE, words=messages.MAINTENANCE
+        Do.NOTE, message=messages.MAINTENANCE
     )
     waits = job(State.QUEUED, message=messages.MAINTENANCE)
     assert judge(waits, closed, Evidence()).do is Do.KEEP
