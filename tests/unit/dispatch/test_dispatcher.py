@@ -1188,7 +1188,7 @@ def test_a_job_that_another_dispatcher_ended_is_left_alone(harness: DispatcherHa
     stale = harness.running()
     harness.store.move(stale, State.SUCCEEDED)
     context = harness.dispatcher._follower._context
-    assert not context.end(stale, State.FAILED, "lost", rewrite=True)
+    assert not finish.end(context, stale, State.FAILED, "lost", rewrite=True)
     assert harness.status(stale).state == "started"
     assert harness.row(stale).state is State.SUCCEEDED
 
@@ -1238,7 +1238,7 @@ def test_a_dispatcher_replaced_before_an_end_leaves_document_and_row(
     harness.dispatcher._leadership._last = float("-inf")
     context = harness.dispatcher._follower._context
     with pytest.raises(LeadershipLost):
-        context.end(job, State.FAILED, "lost", rewrite=True)
+        finish.end(context, job, State.FAILED, "lost", rewrite=True)
     assert harness.status(job).state == "started"
     assert harness.row(job) == job
 
