@@ -56,7 +56,7 @@ def _facts(
     if leader is not None:
         state = "leads" if alive else "is silent"
         facts["dispatcher"] = f"{state}: {leader.host}, pid {leader.pid}"
-        facts["in charge since"] = clock(leader.since)
+        facts["leads since"] = clock(leader.since)
         facts["last heartbeat"] = f"{leader.silence:.0f} s ago"
         facts["says"] = leader.message or "-"
         known = {None: "not asked yet", True: "reachable", False: "cannot be asked"}
