@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lxml import etree
-from pywps.app.exceptions import ProcessError
 from pywps.exceptions import InvalidParameterValue
 
+from joblauncher.inputs.errors import InputUnavailable
 from joblauncher.shared.files import open_plain
 from joblauncher.shared.jobdir import JobDir
 
@@ -39,14 +39,6 @@ class Value:
     base64: bool = False
 
 
-class Unreadable(ProcessError, InvalidParameterValue):  # type: ignore[misc]
-    """A value is not of the form that its request says."""
-
-    def __init__(self, words: str, identifier: str) -> None:
-        InvalidParameterValue.__init__(self, words, locator=identifier)
-        ProcessError.__init__(self, words)
-
-
 def restore(
     job: JobDir, inputs: Mapping[str, Iterable[Any]], facts: Mapping[str, Mapping[str, Any]]
 ) -> None:
@@ -57,7 +49,7 @@ def restore(
         facts: members of :class:`Value`, by what stands in the value's place.
 
     Raises:
-        Unreadable: one cannot be decoded, or does not fit its input.
+        InputUnavailable: one cannot be decoded, or does not fit its input.
         OSError: the file is gone.
     """
     if not facts:
@@ -76,7 +68,7 @@ def restore(
             try:
                 item._check_valid()
             except InvalidParameterValue as error:
-                raise Unreadable(f"input {name}: {error.description}", name) from None
+                raise InputUnavailable(f"input {name}: {error.description}", name) from None
 
 
 def element_value(element: etree._Element) -> str:
@@ -109,6 +101,8 @@ def _decode(raw: bytes, value: Value, name: str) -> Any:
         packed = text.translate({ord(space): None for space in " \t\r\n"})
         return base64.b64decode(packed.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):
-        raise Unreadable(f"input {name}: it is not in base64.", name) from None
+        raise InputUnavailable(f"input {name}: it is not in base64.", name) from None
     except (ValueError, etree.XMLSyntaxError):
-        raise Unreadable(f"input {name}: it is neither text nor one XML element.", name) from None
+        raise InputUnavailable(
+            f"input {name}: it is neither text nor one XML element.", name
+        ) from None

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pywps.app.exceptions import ProcessError
-from pywps.exceptions import FileSizeExceeded, InvalidParameterValue
+from pywps.exceptions import InvalidParameterValue
 from pywps.inout.basic import ComplexInput, FileHandler, UrlHandler
 from pywps.inout.outputs import ComplexOutput
 
 from joblauncher.inputs import fetch, file_names
 from joblauncher.inputs.allowance import Allowance
+from joblauncher.inputs.errors import InputTooLarge, InputUnavailable
 from joblauncher.inputs.policy import Bounds, Reference, Refused, TooLarge, local_file
 from joblauncher.shared.jobdir import JobDir
 
@@ -34,24 +34,6 @@ DODS = "application/x-ogc-dods"
 #: Seconds to ask for the size of one output that stays at its server, and of all of a job: the size
 #: of a Metalink's file is optional (RFC 5854, section 4.2.14).
 SIZE_TIMEOUT, SIZES_TIMEOUT = 5.0, 60.0
-
-
-class InputUnavailable(ProcessError, InvalidParameterValue):  # type: ignore[misc]
-    """An input, or the content of an output that lies elsewhere, cannot be had. Of a process's
-    exceptions, PyWPS shows only the message of a ``ProcessError`` to the client."""
-
-    def __init__(self, message: str, identifier: str) -> None:
-        InvalidParameterValue.__init__(self, message, locator=identifier)
-        ProcessError.__init__(self, message)
-
-    @property
-    def name(self) -> str:
-        """``exceptionCode`` of the report (OWS Common 1.1.0, table 25)."""
-        return "InvalidParameterValue"
-
-
-class InputTooLarge(InputUnavailable, FileSizeExceeded):  # type: ignore[misc]
-    """It is larger than allowed; what PyWPS raises then, so that a process can tell."""
 
 
 def reference_of(handler: Any) -> Reference:
