@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pywps_hpc.jobs import Job
+from pywps_hpc.jobs.job import Job
 
 #: Seconds until jobs are offered again: the first pause and the longest; each is twice the last.
 FIRST, LONGEST = 2.0, 60.0

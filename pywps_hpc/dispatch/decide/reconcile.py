@@ -18,7 +18,7 @@ from joblauncher.shared.exits import NOT_MINE
 from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.decide.evidence import Evidence, Left
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
-from pywps_hpc.jobs import ControlRequest, Job, State
+from pywps_hpc.jobs.job import ControlRequest, Job, State
 
 
 class Seen(Enum):

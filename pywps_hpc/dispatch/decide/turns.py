@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pywps_hpc.jobs import Job
+from pywps_hpc.jobs.job import Job
 
 
 def share(
