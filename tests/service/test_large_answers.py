@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 
 import psutil
 import pytest
 
+import memory
 import wps_client as client
+from memory import MIB
 from servers import HTTP, HpcServer
-
-MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +42,9 @@ def ask(server: HpcServer, size: int, kind: str, raw: bool = True) -> tuple[int,
 
 def peak(server: HpcServer) -> int:
     """Bytes of memory that a web process has had at most."""
-    found = [0]
-    for process in server.processes():
-        with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
-            if "web" in " ".join(psutil.Process(process.pid).cmdline()):
-                found += [int(n) << 10 for n in re.findall(r"VmHWM:\s+(\d+)", status.read())]
-    return max(found)
+    pids = [process.pid for process in server.processes()]
+    web = [pid for pid in pids if "web" in " ".join(psutil.Process(pid).cmdline())]
+    return max(memory.peak(pid) for pid in web)
 
 
 @pytest.mark.parametrize("kind", ["file", "memory"])

@@ -7,13 +7,13 @@ kind is the content type of the body in the file, or ``query``. Prints a JSON ob
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+import memory
 import wps_client as client
 from in_process_service import open_service
 from pywps_hpc.web.waiting import Waiters
@@ -23,13 +23,6 @@ FIRST = {
     "text/xml": b'<GetCapabilities xmlns="http://www.opengis.net/wps/1.0.0" service="WPS"/>',
     "application/json": b'{"operation": "getcapabilities", "version": "1.0.0"}',
 }
-
-
-def memory(key: str) -> int:
-    """A size of this process in bytes (proc_pid_status(5))."""
-    found = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) << 10
 
 
 def ask(application: Any, kind: str, **how: Any) -> tuple[int, str]:
@@ -48,7 +41,7 @@ def main(folder: str, *pairs: str) -> None:
         for first, text in FIRST.items():
             ask(app.web.application, first, method="POST", data=text)
         app.accept("texts", [("text", client.Complex("a"))])
-        before = memory("VmRSS")
+        before = memory.resident()
         for kind, file in zip(pairs[::2], pairs[1::2], strict=True):
             app.heartbeat()
             path = Path(file)
@@ -59,10 +52,11 @@ def main(folder: str, *pairs: str) -> None:
                 else:
                     size = path.stat().st_size
                     how = {"method": "POST", "input_stream": stream, "content_length": size}
-                Path("/proc/self/clear_refs").write_text("5")  # proc(5): the peak begins anew
-                status, text = ask(app.web.application, kind, **how)
-            took = memory("VmHWM") - before
-            print(json.dumps({"status": status, "took": took, "text": text}), flush=True)
+                most, (status, text) = memory.peak_of(
+                    lambda: ask(app.web.application, kind, **how)  # noqa: B023
+                )
+            answer = {"status": status, "took": most - before, "text": text}
+            print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

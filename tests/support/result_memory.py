@@ -20,6 +20,7 @@ from typing import Any
 from werkzeug.test import create_environ
 from werkzeug.wrappers import Request
 
+import memory
 from dispatcher_harness import GRACE, DispatcherHarness
 from fake_scheduler import DONE
 from joblauncher import supervisor
@@ -29,7 +30,6 @@ from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.jobs import Job
 from pywps_hpc.jobs.look import look
 from pywps_hpc.web.wps1 import status, sync
-from request_memory import memory
 
 
 def fill(job: JobDir, filled: Path) -> None:
@@ -75,9 +75,8 @@ def main(folder: str, *places: str) -> None:
     before = 0
 
     def took(act: Callable[[], Any]) -> tuple[int, Any]:
-        Path("/proc/self/clear_refs").write_text("5")  # proc(5): the peak begins anew
-        given = act()
-        return memory("VmHWM") - before, given
+        most, given = memory.peak_of(act)
+        return most - before, given
 
     for count, place in enumerate(places):
         filled = Path(place)
@@ -85,7 +84,7 @@ def main(folder: str, *places: str) -> None:
         web, _ = took(lambda: answer(harness, filled, row))  # noqa: B023
         launcher, left = took(lambda: conclude(harness, filled))  # noqa: B023
         if not count:  # what is loaded once is not counted
-            before = memory("VmRSS")
+            before = memory.resident()
             continue
         most = {"dispatcher": dispatcher, "web": web, "launcher": launcher}
         told = {"most": most, "row": [row.state.value, row.message]}

@@ -7,8 +7,6 @@ import base64
 import dataclasses
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,18 +15,18 @@ import pytest
 from lxml import etree
 from pywps import configuration
 
+import memory
 import wps_client as client
 from in_process_service import InProcessService, open_service
 from joblauncher.inputs import large_values
 from joblauncher.shared import dump, status_xml
-from places import TESTS
+from memory import MIB
 from pywps_hpc.jobs import State
 from pywps_hpc.jobs.look import look
 from pywps_hpc.web.requests import limits
 from pywps_hpc.web.wps1 import status
 from servers import HpcServer
 
-MIB = 1 << 20
 SIZE = 2 * MIB
 #: Bytes that a request may take beside four times its own: what is read of it in any case.
 BESIDE = 8 * MIB
@@ -132,26 +130,14 @@ def test_memory_for_a_request_is_at_most_four_times_its_bytes(tmp_path: Path) ->
         file.write_bytes(content)
         sizes[name] = len(content)
         arguments += [kind, str(file)]
-    program = TESTS / "support/request_memory.py"
     (tmp_path / "app").mkdir()
-    done = subprocess.run(
-        [sys.executable, str(program), str(tmp_path / "app"), *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(answers) == len(SHAPES), done.stderr[-2000:]
+    answers = memory.measured("request_memory.py", tmp_path / "app", *arguments)
     found = dict(zip(SHAPES, answers, strict=True))
     assert {name: answer["status"] for name, answer in found.items()} == {
         name: status for name, (_, status, _) in SHAPES.items()
     }
-    too_much = {
-        name: (answer["took"] / MIB, sizes[name] / MIB)
-        for name, answer in found.items()
-        if answer["took"] > 4 * sizes[name] + BESIDE
-    }
-    assert not too_much, "MiB that were taken, and those of the request"
+    taken = {name: answer["took"] for name, answer in found.items()}
+    assert not memory.excessive(taken, sizes, BESIDE)
 
 
 @pytest.mark.parametrize("query", ["a&" * 2000, "DataInputs=" + "%3B" * 30_000])

@@ -4,24 +4,20 @@ its bytes, whatever it is made of; the job ends, and an honest large result is o
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+import memory
 from dispatcher_harness import ACCEPTED, DispatcherHarness
 from joblauncher.shared import outcome, status_xml
 from joblauncher.shared.jobdir import JobDir
-from places import TESTS
+from memory import MIB
 from pywps_hpc.jobs import State
 from pywps_hpc.jobs.look import look
 from pywps_hpc.web.wps1 import status, sync
 
-MIB = 1 << 20
 SIZE = 6 * MIB
 #: Bytes beside four times those of a file: what trees take within the bounds, and their remains.
 BESIDE = 32 * MIB
@@ -84,24 +80,13 @@ def test_memory_for_what_a_process_left_is_at_most_four_times_its_bytes(tmp_path
         (filled / "status.xml").write_bytes(document)
         (filled / "outcome.json").write_bytes(content)
         sizes[name] = max(len(document), len(content))
-    program = TESTS / "support/result_memory.py"
     (tmp_path / "service").mkdir()
-    done = subprocess.run(
-        [sys.executable, program, tmp_path / "service", *(tmp_path / f"filled {n}" for n in sizes)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(told) == len(FILLED), done.stderr[-2000:]
+    folders = [tmp_path / f"filled {name}" for name in sizes]
+    told = memory.measured("result_memory.py", tmp_path / "service", *folders)
     found = dict(zip(FILLED, told, strict=True))
-    too_much = {
-        (name, reader): f"{taken / MIB:.0f} MiB for {sizes[name] / MIB:.0f} MiB"
-        for name, end in found.items()
-        for reader, taken in end["most"].items()
-        if taken > 4 * sizes[name] + BESIDE
-    }
-    assert not too_much
+    for reader in ("dispatcher", "web", "launcher"):
+        taken = {name: end["most"][reader] for name, end in found.items()}
+        assert not memory.excessive(taken, sizes, BESIDE), reader
     for name, (_, _, succeeded) in FILLED.items():
         end = found[name]
         assert end["row"] == (["succeeded", ""] if succeeded else ["failed", NONE_LEFT]), name
