@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -118,16 +119,28 @@ def test_array_whose_answer_was_lost_is_found_by_one_look_up() -> None:
         )
 
 
+def _counting(server: servers.HpcServer) -> tuple[str, str, Path]:
+    """A job that runs and counts until it is released: its location, its id, and what it writes."""
+    location = client.submit(server.url, "ticks")
+    job_id = client.job_id_of(location)
+    servers.wait_for(lambda: _row(server, job_id)["state"] == "running", "the table says running")
+    ticks = server.job(job_id).work / "ticks.txt"
+    servers.wait_for(ticks.exists, "it counts")
+    return location, job_id, ticks
+
+
+def _stop(server: servers.HpcServer, job_id: str, what: str) -> str:
+    """Send a stop signal past the service; the job's id in Slurm."""
+    native_id = str(_row(server, job_id)["native_id"])
+    site.as_user("scancel", "--signal=STOP", what, native_id)
+    return native_id
+
+
 def test_stop_signal_to_the_batch_step_alone_is_not_told_as_a_pause(
     hpc: servers.HpcServer,
 ) -> None:
-    location = client.submit(hpc.url, "ticks")
-    job_id = client.job_id_of(location)
-    servers.wait_for(lambda: _row(hpc, job_id)["state"] == "running", "the table says running")
-    ticks = hpc.job(job_id).work / "ticks.txt"
-    servers.wait_for(ticks.exists, "it counts")
-    native_id = str(_row(hpc, job_id)["native_id"])
-    site.as_user("scancel", "--signal=STOP", "--batch", native_id)
+    location, job_id, ticks = _counting(hpc)
+    native_id = _stop(hpc, job_id, "--batch")
 
     def listed() -> str:
         return str(site.as_user("squeue", "-h", "-o", "%T", "-j", native_id).strip())
@@ -160,13 +173,8 @@ def test_stop_signal_to_the_batch_step_alone_is_not_told_as_a_pause(
 
 
 def test_resumption_reaches_a_job_that_somebody_else_stopped(hpc: servers.HpcServer) -> None:
-    location = client.submit(hpc.url, "ticks")
-    job_id = client.job_id_of(location)
-    servers.wait_for(lambda: _row(hpc, job_id)["state"] == "running", "the table says running")
-    ticks = hpc.job(job_id).work / "ticks.txt"
-    servers.wait_for(ticks.exists, "it counts")
-    native_id = str(_row(hpc, job_id)["native_id"])
-    site.as_user("scancel", "--signal=STOP", "--full", native_id)
+    location, job_id, _ = _counting(hpc)
+    _stop(hpc, job_id, "--full")
     said = "was sent a stop signal"
     servers.wait_for(lambda: said in str(_row(hpc, job_id)["message"]), "the table knows of it")
     hpc.cli("resume", job_id)
