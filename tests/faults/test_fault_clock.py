@@ -70,39 +70,43 @@ def _run(hpc: servers.HpcServer) -> tuple[str, str, float]:
 def test_jobs_are_run_and_judged_whatever_the_clocks_say(
     hpc: servers.HpcServer, witness: Witness
 ) -> None:
-    late = failpoint_orders.Dispatcher(hpc, "late", _clock("-1h"))
-    early = None
-    try:
+    with failpoint_orders.Dispatcher(hpc, "late", _clock("-1h")) as late:
         servers.wait_for(lambda: late.says("leads"), "it leads")
-        early = failpoint_orders.Dispatcher(hpc, "early", _clock("+1h"))
-        servers.wait_for(lambda: early.says(": slurm"), "the other one stands by")
-        begun = time.monotonic()
-        good, bad, seconds = _run(hpc)
-        time.sleep(max(0.0, 5 - (time.monotonic() - begun)))  # it tries every two seconds
-        assert not early.says("leads")
-        assert not late.says("another one took over")
-        witness(
-            "clocks differ by hours: web server right, dispatcher 1 h behind, node 2 h ahead",
-            "libfaketime in the dispatcher and in the job's container",
-            f"{good}; {bad}",
-            seconds,
-            "Slurm",
-        )
-        failpoint_orders.suspend(hpc, late.process)
-        begun = time.monotonic()
-        servers.wait_for(lambda: early.says("leads"), "the other one takes over")
-        assert time.monotonic() - begun > 5  # not before the lease was over
-        good, bad, seconds = _run(hpc)
-        late.process.resume()
-        servers.wait_for(lambda: late.says("another one took over"), "it notices")
-        witness(
-            "a dispatcher whose clock is 2 h ahead of the former one's takes over",
-            "SIGSTOP of the one 1 h behind; libfaketime in both",
-            f"{good}; {bad}",
-            seconds,
-            "Slurm",
-        )
-        invariants.check_server(hpc, [row["id"] for row in hpc.rows()])
-    finally:
-        for one in filter(None, (late, early)):
-            one.end()
+        with failpoint_orders.Dispatcher(hpc, "early", _clock("+1h")) as early:
+            servers.wait_for(lambda: early.says(": slurm"), "the other one stands by")
+            _lead_by_turns(hpc, late, early, witness)
+
+
+def _lead_by_turns(
+    hpc: servers.HpcServer,
+    late: failpoint_orders.Dispatcher,
+    early: failpoint_orders.Dispatcher,
+    witness: Witness,
+) -> None:
+    begun = time.monotonic()
+    good, bad, seconds = _run(hpc)
+    time.sleep(max(0.0, 5 - (time.monotonic() - begun)))  # it tries every two seconds
+    assert not early.says("leads")
+    assert not late.says("another one took over")
+    witness(
+        "clocks differ by hours: web server right, dispatcher 1 h behind, node 2 h ahead",
+        "libfaketime in the dispatcher and in the job's container",
+        f"{good}; {bad}",
+        seconds,
+        "Slurm",
+    )
+    late.suspend()
+    begun = time.monotonic()
+    servers.wait_for(lambda: early.says("leads"), "the other one takes over")
+    assert time.monotonic() - begun > 5  # not before the lease was over
+    good, bad, seconds = _run(hpc)
+    late.resume()
+    servers.wait_for(lambda: late.says("another one took over"), "it notices")
+    witness(
+        "a dispatcher whose clock is 2 h ahead of the former one's takes over",
+        "SIGSTOP of the one 1 h behind; libfaketime in both",
+        f"{good}; {bad}",
+        seconds,
+        "Slurm",
+    )
+    invariants.check_server(hpc, [row["id"] for row in hpc.rows()])

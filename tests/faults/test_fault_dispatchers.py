@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
 import failpoint_orders
@@ -25,11 +24,17 @@ SECTIONS = {
 
 @pytest.fixture
 def hpc() -> Iterator[servers.HpcServer]:
-    site = Slurm()
-    with faulty_server("dispatchers", site, SECTIONS) as server:
-        # It has the server's mark: the server's end is its end, too.
-        server.started.append(server.spawn(server.program("dispatcher")))
+    with faulty_server("dispatchers", Slurm(), SECTIONS) as server:
         yield server
+
+
+@pytest.fixture
+def standby(hpc: servers.HpcServer) -> Iterator[failpoint_orders.Dispatcher]:
+    """Beside the server's own dispatcher, which leads."""
+    servers.wait_for(lambda: ": leads" in hpc.read_log(), "the server's own leads")
+    with failpoint_orders.Dispatcher(hpc, "standby") as second:
+        servers.wait_for(lambda: second.says(": slurm"), "the other one stands by")
+        yield second
 
 
 def _leader(server: servers.HpcServer) -> int:
@@ -38,39 +43,34 @@ def _leader(server: servers.HpcServer) -> int:
     return int(leader["holder"].split(":")[2]) if leader else 0
 
 
-def _wake(pid: int) -> None:
-    os.kill(pid, signal.SIGCONT)
-    parent = psutil.Process(pid).parent()
-    if parent is not None and parent.name() == "runuser":  # which stops along with its child
-        parent.send_signal(signal.SIGCONT)
-
-
 def _another(server: servers.HpcServer, former: int) -> int:
     return servers.wait_for(
         lambda: (now := _leader(server)) not in (0, former) and now, "another one leads"
     )
 
 
-def test_each_job_runs_once_whoever_leads(hpc: servers.HpcServer, witness: Witness) -> None:
+def test_each_job_runs_once_whoever_leads(
+    hpc: servers.HpcServer, standby: failpoint_orders.Dispatcher, witness: Witness
+) -> None:
     site = Slurm()
-    servers.wait_for(lambda: hpc.read_log().count(": slurm") == 2, "both are up")
     jobs = [send(hpc, steps=4, seconds=0.25) for _ in range(6)]
     first = _leader(hpc)
     begun = time.time()
     os.kill(first, signal.SIGKILL)
     second = _another(hpc, first)
     taken_over = time.time() - begun
+    assert second == standby.process.pid
     for job in jobs:
         row_of(hpc, job, "succeeded")
     # One that is frozen within a transaction keeps SQLite locked for all others.
     frozen = time.time()
-    failpoint_orders.suspend(hpc, psutil.Process(second))
+    standby.suspend()
     try:
         jobs += [send(hpc, steps=4, seconds=0.25) for _ in range(6)]
         third = _another(hpc, second)
         taken_again = time.time() - frozen
     finally:
-        _wake(second)
+        standby.resume()
     jobs += [send(hpc, steps=4, seconds=0.25) for _ in range(6)]
     for job in jobs:
         job.end()
@@ -80,7 +80,7 @@ def test_each_job_runs_once_whoever_leads(hpc: servers.HpcServer, witness: Witne
     servers.wait_for(lambda: all(map(site.runs, rows)), "accounting knows all")
     assert [site.runs(row) for row in rows] == [1] * len(rows)
     assert all(hpc.job(job.job_id).attempts() == {0} for job in jobs)
-    servers.wait_for(lambda: "another one took over" in hpc.read_log(), "the frozen one sees it")
+    servers.wait_for(lambda: standby.says("another one took over"), "the frozen one sees it")
     assert third != second
     witness(
         "dispatcher killed, another stands by",

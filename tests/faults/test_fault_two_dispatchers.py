@@ -44,15 +44,11 @@ def hpc() -> Iterator[servers.HpcServer]:
 @pytest.fixture(scope="module")
 def pair(hpc: servers.HpcServer) -> Iterator[list[failpoint_orders.Dispatcher]]:
     """The one that leads, and the other one."""
-    both = [failpoint_orders.Dispatcher(hpc, "first")]
-    try:
-        servers.wait_for(lambda: both[0].says("leads"), "the first one leads")
-        both.append(failpoint_orders.Dispatcher(hpc, "second"))
-        servers.wait_for(lambda: both[1].says(": slurm"), "the second one stands by")
-        yield both
-    finally:
-        for one in both:
-            one.end()
+    with failpoint_orders.Dispatcher(hpc, "first") as first:
+        servers.wait_for(lambda: first.says("leads"), "the first one leads")
+        with failpoint_orders.Dispatcher(hpc, "second") as second:
+            servers.wait_for(lambda: second.says(": slurm"), "the second one stands by")
+            yield [first, second]
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -72,7 +68,7 @@ def test_a_dispatcher_that_was_replaced_while_it_stood_still_does_no_harm(
     job_id = client.job_id_of(location)
     servers.wait_for(lambda: (row := hpc.row(job_id)) and row["finished"], "the row is closed")
     before = hpc.row(job_id)
-    leader.process.resume()
+    leader.resume()
     servers.wait_for(lambda: leader.says("another one took over") > replaced, "it notices")
     pair.reverse()
     row = hpc.row(job_id)

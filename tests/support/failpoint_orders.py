@@ -94,7 +94,8 @@ def held(server: servers.HpcServer) -> Iterator[None]:
 
 
 class Dispatcher:
-    """A dispatcher of its own beside a server that has none.
+    """A dispatcher beside a server, and beside the server's own if it has one. As a context, it
+    ends with it.
 
     Args:
         server: whose jobs it is for.
@@ -105,6 +106,7 @@ class Dispatcher:
     def __init__(
         self, server: servers.HpcServer, name: str, environment: Mapping[str, str] | None = None
     ) -> None:
+        self._server = server
         self.orders = Orders(server.folder.parent / name)
         self.log = server.folder.parent / f"{name}.log"
         own = self.orders.environment | dict(environment or {})
@@ -123,6 +125,23 @@ class Dispatcher:
     def is_stopped(self) -> bool:
         """Whether SIGSTOP has reached it."""
         return bool(self.process.status() == psutil.STATUS_STOPPED)
+
+    def suspend(self) -> None:
+        """Stop it, see :func:`suspend`."""
+        suspend(self._server, self.process)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self.process.resume()
+        parent = self.process.parent()
+        if parent is not None and parent.name() == "runuser":  # which stops along with its child
+            parent.resume()
+
+    def __enter__(self) -> Dispatcher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def end(self) -> None:
         """End it, whatever it is doing."""
