@@ -2,7 +2,7 @@
 
 :mod:`~pywps_hpc.jobs.job` says what a job is, :mod:`~pywps_hpc.jobs.store` keeps the jobs in a
 database, which :mod:`~pywps_hpc.jobs.database` connects to and :mod:`~pywps_hpc.jobs.schema` keeps
-in the form that this version needs.
+in the form that this version needs; it also says which columns have an older name there.
 """
 
 from pywps_hpc.jobs.database import TableMissing, TableUnavailable
@@ -20,8 +20,10 @@ from pywps_hpc.jobs.job import (
     new_id,
 )
 from pywps_hpc.jobs.leader import Leader, Reach
+from pywps_hpc.jobs.queries import Waiting
 from pywps_hpc.jobs.schema import SchemaTooNew, SchemaTooOld
-from pywps_hpc.jobs.store import JobStore, LeadershipLost, Waiting
+from pywps_hpc.jobs.store import JobStore
+from pywps_hpc.jobs.table import LeadershipLost
 
 __all__ = [
     "ACTIVE",

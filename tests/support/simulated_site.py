@@ -33,9 +33,9 @@ from pywps_hpc.dispatch.dispatcher import Dispatcher
 from pywps_hpc.dispatch.leader import LeadershipLost
 from pywps_hpc.dispatch.schedulers.base import Outcome
 from pywps_hpc.dispatch.scripts import script
-from pywps_hpc.jobs import TERMINAL, ControlRequest, Job, JobStore, State, job_name
-from pywps_hpc.jobs import store as table
+from pywps_hpc.jobs import TERMINAL, ControlRequest, Job, JobStore, State, job_name, rows
 from pywps_hpc.jobs.look import look
+from pywps_hpc.jobs.schema import jobs as table
 from pywps_hpc.settings import Container, ProcessSettings, Resources, Settings
 from pywps_hpc.spool import Spool
 from pywps_hpc.web.wps1 import status
@@ -63,7 +63,7 @@ class QuickStore(JobStore):
     def _repeat(self, states: frozenset[State] | None, limit: int | None) -> list[Job]:
         with self._begin() as connection:
             found = connection.execute(self._question(states, limit)).mappings()
-            return [table._job(row) for row in found]
+            return [rows.to_job(row) for row in found]
 
     @functools.cache  # noqa: B019  (there is one)
     def _question(self, states: frozenset[State] | None, limit: int | None) -> Any:
@@ -72,9 +72,8 @@ class QuickStore(JobStore):
         with mock.patch.object(self, "_select", lambda *what, **more: asked.append((what, more))):
             super().requested() if states is None else super().in_state(states)
         (((condition,), _),) = asked
-        rows = table._jobs
-        order = (rows.c.created, rows.c.id)
-        return sa.select(rows).where(condition).order_by(*order).limit(limit)
+        order = (table.c.created, table.c.id)
+        return sa.select(table).where(condition).order_by(*order).limit(limit)
 
     @contextmanager
     def _begin(self, *, write: bool = False, lock: object = None) -> Iterator[Connection]:
@@ -128,7 +127,8 @@ class Machine:
             CLOCK_BOOTTIME=time.CLOCK_BOOTTIME,
         )
         patches = [
-            mock.patch("pywps_hpc.jobs.store.time", clock),
+            mock.patch("pywps_hpc.jobs.changes.time", clock),
+            mock.patch("pywps_hpc.jobs.leadership.time", clock),
             mock.patch("pywps_hpc.jobs.database.time", clock),
             mock.patch("pywps_hpc.spool.Spool.now", self._file_clock),
             mock.patch("pywps_hpc.dispatch.leader.time", clock),

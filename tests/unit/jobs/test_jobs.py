@@ -15,7 +15,6 @@ from typing import TypeVar
 import pytest
 import sqlalchemy as sa
 
-import pywps_hpc.jobs.store as table
 from pywps_hpc.jobs import (
     ACTIVE,
     TERMINAL,
@@ -26,6 +25,7 @@ from pywps_hpc.jobs import (
     LeadershipLost,
     State,
     job_name,
+    leadership,
     new_id,
 )
 from pywps_hpc.spool import is_job_id
@@ -279,10 +279,10 @@ def test_only_finished_jobs_are_forgotten(store: JobStore) -> None:
 def later(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """The database's clock stands still; this sets it, to seconds from the beginning."""
     with store.engine.connect() as connection:
-        now = table.clock(connection)
+        now = leadership.clock(connection)
 
     def set_to(seconds: float) -> None:
-        monkeypatch.setattr(table, "clock", lambda _: now + seconds)
+        monkeypatch.setattr(leadership, "clock", lambda _: now + seconds)
 
     set_to(0)
     return set_to
@@ -322,7 +322,7 @@ def test_the_clock_of_a_host_tells_nothing_about_silence(
 ) -> None:
     store.lead("a", 60)
     now = time.time()
-    monkeypatch.setattr(table.time, "time", lambda: now + hours * 3600)
+    monkeypatch.setattr(leadership.time, "time", lambda: now + hours * 3600)
     assert store.heartbeat()[0] == pytest.approx(0, abs=30)
     assert not store.lead("b", 60)
 

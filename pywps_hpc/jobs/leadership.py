@@ -1,0 +1,95 @@
+"""The leadership in the database: who takes it, keeps it by a heartbeat, and gives it up."""
+
+from __future__ import annotations
+
+import time
+
+import sqlalchemy as sa
+
+from pywps_hpc.jobs.database import clock
+from pywps_hpc.jobs.leader import Leader, Reach
+from pywps_hpc.jobs.rows import storable
+from pywps_hpc.jobs.schema import dispatcher
+from pywps_hpc.jobs.table import Table
+
+_ROLE = "dispatcher"
+
+
+class Leadership(Table):
+    """What :class:`~pywps_hpc.jobs.store.JobStore` keeps of the dispatcher in charge."""
+
+    def lead(
+        self,
+        holder: str,
+        lease: float,
+        message: str = "",
+        reach: Reach | None = None,
+        service: str = "",
+    ) -> bool:
+        """Take or keep the leadership, and send a heartbeat.
+
+        Silence is told by the database's clock, never by those of two hosts. A heartbeat from the
+        future, left before that clock was set back, is none.
+
+        Args:
+            holder: who asks; unique to a process.
+            lease: seconds of silence after which somebody else may take over.
+            message: what the dispatcher has to say ("cannot reach slurmctld").
+            reach: whether it reaches the batch system.
+            service: what tells its service from others.
+
+        Returns:
+            Whether ``holder`` is the dispatcher now.
+        """
+        reach, heartbeat = reach or Reach(), dispatcher.c.heartbeat
+        with self._begin(write=True) as connection:
+            now = clock(connection)
+            mine = sa.or_(
+                dispatcher.c.holder == holder, heartbeat < now - lease, heartbeat > now + lease
+            )
+            own = {
+                **{"holder": holder, "heartbeat": now, "message": message, "system": reach.system},
+                "reachable": None if reach.reachable is None else int(reach.reachable),
+                "reach_since": reach.since,
+                "service": service,
+            }
+            own |= storable(own)
+            took = sa.case((dispatcher.c.holder == holder, dispatcher.c.since), else_=time.time())
+            take = dispatcher.update().where(dispatcher.c.role == _ROLE, mine)
+            take = take.values(own | {"since": took})
+            if connection.execute(take).rowcount == 1:
+                return True
+        try:
+            with self._begin(write=True) as connection:
+                first = own | {"role": _ROLE, "since": time.time()}
+                connection.execute(dispatcher.insert().values(first))
+        except sa.exc.IntegrityError:  # somebody holds it
+            return False
+        return True
+
+    def resign(self, holder: str) -> None:
+        """Give the leadership up, so that a standby need not wait for the lease to run out."""
+        with self._begin(write=True) as connection:
+            connection.execute(dispatcher.delete().where(dispatcher.c.holder == holder))
+
+    def leader(self) -> str:
+        """Who leads; empty if nobody does."""
+        with self._begin() as connection:
+            return connection.execute(sa.select(dispatcher.c.holder)).scalar() or ""
+
+    def heartbeat(self) -> tuple[float, str]:
+        """Seconds since the dispatcher's last heartbeat (infinite if none), and its message."""
+        leader = self.dispatcher()
+        return (leader.silence, leader.message) if leader else (float("inf"), "")
+
+    def dispatcher(self) -> Leader | None:
+        """The dispatcher in charge, alive or not; ``None`` if there is none."""
+        with self._begin() as connection:
+            row = connection.execute(sa.select(dispatcher)).mappings().first()
+            if row is None:
+                return None
+            # One from the future is as far from the truth as one from the past, see lead().
+            silence = abs(clock(connection) - row["heartbeat"])
+        known = None if row["reachable"] is None else bool(row["reachable"])
+        reach = Reach(row["system"], known, row["reach_since"])
+        return Leader(row["holder"], row["since"], silence, row["message"], reach, row["service"])

@@ -1,0 +1,145 @@
+"""Questions about the jobs: each reads, none changes anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from pywps_hpc.jobs.job import Job, Limit, State
+from pywps_hpc.jobs.rows import IS_ACTIVE, IS_ENDED, to_job
+from pywps_hpc.jobs.schema import jobs
+from pywps_hpc.jobs.table import Table
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What waits for the dispatcher.
+
+    Attributes:
+        newest: when the youngest job was accepted that is to be submitted, seconds since the epoch;
+            0 if there is none.
+        requests: id and control request of each active job that has one.
+    """
+
+    newest: float
+    requests: frozenset[tuple[str, str]]
+
+    def has_more_than(self, earlier: Waiting) -> bool:
+        """Whether something came since then."""
+        return self.newest > earlier.newest or bool(self.requests - earlier.requests)
+
+
+class Queries(Table):
+    """What :class:`~pywps_hpc.jobs.store.JobStore` can be asked about jobs."""
+
+    def get(self, job_id: str) -> Job | None:
+        """The job of this id, or ``None``."""
+        found = self._select(jobs.c.id == job_id)
+        return found[0] if found else None
+
+    def at(self, access: str) -> Job | None:
+        """The job that clients find at this address, or ``None``."""
+        # A program of the version before, which may still run beside, knows no such column.
+        former = sa.and_(jobs.c.access.is_(None), jobs.c.id == access)
+        found = self._select(sa.or_(jobs.c.access == access, former))
+        return found[0] if found else None
+
+    def find(self, text: str, *, limit: int = 20) -> list[Job]:
+        """Jobs that an administrator may mean: by their id or its beginning, by what stands for
+        them in the address that their client has, by their name in the queue, or by the batch
+        system's id (of an array: all of its elements), newest first."""
+        means = [jobs.c.name == text, jobs.c.native_id == text, jobs.c.access == text.lower()]
+        if re.fullmatch(r"[0-9A-Fa-f-]+", text):
+            means.append(jobs.c.id.startswith(text.lower(), autoescape=True))
+        if text[:1].isdigit():  # 7.server, 7[1].server, 7_1, 7.1
+            means += [jobs.c.native_id.startswith(text + end, autoescape=True) for end in "._["]
+        return self._select(sa.or_(*means), jobs.c.created.desc(), limit=limit)
+
+    def in_state(self, states: Collection[State], *, limit: int | None = None) -> list[Job]:
+        """Jobs in any of these states, oldest first."""
+        return self._select(jobs.c.state.in_([s.value for s in states]), limit=limit)
+
+    def recent(self, limit: int = 100) -> list[Job]:
+        """The jobs accepted last, newest first."""
+        return self._select(sa.true(), jobs.c.created.desc(), limit=limit)
+
+    def requested(self) -> list[Job]:
+        """Active jobs that have a control request."""
+        return self._select(sa.and_(jobs.c.control != "", IS_ACTIVE))
+
+    def waiting(self) -> Waiting:
+        """What waits for the dispatcher rather than for the batch system; costs no whole rows."""
+        newest = sa.select(sa.func.max(jobs.c.created)).where(
+            jobs.c.state.in_([State.STAGING.value, State.ACCEPTED.value])
+        )
+        requests = sa.select(jobs.c.id, jobs.c.control).where(jobs.c.control != "", IS_ACTIVE)
+        with self._begin() as connection:
+            found = connection.execute(requests).all()
+            return Waiting(
+                newest=connection.execute(newest).scalar() or 0.0,
+                requests=frozenset((job_id, request) for job_id, request in found),
+            )
+
+    def end_seen(self) -> list[str]:
+        """The ids of active jobs for which :meth:`saw_end` was called."""
+        query = sa.select(jobs.c.id).where(jobs.c.end_seen > 0, IS_ACTIVE)
+        with self._begin() as connection:
+            return list(connection.execute(query).scalars())
+
+    def ended(self, *, limit: int | None = None) -> list[Job]:
+        """Jobs that are over; those that ended first come first."""
+        return self._select(IS_ENDED, jobs.c.finished, jobs.c.id, limit=limit)
+
+    def unmeasured(self, *, limit: int | None = None) -> list[Job]:
+        """Jobs that are over, and whose folder's size is not known yet."""
+        return self._select(sa.and_(jobs.c.size.is_(None), IS_ENDED), limit=limit)
+
+    def ended_size(self) -> int:
+        """Bytes in the folders of all jobs that are over, as far as they have been counted."""
+        query = sa.select(sa.func.coalesce(sa.func.sum(jobs.c.size), 0)).where(IS_ENDED)
+        with self._begin() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def count(self) -> dict[State, int]:
+        """How many jobs there are in each state."""
+        query = sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state)
+        with self._begin() as connection:
+            found = {State(state): int(number) for state, number in connection.execute(query)}
+        return {state: found.get(state, 0) for state in State}
+
+    def reached(self, limits: Sequence[Limit]) -> Limit | None:
+        """The limit that one more job would exceed now, if any; :meth:`add` has the last word."""
+        if not limits:
+            return None
+        with self._begin() as connection:
+            return first_reached(connection, limits)
+
+    def _select(
+        self,
+        condition: sa.ColumnElement[bool],
+        *order: sa.ColumnElement[Any],
+        limit: int | None = None,
+    ) -> list[Job]:
+        """Jobs of which this is true, oldest first unless another order is wanted."""
+        query = sa.select(jobs).where(condition).limit(limit)
+        query = query.order_by(*(order or (jobs.c.created, jobs.c.id)))
+        with self._begin() as connection:
+            return [to_job(row) for row in connection.execute(query).mappings()]
+
+
+def first_reached(connection: Connection, limits: Sequence[Limit]) -> Limit | None:
+    """The first limit that one more active job would exceed."""
+    for limit in limits:
+        query = sa.select(sa.func.count()).where(IS_ACTIVE)
+        if limit.process is not None:
+            query = query.where(jobs.c.process == limit.process)
+        if limit.client is not None:
+            query = query.where(jobs.c.client == limit.client)
+        if connection.execute(query).scalar_one() >= limit.most:
+            return limit
+    return None
