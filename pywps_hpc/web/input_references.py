@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import psutil
 from pywps import configuration
 from pywps.exceptions import FileURLNotSupported, InvalidParameterValue
-from pywps.inout.basic import ComplexInput, IOHandler, UrlHandler
+from pywps.inout.basic import UrlHandler
 
-from joblauncher.inputs import addresses, file_names
+from joblauncher.inputs import addresses
 from joblauncher.inputs.policy import Bounds, Reference, Refused, local_file, vet
 from joblauncher.inputs.references import (
     DODS,
@@ -26,8 +26,6 @@ from joblauncher.inputs.references import (
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import JobDir, atomic_write
 from pywps_hpc.web.requests import limits
-
-_process, _check_valid = ComplexInput.process, IOHandler._check_valid
 
 
 def bounds(settings: Settings) -> Bounds:
@@ -63,13 +61,13 @@ def _interfaces() -> frozenset[str]:
     return frozenset(str(one) for one in known if one is not None and addresses.is_public(one))
 
 
-def install(settings: Settings) -> None:
-    """Make PyWPS take references by our rules."""
+def process(original: Callable[..., None], settings: Settings) -> Callable[..., None]:
+    """How PyWPS takes a complex input, with references by our rules."""
 
     def process(item: Any, given: dict[str, Any]) -> None:
         href = str(given.get("href") or "").strip()
         if not href:
-            _process(item, given)
+            original(item, given)
             return
         item.inpt = given
         if href.lower().startswith("file:"):
@@ -77,16 +75,20 @@ def install(settings: Settings) -> None:
         else:
             _refer(item, given, bounds(settings))
 
+    return process
+
+
+def check_valid(original: Callable[[Any], None]) -> Callable[[Any], None]:
+    """How PyWPS validates an input, but for what is elsewhere: a validator may open it, or needs it
+    as it will be, and that is for the job."""
+
     def check_valid(item: Any) -> None:
-        # A validator may open it, or needs it as it will be: that is for the job.
         if is_reference(item) or limits.taken_out(getattr(item._iohandler, "_data", None)):
             item.data_set = True
         else:
-            _check_valid(item)
+            original(item)
 
-    file_names.install()
-    ComplexInput.process = process
-    IOHandler._check_valid = check_valid
+    return check_valid
 
 
 def _link(item: Any, href: str, limits: Bounds) -> str:

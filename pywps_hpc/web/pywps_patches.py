@@ -1,116 +1,292 @@
-"""What of PyWPS is changed, replaced or relied upon, and whether this PyWPS has it as expected.
+"""What of PyWPS the web server replaces, overrides and relies upon, and whether this PyWPS has it.
 
-The table is of PyWPS 4.8. Looked at when this module is imported, before anything is changed.
+One table: what, why, and what is checked at start. It is of PyWPS :data:`UPSTREAM`, which still
+needs every entry. The check is made when this module is imported, before anything is replaced;
+whatever is not as expected is told to the administrator (:data:`STRANGE`).
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import pywps
+from pywps import configuration
 
-#: Name of a module, name in it, and its parameters; ``None``: it has to be there.
-PIECES: Mapping[tuple[str, str], tuple[str, ...] | None] = {
-    ("pywps.xml_util", "fromstring"): ("text",),
-    ("pywps.xml_util", "parse"): ("source",),
-    ("pywps.configuration", "CONFIG"): None,
-    ("pywps.configuration", "get_config_value"): ("section", "option", "default_value"),
-    ("pywps.configuration", "get_size_mb"): ("mbsize",),
-    ("pywps.configuration", "load_configuration"): ("cfgfiles",),
-    ("pywps.configuration", "RAW_OPTIONS"): None,
-    ("pywps.response.basic", "store_status"): (
-        "uuid",
-        "wps_status",
-        "message",
-        "status_percentage",
-    ),
-    ("pywps.response.execute", "ExecuteResponse.__init__"): (
-        "self",
-        "wps_request",
-        "uuid",
-        "kwargs",
-    ),
-    ("pywps.response.execute", "ExecuteResponse._update_status"): (
-        "self",
-        "status",
-        "message",
-        "status_percentage",
-        "clean",
-    ),
-    ("pywps.response.execute", "ExecuteResponse._update_status_doc"): ("self",),
-    ("pywps.response.execute", "ExecuteResponse._construct_doc"): ("self",),
-    ("pywps.response.execute", "ExecuteResponse._process_accepted"): ("self",),
-    ("pywps.response.execute", "ExecuteResponse.json"): None,
-    ("pywps.response.status", "WPS_STATUS"): None,
-    ("pywps.app.Service", "Service.__call__"): ("self", "http_request"),
-    ("pywps.app.Service", "Service.call"): ("self", "http_request"),
-    ("pywps.app.Service", "Service.execute"): ("self", "identifier", "wps_request", "uuid"),
-    ("pywps.app.Service", "Service.get_capabilities"): ("self", "wps_request", "uuid"),
-    ("pywps.app.Service", "Service.describe"): ("self", "wps_request", "uuid", "identifiers"),
-    ("pywps.app.Service", "Service.prepare_process_for_execution"): ("self", "identifier"),
-    ("pywps.app.Service", "Service._parse_and_execute"): ("self", "process", "wps_request", "uuid"),
-    ("pywps.app.Service", "Service.create_literal_inputs"): ("self", "source", "inputs"),
-    ("pywps.app.Service", "Service.create_complex_inputs"): ("self", "source", "inputs"),
-    ("pywps.app.Service", "Service.create_bbox_inputs"): ("self", "source", "inputs"),
-    ("pywps.app.Service", "Service._set_grass"): ("self",),
-    ("pywps.app.Process", "Process.set_workdir"): ("self", "workdir"),
-    ("pywps.app.Process", "Process._set_uuid"): ("self", "uuid"),
-    ("pywps.app.Process", "Process._run_process"): ("self", "wps_request", "wps_response"),
-    ("pywps.app.Process", "Process.setup_outputs_from_wps_request"): ("self", "wps_request"),
-    ("pywps.app.WPSRequest", "WPSRequest.__init__"): ("self", "http_request", "preprocessors"),
-    ("pywps.app.WPSRequest", "WPSRequest._set_json"): ("self", "value", "validate_file"),
-    ("pywps.app.WPSRequest", "WPSRequest.set_version"): ("self", "version"),
-    ("pywps.inout.basic", "ComplexInput.process"): ("self", "inpt"),
-    ("pywps.inout.basic", "IOHandler._check_valid"): ("self",),
-    ("pywps.inout.basic", "IOHandler._build_file_name"): ("self", "href"),
-    ("pywps.inout.basic", "UrlHandler.file"): None,
-    ("pywps.inout.basic", "UrlHandler.size"): None,
-    ("pywps.inout.basic", "UrlHandler.max_size"): (),
-    ("pywps.inout.outputs", "MetaFile.name"): None,
-    ("pywps.inout.storage", "STORE_TYPE"): None,
-    ("pywps.inout.storage.file", "FileStorage._do_store"): ("self", "output"),
-    ("pywps.inout.storage.file", "FileStorage.url"): ("self", "destination"),
-    ("pywps.inout.storage.file", "FileStorage.location"): ("self", "destination"),
-    ("pywps.inout.storage.file", "FileStorage.write"): (
-        "self",
-        "data",
-        "destination",
-        "data_format",
-    ),
-    ("pywps.dblog", "log_request"): ("uuid", "request"),
-    ("pywps.dblog", "store_status"): ("uuid", "wps_status", "message", "status_percentage"),
-    ("pywps.dblog", "update_pid"): ("uuid", "pid"),
-    ("pywps.dblog", "pop_first_stored"): (),
-    ("pywps.exceptions", "NoApplicableCode.__init__"): ("self", "description", "locator", "code"),
-    ("pywps.exceptions", "NoApplicableCode.get_response"): ("self", "environ"),
-}
+from joblauncher.inputs import file_names
+from pywps_hpc.settings import Settings
+from pywps_hpc.web import input_references
+from pywps_hpc.web.requests import guard, json
+
+#: The release that the table is of.
+UPSTREAM = "4.8"
 
 
-def strange(pieces: Mapping[tuple[str, str], tuple[str, ...] | None]) -> Iterator[str]:
+@dataclass(frozen=True)
+class Piece:
+    """A piece of PyWPS that is needed as it is.
+
+    Attributes:
+        module: that has it.
+        name: its name there.
+        why: it is needed.
+        parameters: those that it has to take; ``None``: it only has to be there.
+    """
+
+    module: str
+    name: str
+    why: str
+    parameters: tuple[str, ...] | None
+
+    def find(self) -> Any:
+        """It, as it is now.
+
+        Raises:
+            ImportError, AttributeError: there is none.
+        """
+        # A descriptor is looked at, not asked.
+        return inspect.getattr_static(self.owner(), self.name.rpartition(".")[2])
+
+    def owner(self) -> Any:
+        """The module or class that has it.
+
+        Raises:
+            ImportError, AttributeError: there is none.
+        """
+        found: Any = importlib.import_module(self.module)
+        for part in self.name.split(".")[:-1]:
+            found = inspect.getattr_static(found, part)
+        return found
+
+
+@dataclass(frozen=True)
+class Patch(Piece):
+    """A piece that is replaced.
+
+    Attributes:
+        make: its replacement, of the original and the settings.
+        applies: whether it has to be replaced, by PyWPS's configuration.
+    """
+
+    make: Callable[[Any, Settings], Any]
+    applies: Callable[[], bool] = lambda: True
+
+
+def _has_no_request_log() -> bool:
+    return ":memory:" in str(configuration.get_config_value("logging", "database"))
+
+
+PATCHES = (
+    Patch(
+        "pywps.xml_util",
+        "fromstring",
+        "a document type declaration costs, or includes, what the sender of a request likes",
+        ("text",),
+        lambda original, _: guard.plain_fromstring(original),
+    ),
+    Patch(
+        "pywps.xml_util",
+        "parse",
+        "likewise, of documents in files",
+        ("source",),
+        lambda original, _: guard.plain_parse(original),
+    ),
+    Patch(
+        "pywps.app.WPSRequest",
+        "WPSRequest._set_json",
+        "it ignores what it does not know, and makes input objects of whatever a client says",
+        ("self", "value", "validate_file"),
+        lambda original, _: guard.strict_set_json(original),
+    ),
+    Patch(
+        "pywps.app.WPSRequest",
+        "_get_rawvalue_value",
+        "it takes data that are not in the encoding that they are said to be in",
+        ("data", "encoding"),
+        lambda _, __: json.content,
+    ),
+    Patch(
+        "pywps.inout.basic",
+        "ComplexInput.process",
+        "it opens and fetches whatever a reference names, in the web server and without bounds",
+        ("self", "inpt"),
+        input_references.process,
+    ),
+    Patch(
+        "pywps.inout.basic",
+        "IOHandler._check_valid",
+        "validators open references, and values that are not in memory",
+        ("self",),
+        lambda original, _: input_references.check_valid(original),
+    ),
+    Patch(
+        "pywps.inout.basic",
+        "IOHandler._build_file_name",
+        "it takes a link that leads nowhere for a free name, and keeps a descriptor open",
+        ("self", "href"),
+        lambda _, __: file_names.unused_name,
+    ),
+    Patch(
+        "pywps.response.basic",
+        "store_status",
+        "by default requests are logged to a database in memory, which threads cannot share",
+        ("uuid", "wps_status", "message", "status_percentage"),
+        lambda _, __: lambda *args, **named: None,
+        _has_no_request_log,
+    ),
+)
+
+
+def _needed(why: str, module: str, names: Mapping[str, tuple[str, ...] | None]) -> Iterator[Piece]:
+    return (Piece(module, name, why, parameters) for name, parameters in names.items())
+
+
+PIECES = (
+    *_needed(
+        "requests are routed to faces, and carried out by jobs",
+        "pywps.app.Service",
+        {
+            "Service.__call__": ("self", "http_request"),
+            "Service.call": ("self", "http_request"),
+            "Service.execute": ("self", "identifier", "wps_request", "uuid"),
+            "Service.get_capabilities": ("self", "wps_request", "uuid"),
+            "Service.describe": ("self", "wps_request", "uuid", "identifiers"),
+            "Service.prepare_process_for_execution": ("self", "identifier"),
+        },
+    ),
+    *_needed(
+        "PyWPS holds the inputs against the process, by our readers of single inputs",
+        "pywps.app.Service",
+        {
+            "Service._parse_and_execute": ("self", "process", "wps_request", "uuid"),
+            "Service.create_literal_inputs": ("self", "source", "inputs"),
+            "Service.create_complex_inputs": ("self", "source", "inputs"),
+            "Service.create_bbox_inputs": ("self", "source", "inputs"),
+        },
+    ),
+    *_needed(
+        "a request is read into PyWPS's own object, which handlers know",
+        "pywps.app.WPSRequest",
+        {
+            "WPSRequest.__init__": ("self", "http_request", "preprocessors"),
+            "WPSRequest.set_version": ("self", "version"),
+        },
+    ),
+    *_needed(
+        "exception reports are PyWPS's, with codes and headers of ours",
+        "pywps.exceptions",
+        {
+            "NoApplicableCode.__init__": ("self", "description", "locator", "code"),
+            "NoApplicableCode.get_response": ("self", "environ"),
+        },
+    ),
+    *_needed(
+        "status documents and answers are made by a class of PyWPS's response",
+        "pywps.response.execute",
+        {
+            "ExecuteResponse.__init__": ("self", "wps_request", "uuid", "kwargs"),
+            "ExecuteResponse._update_status": (
+                *("self", "status", "message", "status_percentage", "clean"),
+            ),
+            "ExecuteResponse._update_status_doc": ("self",),
+            "ExecuteResponse._construct_doc": ("self",),
+            "ExecuteResponse._process_accepted": ("self",),
+            "ExecuteResponse.json": None,
+        },
+    ),
+    *_needed("the states of a response", "pywps.response.status", {"WPS_STATUS": None}),
+    *_needed(
+        "the configuration is read here, and given to the job",
+        "pywps.configuration",
+        {
+            "CONFIG": None,
+            "RAW_OPTIONS": None,
+            "get_config_value": ("section", "option", "default_value"),
+            "get_size_mb": ("mbsize",),
+            "load_configuration": ("cfgfiles",),
+        },
+    ),
+    *_needed(
+        "the launcher runs a process as PyWPS does",
+        "pywps.app.Process",
+        {
+            "Process.set_workdir": ("self", "workdir"),
+            "Process._set_uuid": ("self", "uuid"),
+            "Process._run_process": ("self", "wps_request", "wps_response"),
+            "Process.setup_outputs_from_wps_request": ("self", "wps_request"),
+        },
+    ),
+    *_needed("likewise", "pywps.app.Service", {"Service._set_grass": ("self",)}),
+    *_needed(
+        "the launcher fetches references itself, once and within bounds",
+        "pywps.inout.basic",
+        {"UrlHandler.file": None, "UrlHandler.size": None, "UrlHandler.max_size": ()},
+    ),
+    *_needed(
+        "the launcher stores outputs where the service serves them",
+        "pywps.inout.storage.file",
+        {
+            "FileStorage._do_store": ("self", "output"),
+            "FileStorage.url": ("self", "destination"),
+            "FileStorage.location": ("self", "destination"),
+            "FileStorage.write": ("self", "data", "destination", "data_format"),
+        },
+    ),
+    *_needed("likewise", "pywps.inout.storage", {"STORE_TYPE": None}),
+    *_needed("likewise, files of metalinks", "pywps.inout.outputs", {"MetaFile.name": None}),
+    *_needed(
+        "a node has no database: the launcher puts a module without one in its place",
+        "pywps.dblog",
+        {
+            "log_request": ("uuid", "request"),
+            "store_status": ("uuid", "wps_status", "message", "status_percentage"),
+            "update_pid": ("uuid", "pid"),
+            "pop_first_stored": (),
+        },
+    ),
+)
+
+
+def strange(pieces: Iterable[Piece]) -> Iterator[str]:
     """The pieces that this PyWPS does not have, or not in this form: one line each."""
-    for (module, name), parameters in pieces.items():
-        piece = f"PyWPS {pywps.__version__}: {module}.{name}"
+    for piece in pieces:
+        name = f"PyWPS {pywps.__version__}: {piece.module}.{piece.name}"
         try:
-            found = importlib.import_module(module)
-            for part in name.split("."):
-                # A descriptor is looked at, not asked.
-                found = inspect.getattr_static(found, part)
+            found = piece.find()
         except (ImportError, AttributeError):
-            yield f"{piece} is not there: this version has not been tested"
+            yield f"{name} is not there: this version has not been tested"
             continue
         found = getattr(found, "__func__", found)
-        if parameters is not None and _parameters(found) != parameters:
-            yield f"{piece} takes other parameters: this version has not been tested"
+        if piece.parameters is not None and _parameters(found) != piece.parameters:
+            yield f"{name} takes other parameters: this version has not been tested"
 
 
-def _parameters(thing: object) -> tuple[str, ...] | None:
+def _parameters(thing: Any) -> tuple[str, ...] | None:
     try:
-        return tuple(inspect.signature(thing).parameters)  # type: ignore[arg-type]
+        return tuple(inspect.signature(thing).parameters)
     except (TypeError, ValueError):
         return None
 
 
+def _originals() -> Iterator[tuple[Patch, Any]]:
+    for patch in PATCHES:
+        try:
+            yield patch, patch.find()
+        except (ImportError, AttributeError):  # told as strange
+            continue
+
+
 #: What was found strange, in words for the administrator.
-STRANGE = tuple(strange(PIECES))
+STRANGE = tuple(strange((*PATCHES, *PIECES)))
+_ORIGINALS = tuple(_originals())
+
+
+def install(settings: Settings) -> None:
+    """Replace what has to be replaced, in this interpreter."""
+    for patch, original in _ORIGINALS:
+        if patch.applies():
+            name = patch.name.rpartition(".")[2]
+            setattr(patch.owner(), name, patch.make(original, settings))

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pywps.response.basic
 from pywps import Service, configuration
 
 from joblauncher.shared import logs
@@ -16,10 +15,9 @@ from pywps_hpc import jobs, settings
 from pywps_hpc.jobs.identity import tie
 from pywps_hpc.settings.checks import host, pywps_sections, warnings
 from pywps_hpc.spool import Spool
-from pywps_hpc.web import input_references, mounted, pywps_patches, waiting
+from pywps_hpc.web import mounted, pywps_patches, waiting
 from pywps_hpc.web.addresses import configured
 from pywps_hpc.web.application import RULES, HpcService
-from pywps_hpc.web.requests import guard
 from pywps_hpc.web.routes import Routes
 
 LOGGER = logging.getLogger(__name__)
@@ -50,9 +48,7 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
     _warn(own, sections, [*config, os.environ.get("PYWPS_CFG", "")])
     _set_addresses(wrapped)
     mounted.SERVICES.add(wrapped)
-    _spare_request_log()
-    guard.install()
-    input_references.install(own)
+    pywps_patches.install(own)
     return wrapped
 
 
@@ -116,10 +112,3 @@ def _set_addresses(service: HpcService) -> None:
     service.routes = Routes(rule for rules in RULES for rule in rules(service.addresses))
     outputs = service.addresses.outputs.replace("%", "%%")
     configuration.CONFIG.set("server", "outputurl", outputs)
-
-
-def _spare_request_log() -> None:
-    """PyWPS logs each request to a database, by default one in memory that nobody can read and
-    threads cannot share; only a real one is worth it."""
-    if ":memory:" in str(configuration.get_config_value("logging", "database")):
-        pywps.response.basic.store_status = lambda *_args, **_kwargs: None

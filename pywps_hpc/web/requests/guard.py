@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import pywps.xml_util
 from pywps.app.WPSRequest import WPSRequest
 from pywps.exceptions import InvalidParameterValue, NoApplicableCode
 from werkzeug.exceptions import HTTPException
@@ -20,24 +18,27 @@ from pywps_hpc.web.requests import reading as request_reading
 
 LOGGER = logging.getLogger(__name__)
 
-_set_json = WPSRequest._set_json
-_fromstring, _parse = pywps.xml_util.fromstring, pywps.xml_util.parse
+
+def plain_fromstring(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """PyWPS's XML parser for texts, without document type declarations."""
+    return lambda text: _plain(original(text).getroottree()).getroot()
 
 
-def install() -> None:
-    """Make PyWPS's request parser refuse what it would follow."""
-    pywps.xml_util.fromstring = lambda text: _plain(_fromstring(text).getroottree()).getroot()
-    pywps.xml_util.parse = lambda source: _plain(_parse(source))
+def plain_parse(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """PyWPS's XML parser for files, without document type declarations."""
+    return lambda source: _plain(original(source))
+
+
+def strict_set_json(original: Callable[..., None]) -> Callable[..., None]:
+    """PyWPS's reader of requests in JSON, held to what it understands."""
 
     def set_json(request: Any, value: dict[str, Any], *arguments: Any, **named: Any) -> None:
         json.check(value)
         # PyWPS would make input objects of what the client says, with folders and validators of the
         # client's choice, and throw them away: it reads the inputs once more, for good.
-        _set_json(request, {**value, "inputs": {}}, *arguments, **named)
+        original(request, {**value, "inputs": {}}, *arguments, **named)
 
-    WPSRequest._set_json = set_json
-    # The class hides its module.
-    sys.modules[WPSRequest.__module__]._get_rawvalue_value = json.content  # type: ignore[attr-defined]
+    return set_json
 
 
 def _plain(tree: Any) -> Any:

@@ -209,14 +209,17 @@ def test_the_pieces_of_this_pywps_are_as_expected() -> None:
 
 
 def test_a_piece_of_another_pywps_is_told_by_name_and_version() -> None:
+    def piece(module: str, name: str, parameters: tuple[str, ...] | None) -> pywps_patches.Piece:
+        return pywps_patches.Piece(module, name, "", parameters)
+
     lines = told(
         pywps_patches.strange(
-            {
-                ("pywps.app.Process", "Process.set_workdir"): ("self", "workdir", "more"),
-                ("pywps.app.Process", "Process.no_such_thing"): ("self",),
-                ("pywps.no_such_module", "thing"): None,
-                ("pywps.inout.basic", "UrlHandler.file"): None,
-            }
+            [
+                piece("pywps.app.Process", "Process.set_workdir", ("self", "workdir", "more")),
+                piece("pywps.app.Process", "Process.no_such_thing", ("self",)),
+                piece("pywps.no_such_module", "thing", None),
+                piece("pywps.inout.basic", "UrlHandler.file", None),
+            ]
         )
     )
     assert len(lines) == 3
