@@ -13,10 +13,12 @@ from hypothesis import Phase
 
 import fault_schedules
 from chaotic_scheduler import FAULTS
+from dispatcher_harness import GRACE
 from fake_scheduler import DONE
 from invariants import Broken, InvariantViolated
 from joblauncher.shared import outcome
 from planted_bugs import MISTAKES, Mistake
+from pywps_hpc.jobs import State
 from simulated_cluster import EVENTS, Entry
 from simulated_launcher import Launcher, Plan
 from simulated_site import Machine, World
@@ -71,6 +73,23 @@ def test_a_forged_success_of_a_killed_launcher_with_exit_code_0_cannot_be_told()
     with forging() as (world, entry, _):
         world.scheduler.happen("exit code 0 without a result", entry)
         world.cycle()
+        world.check()
+
+
+@pytest.mark.parametrize("event", ["node failed, started again", "preempted and queued again"])
+@pytest.mark.parametrize("steps", [0, 30], ids=["waits again", "has refused"])
+@pytest.mark.parametrize("fault", ["", "orders lost"])
+def test_a_forged_success_of_a_start_that_the_batch_system_ended_cannot_be_told(
+    event: str, steps: int, fault: str
+) -> None:
+    with forging() as (world, entry, life):
+        world.scheduler.faults |= {fault}
+        life.stop = life.kill  # type: ignore[method-assign]  # it has no time left
+        world.scheduler.happen(event, entry)
+        world.scheduler.work(steps)
+        world.machine.now += 2 * GRACE
+        world.cycle()
+        assert world.machine.store.get(entry.job_id).state is State.SUCCEEDED
         world.check()
 
 

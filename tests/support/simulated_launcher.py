@@ -76,6 +76,7 @@ class Launcher:
         closed: whether it has left its last word, and only exits now.
         took: whether it took the lease.
         ended: ``succeeded`` or ``failed`` once its process has published its end.
+        forged: the end that its process has forged; empty: none.
         lacked_input: whether what the web server had prepared for it was not there.
     """
 
@@ -85,7 +86,7 @@ class Launcher:
         self.job, self.attempt = replace(job, attempt=attempt), attempt
         self.code: int | None = None
         self.over = self.closed = self.took = self.lacked_input = False
-        self.ended = ""
+        self.ended = self.forged = ""
         self._plan, self._hooks, self._clock = plan, hooks, clock
         self._ending: Ending | None = None
         self._announced = b""
@@ -206,6 +207,7 @@ class Launcher:
         atomic_write(self.job.status, status_xml.replace(self._document(), status))
         forged = {"state": self._plan.forges, "percent": 100, "exit_code": 0, "finished": now}
         replace(facts, **forged).write(self.job)
+        self.forged = self._plan.forges
         for _ in range(6):
             yield
             if self._ending is not None:

@@ -406,7 +406,20 @@ class World:
         unknown = not entry.listed and entry.known_from > self.machine.now - GRACE
         accounting = {"accounting off", "accounting late"} & set(self.scheduler.seen)
         exit_0 = killed and entry.status.exit_code == 0
-        return entry.status.outcome in innocent or unknown or bool(accounting) or exit_0
+        silent = entry.status.outcome in innocent or unknown or bool(accounting)
+        return silent or exit_0 or self._was_interrupted(entry)
+
+    def _was_interrupted(self, entry: Entry) -> bool:
+        """Whether the batch system itself ended a start that had forged an end, and no other took
+        over: each further one finds the job over, and refuses. After a genuine end it is the same.
+        """
+        if entry.life is not None and entry.life.took:
+            return False
+        return any(
+            life.forged and life.attempt < entry.attempt
+            for life in self.scheduler.lives
+            if life.job.job_id == entry.job_id
+        )
 
     def _may_end(self, job: Job, entry: Entry) -> bool:
         if entry.life is not None and entry.life.over:
@@ -414,7 +427,9 @@ class World:
         if job.state is State.DISMISSED:
             return False
         # Another start of the same job may have told its end: one that lives on, or a double.
-        return any(life.ended for life in self.scheduler.lives if life.job.job_id == job.id)
+        return self._was_interrupted(entry) or any(
+            life.ended for life in self.scheduler.lives if life.job.job_id == job.id
+        )
 
     def _saw(self, job_id: str, document: bytes) -> None:
         self.witnessed.saw(job_id, document)
