@@ -46,8 +46,8 @@ class Reading:
 
     @property
     def doubt(self) -> str:
-        """Why nothing may be deleted because of its age, and until when, in words for the
-        administrator; empty if the clock is believed."""
+        """Why nothing may be deleted because of its age, and until when, as a message for
+        the administrator; empty if the clock is believed."""
         if not self.ahead:
             return ""
         return (

@@ -176,7 +176,7 @@ def begin(engine: Engine, *, write: bool = False, lock: Lock | None = None) -> I
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(int(lock))))
             yield connection
     except sa.exc.TimeoutError as error:
-        raise TableUnavailable("too many questions at once") from error
+        raise TableUnavailable("too many connections at once") from error
     except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
         raise TableUnavailable(_first_line(error, engine)) from error
     except sa.exc.DBAPIError as error:
@@ -195,7 +195,7 @@ def clock(connection: Connection) -> float:
 
 
 def _first_line(error: sa.exc.DBAPIError, engine: Engine) -> str:
-    words = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
+    message = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
     if engine.dialect.name == "sqlite" and engine.url.database:  # which never says what it opens
-        words += f" ({engine.url.database})"
-    return words
+        message += f" ({engine.url.database})"
+    return message

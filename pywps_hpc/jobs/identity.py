@@ -55,8 +55,8 @@ def tie(store: JobStore, spool: Spool) -> None:
     try:
         identity = _tie(store, spool)
     except OSError as error:
-        words = error.strerror or error
-        raise SettingsError(f"[hpc] spool: {spool.root} cannot be used: {words}") from None
+        reason = error.strerror or error
+        raise SettingsError(f"[hpc] spool: {spool.root} cannot be used: {reason}") from None
     spool.recognise(identity)
 
 

@@ -63,7 +63,7 @@ class Job:
         state: where it stands.
         control: what a client or an administrator asks for; ``NONE`` once it is carried out.
         native_id: the scheduler's id; empty before it has one.
-        message: the last words for the user from the batch system's side.
+        message: the last message for the user from the batch system.
         missing_since: since when the scheduler does not list it; 0 when it does.
         created, submitted, started, finished: when it got there.
         changed: when this row last changed.
@@ -121,7 +121,7 @@ class Limit:
 
     Attributes:
         most: the number.
-        whose: of whom, in words for the client.
+        whose: of whom, as the client is told.
         process: count the jobs of this process only.
         client: count the jobs of this client only.
     """

@@ -44,7 +44,7 @@ class Queries(Table):
 
     def at(self, access: str) -> Job | None:
         """The job that clients find at this address, or ``None``."""
-        # A program of the version before, which may still run beside, knows no such column.
+        # A program of the previous version, which may still run, does not set that column.
         former = sa.and_(jobs.c.access.is_(None), jobs.c.id == access)
         found = self._select(sa.or_(jobs.c.access == access, former))
         return found[0] if found else None

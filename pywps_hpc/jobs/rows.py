@@ -27,5 +27,5 @@ def to_job(row: Any) -> Job:
 
 
 def storable(columns: Mapping[str, Any]) -> dict[str, str]:
-    """The text among them as PostgreSQL takes it: a batch system's words may hold anything."""
+    """The text among them as PostgreSQL takes it: a batch system's message may hold anything."""
     return {k: v.replace("\0", "\ufffd") for k, v in columns.items() if isinstance(v, str)}

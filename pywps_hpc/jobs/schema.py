@@ -74,7 +74,7 @@ class Step:
     Attributes:
         version: the number it leads to.
         statements: SQL that both databases know.
-        postgresql: SQL that SQLite neither knows nor needs.
+        postgresql: SQL for PostgreSQL only.
     """
 
     version: int

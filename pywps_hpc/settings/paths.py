@@ -37,7 +37,7 @@ def absolute_path(value: str) -> Path:
 
 @reads("absolute paths, one per line")
 def paths(value: str) -> tuple[Path, ...]:
-    """Absolute paths, one a line."""
+    """Absolute paths, one per line."""
     return tuple(absolute_path(line) for line in lines(value))
 
 
@@ -83,7 +83,7 @@ def private_file(value: str) -> Path:
 
 @reads("`/source[:/target][:ro|rw]`, one per line or separated by commas")
 def binds(value: str) -> tuple[Bind, ...]:
-    """``/source[:/target][:ro|rw]``, one a line or separated by commas."""
+    """``/source[:/target][:ro|rw]``, one per line or separated by commas."""
     found = []
     for entry in (part.strip() for line in lines(value) for part in line.split(",")):
         parts = entry.split(":")
@@ -97,7 +97,7 @@ def binds(value: str) -> tuple[Bind, ...]:
 
 @reads("`/here=/there`, one per line")
 def path_map(value: str) -> tuple[tuple[Path, Path], ...]:
-    """``/here=/there``, one a line; the longest path first."""
+    """``/here=/there``, one per line; the longest path first."""
     found: dict[Path, Path] = {}
     for line in lines(value):
         here, equals, there = line.partition("=")

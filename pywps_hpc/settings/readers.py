@@ -104,7 +104,7 @@ def database(value: str) -> str:
     return value
 
 
-def words(*allowed: str) -> Reader[tuple[str, ...]]:
+def choices(*allowed: str) -> Reader[tuple[str, ...]]:
     """Any of the allowed values, with commas or white space between them."""
 
     @reads(f"any of {_listed(allowed)}, separated by commas or white space")
@@ -133,7 +133,7 @@ def networks(value: str) -> tuple[str, ...]:
 
 @reads("`http://host:port`")
 def proxy(value: str) -> str:
-    """``http://host:port``. It travels with each job, so it has no password in it."""
+    """``http://host:port``. It is in each job's dump, so it has no password in it."""
     if value and not re.fullmatch(r"http://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?/?", value):
         raise ValueError(f"{value!r} is not of the form http://host:port")
     return value
@@ -220,7 +220,7 @@ def lines(value: str) -> tuple[str, ...]:
 
 @reads("`NAME=value`, one per line")
 def variables(value: str) -> Mapping[str, str]:
-    """``NAME=value``, one a line."""
+    """``NAME=value``, one per line."""
     found = {}
     for line in lines(value):
         name, equals, content = line.partition("=")

@@ -129,7 +129,7 @@ class Inputs:
         "`server`, the dispatcher before it submits the job.",
     )
     schemes: tuple[str, ...] = setting(
-        readers.words(*SCHEMES),
+        readers.choices(*SCHEMES),
         ", ".join(SCHEMES),
         "Schemes of URLs; `file` means files in `[server] allowedinputpaths`.",
     )

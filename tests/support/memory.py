@@ -47,7 +47,7 @@ def measured(program: str, *arguments: str | Path) -> list[dict[str, Any]]:
 
 
 def excessive(taken: Mapping[str, int], sizes: Mapping[str, int], beside: int) -> dict[str, str]:
-    """What takes more than four times its own size, in words.
+    """What takes more than four times its own size, as text for a failure.
 
     Args:
         beside: bytes that each may take in any case.

@@ -492,7 +492,7 @@ def test_readers_of_values_raise_nothing_but_value_errors(text: str) -> None:
         values.text, values.word, values.integer(0), values.seconds, values.walltime,
         values.memory, values.boolean, values.choice("a"), paths.absolute_path, values.lines,
         values.variables, paths.binds, values.job_prefix, paths.paths, values.size,
-        values.words("a"), values.networks, values.proxy, values.bound, values.duration,
+        values.choices("a"), values.networks, values.proxy, values.bound, values.duration,
         values.database,
     ]  # fmt: skip
     for read in readers:
