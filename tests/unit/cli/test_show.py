@@ -12,14 +12,18 @@ import pytest
 from click.testing import CliRunner
 
 from cli_desk import Desk
-from joblauncher.shared import status_xml
+from dispatcher_harness import DispatcherHarness
+from fake_scheduler import DONE
+from joblauncher.shared import outcome, status_xml
 from joblauncher.shared.files import atomic_write
 from joblauncher.shared.outcome import Report
 from pywps_hpc import settings
 from pywps_hpc.cli import commands
+from pywps_hpc.cli.common import state_of
 from pywps_hpc.jobs import ControlRequest, State
 from pywps_hpc.jobs.leader import Reach
 from pywps_hpc.jobs.look import look
+from pywps_hpc.jobs.view import job_view
 from pywps_hpc.spool import JobDir, Spool
 from pywps_hpc.web.wps1.status import STATES, status_document
 from servers import write_config
@@ -143,3 +147,35 @@ def test_a_listing_for_programs_keeps_its_names(desk: Desk) -> None:
         *("job", "process", "state", "asked", "native_id", "name", "owner", "message"),
         *("accepted", "submitted", "started", "ended"),
     }
+
+
+def test_a_job_that_is_over_is_not_asked_for_anything(tmp_path: Path) -> None:
+    harness = DispatcherHarness(tmp_path)
+    job = harness.accept()
+
+    def state() -> str:
+        return state_of(job_view(harness.row(job), None, scheduler="local"))
+
+    assert harness.store.request(job.id, ControlRequest.DISMISS)
+    assert state() == "being dismissed"
+    harness.cycle()
+    assert harness.row(job).state is State.DISMISSED
+    assert state() == "dismissed"
+
+
+def test_show_gives_times_with_a_zone_and_no_percentage_of_a_failure(tmp_path: Path) -> None:
+    harness = DispatcherHarness(tmp_path)
+    keys = {"spool": harness.spool.root, "database": harness.settings.database}
+    config = write_config(tmp_path / "config", "http://127.0.0.1:9/wps", hpc=keys)
+    job = harness.running()
+    harness.fail(job, "no such luck", "process")
+    harness.scheduler.say(job.native_id, DONE)
+    harness.cycle()
+    output = CliRunner().invoke(commands, ["show", job.id, "--config", str(config)]).output
+    assert re.search(r"^state +failed$", output, re.MULTILINE), output
+    assert "no such luck" in output
+    assert "100 %" not in output
+    assert re.search(r"accepted +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\n", output)
+    facts = outcome.read(harness.folder(job))
+    assert facts is not None
+    assert facts.percent == 100

@@ -9,20 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 import wps_client as client
 from dispatcher_harness import DispatcherHarness
 from in_process_service import InProcessService, open_service
-from joblauncher.shared import outcome
 from places import ROOT
-from pywps_hpc.cli import jobs as listing
-from pywps_hpc.cli.main import commands
-from pywps_hpc.jobs import ControlRequest, State
 from pywps_hpc.settings import ProcessSettings, Settings
 from pywps_hpc.settings.checks import mounts, pywps_sections, warnings
 from pywps_hpc.web import pywps_patches
-from servers import write_config
 
 
 def told(warnings: Iterator[str]) -> list[str]:
@@ -267,31 +261,6 @@ def test_an_answer_without_an_exception_leaves_no_empty_trace(
     assert answer.status_code == 503  # there is no dispatcher
     assert "the dispatcher is not running" in caplog.text
     assert "NoneType" not in caplog.text
-
-
-def test_a_job_that_is_over_is_not_asked_for_anything(tmp_path: Path) -> None:
-    harness = DispatcherHarness(tmp_path)
-    job = harness.accept()
-    assert harness.store.request(job.id, ControlRequest.DISMISS)
-    assert listing._state(harness.row(job)) == "being dismissed"
-    harness.cycle()
-    assert harness.row(job).state is State.DISMISSED
-    assert listing._state(harness.row(job)) == "dismissed"
-
-
-def test_show_gives_times_with_a_zone_and_no_percentage_of_a_failure(tmp_path: Path) -> None:
-    harness = DispatcherHarness(tmp_path)
-    keys = {"spool": harness.spool.root, "database": harness.settings.database}
-    config = write_config(tmp_path / "config", "http://127.0.0.1:9/wps", hpc=keys)
-    job = harness.running()
-    harness.fail(job, "no such luck", "process")
-    output = CliRunner().invoke(commands, ["show", job.id, "--config", str(config)]).output
-    assert "failed: no such luck" in output
-    assert "100 %" not in output
-    assert re.search(r"accepted +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\n", output)
-    facts = outcome.read(harness.folder(job))
-    assert facts is not None
-    assert facts.percent == 100
 
 
 def test_each_step_of_a_job_has_its_id_first(
