@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ def web(application: str, config: Path, bind: str, workers: int, threads: int) -
     """Serve an existing PyWPS application; the dispatcher runs elsewhere."""
     with _told():
         _require_server()
+    from pywps_hpc.web.load import load
     from pywps_hpc.web.server.master import StartFailed
     from pywps_hpc.web.server.serve import ServerOptions
     from pywps_hpc.web.server.serve import serve as run
@@ -95,7 +97,7 @@ def web(application: str, config: Path, bind: str, workers: int, threads: int) -
     def options() -> ServerOptions:
         own = settings.load_to_serve(config)
         drain = own.sync_timeout + 30
-        return ServerOptions(application, bind, workers, threads, own.max_waiting, drain)
+        return ServerOptions(bind, workers, threads, own.max_waiting, drain)
 
     with _told():
         first = options()
@@ -104,7 +106,7 @@ def web(application: str, config: Path, bind: str, workers: int, threads: int) -
     os.environ["PYWPS_CFG"] = str(config.absolute())  # PyWPS reads it when it is imported
     sys.argv[1:] = []  # gunicorn has options of its own
     try:
-        run(first, options)
+        run(first, partial(load, application, bind), options)
     except StartFailed as error:
         raise click.ClickException(str(error)) from None
 

@@ -13,10 +13,8 @@ from typing import Any
 from joblauncher.shared import outcome
 from pywps_hpc.jobs import TERMINAL, Job, JobStore, TableUnavailable
 from pywps_hpc.spool import JobDir
+from pywps_hpc.web.server import LISTENS
 
-#: Key of a WSGI environment: a function that tells whether to go on waiting for this client. Our
-#: own server sets it; it says no, too, when the server is about to stop.
-LISTENS = "pywps_hpc.listens"
 #: Seconds between two looks at the table for a client that waits, and once its job has told an end.
 SELDOM, SOON = 1.0, 0.2
 
