@@ -58,6 +58,7 @@ class Standing:
     reason: str = ""
     waits: str = ""
     is_ending: bool = False
+    is_starting: bool = False
 
 
 def standing_of(row: Job, report: Report | None, scheduler: str, reachable: bool) -> Standing:
@@ -73,15 +74,12 @@ def standing_of(row: Job, report: Report | None, scheduler: str, reachable: bool
     if row.state is State.SUCCEEDED:
         words = end.message if end and end.state == outcome.SUCCEEDED else ""
         return Standing(PublicState.SUCCEEDED, 100, words or "Succeeded")
-    return _active(row, report, _in_the_queue(row, scheduler, reachable), reachable)
+    return _active(row, report, scheduler, reachable)
 
 
-def _active(row: Job, report: Report | None, queued: str, reachable: bool) -> Standing:
-    """Where a job stands that is not over.
-
-    Args:
-        queued: that it waits in the batch system, and why.
-    """
+def _active(row: Job, report: Report | None, scheduler: str, reachable: bool) -> Standing:
+    """Where a job stands that is not over."""
+    queued = _in_the_queue("waiting", row, scheduler, reachable)
     percent = min(max(report.percent, 0), 99) if report else 0
     if row.state is State.QUEUED and row.started and _is_outdated(row, report):
         return Standing(PublicState.QUEUED, percent, f"{AGAIN}; {queued}", waits=queued)
@@ -93,8 +91,14 @@ def _active(row: Job, report: Report | None, queued: str, reachable: bool) -> St
     if report is not None and report.state != outcome.ACCEPTED:
         looked_up = f"; {LOOKED_UP}" if report.state == outcome.FAILED else ""
         return Standing(PublicState.RUNNING, percent, report.message + looked_up)
-    if row.state is State.RUNNING or (report is not None and report.started > 0):
+    if report is not None and report.started > 0:
         return Standing(PublicState.RUNNING, percent, "Running")
+    if row.state is State.RUNNING:
+        if report is None:
+            return Standing(PublicState.RUNNING, percent, "Running")
+        waits = _in_the_queue("starting", row, scheduler, reachable)
+        message = f"{report.message or 'Accepted'}; {waits}"
+        return Standing(PublicState.RUNNING, 0, message, waits=waits, is_starting=True)
     state = PublicState.QUEUED if row.state is State.QUEUED else PublicState.ACCEPTED
     waits, said = _waits(row, queued, reachable), report.message if report else ""
     return Standing(state, 0, "; ".join(filter(None, (said or "Accepted", waits))), waits=waits)
@@ -121,7 +125,7 @@ def _waits(row: Job, queued: str, reachable: bool) -> str:
     return "; ".join(filter(None, (row.message, "" if reachable else CANNOT_ASK)))
 
 
-def _in_the_queue(row: Job, scheduler: str, reachable: bool) -> str:
-    words = f"waiting as {scheduler} job {row.native_id} ({row.name})"
+def _in_the_queue(what: str, row: Job, scheduler: str, reachable: bool) -> str:
+    words = f"{what} as {scheduler} job {row.native_id} ({row.name})"
     words += f": {row.message}" if row.message else ""
     return words if reachable else f"{words}; {CANNOT_ASK}"

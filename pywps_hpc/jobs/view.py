@@ -84,7 +84,7 @@ class JobView:
             job that failed or was dismissed.
         message: what a person is told, in one text: all that follows, where it says something.
         reason: why it failed or was dismissed; empty otherwise.
-        waits: why it does not run yet; empty unless it waits.
+        waits: what it waits for, before its process begins; empty otherwise.
         process_message: what the process said last; empty once the dismissal is recorded.
         batch_message: what the dispatcher or the batch system said last.
         cause: who found a failure, as in :attr:`~joblauncher.shared.outcome.Report.cause`.
@@ -104,6 +104,7 @@ class JobView:
         actions: what may be done next.
         is_ending: whether the report tells an end that the batch system has yet to confirm; whoever
             finds that lets the dispatcher know (:meth:`~pywps_hpc.jobs.JobStore.saw_end`).
+        is_starting: whether the batch system has started it, and its process has yet to begin.
     """
 
     id: str
@@ -136,6 +137,7 @@ class JobView:
     outputs: tuple[Output, ...]
     actions: frozenset[Action]
     is_ending: bool
+    is_starting: bool
 
     @property
     def is_over(self) -> bool:
@@ -204,6 +206,7 @@ def job_view(
         outputs=outputs_of(known.outputs) if succeeded else (),
         actions=_actions(row, standing.state, has_begun=attempts > 0),
         is_ending=standing.is_ending,
+        is_starting=standing.is_starting,
     )
 
 

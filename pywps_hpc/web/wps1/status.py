@@ -85,7 +85,8 @@ def _facts(about: About) -> dict[str, str]:
 
 
 def _status(view: JobView) -> status_xml.Status:
-    state = STATES[view.state]
+    # ProcessStarted tells that the process itself has begun (clause 10.3.2).
+    state = outcome.ACCEPTED if view.is_starting else STATES[view.state]
     percent = 0 if state == outcome.ACCEPTED else 100 if view.is_over else view.percent or 0
     return status_xml.Status(state, percent, view.message)
 

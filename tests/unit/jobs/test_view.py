@@ -93,6 +93,16 @@ def test_a_process_that_has_begun_is_shown_before_the_batch_system_tells_of_it()
     assert told(row(State.QUEUED, native_id="7"), begun) == (PublicState.RUNNING, 0, "Running")
 
 
+def test_a_batch_job_whose_process_has_yet_to_begin_is_starting() -> None:
+    accepted = report("accepted", 0, "PyWPS Request accepted")
+    seen = shown(row(State.RUNNING, native_id="7"), accepted)
+    assert (seen.state, seen.percent, seen.is_starting) == (PublicState.RUNNING, 0, True)
+    assert seen.message == "PyWPS Request accepted; starting as slurm job 7 (w1)"
+    for said in (None, report(), *ENDS):  # without a report nobody knows better
+        assert not shown(row(State.RUNNING, native_id="7"), said).is_starting
+    assert not shown(row(State.QUEUED, native_id="7"), accepted).is_starting
+
+
 def test_a_paused_job_keeps_its_progress() -> None:
     assert told(row(State.PAUSED), report()) == (PublicState.PAUSED, 40, "Paused")
 

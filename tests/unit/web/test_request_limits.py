@@ -19,7 +19,7 @@ import memory
 import wps_client as client
 from in_process_service import InProcessService, open_service
 from joblauncher.inputs import large_values
-from joblauncher.shared import dump, status_xml
+from joblauncher.shared import dump, outcome, status_xml
 from memory import MIB
 from pywps_hpc.jobs import State
 from pywps_hpc.jobs.look import look
@@ -295,6 +295,7 @@ def test_no_poll_parses_what_a_process_made_large(
 ) -> None:
     job = app.accept()
     document = job.status.read_bytes()
+    outcome.Report(job.job_id, "repeat_2", "started").write(job)
     row = dataclasses.replace(app.row(job), state=state)
     parsed: list[int] = []
     tree = status_xml._tree
