@@ -152,10 +152,19 @@ def main(arguments: "list[str]", request: str) -> int:
         return REFUSED
 
 
-if __name__ == "__main__":
+def usage(arguments: "list[str]") -> str:
+    """What is wrong with the line in ``authorized_keys``; empty if nothing is."""
     known = systems()
     if not known:
-        sys.exit("forced_command.py: the batch system's file of rules must lie beside this file")
-    if len(sys.argv) < 2 or sys.argv[1] not in known or not all("=" in a for a in sys.argv[2:]):
-        sys.exit(f"usage: forced_command.py {'|'.join(known)} [NAME=value...]")
+        return "forced_command.py: the batch system's rules (slurm.rules) must lie beside this file"
+    if not arguments or arguments[0] not in known or not all("=" in a for a in arguments[1:]):
+        return f"usage: forced_command.py {'|'.join(known)} [NAME=value...]"
+    return ""
+
+
+if __name__ == "__main__":
+    problem = usage(sys.argv[1:])
+    if problem:
+        sys.stderr.write(problem + "\n")
+        sys.exit(REFUSED)  # the service takes it for what it is: no command was started
     sys.exit(main(sys.argv[1:], os.environ.get("SSH_ORIGINAL_COMMAND", "")))

@@ -7,6 +7,7 @@ import importlib
 import os
 import pkgutil
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -297,8 +298,21 @@ def test_nothing_in_the_log_of_a_refusal_can_pass_for_another_line(
 @pytest.mark.parametrize("arguments", [[], ["pbs"], ["slurm", "SLURM_CONF"]])
 def test_a_wrong_line_in_authorized_keys_refuses_everything(arguments: list[str]) -> None:
     answer = run("sbatch --parsable", *arguments)
-    assert answer.returncode not in (0, 9)
+    assert answer.returncode == REFUSED  # by which the channel knows that nothing was started
     assert "usage: forced_command.py" in answer.stderr
+
+
+def test_a_program_without_its_rules_refuses_everything(tmp_path: Path) -> None:
+    alone = shutil.copy(SCRIPT, tmp_path)
+    answer = subprocess.run(
+        [sys.executable, "-I", alone, "slurm"],
+        env={"SSH_ORIGINAL_COMMAND": "sbatch --parsable"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert answer.returncode == REFUSED
+    assert "slurm.rules" in answer.stderr
 
 
 @pytest.mark.skipif(
