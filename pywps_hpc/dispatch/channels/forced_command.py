@@ -156,7 +156,8 @@ def usage(arguments: "list[str]") -> str:
     """What is wrong with the line in ``authorized_keys``; empty if nothing is."""
     known = systems()
     if not known:
-        return "forced_command.py: the batch system's rules (slurm.rules) must lie beside this file"
+        name = (arguments or ["NAME"])[0] + SUFFIX
+        return "forced_command.py: the batch system's rules (" + name + ") must lie beside it"
     if not arguments or arguments[0] not in known or not all("=" in a for a in arguments[1:]):
         return f"usage: forced_command.py {'|'.join(known)} [NAME=value...]"
     return ""
