@@ -17,7 +17,6 @@ from pywps_hpc.dispatch.schedulers.base import (
     JobStatus,
     NotPermitted,
     Outcome,
-    Phase,
     SchedulerError,
     SchedulerUnavailable,
 )
@@ -29,7 +28,7 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     turned_down,
 )
 from pywps_hpc.dispatch.schedulers.messages.gridengine import MESSAGES
-from pywps_hpc.dispatch.schedulers.states import gridengine as accounting
+from pywps_hpc.dispatch.schedulers.states import gridengine
 from pywps_hpc.dispatch.schedulers.text import (
     first_line,
     indices,
@@ -40,24 +39,6 @@ from pywps_hpc.dispatch.schedulers.text import (
     printed_id,
     read_version,
 )
-
-# sge_status(5), Job state: letters are combined ("hRwq", "dr"); the first one here that occurs
-# decides.
-LETTERS = {
-    "z": Phase.FINISHED,  # over; only accounting knows how
-    "E": Phase.FINISHED,  # could not be started; stays so until somebody clears the error
-    "s": Phase.SUSPENDED,  # by qmod -sj
-    "S": Phase.SUSPENDED,  # its queue is suspended
-    "T": Phase.SUSPENDED,  # its queue is overloaded
-    "r": Phase.RUNNING,
-    "t": Phase.RUNNING,  # on its way to the host
-    "h": Phase.HELD,  # on a running job a hold has no effect
-    "q": Phase.QUEUED,
-    "w": Phase.QUEUED,
-}
-# Letters that do not change where the job stands.
-RESTARTED = "R"
-BEING_DELETED = "d"
 
 COMMANDS = {
     Action.CANCEL: ("qdel",),
@@ -126,7 +107,7 @@ class GridEngineDialect(Dialect):
         # "z": the qmaster remembers the latest jobs that ended, while accounting still lags.
         return (
             Question((*_QSTAT, "prsz"), partial(self._read_named, set(map(job_name, names)))),
-            *(Question(("qacct", "-j", name), accounting.read) for name in names),
+            *(Question(("qacct", "-j", name), gridengine.read) for name in names),
         )
 
     def poll(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
@@ -135,7 +116,7 @@ class GridEngineDialect(Dialect):
     def history(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
         (job,) = ids
         # For an element the whole array is asked: the file is read from end to end either way.
-        return Question(("qacct", "-j", job.partition(".")[0]), accounting.read)
+        return Question(("qacct", "-j", job.partition(".")[0]), gridengine.read)
 
     def control(
         self, action: Action, ids: Sequence[str], detail: str = ""
@@ -155,7 +136,7 @@ class GridEngineDialect(Dialect):
         return " ".join(("-b n", *self._options(job)))
 
     def explain(self, log_tail: str) -> Outcome | None:
-        return accounting.explain(log_tail)
+        return gridengine.explain(log_tail)
 
     def read_queue(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
         """qstat's answer; all jobs of this user."""
@@ -171,17 +152,7 @@ class GridEngineDialect(Dialect):
         return {job: status for job, status in found.items() if status.name in names}
 
     def _listed(self, state: str) -> JobStatus:
-        known = {*LETTERS, RESTARTED, BEING_DELETED}
-        letter = next((letter for letter in LETTERS if letter in state), "")
-        if not letter or not known.issuperset(state):
-            return self.unknown_state(state)
-        status = JobStatus(LETTERS[letter], detail=state, restarts=int(RESTARTED in state))
-        if letter == "z":
-            return replace(status, outcome=Outcome.UNKNOWN)
-        if letter == "E":
-            detail = f"{state}: Grid Engine could not start it, qstat -j shows why"
-            return replace(status, outcome=Outcome.COULD_NOT_START, detail=detail, hopeless=True)
-        return status
+        return gridengine.listed(state) or self.unknown_state(state)
 
     def _options(self, job: BatchJob) -> Iterator[str]:
         need = job.resources

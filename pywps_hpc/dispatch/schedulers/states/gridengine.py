@@ -1,4 +1,4 @@
-"""What Grid Engine's accounting (qacct -j) says of jobs that ended; measured on 8.1.9."""
+"""What Grid Engine's job states (qstat) and accounting (qacct -j) mean; measured on 8.1.9."""
 
 from __future__ import annotations
 
@@ -15,6 +15,24 @@ from pywps_hpc.dispatch.schedulers.base import (
     SchedulerUnavailable,
 )
 from pywps_hpc.dispatch.schedulers.text import amount, first_line, seconds
+
+# sge_status(5), Job state: letters are combined ("hRwq", "dr"); the first one here that occurs
+# decides.
+LETTERS = {
+    "z": Phase.FINISHED,  # over; only accounting knows how
+    "E": Phase.FINISHED,  # could not be started; stays so until somebody clears the error
+    "s": Phase.SUSPENDED,  # by qmod -sj
+    "S": Phase.SUSPENDED,  # its queue is suspended
+    "T": Phase.SUSPENDED,  # its queue is overloaded
+    "r": Phase.RUNNING,
+    "t": Phase.RUNNING,  # on its way to the host
+    "h": Phase.HELD,  # on a running job a hold has no effect
+    "q": Phase.QUEUED,
+    "w": Phase.QUEUED,
+}
+# Letters that do not change where the job stands.
+WAS_RESTARTED = "R"
+IS_BEING_DELETED = "d"
 
 # sge_status(5), "failed" values. Others: the job ran, and something went wrong around it.
 FAILED = {
@@ -64,6 +82,21 @@ _NOT_KNOWN = re.compile(r"(job id|job name) .* not found|no jobs running since s
 #: The file is there and cannot be read: an outage, while a site without accounting has no file.
 _NOT_READABLE = "error: unable to open"
 _NEEDED = {"jobname", "jobnumber", "taskid", "failed", "exit_status", "ru_wallclock", "maxvmem"}
+
+
+def listed(state: str) -> JobStatus | None:
+    """What the letters of a job's state in the queue say; ``None``: they are not known."""
+    known = {*LETTERS, WAS_RESTARTED, IS_BEING_DELETED}
+    letter = next((letter for letter in LETTERS if letter in state), "")
+    if not letter or not known.issuperset(state):
+        return None
+    status = JobStatus(LETTERS[letter], detail=state, restarts=int(WAS_RESTARTED in state))
+    if letter == "z":
+        return replace(status, outcome=Outcome.UNKNOWN)
+    if letter == "E":
+        detail = f"{state}: Grid Engine could not start it, qstat -j shows why"
+        return replace(status, outcome=Outcome.COULD_NOT_START, detail=detail, hopeless=True)
+    return status
 
 
 def read(returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
