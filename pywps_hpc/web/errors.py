@@ -16,7 +16,7 @@ class Busy(ServerBusy):  # type: ignore[misc]
     """Too many jobs: HTTP 503 with ``Retry-After`` (RFC 9110, sections 10.2.3 and 15.6.4).
 
     Args:
-        description: words for the client.
+        description: message for the client.
         retry_after: seconds.
     """
 
@@ -38,12 +38,12 @@ class Busy(ServerBusy):  # type: ignore[misc]
 
 def storage_trouble(error: Exception, spool: Path) -> str:
     """What is wrong with the storage, if that is what this is about; empty if it is not."""
-    words = storage.trouble(error)
+    message = storage.trouble(error)
     name = error.filename if isinstance(error, PermissionError) else None
     # Elsewhere it may be an input that nobody may read.
     if name is not None and Path(os.fsdecode(name)).is_relative_to(spool):
-        words = "the storage does not let the service write"
-    return words
+        message = "the storage does not let the service write"
+    return message
 
 
 class NotFound(NoApplicableCode):  # type: ignore[misc]

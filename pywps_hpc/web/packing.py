@@ -1,7 +1,7 @@
 """What goes to the compute node with a job, and what stays here.
 
-A process and its request travel through dill. The live service, the live HTTP request and the XML
-makers of a request cannot; secrets must not. They are taken out or replaced by plain data.
+A process and its request are serialised by dill. The live service, the live HTTP request and the
+XML makers of a request cannot be; secrets must not. They are taken out or replaced by plain data.
 """
 
 from __future__ import annotations
@@ -80,15 +80,15 @@ def pack(
         values: large values that do not stand in the request, by what stands in their place.
 
     Raises:
-        PayloadError: something in the process cannot travel.
+        PayloadError: something in the process cannot be serialised.
     """
     from pywps import configuration
 
     service, process.service = process.service, None
     process._status_store = None
-    travelling = copy.copy(wps_request)
-    travelling.http_request = None
-    travelling.WPS = travelling.OWS = travelling.xpath_ns = None
+    sent = copy.copy(wps_request)
+    sent.http_request = None
+    sent.WPS = sent.OWS = sent.xpath_ns = None
     header = dump.Header(
         job=job_id,
         process=process.identifier,
@@ -108,7 +108,7 @@ def pack(
     )
     content = {
         "process": process,
-        "request": travelling,
+        "request": sent,
         "service": siblings.pack(service, process),
     }
     return dump.pack(header, content, lambda thing: siblings.is_same(service, thing))
@@ -121,7 +121,7 @@ def plain_request(
 
     Args:
         request: as it came in.
-        headers: names of those that may travel, in small letters.
+        headers: names of those that may be sent, in small letters.
         parameters: the same of the query.
     """
     query = request.args.items(multi=True)
@@ -149,13 +149,13 @@ def _value(config: Any, section: str, key: str, *, raw: bool) -> str:
 def effective_configuration(config: Any, passed: Collection[str] = ()) -> dict[str, dict[str, str]]:
     """PyWPS's configuration as it holds here: all files merged, variables filled in.
 
-    Sections of the service's own travel too; ours, the database and whatever looks like a secret
+    Sections of the service's own are sent too; ours, the database and whatever looks like a secret
     stay. PyWPS offers the whole server environment as defaults of every section, so only the keys
     that a section itself has are taken.
 
     Args:
         config: PyWPS's.
-        passed: ``section.option`` of those that travel though they look like a secret.
+        passed: ``section.option`` of those that are sent though they look like a secret.
     """
     from pywps.configuration import RAW_OPTIONS
 

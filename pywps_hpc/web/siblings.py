@@ -37,7 +37,7 @@ def pack(service: Any, process: Any) -> bytes:
     Args:
         service: as it runs here.
         process: of the job. Where a module of the same package holds the service, the node has
-            that module too, and the other processes need not travel.
+            that module too, and the other processes need not be sent.
     """
     processes = list(service.processes.items())
     known = _known.get(service)
@@ -52,7 +52,7 @@ def _package(module: str) -> str:
 
 
 class _Packed:
-    """What travels of a service that has these processes."""
+    """What is sent of a service that has these processes."""
 
     def __init__(self, service: Any, processes: list[tuple[str, Any]]) -> None:
         self._processes = processes
@@ -84,7 +84,7 @@ class _Packed:
 
     @cached_property
     def whole(self) -> bytes:
-        """With its processes, as far as they can travel and there is room."""
+        """With its processes, as far as they can be serialised and there is room."""
         packed: dict[str, bytes | None] = {}
         room, holdings = MOST, modules.Holdings()
         for identifier, process in self._processes:

@@ -72,8 +72,8 @@ def reading() -> Iterator[None]:
         raise
     except Exception:
         LOGGER.warning("a request could not be read", exc_info=True)
-        words = "The request cannot be read: something is missing, or not of the form of WPS."
-        raise NoApplicableCode(words, code=400) from None
+        message = "The request cannot be read: something is missing, or not of the form of WPS."
+        raise NoApplicableCode(message, code=400) from None
 
 
 def check_inputs(wps_request: Any, most: int) -> None:

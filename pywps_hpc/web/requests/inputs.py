@@ -147,8 +147,8 @@ def _only(source: Any, value: Given, kind: str, keys: Iterable[str]) -> None:
 
 def _wrong_kind(source: Any, told: str) -> InvalidParameterValue:
     kind = next(
-        words
-        for base, words in (
+        label
+        for base, label in (
             (BasicLiteral, "literal"),
             (BasicBoundingBox, "bbox"),
             (BasicComplex, "complex"),

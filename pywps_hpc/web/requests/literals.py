@@ -95,5 +95,5 @@ def fit(name: str, data_type: str, told: str) -> None:
 
 
 def _refused(name: str, data_type: str, value: str) -> InvalidParameterValue:
-    words = f"Could not convert value '{value}' to format '{data_type}'"
-    return InvalidParameterValue(words, name)
+    message = f"Could not convert value '{value}' to format '{data_type}'"
+    return InvalidParameterValue(message, name)

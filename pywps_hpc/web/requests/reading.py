@@ -35,7 +35,7 @@ def read(http_request: Request, preprocessors: Any) -> WPSRequest:
     """Read a request, whose body is no longer than it may be.
 
     Raises:
-        NoApplicableCode: it is not one of WPS 1.0.0; the words say what is wrong with it.
+        NoApplicableCode: it is not one of WPS 1.0.0; the message says what is wrong with it.
     """
     if http_request.method == "POST" and "json" in (http_request.content_type or ""):
         found = WPSRequest(http_request, preprocessors)
@@ -165,8 +165,8 @@ def _set_version(found: WPSRequest, version: str) -> None:
 
 
 def _other_version(version: Any) -> NoApplicableCode:
-    words = f'The requested version "{version}" is not supported by this server'
-    return InvalidParameterValue(f"{words}; it takes requests of version {VERSION}.", "version")
+    message = f'The requested version "{version}" is not supported by this server'
+    return InvalidParameterValue(f"{message}; it takes requests of version {VERSION}.", "version")
 
 
 def _fill(found: WPSRequest, content: Content) -> None:

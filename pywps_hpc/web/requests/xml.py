@@ -95,11 +95,11 @@ def _only(element: etree._Element, *names: str) -> etree._Element:
 def _choice(
     element: etree._Element, found: list[etree._Element], names: tuple[str, ...]
 ) -> etree._Element:
-    words = " or ".join((", ".join(names[:-1]), names[-1]))
+    wanted = " or ".join((", ".join(names[:-1]), names[-1]))
     if not found:
-        raise MissingParameterValue(f"{name_of(element)} has no {words}.", names[0])
+        raise MissingParameterValue(f"{name_of(element)} has no {wanted}.", names[0])
     if len(found) > 1:
-        raise InvalidParameterValue(f"{name_of(element)} has more than {words}.", names[0])
+        raise InvalidParameterValue(f"{name_of(element)} has more than {wanted}.", names[0])
     return found[0]
 
 

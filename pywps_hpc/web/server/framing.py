@@ -28,8 +28,8 @@ class Malformed(ValueError):
         status: HTTP status line's code and reason.
     """
 
-    def __init__(self, status: str, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(message)
         self.status = status
 
 

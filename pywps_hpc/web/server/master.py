@@ -40,9 +40,9 @@ class Boot:
     def __init__(self) -> None:
         self._file = os.memfd_create("pywps-hpc-boot")
 
-    def tell(self, words: str = _UP) -> None:
+    def tell(self, message: str = _UP) -> None:
         """In the worker: that it is up, or why it is not."""
-        os.pwrite(self._file, words.encode(errors="replace")[:4000], 0)
+        os.pwrite(self._file, message.encode(errors="replace")[:4000], 0)
         os.kill(os.getppid(), signal.SIGCHLD)  # which lets the master look
 
     @property
@@ -87,7 +87,7 @@ class Master(Arbiter):  # type: ignore[misc]
         app.cfg.set("pre_fork", _before_fork)
         app.cfg.set("post_fork", _after_fork)
         app.cfg.set("post_worker_init", lambda worker: worker.boot.tell())
-        app.cfg.set("child_exit", lambda master, worker: master.bury(worker))
+        app.cfg.set("child_exit", lambda master, worker: master.reap(worker))
         super().setup(app)
 
     def init_signals(self) -> None:
@@ -133,7 +133,7 @@ class Master(Arbiter):  # type: ignore[misc]
         for worker in serving[: max(0, len(serving) - self.num_workers)]:
             self.kill_worker(worker.pid, signal.SIGTERM)
 
-    def bury(self, worker: Any) -> None:
+    def reap(self, worker: Any) -> None:
         """A worker is gone: find out whether that matters."""
         told = "" if worker.boot.is_up else worker.boot.told
         up, age = worker.boot.is_up, time.monotonic() - worker.born
@@ -142,11 +142,11 @@ class Master(Arbiter):  # type: ignore[misc]
             self._pause = PAUSE
             return
         died = "a worker died soon after its start" if up else "a worker died while it imported"
-        words = told or died
+        message = told or died
         if self._newer is not None and worker.age > self._newer:
-            self._trouble = self._trouble or words
+            self._trouble = self._trouble or message
         elif self._is_up or not told:
-            LOGGER.error("%s; tried again in %g s", words, self._pause)
+            LOGGER.error("%s; tried again in %g s", message, self._pause)
             self._not_before = time.monotonic() + self._pause
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
         else:
