@@ -18,7 +18,7 @@ from pywps_hpc.jobs.database import Lock
 from pywps_hpc.jobs.job import TRANSITIONS, ControlRequest, Job, Limit, LimitReached, State
 from pywps_hpc.jobs.queries import first_reached
 from pywps_hpc.jobs.rows import IS_ACTIVE, IS_ENDED, storable, to_job, to_row
-from pywps_hpc.jobs.schema import jobs
+from pywps_hpc.jobs.schema import jobs, removed
 from pywps_hpc.jobs.table import Table
 
 #: Ends that a job cannot come to once its dismissal is recorded.
@@ -140,10 +140,27 @@ class Changes(Table):
             return int(connection.execute(statement).rowcount)
 
     def remove(self, job_id: str) -> bool:
-        """Forget a finished job; false if it is active or unknown."""
-        statement = jobs.delete().where(jobs.c.id == job_id, IS_ENDED)
+        """Forget a finished job; false if it is active or unknown.
+
+        That it was there is remembered for its owner, see :meth:`forget_removed`.
+        """
+        known = sa.select(jobs.c.access, jobs.c.owner).where(jobs.c.id == job_id, IS_ENDED)
         with self._begin(write=True) as connection:
-            return connection.execute(statement).rowcount == 1
+            found = connection.execute(known).first()
+            statement = jobs.delete().where(jobs.c.id == job_id, IS_ENDED)
+            if found is None or connection.execute(statement).rowcount != 1:
+                return False
+            if found.owner and found.access:
+                row = {"access": found.access, "owner": found.owner, "removed": time.time()}
+                connection.execute(removed.insert().values(row))
+            return True
+
+    def forget_removed(self, before: float) -> int:
+        """Forget the jobs that were removed before this moment (seconds since the epoch); how many
+        there were."""
+        statement = removed.delete().where(removed.c.removed < before)
+        with self._begin(write=True) as connection:
+            return int(connection.execute(statement).rowcount)
 
 
 def _update(connection: Connection, job: Job, changes: Mapping[str, Any]) -> Job | None:

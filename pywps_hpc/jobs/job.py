@@ -105,15 +105,6 @@ class Job:
         asked = self.state in ACTIVE and self.control is ControlRequest.DISMISS
         return asked or self.state is State.DISMISSED
 
-    def is_shown_to(self, user: str) -> bool:
-        """Whether this user may see the job: its owner, or, of a job without one, anybody who
-        knows its address.
-
-        Args:
-            user: as the web server authenticated the client; empty if it did not.
-        """
-        return not self.owner or self.owner == user
-
 
 @dataclass(frozen=True)
 class Limit:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from pywps_hpc.jobs.job import Job, Limit, State
 from pywps_hpc.jobs.rows import IS_ACTIVE, IS_ENDED, to_job
-from pywps_hpc.jobs.schema import jobs
+from pywps_hpc.jobs.schema import jobs, removed
 from pywps_hpc.jobs.table import Table
 
 
@@ -42,12 +42,26 @@ class Queries(Table):
         found = self._select(jobs.c.id == job_id)
         return found[0] if found else None
 
-    def at(self, access: str) -> Job | None:
-        """The job that clients find at this address, or ``None``."""
+    def at(self, access: str, user: str | None = None) -> Job | None:
+        """The job that clients find at this address, or ``None``.
+
+        Args:
+            user: who asks, if not everybody's job is shown: an account, or nobody's if empty. Of
+                somebody else's job no more is read than of one that does not exist.
+        """
         # A program of the previous version, which may still run, does not set that column.
         former = sa.and_(jobs.c.access.is_(None), jobs.c.id == access)
-        found = self._select(sa.or_(jobs.c.access == access, former))
+        shown = sa.true() if user is None else jobs.c.owner.in_({"", user})
+        found = self._select(sa.and_(sa.or_(jobs.c.access == access, former), shown))
         return found[0] if found else None
+
+    def was_removed(self, access: str, owner: str) -> bool:
+        """Whether there was a job of this owner at this address, as long as that is remembered."""
+        query = sa.select(removed.c.access).where(
+            removed.c.access == access, removed.c.owner == owner, removed.c.owner != ""
+        )
+        with self._begin() as connection:
+            return connection.execute(query).first() is not None
 
     def find(self, text: str, *, limit: int = 20) -> list[Job]:
         """Jobs that an administrator may mean: by their id or its beginning, by what stands for

@@ -41,6 +41,16 @@ jobs = sa.Table(
     sa.Column("end_seen", sa.BigInteger, nullable=False, server_default="0", index=True),
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
 )
+# Pages of a list, newest first: of one owner, in one state, of one process.
+for _column in ("owner", "state", "process"):
+    sa.Index(f"ix_hpc_jobs_{_column}_created", jobs.c[_column], jobs.c.created)
+removed = sa.Table(
+    "hpc_removed",  # jobs that are no longer there, for those who owned them
+    metadata,
+    sa.Column("access", sa.String(36), primary_key=True),
+    sa.Column("owner", sa.String(255), nullable=False),
+    sa.Column("removed", sa.Float, nullable=False, index=True),
+)
 dispatcher = sa.Table(
     "hpc_dispatcher",
     metadata,
@@ -124,6 +134,18 @@ STEPS = (
         ],
     ),
     Step(7, ["ALTER TABLE hpc_jobs ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0"]),
+    Step(
+        8,
+        [
+            "CREATE INDEX ix_hpc_jobs_owner_created ON hpc_jobs (owner, created)",
+            "CREATE INDEX ix_hpc_jobs_state_created ON hpc_jobs (state, created)",
+            "CREATE INDEX ix_hpc_jobs_process_created ON hpc_jobs (process, created)",
+            "CREATE TABLE hpc_removed ("
+            "access VARCHAR(36) NOT NULL, owner VARCHAR(255) NOT NULL, "
+            "removed FLOAT NOT NULL, PRIMARY KEY (access))",
+            "CREATE INDEX ix_hpc_removed_removed ON hpc_removed (removed)",
+        ],
+    ),
 )
 #: The version of the tables above.
 VERSION = STEPS[-1].version

@@ -190,6 +190,35 @@ class Settings:
     retry_after: int = setting(
         readers.integer(1), "30", "Seconds that a client turned away as busy is told to wait."
     )
+    user_header: str = setting(
+        readers.header,
+        None,
+        "Header in which a proxy that authenticates the clients names their account "
+        "(`X-Remote-User`). It has to remove that header from what clients send. `REMOTE_USER`, "
+        "where a server sets it, comes first.",
+        unset="",
+        needed="services behind a proxy that authenticates (mod_auth_openidc, oauth2-proxy)",
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        readers.peers,
+        None,
+        "From which hosts a connection has to come for `user_header` to count; `unix`: any that "
+        "comes through a Unix socket.",
+        unset=(),
+        needed="required with `user_header`",
+    )
+    administrators: tuple[str, ...] = setting(
+        readers.users,
+        None,
+        "Accounts to which all jobs are shown, and which may dismiss, pause and remove them.",
+        unset=(),
+    )
+    keep_abandoned: bool = setting(
+        readers.boolean,
+        "no",
+        "Whether a job goes on whose client asked for it synchronously and closed the connection "
+        "before its end; otherwise it is dismissed.",
+    )
     pass_headers: tuple[str, ...] = setting(
         readers.names,
         None,

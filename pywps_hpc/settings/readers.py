@@ -19,6 +19,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
+#: Stands for whoever connects through a Unix socket, where networks of peers are named.
+UNIX_SOCKET = "unix"
+
 _T = TypeVar("_T")
 
 
@@ -118,6 +121,30 @@ def choices(*allowed: str) -> Reader[tuple[str, ...]]:
 def names(value: str) -> tuple[str, ...]:
     """Names that are the same in capital letters, with commas or white space between them."""
     return tuple(entry.lower() for entry in re.split(r"[\s,]+", value) if entry)
+
+
+@reads("names, separated by commas or line breaks")
+def users(value: str) -> tuple[str, ...]:
+    """Names of accounts, as the web server gives them."""
+    return tuple(text(entry.strip()) for entry in re.split(r"[,\n]", value) if entry.strip())
+
+
+@reads("name of an HTTP header")
+def header(value: str) -> str:
+    """The name of a header (RFC 9110, section 5.1), of letters, digits and hyphens."""
+    if value and not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", value):
+        raise ValueError(f"{value!r} is not the name of a header")
+    return value
+
+
+@reads(f"networks or addresses, or `{UNIX_SOCKET}`, separated by commas or white space")
+def peers(value: str) -> tuple[str, ...]:
+    """Networks and addresses of hosts that connect, or :data:`UNIX_SOCKET`."""
+    found = tuple(entry for entry in re.split(r"[\s,]+", value) if entry)
+    _, hosts = addresses.split(found)
+    for host in hosts - {UNIX_SOCKET}:
+        raise ValueError(f"{host!r} is neither a network nor an address")
+    return found
 
 
 @reads("networks, addresses or host names, separated by commas or white space")

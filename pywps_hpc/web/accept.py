@@ -26,7 +26,7 @@ from joblauncher.shared.response import JobResponse
 from pywps_hpc import jobs
 from pywps_hpc.jobs import Job, LimitReached, State, TableUnavailable, job_name
 from pywps_hpc.spool import JobDir, atomic_write
-from pywps_hpc.web import admission, input_references, packing
+from pywps_hpc.web import admission, input_references, packing, principal
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.requests import guard, outputs
 from pywps_hpc.web.requests import inputs as request_inputs
@@ -160,13 +160,13 @@ def record(
     failpoint.reach("accept.3")
     outcome.Report(job=job.job_id, process=process.identifier, message=response.message).write(job)
     failpoint.reach("accept.4")
-    client = admission.client_of(wps_request.http_request)
+    client = admission.client_of(settings, wps_request.http_request)
     accepted = Job(
         id=job.job_id,
         name=job_name(settings.job_prefix, job.job_id),
         process=process.identifier,
         digest=payload.digest(dump),
-        owner=wps_request.http_request.remote_user or "",
+        owner=principal.of(settings, wps_request.http_request).name,
         client=client,
         sync=not asynchronous,
         state=State.STAGING if staging else State.ACCEPTED,

@@ -7,7 +7,7 @@ from typing import Any
 
 from pywps_hpc.jobs import JobStore, Limit
 from pywps_hpc.settings import Settings
-from pywps_hpc.web import health
+from pywps_hpc.web import health, principal
 from pywps_hpc.web.errors import Busy
 
 
@@ -18,7 +18,7 @@ def admit(settings: Settings, store: JobStore, process: str, http_request: Any) 
         Busy: there is no dispatcher, or only that of another service; or a limit is reached.
     """
     health.require_dispatcher(settings, store)
-    reached = store.reached(limits(settings, process, client_of(http_request)))
+    reached = store.reached(limits(settings, process, client_of(settings, http_request)))
     if reached is not None:
         raise busy(settings, reached)
 
@@ -38,14 +38,14 @@ def limits(settings: Settings, process: str, client: str) -> list[Limit]:
     return [limit for limit in known if limit.most]
 
 
-def client_of(http_request: Any) -> str:
+def client_of(settings: Settings, http_request: Any) -> str:
     """Whom the limits count a request for.
 
-    An account (``REMOTE_USER``), or where nobody logs in the network address as the WSGI server
-    gives it; of IPv6 the /64 network, which one machine may have to itself.
+    An account, or where nobody logs in the network address as the WSGI server gives it; of IPv6 the
+    /64 network, which one machine may have to itself.
     """
-    if http_request.remote_user:
-        return f"user {http_request.remote_user}"[:255]
+    if account := principal.of(settings, http_request).name:
+        return f"user {account}"[:255]
     address = http_request.remote_addr or ""
     try:
         known = ipaddress.ip_address(address)

@@ -49,13 +49,28 @@ def storage_trouble(error: Exception, spool: Path) -> str:
 class NotFound(NoApplicableCode):  # type: ignore[misc]
     """No such job or output, or not for this client: the answer is the same."""
 
+    code = 404
+
     def __init__(self, description: str) -> None:
-        super().__init__(description, locator="", code=404)
+        super().__init__(description, locator="", code=self.code)
 
     @property
     def name(self) -> str:
         """``exceptionCode`` of the report (WPS 2.0, table 49)."""
         return "NoSuchJob"
+
+
+class Gone(NotFound):
+    """There was such a job, and it has been removed: for its owner (RFC 9110, section 15.5.11)."""
+
+    code = 410
+
+
+class NotNow(NoApplicableCode):  # type: ignore[misc]
+    """What a client asks for cannot be done to a job where it stands (RFC 9110, 15.5.10)."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description, locator="", code=409)
 
 
 class DoctypeRefused(InvalidParameterValue):  # type: ignore[misc]

@@ -12,22 +12,33 @@ from pywps_hpc.jobs.look import look
 from pywps_hpc.jobs.retention import expires
 from pywps_hpc.jobs.view import JobView
 from pywps_hpc.spool import JobDir
-from pywps_hpc.web import health
+from pywps_hpc.web import health, principal
 from pywps_hpc.web.context import Context
-from pywps_hpc.web.errors import NotFound
+from pywps_hpc.web.errors import Gone, NotFound
 
 
 def find(service: Context, request: Request, access: str) -> tuple[jobs.Job, JobDir]:
-    """The job at this address, and its folder.
+    """The job at this address, and its folder, for its owner and for administrators; a job without
+    an owner for whoever knows its address.
 
     Raises:
-        NotFound: there is none (any more), or it is somebody else's: a stranger is told the same.
+        NotFound: there is none, or it is somebody else's: a stranger is told the same, and the same
+            questions are asked for him.
+        Gone: the one who asks had a job there, which has been removed.
     """
-    row = service.store.at(access)
+    who = principal.of(service.settings, request)
     # When a job's time is over, the dispatcher removes its row: one clock decides.
-    if row is None or not row.is_shown_to(request.remote_user or ""):
-        raise NotFound("There is no such job.")
-    return row, replace(service.spool.open(row.id), access=row.access)
+    row = service.store.at(access, None if who.is_administrator else who.name)
+    if row is not None:
+        return row, folder_of(service, row)
+    if who.name and service.store.was_removed(access, who.name):
+        raise Gone("The job has been removed.")
+    raise NotFound("There is no such job.")
+
+
+def folder_of(service: Context, row: jobs.Job) -> JobDir:
+    """The folder of a job."""
+    return replace(service.spool.open(row.id), access=row.access)
 
 
 def view_of(service: Context, row: jobs.Job, job: JobDir) -> JobView:

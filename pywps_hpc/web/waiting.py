@@ -13,7 +13,7 @@ from typing import Any
 from joblauncher.shared import outcome
 from pywps_hpc.jobs import TERMINAL, Job, JobStore, TableUnavailable
 from pywps_hpc.spool import JobDir
-from pywps_hpc.web.server import LISTENS
+from pywps_hpc.web.server import HAS_LEFT, LISTENS
 
 #: Seconds between two looks at the table for a client that waits, and once its job has told an end.
 SELDOM, SOON = 1.0, 0.2
@@ -52,6 +52,18 @@ def listens(environ: Mapping[str, Any]) -> Callable[[], bool]:
     if not isinstance(connection, socket.socket):
         return lambda: True
     return lambda: not _is_closed(connection)
+
+
+def has_left(environ: Mapping[str, Any]) -> Callable[[], bool]:
+    """How to find out whether a client has closed its connection: false where that is not known,
+    and of one that only a server which stops does not listen to any more."""
+    told = environ.get(HAS_LEFT)
+    if callable(told):
+        return told  # type: ignore[no-any-return]
+    connection = environ.get("gunicorn.socket")
+    if not isinstance(connection, socket.socket):
+        return lambda: False
+    return lambda: _is_closed(connection)
 
 
 def _is_closed(connection: socket.socket) -> bool:

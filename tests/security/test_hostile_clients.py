@@ -228,7 +228,7 @@ def test_a_job_without_an_owner_is_shown_to_whoever_knows_its_id(app: InProcessS
 def test_a_stranger_s_question_ends_at_the_job_table(
     app: InProcessService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that the time of the answer does not tell either: one look into the table, as for an
+    """So that the time of the answer does not tell either: the table is asked the same as for an
     unknown id, and nothing of the job's folder."""
     job = app.accept(user="ann")
     looked: list[str] = []

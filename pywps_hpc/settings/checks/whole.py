@@ -21,6 +21,9 @@ def problems(settings: Settings) -> Iterator[Problem]:
     if settings.channel == "ssh" and settings.scheduler in ("local", "drmaa"):
         problem = f"scheduler = {settings.scheduler} does not support channel = ssh"
         yield "hpc", "channel", problem
+    if settings.user_header and not settings.trusted_proxies:
+        problem = "is missing (user_header is set): name the proxies that may send that header"
+        yield "hpc", "trusted_proxies", problem
     yield from _missing("hpc", settings, settings)
     yield from _missing("hpc.ssh", settings.ssh, settings)
     yield from _extra(settings)

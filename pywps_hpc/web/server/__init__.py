@@ -7,3 +7,5 @@ needs none of it, the modules do.
 #: Key of a WSGI environment: a function that tells whether to go on waiting for this client; it
 #: says no, too, when the server is about to stop.
 LISTENS = "pywps_hpc.listens"
+#: Another such function, which tells whether the client has closed its connection.
+HAS_LEFT = "pywps_hpc.has_left"

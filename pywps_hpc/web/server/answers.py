@@ -9,7 +9,7 @@ from typing import Any
 from gunicorn.http import wsgi
 from gunicorn.http.parser import RequestParser
 
-from pywps_hpc.web.server import LISTENS
+from pywps_hpc.web.server import HAS_LEFT, LISTENS
 from pywps_hpc.web.server.connections import AHEAD, Connection
 
 
@@ -63,6 +63,7 @@ def _complete(environ: dict[str, Any], worker: Any, connection: Connection) -> N
     environ["wsgi.multithread"] = True
     environ["wsgi.input"] = incoming.body
     environ[LISTENS] = lambda: worker.alive and not connection.left
+    environ[HAS_LEFT] = lambda: connection.left
     environ.pop("gunicorn.socket", None)
     if incoming.declared is None:
         environ["CONTENT_LENGTH"] = str(incoming.size)

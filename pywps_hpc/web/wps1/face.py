@@ -13,7 +13,7 @@ from werkzeug.wrappers import Request, Response
 
 from joblauncher.shared import storage
 from pywps_hpc import jobs
-from pywps_hpc.web import accept, admission, health, lookup, waiting
+from pywps_hpc.web import accept, admission, control, health, lookup
 from pywps_hpc.web.addresses import Addresses
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import Busy, NotFound
@@ -101,10 +101,8 @@ def execute(service: Context, identifier: str, wps_request: Any, uuid: str) -> A
             message = "Too many clients wait for a result now."
             view = lookup.view_of(service, row, job)
             return sync.goes_on(view, job, wps_request, known, message)
-        listens = waiting.listens(wps_request.http_request.environ)
-        timeout = service.settings.sync_timeout
-        row = waiting.wait(service.store, job, row, timeout, listens)
-        view = lookup.view_of(service, row, job)
+        row = control.await_end(service, wps_request.http_request, row)
+        view, timeout = lookup.view_of(service, row, job), service.settings.sync_timeout
         return sync.sync_response(view, job, wps_request, known, timeout)
 
 
