@@ -1,4 +1,4 @@
-"""Orders at the steps of ``joblauncher/failpoint.py``, for servers and jobs of the test cluster."""
+"""Orders at the steps at which a fault test can break a process of the test cluster off."""
 
 from __future__ import annotations
 
@@ -20,6 +20,46 @@ from joblauncher.shared.jobdir import JobDir
 IN_JOB = "failpoints"
 
 
+#: Step -> what has just happened there. Fault tests break a process off at every one of them.
+STEPS = {
+    # the web server accepts a job
+    "accept.1": "its folder is made",
+    "accept.2": "its dump is written",
+    "accept.3": "its document is written",
+    "accept.4": "its report is written, its row is not",
+    "accept.5": "its row is written, the client has no answer",
+    # the dispatcher fetches its inputs
+    "stage.1": "an input has arrived",
+    "stage.2": "all inputs have arrived, the row does not say so",
+    # the dispatcher submits it
+    "submit.1": "its row says submitting",
+    "submit.2": "its script is written",
+    "submit.3": "the batch system is about to be called",
+    "submit.4": "the batch system took it, the row does not know the id",
+    "submit.5": "its row knows the id",
+    "resolve.1": "it was found in the queue, the row does not know the id",
+    # the dispatcher follows it
+    "follow.1": "the batch system has answered",
+    "follow.2": "its row says where it stands",
+    "order.1": "the batch system is about to be told to end it",
+    "order.2": "the batch system was told to end it",
+    # the dispatcher ends it
+    "end.1": "its end is decided",
+    "end.2": "its document says so, its report does not",
+    "end.3": "document and report say so, its row does not",
+    "end.4": "its working folder is gone, its row is open",
+    "end.5": "its row is closed",
+    # the launcher runs it
+    "launch.1": "its lease is taken",
+    "launch.2": "its dump is verified",
+    "publish.1": "the process's outputs are known, no document has them",
+    "publish.2": "the document of success is written, the report is not",
+    "conclude.1": "the process has ended",
+    "conclude.2": "the document of failure is written, the report is not",
+    "conclude.3": "the last report is written",
+}
+
+
 class Orders:
     """What is to happen at which step.
 
@@ -39,7 +79,7 @@ class Orders:
 
     def give(self, step: str, what: str = "kill") -> None:
         """Order something for whoever comes to this step first."""
-        assert step in failpoint.STEPS
+        assert step in STEPS
         order = self.folder / f".{step}"
         order.write_text(what, encoding="ascii")
         shutil.chown(order, site.user())
