@@ -29,11 +29,15 @@ class _WithoutData:
         return getattr(self._output, name)
 
 
-def leave(job: JobDir, facts: outcome.Report, response: Any) -> None:
-    """Let PyWPS make the answer, and leave it in the job's folder, what it is in its report.
+def leave(job: JobDir, response: Any) -> tuple[int, list[tuple[str, str]]]:
+    """Let PyWPS make the answer, and leave its body in the job's folder.
 
     Args:
+        job: its folder.
         response: an Execute response that is over.
+
+    Returns:
+        HTTP status and headers.
 
     Raises:
         OSError: it cannot be left.
@@ -58,8 +62,7 @@ def leave(job: JobDir, facts: outcome.Report, response: Any) -> None:
         atomic_copy(output.file, job.response)
     else:
         atomic_write(job.response, answer.get_data())
-    facts.response = {"status": answer.status_code, "headers": list(answer.headers)}
-    facts.write(job)
+    return answer.status_code, list(answer.headers)
 
 
 def raw_size(response: Any) -> int:

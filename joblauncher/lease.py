@@ -1,4 +1,4 @@
-"""Whether a job is still this launcher's: asked before each word that it leaves.
+"""Whether a job is still this launcher's: checked before each file that it leaves.
 
 A batch system that loses sight of a node gives its jobs up, or starts them again elsewhere, while
 their processes go on there. What such a launcher has to say is no longer wanted: there is a later
@@ -7,20 +7,34 @@ start of the job, or somebody was told already how it ended.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+import os
+import socket
 from contextlib import suppress
 
 from joblauncher.shared import outcome, status_xml
-from joblauncher.shared.files import make_usable, read_plain, write_together
+from joblauncher.shared.files import make_usable, read_plain, remove_tree
 from joblauncher.shared.jobdir import JobDir
-
-LOGGER = logging.getLogger(__name__)
 
 
 class Superseded(BaseException):
     """The job is not this launcher's any more. No handler of a process shall take it for an error
     of its own, hence not an :class:`Exception`."""
+
+
+def take(job: JobDir) -> None:
+    """Begin this attempt.
+
+    Raises:
+        Superseded: the job is over, or somebody else has this attempt or a later one.
+        OSError: the folder cannot be used.
+    """
+    check(job)
+    try:
+        descriptor = os.open(job.lease(job.attempt), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        raise Superseded(f"attempt {job.attempt} was taken by another launcher") from None
+    with os.fdopen(descriptor, "w") as lease:
+        lease.write(_holder())
 
 
 def check(job: JobDir) -> None:
@@ -49,23 +63,17 @@ def check(job: JobDir) -> None:
         raise Superseded("the job is over already")
 
 
-def write(
-    job: JobDir,
-    document: bytes,
-    facts: outcome.Report,
-    between: Callable[[], None] = lambda: None,
-) -> None:
-    """Replace the job's document and report.
+def clear(job: JobDir) -> None:
+    """Remove the working folders of an attempt that does not count any more, if this launcher took
+    its lease."""
+    with suppress(OSError):
+        if read_plain(job.lease(job.attempt)) == _holder().encode():
+            for folder in (job.work, job.temporary):
+                remove_tree(folder)
 
-    Args:
-        between: called after each of both.
 
-    Raises:
-        Superseded: this launcher may not; nothing is changed.
-        OSError: they could not be written.
-    """
-    files = {job.status: document, job.report: facts.content()}
-    write_together(files, lambda: check(job), between)
+def _holder() -> str:
+    return f"{socket.gethostname()} {os.getpid()}\n"
 
 
 def _is_own(state: str, facts: outcome.Report | None, attempt: int) -> bool:

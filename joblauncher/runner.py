@@ -18,9 +18,11 @@ from typing import Any
 from joblauncher import answers, lease, nodatabase, outputs
 from joblauncher.inputs import prepared
 from joblauncher.inputs.policy import Bounds
-from joblauncher.shared import IN_JOB, dump, failpoint, outcome, storage
+from joblauncher.publisher import Publisher
+from joblauncher.shared import IN_JOB, dump, outcome
 from joblauncher.shared.files import MOST, amount, remove_tree, size_of
 from joblauncher.shared.jobdir import JobDir
+from joblauncher.shared.status_xml import Status
 
 LOGGER = logging.getLogger("PYWPS")
 
@@ -30,19 +32,14 @@ class NoMemory(BaseException):
 
 
 def run(
-    job: JobDir,
-    header: dump.Header,
-    body: bytes,
-    facts: outcome.Report,
-    announce: Callable[[bytes], None],
+    publisher: Publisher, header: dump.Header, body: bytes, announce: Callable[[bytes], None]
 ) -> int:
     """Run the process in a dump.
 
     Args:
-        job: the job's folder.
+        publisher: of the job.
         header: of the dump, checked by the caller.
         body: the bytes that dill wrote, verified by the caller.
-        facts: the report to continue.
         announce: called with each document of success before it is left in the job's folder.
 
     Returns:
@@ -50,9 +47,10 @@ def run(
 
     Raises:
         PayloadError: the process cannot be loaded here.
-        fence.Superseded: the job is not this launcher's any more.
+        Superseded: the job is not this launcher's any more.
         NoMemory: the process could get no more memory.
     """
+    job = publisher.job
     os.environ.pop("PYWPS_CFG", None)  # an empty value breaks the import; ours travels in the dump
     nodatabase.install()
     # Configuration first: a module of the service may read it while dill imports it.
@@ -78,7 +76,7 @@ def run(
     prepared.use_own(job, wps_request.inputs)
     process.handler = _telling_of_memory(process.handler)
     stored = outputs.install(job)
-    response = _response(job, header, facts, process, wps_request, stored, announce)
+    response = _response(publisher, job, header, process, wps_request, stored, announce)
     os.chdir(job.work)
     _set_grass()
     try:
@@ -86,11 +84,11 @@ def run(
         references.check(wps_request.inputs, bounds)
     except NoApplicableCode as error:
         response._update_status(WPS_STATUS.FAILED, str(error.description), 100)
-        _answer(job, header, facts, response)
+        _answer(publisher, header, response)
     else:
         with _cleaning(process):
             process._run_process(wps_request, response)
-            _answer(job, header, facts, response)
+            _answer(publisher, header, response)
     return 0 if response.state == outcome.SUCCEEDED else 1
 
 
@@ -158,28 +156,24 @@ def _restore_request(wps_request: Any, http: dict[str, Any]) -> None:
 
 
 def _response(
+    publisher: Publisher,
     job: JobDir,
     header: dump.Header,
-    facts: outcome.Report,
     process: Any,
     wps_request: Any,
     stored: outputs.Outputs,
     announce: Callable[[bytes], None],
 ) -> Any:
-    """The response object of this job: every document it makes is left in the job's folder."""
+    """The response object of this job: every document it makes is published."""
     from pywps.app.exceptions import ProcessError
     from pywps.response.status import WPS_STATUS
 
     from joblauncher.shared.response import JobResponse
 
-    def keep(write: Callable[[], None]) -> None:
-        # A result waits for room as long as the job may run; a client's answer is yet to be made.
-        storage.insist(job, write, storage.FOR_EVER, keep_work=header.sync)
-
     def publish(document: bytes, response: JobResponse) -> None:
         if response.state == outcome.SUCCEEDED and (lost := stored.lost()):
-            words = f"Process failed: output {lost}: its file cannot be read any more"
-            response._update_status(WPS_STATUS.FAILED, words, 100)
+            message = f"Process failed: output {lost}: its file cannot be read any more"
+            response._update_status(WPS_STATUS.FAILED, message, 100)
             return
         if response.state == outcome.SUCCEEDED and header.max_output_size:
             # Outputs that are not files stand in the document itself; a raw one is in neither.
@@ -189,38 +183,18 @@ def _response(
                     remove_tree(job.outputs)
                 response._update_status(WPS_STATUS.FAILED, _too_large(size, header), 100)
                 return
-        facts.outputs = response.output_facts() if response.state == outcome.SUCCEEDED else []
         if len(document) > MOST:
             raise ProcessError("The outputs are too large for one document: ask for references.")
+        message = str(response.message)
         if response.state == outcome.SUCCEEDED:
-            # Known before the document: whoever finds that of success, and no report of it since
-            # this process was killed, finds the outputs.
-            lease.check(job)
-            keep(lambda: facts.write(job))
-            failpoint.reach("publish.1")
-            announce(document)
-        facts.state = response.state
-        facts.percent = 100 if response.is_over else min(int(response.status_percentage), 99)
-        facts.message = str(response.message)
-        if response.state == outcome.FAILED:
-            facts.cause = "process"
-
-        def write() -> None:
-            lease.write(job, document, facts, written)
-
-        def written() -> None:
-            if response.state == outcome.SUCCEEDED:
-                failpoint.reach("publish.2")
-
-        if response.state == outcome.SUCCEEDED:
-            keep(write)
-        elif response.is_over:
-            storage.insist(job, write, patience=0)  # the launcher tries again
+            # The answer of a client that waits is made later, from what the process worked in.
+            facts = response.output_facts()
+            publisher.succeed(document, message, facts, announce, keep_work=header.sync)
+        elif response.state == outcome.FAILED:
+            publisher.fail(document, message)
         else:
-            try:
-                write()
-            except OSError as error:  # no process has to die for its progress
-                LOGGER.warning("its progress cannot be shown: %s", error.strerror)
+            percent = min(int(response.status_percentage), 99)
+            publisher.progress(document, Status(response.state, percent, message))
 
     response = JobResponse(
         wps_request,
@@ -258,7 +232,7 @@ def _set_grass() -> None:
         Service._set_grass(None)
 
 
-def _answer(job: JobDir, header: dump.Header, facts: outcome.Report, response: Any) -> None:
+def _answer(publisher: Publisher, header: dump.Header, response: Any) -> None:
     """Leave the answer for a client that waits on its connection, if one does.
 
     Raises:
@@ -267,4 +241,4 @@ def _answer(job: JobDir, header: dump.Header, facts: outcome.Report, response: A
     if not response.is_over:  # PyWPS sees to that; a process may have replaced _run_process
         raise dump.PayloadError("the process returned without an end")
     if header.sync:
-        answers.leave(job, facts, response)
+        publisher.answered(*answers.leave(publisher.job, response))

@@ -8,6 +8,7 @@ this service did not write for this job are never unpickled.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import io
@@ -70,6 +71,7 @@ class Header:
     values: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """The versions that a dump depends on, of this interpreter."""
     return {

@@ -11,8 +11,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -46,7 +46,8 @@ def atomic_write(path: Path, content: bytes, mode: int = 0o600) -> None:
     Raises:
         OSError: the old file is untouched, no temporary file stays.
     """
-    write_together({path: content}, mode=mode)
+    with staged({path: content}, mode) as replace:
+        replace(path)
 
 
 def atomic_copy(source: str, path: Path, mode: int = 0o600) -> None:
@@ -68,42 +69,38 @@ def atomic_copy(source: str, path: Path, mode: int = 0o600) -> None:
         raise
 
 
-def write_together(
-    files: Mapping[Path, bytes],
-    permit: Callable[[], None] = lambda: None,
-    between: Callable[[], None] = lambda: None,
-    *,
-    mode: int = 0o600,
-) -> None:
-    """As :func:`atomic_write`, several files in one moment.
+@contextmanager
+def staged(files: Mapping[Path, bytes], mode: int = 0o600) -> Iterator[Callable[[Path], None]]:
+    """As :func:`atomic_write`, several files: all are on disk before the first one is replaced.
 
     Args:
         files: their new content.
-        permit: called when all is on disk but nothing has been replaced, so that what it finds
-            still holds; by raising it keeps everything as it was.
-        between: called after each has been replaced.
         mode: of the files.
+
+    Yields:
+        What gives one of the files its new content, to be called for one after the other; what it
+        is not called for stays as it is.
 
     Raises:
         OSError: nothing, or only the first files, are replaced; no temporary file stays.
     """
-    ready: dict[str, Path] = {}
+    ready: dict[Path, str] = {}
     try:
         for path, content in files.items():
-            descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-            ready[temporary] = path
+            descriptor, ready[path] = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
-        permit()
-        for temporary, path in list(ready.items()):
-            _put_in_place(temporary, path)
-            del ready[temporary]
-            between()
+
+        def replace(path: Path) -> None:
+            _put_in_place(ready[path], path)
+            del ready[path]
+
+        yield replace
     finally:
-        for temporary in ready:
+        for temporary in ready.values():
             with suppress(FileNotFoundError):  # somebody tidied up
                 os.unlink(temporary)
 

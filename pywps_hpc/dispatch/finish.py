@@ -6,7 +6,7 @@ import contextlib
 import logging
 
 from joblauncher.shared import failpoint, outcome, status_xml, storage
-from joblauncher.shared.files import read_plain, write_together
+from joblauncher.shared.files import read_plain, staged
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch import folders
 from pywps_hpc.dispatch.context import Context
@@ -141,8 +141,12 @@ def write_failure(
     facts.finished = facts.finished or now
     files = {folder.report: facts.content()}
     if known != status:  # a client may have it already
-        files = {folder.status: status_xml.renewed(document, process, status), **files}
-    write_together(files, between=lambda: failpoint.reach("end.2"))
+        files[folder.status] = status_xml.renewed(document, process, status)
+    with staged(files) as replace_file:
+        if folder.status in files:
+            replace_file(folder.status)
+            failpoint.reach("end.2")
+        replace_file(folder.report)
     return True
 
 

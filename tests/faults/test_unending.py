@@ -7,7 +7,8 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from dispatcher_harness import GRACE, DispatcherHarness
 from fake_scheduler import DONE
 from joblauncher.shared import outcome, status_xml
-from joblauncher.shared.files import atomic_write
+from joblauncher.shared.files import staged
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch.finish import PATIENCE
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
@@ -169,15 +170,13 @@ def test_what_cannot_be_written_ends_the_job_and_its_row_tells_how(
     job, other = harness.running(), harness.running()
     folder = harness.folder(job)
 
-    def refuse(path: Path, *arguments: object, **more: object) -> None:
-        if folder.path in path.parents:
-            raise PermissionError(1, "Operation not permitted", str(path))
-        atomic_write(path, *arguments, **more)  # type: ignore[arg-type]
+    def refuse(files: Mapping[Path, bytes]) -> AbstractContextManager[Callable[[Path], None]]:
+        for path in files:
+            if folder.path in path.parents:
+                raise PermissionError(1, "Operation not permitted", str(path))
+        return staged(files)
 
-    monkeypatch.setattr(
-        "pywps_hpc.dispatch.finish.write_together",
-        lambda files, **more: [refuse(path, content) for path, content in files.items()],
-    )
+    monkeypatch.setattr("pywps_hpc.dispatch.finish.staged", refuse)
     for one in (job, other):
         harness.scheduler.say(one.native_id, KILLED)
     for _ in range(4):
@@ -198,7 +197,7 @@ def test_a_storage_in_trouble_is_waited_for_but_not_for_ever(
     def full(*arguments: object, **more: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pywps_hpc.dispatch.finish.write_together", full)
+    monkeypatch.setattr("pywps_hpc.dispatch.finish.staged", full)
     end(harness, job)
     for _ in range(20):
         harness.cycle(later=1)

@@ -8,7 +8,6 @@ the bytes that each reader took at most, and how the job ended.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import sys
@@ -23,8 +22,10 @@ from werkzeug.wrappers import Request
 import memory
 from dispatcher_harness import GRACE, DispatcherHarness
 from fake_scheduler import DONE
-from joblauncher import supervisor
-from joblauncher.shared import outcome, status_xml
+from joblauncher import ending
+from joblauncher.ending import Ending
+from joblauncher.publisher import Publisher
+from joblauncher.shared import status_xml
 from joblauncher.shared.files import read_plain
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.jobs import Job
@@ -55,9 +56,10 @@ def conclude(harness: DispatcherHarness, filled: Path) -> status_xml.Status:
     fill(folder, filled)
     document = read_plain(folder.status)
     whole = b"ProcessSucceeded" in document
-    announced = hashlib.sha256(document).digest() if whole else b""
-    facts = outcome.Report(job=job.id, process="hello", started=harness.now)
-    supervisor._conclude(folder, facts, supervisor.Ending(0, None, announced=announced))
+    announced = ending.digest(document) if whole else b""
+    publisher = Publisher(folder)
+    publisher.facts.process = "hello"
+    publisher.conclude(Ending(0, None, announced=announced))
     return status_xml.parse(read_plain(folder.status))
 
 

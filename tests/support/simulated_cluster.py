@@ -39,7 +39,9 @@ EVENTS = (
 )
 CANCELLED = JobStatus(Phase.FINISHED, Outcome.CANCELLED, detail="CANCELLED by 0")
 COMPLETING = JobStatus(Phase.RUNNING, detail="COMPLETING")
-_ELEMENT = re.compile(r"^ *(\d+)\) job_id=([0-9a-f-]{36}) ", re.MULTILINE)
+#: Of a batch script: each index of an array with the job that it is, and the digest of a dump.
+_ELEMENT = re.compile(r"^ *(\d+)\) job_id=([0-9a-f-]{36}) digest=(\w+) ", re.MULTILINE)
+_DIGEST = re.compile(r"^digest=(\w+)$", re.MULTILINE)
 
 
 @dataclass
@@ -48,6 +50,7 @@ class Entry:
 
     Attributes:
         job_id: ours.
+        digest: of the job's dump.
         place: its name and index.
         appears: from when on it shows.
         status: where it stands.
@@ -63,6 +66,7 @@ class Entry:
 
     number: str
     job_id: str
+    digest: str
     place: Place
     appears: float
     status: JobStatus = QUEUED
@@ -208,11 +212,12 @@ class Nodes:
                 self._end(entry, status)
 
     def _accept(self, job: BatchJob, appears: float) -> list[str]:
-        ids = {int(place): job_id for place, job_id in _ELEMENT.findall(job.script)}
+        found = {int(place): told for place, *told in _ELEMENT.findall(job.script)}
         taken = []
         for place in job.array_indices or (0,):
             number = str(len(self.entries) + 1)
-            entry = Entry(number, ids.get(place, job.comment), (job.name, place), appears)
+            job_id, digest = found.get(place) or (job.comment, _DIGEST.findall(job.script)[0])
+            entry = Entry(number, job_id, digest, (job.name, place), appears)
             entry.past.append((appears, entry.status))
             self.entries[number] = entry
             taken.append(number)
@@ -243,6 +248,7 @@ class Nodes:
         entry.life = Launcher(
             self.spool.open(entry.job_id),
             entry.attempt,
+            entry.digest,
             self._plan(tuple(percents), ends, code),
             self.hooks,
             self.clock,

@@ -1,25 +1,27 @@
 """The launcher on a node, step by step: it can be killed, stopped or forgotten between any two.
 
-Everything that is left in the job's folder is left by the real launcher's own functions; only the
-process itself is played.
+The steps are the real launcher's (:mod:`joblauncher.sequence`), and whatever is left in the job's
+folder is left by its publisher; only the process itself is played.
 """
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import os
-import shutil
 import signal
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dispatcher_harness import ACCEPTED
-from joblauncher import lease, supervisor
-from joblauncher.shared import exits, outcome, status_xml
+from joblauncher import ending, lease
+from joblauncher.ending import Ending
+from joblauncher.publisher import Publisher
+from joblauncher.sequence import Steps, launch
+from joblauncher.shared import dump, exits, outcome, status_xml
 from joblauncher.shared.files import atomic_write, read_plain
 from joblauncher.shared.jobdir import JobDir
-from joblauncher.supervisor import Ending
+from joblauncher.shared.status_xml import Status
 from kill_points import Hooks, Killed
 
 
@@ -69,33 +71,47 @@ SPOILS: dict[str, Callable[[JobDir], None]] = {
 class Launcher:
     """One start of a job.
 
+    Args:
+        job: its folder.
+        attempt: which start this is.
+        digest: of its dump, as the batch script has it.
+        plan: what its process does.
+        hooks: for whatever is written.
+        clock: seconds since the epoch.
+
     Attributes:
+        job: its folder, with this attempt.
         attempt: which.
         code: its exit code once it is over; ``None`` before, or if it was killed.
         over: whether it has come to its end, or was killed.
-        closed: whether it has left its last word, and only exits now.
-        took: whether it took the lease.
+        closed: whether it has left its last report, and only exits now.
         ended: ``succeeded`` or ``failed`` once its process has published its end.
         forged: the end that its process has forged; empty: none.
         lacked_input: whether what the web server had prepared for it was not there.
     """
 
     def __init__(
-        self, job: JobDir, attempt: int, plan: Plan, hooks: Hooks, clock: Callable[[], float]
+        self,
+        job: JobDir,
+        attempt: int,
+        digest: str,
+        plan: Plan,
+        hooks: Hooks,
+        clock: Callable[[], float],
     ) -> None:
         self.job, self.attempt = replace(job, attempt=attempt), attempt
         self.code: int | None = None
-        self.over = self.closed = self.took = self.lacked_input = False
+        self.over = self.closed = self.lacked_input = False
         self.ended = self.forged = ""
         self._plan, self._hooks, self._clock = plan, hooks, clock
         self._ending: Ending | None = None
-        self._announced = b""
+        self._told = b""  # through the pipe, by the process
         self._cut = 1 << 60
         self._at_work = False  # the process runs: signals are handled
-        self._life = self._live()
+        self._life = self._live(digest)
 
     def step(self, *, killed_at: int = 0) -> None:
-        """Go on to the next effect.
+        """Go on to the next step.
 
         Args:
             killed_at: to be killed at this place of it (see :class:`kill_points.Hooks`); 0: not.
@@ -104,11 +120,16 @@ class Launcher:
             return
         try:
             with self._hooks.armed(killed_at or 1 << 60, self._hooks.kill):
-                next(self._life)
+                step = next(self._life)
         except StopIteration as end:
             self.code, self.over = end.value, True
         except Killed:
             self.over = True
+        else:
+            self.closed = step == "conclude.3"
+            self._at_work |= step == "launch.2"  # nothing is between it and the process
+            if step == "launch.1":
+                self._look_for_inputs()
 
     def kill(self) -> None:
         """Launcher and process are gone at once."""
@@ -118,7 +139,7 @@ class Launcher:
         """SIGTERM from the batch system."""
         if not self._at_work:  # the default action
             self.kill()
-            self.code = 128 + signal.SIGTERM
+            self.code = exits.by_signal(signal.SIGTERM)
         elif self._ending is None:
             self._ending = Ending(None, signal.SIGTERM, stopped_by=signal.SIGTERM)
 
@@ -132,84 +153,68 @@ class Launcher:
             self._ending = Ending(None, signal.SIGKILL)
         self._cut = place or self._cut
 
-    def _live(self) -> Generator[None, None, int]:
-        """As :func:`joblauncher.supervisor.main`; returns the exit code."""
-        try:
-            return (yield from self._run())
-        except lease.Superseded:
-            if self.took:
-                for folder in (self.job.work, self.job.temporary):
-                    shutil.rmtree(folder, ignore_errors=True)
-            return exits.NOT_MINE
+    def _live(self, digest: str) -> Steps[int]:
+        yield "its interpreter starts"
+        return (yield from launch(self.job, digest, self._run, allow_root=True))
 
-    def _run(self) -> Generator[None, None, int]:
-        job = self.job
-        facts = outcome.Report(job=job.job_id, process="", attempt=self.attempt, host="node")
-        facts.started = self._clock()
-        yield
-        try:
-            supervisor._take_lease(job)
-            self.took = True
-            yield
-            facts.process = "hello"
-            supervisor._make_folders(job)
-            over = status_xml.parse(self._document()).state in outcome.TERMINAL
-            self.lacked_input = not over and not (job.inputs / "0").exists()
-            if self.attempt:
-                facts.write(job)
-        except OSError as error:
-            supervisor._fail(job, facts, f"the job's folder cannot be used: {error.strerror}")
-            return exits.REFUSED
-        self._at_work = True
-        yield
-        yield from self._process(replace(facts))
+    def _look_for_inputs(self) -> None:
+        over = status_xml.parse(self._document()).state in outcome.TERMINAL
+        self.lacked_input = not over and not (self.job.inputs / "0").exists()
+
+    def _run(self, publisher: Publisher, header: dump.Header, body: bytes) -> Steps[Ending]:
+        """As :func:`joblauncher.supervisor.run`."""
+        yield from self._process(copy.deepcopy(publisher))  # as a fork has one of its own
         self._at_work = False
-        ending = replace(self._ending or Ending(self._plan.code, None), announced=self._announced)
-        code = supervisor._conclude(job, facts, ending)
-        self.closed = True
-        yield
-        return code
+        announced, _ = ending.understand(self._told)
+        return replace(self._ending or Ending(self._plan.code, None), announced=announced)
 
-    def _process(self, facts: outcome.Report) -> Generator[None, None, None]:
-        """As :func:`joblauncher.runner.run`: each document, and after it the report."""
+    def _process(self, publisher: Publisher) -> Steps[None]:
+        """As :func:`joblauncher.runner.run`: each document, and with it the report."""
         plan = self._plan
         if plan.spoils:
             SPOILS[plan.spoils](self.job)
-            yield
+            yield "its process spoils its folder"
         if plan.forges:
-            yield from self._forge(facts)
+            yield from self._forge(publisher.facts)
             return
         ends = [(plan.ends, 100)] if plan.ends else []
         for state, percent in [*((outcome.STARTED, one) for one in plan.percents), *ends]:
             if self._ending is not None:
                 return
-            facts.state, facts.percent, facts.message = state, percent, f"{state} by the process"
-            facts.cause = "process" if state == outcome.FAILED else ""
-            status = status_xml.Status(state, percent, facts.message)
+            status = Status(state, percent, f"{state} by the process")
             document = status_xml.replace(self._document(), status)
-            if state == outcome.SUCCEEDED:
-                self._announced = hashlib.sha256(document).digest()
             try:
                 with self._hooks.armed(self._cut, self._hooks.kill):
-                    lease.write(self.job, document, facts)
+                    self._publish(publisher, document, status)
             except lease.Superseded:
                 self._ending = Ending(exits.NOT_MINE, None)
             except Killed:
                 self._ending = Ending(None, signal.SIGKILL)
             if state in outcome.TERMINAL and self._document() == document:
                 self.ended = state
-            yield
+            yield f"its process says: {state}"
 
-    def _forge(self, facts: outcome.Report) -> Generator[None, None, None]:
+    def _publish(self, publisher: Publisher, document: bytes, status: Status) -> None:
+        if status.state == outcome.SUCCEEDED:
+            publisher.succeed(document, status.message, [], self._announce)
+        elif status.state == outcome.FAILED:
+            publisher.fail(document, status.message)
+        else:
+            publisher.progress(document, status)
+
+    def _announce(self, document: bytes) -> None:
+        self._told += ending.announcement(document)
+
+    def _forge(self, facts: outcome.Report) -> Steps[None]:
         """A process that tells an end by itself, in its launcher's name, and works on."""
         now = self._clock()
-        status = status_xml.Status(self._plan.forges, 100, "forged")
+        status = Status(self._plan.forges, 100, "forged")
         atomic_write(self.job.status, status_xml.replace(self._document(), status))
         forged = {"state": self._plan.forges, "percent": 100, "exit_code": 0, "finished": now}
         replace(facts, **forged).write(self.job)
         self.forged = self._plan.forges
         for _ in range(6):
-            yield
+            yield "its process works on"
             if self._ending is not None:
                 return
         if self._plan.signal:

@@ -26,7 +26,7 @@ import invariants
 from chaotic_scheduler import ChaoticScheduler
 from dispatcher_harness import ACCEPTED, GRACE
 from invariants import Broken, Violation
-from joblauncher.shared import outcome, status_xml
+from joblauncher.shared import dump, outcome, status_xml
 from joblauncher.shared.files import atomic_write
 from kill_points import Fragile, Hooks, Killed
 from pywps_hpc.dispatch.dispatcher import Dispatcher
@@ -127,6 +127,7 @@ class Machine:
             CLOCK_BOOTTIME=time.CLOCK_BOOTTIME,
         )
         patches = [
+            mock.patch("joblauncher.publisher.time", clock),
             mock.patch("pywps_hpc.jobs.changes.time", clock),
             mock.patch("pywps_hpc.jobs.leadership.time", clock),
             mock.patch("pywps_hpc.jobs.database.time", clock),
@@ -257,12 +258,16 @@ class World:
         folder = self.spool.create(job_id)
         atomic_write(folder.status, ACCEPTED)
         outcome.Report(job=job_id, process="hello").write(folder)
+        header = dump.Header(job=job_id, process="hello", **dump.versions())
+        packed = dump.pack(header, None)
+        atomic_write(folder.dump, packed)
         folder.inputs.mkdir(exist_ok=True)
         (folder.inputs / "0").touch()
         if not recorded:
             os.utime(folder.path, (self.machine.now, self.machine.now))
             return
-        job = Job(job_id, job_name("w", job_id), "hello", "d" * 64, created=self.machine.now)
+        digest, now = dump.digest(packed), self.machine.now
+        job = Job(job_id, job_name("w", job_id), "hello", digest, created=now)
         self.machine.store.add(job)
         self.accepted.append(job_id)
         self.states[job_id] = State.ACCEPTED

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from joblauncher import lease, supervisor
-from joblauncher.shared import exits, outcome, status_xml
-from joblauncher.shared.files import atomic_write, write_together
+from joblauncher import lease
+from joblauncher.ending import Ending
+from joblauncher.publisher import Publisher
+from joblauncher.sequence import Steps, launch, make_folders
+from joblauncher.shared import dump, exits, outcome, status_xml
+from joblauncher.shared.files import atomic_write
 from joblauncher.shared.jobdir import JobDir
+from joblauncher.shared.status_xml import Status
 from places import ROOT
 from pywps_hpc.spool import Spool
 
@@ -21,7 +27,7 @@ DOCUMENT = f'<wps:ExecuteResponse xmlns:wps="{WPS}"><wps:Status/></wps:ExecuteRe
 
 
 def status(state: str, message: str = "") -> bytes:
-    return status_xml.replace(DOCUMENT, status_xml.Status(state, 10, message))
+    return status_xml.replace(DOCUMENT, Status(state, 10, message))
 
 
 @pytest.fixture
@@ -39,14 +45,31 @@ def facts(attempt: int, **more: str) -> outcome.Report:
     return outcome.Report(job="", process="counts", attempt=attempt, **more)  # type: ignore[arg-type]
 
 
+def work_on(job: JobDir, message: str) -> None:
+    """A launcher tells that its process is at work."""
+    Publisher(job).progress(status("started", message), Status("started", 10, message))
+
+
+#: All that a launcher may have to tell, once its process runs.
+WORDS: dict[str, Callable[[Publisher], object]] = {
+    "begin": Publisher.begin,
+    "progress": lambda one: one.progress(status("started"), Status("started", 20, "")),
+    "succeed": lambda one: one.succeed(status("succeeded"), "", [], lambda document: None),
+    "fail": lambda one: one.fail(status("failed"), "no outlet"),
+    "answered": lambda one: one.answered(200, []),
+    "refuse": lambda one: one.refuse("no dump"),
+    "conclude": lambda one: one.conclude(Ending(3, None)),
+}
+
+
 def test_a_launcher_writes_while_nobody_began_later(job: JobDir) -> None:
     second = JobDir(job.path, attempt=1)
     job.lease(0).touch()
-    lease.write(job, status("started", "first"), facts(0))
+    work_on(job, "first")
     second.lease(1).touch()
     with pytest.raises(lease.Superseded, match="attempt 1 of the job has begun"):
-        lease.write(job, status("started", "late"), facts(0))
-    lease.write(second, status("started", "second"), facts(1))
+        work_on(job, "late")
+    work_on(second, "second")
     assert status_xml.parse(job.status.read_bytes()).message == "second"
     found = outcome.read(job)
     assert found is not None
@@ -63,7 +86,7 @@ def test_a_document_that_another_one_closed_stays(
     atomic_write(job.status, closed)
     facts(attempt, state=state, cause=cause).write(job)
     with pytest.raises(lease.Superseded, match="over already"):
-        lease.write(job, status("started", "late"), facts(0))
+        work_on(job, "late")
     assert job.status.read_bytes() == closed
 
 
@@ -89,7 +112,7 @@ def test_each_attempt_works_in_folders_of_its_own(job: JobDir) -> None:
     (job.work / "half.txt").touch()
     (job.storage / "half.txt").touch()
     second = JobDir(job.path, attempt=1)
-    supervisor._make_folders(second)
+    make_folders(second)
     assert second.work != job.work
     assert second.temporary != job.temporary
     assert not job.work.exists()
@@ -113,38 +136,57 @@ def test_a_launcher_that_comes_too_late_does_nothing(job: JobDir) -> None:
     assert {path: path.stat().st_mtime_ns for path in job.path.rglob("*")} == before
 
 
-def test_the_fence_is_asked_when_all_is_on_disk(job: JobDir) -> None:
-    """Somebody else's word that comes while a launcher's is written is not lost."""
-    closed = status("failed", "the compute node failed")
-    before = set(job.path.iterdir())
+@pytest.mark.parametrize("word", WORDS)
+def test_a_launcher_writes_nothing_that_another_one_s_word_overtakes(
+    job: JobDir, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    """The lease is checked when all is on disk: an end that comes meanwhile is not lost."""
+    mine = replace(job, attempt=1)
+    mine.lease(1).touch()
+    publisher, fsync = Publisher(mine), os.fsync
+    closed, report = status("failed", "the node failed"), facts(1, state="failed")
+    report.cause = "dispatcher"
+    before = {path.name for path in job.path.iterdir()}
 
-    def permit() -> None:
+    def meanwhile(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fsync", fsync)
         atomic_write(job.status, closed)
-        facts(0, state="failed", cause="dispatcher").write(job)
-        lease.check(job)
+        report.write(job)
 
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    if word == "conclude":  # it reads what there is first
+        meanwhile(0)
     with pytest.raises(lease.Superseded):
-        write_together({job.status: status("started"), job.report: b"{}"}, permit)
+        WORDS[word](publisher)
     assert job.status.read_bytes() == closed
-    assert set(job.path.iterdir()) == before | {job.report}
+    assert outcome.read(job) == report
+    assert {path.name for path in job.path.iterdir()} == before | {job.report.name}
 
 
 def test_nothing_of_any_attempt_is_left_at_the_end(job: JobDir) -> None:
-    supervisor._make_folders(JobDir(job.path, attempt=1))
+    make_folders(JobDir(job.path, attempt=1))
     (job.path / ".status.xml.x1y2").touch()  # its writer was killed
     Spool(job.path.parent).delete_work(job.job_id)
     assert {path.name for path in job.path.iterdir()} == {"status.xml", "outputs"}
 
 
-def test_an_attempt_that_counts_no_longer_leaves_no_folders(
-    job: JobDir, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def run_until_superseded(*_: object) -> int:
-        supervisor._take_lease(job)
-        raise lease.Superseded("the job is over already")
+def test_an_attempt_that_counts_no_longer_leaves_no_folders(job: JobDir) -> None:
+    header = dump.Header(job=job.job_id, process="counts", **dump.versions())
+    packed = dump.pack(header, None)
+    atomic_write(job.dump, packed)
 
-    monkeypatch.setattr(supervisor, "_run", run_until_superseded)
-    assert supervisor.main(job, "0" * 64, 0) == exits.NOT_MINE
+    def run(*_: object) -> Steps[Ending]:
+        yield "its process works"
+        raise AssertionError("it goes on")
+
+    steps = launch(job, dump.digest(packed), run, allow_root=True)
+    assert [next(steps) for _ in range(3)] == ["launch.1", "launch.2", "its process works"]
+    assert job.work.exists()
+    job.lease(1).touch()
+    steps = launch(job, dump.digest(packed), run, allow_root=True)
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    assert end.value.value == exits.NOT_MINE
     assert not job.work.exists()
     assert not job.temporary.exists()
     assert job.storage.exists()
@@ -154,5 +196,5 @@ def test_an_attempt_that_counts_no_longer_leaves_no_folders(
 def test_a_folder_whose_process_took_its_rights_is_made_usable(job: JobDir, mode: int) -> None:
     job.lease(0).touch()
     job.path.chmod(mode)
-    lease.write(job, status("succeeded", "done"), facts(0, state="succeeded"))
+    Publisher(job).succeed(status("succeeded", "done"), "done", [], lambda document: None)
     assert job.path.stat().st_mode & 0o777 == 0o700
