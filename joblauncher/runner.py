@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from joblauncher import answers, lease, nodatabase, outputs
+from joblauncher import answers, lease, nodatabase, outputs, pywps_patches
 from joblauncher.inputs import prepared
 from joblauncher.inputs.policy import Bounds
 from joblauncher.publisher import Publisher
-from joblauncher.shared import IN_JOB, dump, outcome
+from joblauncher.shared import IN_JOB, dump, outcome, patches
 from joblauncher.shared.files import MOST, amount, remove_tree, size_of
 from joblauncher.shared.jobdir import JobDir
 from joblauncher.shared.status_xml import Status
@@ -53,8 +53,11 @@ def run(
     job = publisher.job
     os.environ.pop("PYWPS_CFG", None)  # an empty value breaks the import; ours travels in the dump
     nodatabase.install()
+    strange = tuple(patches.strange(pywps_patches.ALL))
     # Configuration first: a module of the service may read it while dill imports it.
     _configure(job, header.config)
+    for warning in strange:
+        LOGGER.warning("%s", warning)
     from pywps.exceptions import NoApplicableCode
     from pywps.response.status import WPS_STATUS
 
