@@ -80,7 +80,7 @@ def standing_of(row: Job, report: Report | None, scheduler: str, reachable: bool
 def _active(row: Job, report: Report | None, scheduler: str, reachable: bool) -> Standing:
     """Where a job stands that is not over."""
     queued = _in_the_queue("waiting", row, scheduler, reachable)
-    percent = min(max(report.percent, 0), 99) if report else 0
+    percent = _percent(report)
     if row.state is State.QUEUED and row.started and _is_outdated(row, report):
         return Standing(PublicState.QUEUED, percent, f"{AGAIN}; {queued}", waits=queued)
     ends = _ended(report) is not None
@@ -110,6 +110,15 @@ def _ended(report: Report | None) -> Report | None:
     if report is None or report.state not in outcome.TERMINAL:
         return None
     return None if report.cause in outcome.PROVISIONAL else report
+
+
+def _percent(report: Report | None) -> int | None:
+    """How far the process has come; ``None`` where a report of failure has 100 in its place."""
+    if report is None:
+        return 0
+    if report.state == outcome.FAILED and report.percent >= 100:
+        return None
+    return min(max(report.percent, 0), 99)
 
 
 def _is_outdated(row: Job, report: Report | None) -> bool:

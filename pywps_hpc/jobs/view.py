@@ -80,8 +80,8 @@ class JobView:
         recorded: where it stands in the job table, for administrators: that tells ``staging`` and
             ``submitting``, too.
         requested: the control request that is to be carried out.
-        percent: 0 to 100, 100 for a success alone; ``None`` where it has no meaning any more: of a
-            job that failed or was dismissed.
+        percent: 0 to 100, 100 for a success alone; ``None`` where it is not known, or has no
+            meaning any more: of a job that was cut short, failed or was dismissed.
         message: what a person is told, in one text: all that follows, where it says something.
         reason: why it failed or was dismissed; empty otherwise.
         waits: what it waits for, before its process begins; empty otherwise.

@@ -7,7 +7,7 @@ the process, the inputs where lineage was asked for, and the outputs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from werkzeug.wrappers import Response
 
@@ -62,6 +62,8 @@ def status_document(view: JobView, job: JobDir, about: About = About()) -> bytes
         if not status_xml.is_costly(found):
             document = status_xml.harmless(found)
             told = status_xml.parse(document)
+            if view.percent is None and told.state == wanted.state:
+                wanted = replace(wanted, percent=told.percent)  # which is the last that was known
             if told == wanted or (succeeded and told.state == outcome.SUCCEEDED):
                 return document
         elif succeeded and status_xml.is_plain(found):

@@ -124,6 +124,12 @@ def test_an_end_whose_reason_the_batch_system_has_to_tell_is_none_yet(cause: str
     assert not seen.is_ending
 
 
+@pytest.mark.parametrize("cause", sorted(PROVISIONAL))
+def test_a_job_that_was_cut_short_is_not_shown_as_all_but_done(cause: str) -> None:
+    said = report("failed", 100, "stopped (SIGTERM)", cause=cause, finished=9.0)
+    assert shown(row(), said).percent is None
+
+
 def test_only_a_success_has_a_hundred_percent() -> None:
     for state in State:
         for said in REPORTS:

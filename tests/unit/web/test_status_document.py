@@ -107,6 +107,18 @@ def test_the_launchers_document_is_given_as_it_is_where_it_says_what_is_true(
         assert document == folder.status.read_bytes()
 
 
+def test_a_job_that_was_cut_short_keeps_the_progress_that_its_document_has(
+    folder: JobDir,
+) -> None:
+    says = status_xml.Status("started", 40, "stopped (SIGTERM); the reason is looked up")
+    shown(folder, says, state=State.RUNNING)
+    Report("id", "counts", "failed", 100, "stopped (SIGTERM)", "stopped").write(folder)
+    row = Job("id", "w1", "counts", "d", state=State.RUNNING)
+    document = status_document(look(row, folder, scheduler="slurm"), folder)
+    assert document == folder.status.read_bytes()
+    assert status_xml.parse(document) == says
+
+
 def test_a_document_never_says_less_than_the_report(folder: JobDir) -> None:
     """Both are written one after the other: who reads in between is not told of two truths."""
     shown(folder, status_xml.Status("started", 40, "60 of 100 left"), state=State.RUNNING)
