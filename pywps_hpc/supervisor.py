@@ -21,13 +21,9 @@ from dataclasses import dataclass
 from joblauncher.shared import prctl
 from pywps_hpc import lifecycle
 from pywps_hpc.settings import SettingsError
+from pywps_hpc.timing import TIMING
 
 LOGGER = logging.getLogger(__name__)
-
-#: Seconds after SIGTERM until a child is killed.
-STOP_GRACE = 20.0
-#: Seconds before a child is started again: at first (and after a long life), and at most.
-PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
 @dataclass
@@ -48,7 +44,7 @@ class Child:
     has_worked: bool = False
     begun: float = 0.0
     due: float = 0.0
-    pause: float = PAUSE
+    pause: float = TIMING.restart
     _ready: int = -1
 
     def start(self) -> None:
@@ -85,11 +81,11 @@ class Child:
 
     def start_later(self, ended: int) -> None:
         """Start it again after a pause that grows while it does not last."""
-        if time.monotonic() - self.begun > LONGEST_PAUSE:
-            self.pause = PAUSE
+        if time.monotonic() - self.begun > TIMING.longest_restart:
+            self.pause = TIMING.restart
         LOGGER.warning("%s ended (%s), started again in %g s", self.name, ended, self.pause)
         self.process, self.due = None, time.monotonic() + self.pause
-        self.pause = min(2 * self.pause, LONGEST_PAUSE)
+        self.pause = min(2 * self.pause, TIMING.longest_restart)
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, if it lives."""
@@ -146,7 +142,7 @@ def supervise(children: Sequence[Child], check: Callable[[], object]) -> int:
                 child.start_later(ended)
     for child in children:
         child.send(signal.SIGTERM)
-    deadline = time.monotonic() + STOP_GRACE
+    deadline = time.monotonic() + TIMING.stop_grace
     for child in children:
         child.collect(deadline)
     return code

@@ -21,10 +21,6 @@ from pywps_hpc.spool import JobDir
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks for folders left behind, and age from which one counts as such.
-INTERVAL = 3600.0
-#: Seconds at most between two looks at the ended jobs.
-RETENTION_INTERVAL = 60.0
 #: Jobs to measure and to remove in one round.
 ROUND = 100
 
@@ -88,13 +84,16 @@ class Sweeper:
         self._choosing, self._emptying = Aside(self._choose), Aside(self._empty)
         self._last_purge = self._last = float("-inf")
         self._doubt = ""
-        age = context.settings.retention.age
-        self._pause = max(1.0, min(age / 10, RETENTION_INTERVAL)) if age else RETENTION_INTERVAL
+        age, longest = context.settings.retention.age, context.timing.retention_look
+        self._pause = max(1.0, min(age / 10, longest)) if age else longest
 
     def run(self) -> None:
         """Begin with what it is time for."""
         now = self._context.uptime()
-        due = now - self._last_purge >= self._pause or now - self._last >= INTERVAL
+        due = (
+            now - self._last_purge >= self._pause
+            or now - self._last >= self._context.timing.left_over_age
+        )
         if due:
             self._choosing.start()
         self._empty_aside()
@@ -114,7 +113,7 @@ class Sweeper:
             self._last_purge = now
             self._doubt_clock()
             self._purge()
-        if now - self._last >= INTERVAL and not self._doubt:
+        if now - self._last >= self._context.timing.left_over_age and not self._doubt:
             self._last = now
             self._sweep()
         self._empty_aside()
@@ -159,7 +158,7 @@ class Sweeper:
 
     def _is_left_behind(self, folder: JobDir, now: float) -> bool:
         try:
-            if now - folder.path.stat().st_mtime < INTERVAL:
+            if now - folder.path.stat().st_mtime < self._context.timing.left_over_age:
                 return False
             if self._context.store.get(folder.job_id) is not None:
                 return False

@@ -16,6 +16,7 @@ from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.jobs import Job, JobStore, TableUnavailable
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import Spool
+from pywps_hpc.timing import TIMING, Timing
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Context:
     clock: Callable[[], float]
     uptime: Callable[[], float]
     heartbeat: Callable[[], None]
+    timing: Timing = TIMING
     storage_trouble: dict[str, float] = field(default_factory=dict)
     _logged: dict[str, str] = field(default_factory=dict)  # the last error, by job id
 

@@ -14,10 +14,6 @@ from pywps_hpc.jobs import ControlRequest, Job, State
 
 log = logging.getLogger(__name__)
 
-#: Seconds until an order that has had no effect is given again. Slurm was seen to lose a signal to
-#: a job that had only just started, with exit status 0.
-REPEAT = {ControlRequest.DISMISS: 15.0, ControlRequest.PAUSE: 5.0, ControlRequest.RESUME: 5.0}
-
 
 class Controller:
     """Carries out control requests. Each stands until its effect shows, or it is refused."""
@@ -94,10 +90,12 @@ class Controller:
 
     def _is_due(self, job: Job) -> bool:
         last = self._ordered.get((job.native_id, job.control))
+        timing, is_dismissal = self._context.timing, job.control is ControlRequest.DISMISS
+        pause = timing.repeat_dismissal if is_dismissal else timing.repeat_control
         if last is None:
             return True
         # A negative age is none: the clock was set back.
-        return not 0 <= self._context.clock() - last < REPEAT[job.control]
+        return not 0 <= self._context.clock() - last < pause
 
 
 def _is_done(job: Job) -> bool:

@@ -12,7 +12,7 @@ from pywps_hpc.dispatch.clean import Sweeper
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.control import Controller
 from pywps_hpc.dispatch.follow import Follower
-from pywps_hpc.dispatch.leader import HEARTBEAT, Leadership, LeadershipLost, is_dead
+from pywps_hpc.dispatch.leader import Leadership, LeadershipLost, is_dead
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
 from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.dispatch.stage import Stager
@@ -24,17 +24,9 @@ from pywps_hpc.jobs.identity import StrangeSpool, are_apart, service_mark, tie
 from pywps_hpc.lifecycle import announce_ready
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import Spool
+from pywps_hpc.timing import TIMING, Timing
 
 log = logging.getLogger(__name__)
-
-#: Seconds between two looks at the table for new jobs and control requests.
-NOTICE = 0.25
-#: Seconds at least between two questions, where somebody waits for the end of a job.
-SOON = 1.0
-#: Factor by which the pause between two questions grows while nothing changes.
-BACKOFF = 1.5
-#: Seconds by which the clock must have been set for it to matter.
-STEP = 5.0
 
 
 class Dispatcher:
@@ -50,6 +42,7 @@ class Dispatcher:
         clock: seconds since the epoch.
         uptime: seconds by a clock that nobody can set.
         holder: name of this dispatcher, unique to it.
+        timing: how long things take.
 
     Raises:
         SettingsError: no script can be written with these settings, or the spool is another job
@@ -66,21 +59,24 @@ class Dispatcher:
         clock: Callable[[], float] = time.time,
         uptime: Callable[[], float] = boottime,
         holder: str = "",
+        timing: Timing = TIMING,
     ) -> None:
-        self.settings, self.scheduler = settings, scheduler
-        self._leadership = Leadership(store, settings.dispatcher_lease, holder)
+        self.settings, self.scheduler, self._timing = settings, scheduler, timing
+        self._leadership = Leadership(store, settings.dispatcher_lease, holder, timing)
         scripts = Scripts(settings, scheduler.system, scheduler.header)
         scripts.check()
         self.store = store.led_by(self._leadership.holder)
         heartbeat = self._leadership.heartbeat
-        context = Context(settings, self.store, spool, scheduler, scripts, clock, uptime, heartbeat)
+        context = Context(
+            settings, self.store, spool, scheduler, scripts, clock, uptime, heartbeat, timing
+        )
         self._controller = Controller(context)
         self._stager = Stager(context)
         self._submitter = Submitter(context)
         self._follower = Follower(context)
         self._sweeper = Sweeper(context)
         self._table, self._spool = store, spool
-        self._watch = Watch(settings, scheduler, clock)
+        self._watch = Watch(settings, scheduler, clock, timing)
         self._waited_upon = Waiting(0.0, frozenset())
         self._ends_seen: frozenset[str] = frozenset()
         self._due = self._asked = 0.0
@@ -111,7 +107,7 @@ class Dispatcher:
         try:
             while not stop.is_set():
                 try:
-                    leading = self._turn(_Either(stop, hangup), leading)
+                    leading = self._turn(_Either(stop, hangup, self._timing.table_look), leading)
                 except LeadershipLost:
                     log.warning("dispatcher %s: another one took over", self._leadership.holder)
                     leading = False
@@ -178,7 +174,7 @@ class Dispatcher:
         if not leads:
             if self._watch.reach.reachable is None:
                 self._ask_first()
-            stop.wait(HEARTBEAT)
+            stop.wait(self._timing.heartbeat)
             return False
         if not leading:
             log.info("dispatcher %s: leads", self._leadership.holder)
@@ -190,7 +186,7 @@ class Dispatcher:
             self._asked = time.monotonic()
         self._plan(self.cycle(poll=poll), polled=poll)
         while not (stop.is_set() or self._is_due() or time.monotonic() >= self._due):
-            stop.wait(min(NOTICE, max(0.0, self._due - time.monotonic())))
+            stop.wait(min(self._timing.table_look, max(0.0, self._due - time.monotonic())))
             self._leadership.heartbeat()
             self._hurry()
             if self.store.waiting().has_more_than(self._waited_upon):
@@ -235,13 +231,15 @@ class Dispatcher:
         """Ask the batch system soon about jobs whose end somebody has seen in their documents."""
         seen = frozenset(self.store.end_seen())
         if seen - self._ends_seen:
-            self._due = min(self._due, self._asked + min(SOON, self.settings.poll_interval))
+            self._due = min(
+                self._due, self._asked + min(self._timing.hurried_poll, self.settings.poll_interval)
+            )
         self._ends_seen = seen
 
     def _watch_clock(self) -> None:
         """A clock that is set must not make a job's grace pass."""
         offset = _offset()
-        if abs(offset - self._offset) > STEP:
+        if abs(offset - self._offset) > self._timing.clock_step:
             log.warning("the clock was set by %+.0f s", offset - self._offset)
             self.store.forget_absences()
             self._offset = offset
@@ -255,7 +253,7 @@ class Dispatcher:
         if changed or self._follower.unsettled:
             self._pause = settings.poll_interval
         elif polled:
-            self._pause = min(self._pause * BACKOFF, self._longest_pause)
+            self._pause = min(self._pause * self._timing.poll_growth, self._longest_pause)
         self._due = now + self._pause if polled else min(self._due, now + self._pause)
 
     @property
@@ -312,8 +310,10 @@ class Dispatcher:
 class _Either:
     """An event that is set when one of two is; the second is noticed a little later."""
 
-    def __init__(self, first: threading.Event, second: threading.Event | None) -> None:
-        self._first, self._second = first, second
+    def __init__(
+        self, first: threading.Event, second: threading.Event | None, often: float
+    ) -> None:
+        self._first, self._second, self._often = first, second, often
 
     def is_set(self) -> bool:
         """Whether one of them is."""
@@ -323,7 +323,7 @@ class _Either:
         """Until one of them is set, or the time is over."""
         deadline = time.monotonic() + seconds
         while not self.is_set() and (left := deadline - time.monotonic()) > 0:
-            self._first.wait(left if self._second is None else min(left, NOTICE))
+            self._first.wait(left if self._second is None else min(left, self._often))
         return self.is_set()
 
 

@@ -16,10 +16,6 @@ from pywps_hpc.jobs import ControlRequest, Job, State
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which the end of a job waits for a storage that is full, read-only or away. Then its
-#: row tells the end, and its document is made from that.
-PATIENCE = 300.0
-
 
 def end(
     context: Context,
@@ -104,7 +100,7 @@ def _close(
     except OSError as error:
         since = context.storage_trouble.setdefault(job.id, now)
         # A negative time is none: the clock was set back.
-        if storage.trouble(error) and 0 <= now - since < PATIENCE:
+        if storage.trouble(error) and 0 <= now - since < context.timing.storage_patience:
             raise
         log.warning("%s: its document cannot be ended: %s", job.id, error.strerror)
     return True

@@ -156,6 +156,7 @@ class Follower:
             grace=context.settings.grace,
             asked=known,
             answering=self._answering,
+            timing=context.timing,
         )
         if job.end_seen and status is not None and status.phase is Phase.RUNNING:
             self.unsettled = True  # somebody waits for this end to be confirmed

@@ -10,13 +10,11 @@ import time
 from pathlib import Path
 
 from pywps_hpc.jobs import JobStore, LeadershipLost, Reach
+from pywps_hpc.timing import TIMING, Timing
 
-__all__ = ["HEARTBEAT", "Leadership", "LeadershipLost", "is_dead", "name_of"]
+__all__ = ["Leadership", "LeadershipLost", "is_dead", "name_of"]
 
 log = logging.getLogger(__name__)
-
-#: Seconds between two heartbeats, and between two attempts of a standby to take over.
-HEARTBEAT = 2.0
 
 
 class Leadership:
@@ -33,7 +31,10 @@ class Leadership:
         service: what tells its service from others, for the same.
     """
 
-    def __init__(self, store: JobStore, lease: float, holder: str = "") -> None:
+    def __init__(
+        self, store: JobStore, lease: float, holder: str = "", timing: Timing = TIMING
+    ) -> None:
+        self._interval = timing.heartbeat
         self._store = store
         self._lease = lease
         self.holder = holder or name_of(os.getpid())
@@ -60,7 +61,7 @@ class Leadership:
         Raises:
             LeadershipLost: somebody else leads.
         """
-        if time.monotonic() - self._last >= HEARTBEAT:
+        if time.monotonic() - self._last >= self._interval:
             self.heartbeat_now()
 
     def heartbeat_now(self) -> None:

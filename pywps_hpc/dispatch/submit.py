@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 
 #: Jobs handed over before the dispatcher looks after the others again, where each goes by itself.
 BATCH = 50
-#: Seconds between two rounds where many jobs can go as one: those that come meanwhile go together.
-PACE = 1.0
 
 
 class _NotNow(SchedulerUnavailable):
@@ -69,7 +67,9 @@ class Submitter:
         self._waits = False
         self._alone: set[str] = set()  # ids of jobs whose array was refused
         self._deferral = Deferral(
-            context.settings.array_size if self._together else 1, context.settings.submit_timeout
+            context.settings.array_size if self._together else 1,
+            context.settings.submit_timeout,
+            context.timing,
         )
         self._resolver = Resolver(context)
 
@@ -176,7 +176,10 @@ class Submitter:
         return deque(alone.values()), free
 
     def _is_early(self) -> bool:
-        return self._together and 0 <= self._context.clock() - self._last < PACE
+        return (
+            self._together
+            and 0 <= self._context.clock() - self._last < self._context.timing.array_pace
+        )
 
     def _submit(self, jobs: Sequence[Job]) -> int:
         """One submission; how many jobs changed."""

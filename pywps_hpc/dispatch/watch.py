@@ -9,9 +9,7 @@ from pathlib import Path
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerError
 from pywps_hpc.jobs import Reach
 from pywps_hpc.settings import Settings
-
-#: Seconds after which a batch system that answered is asked again, whether or not there are jobs.
-INTERVAL = 60.0
+from pywps_hpc.timing import TIMING, Timing
 
 
 class Watch:
@@ -28,11 +26,16 @@ class Watch:
     """
 
     def __init__(
-        self, settings: Settings, scheduler: Scheduler, clock: Callable[[], float]
+        self,
+        settings: Settings,
+        scheduler: Scheduler,
+        clock: Callable[[], float],
+        timing: Timing = TIMING,
     ) -> None:
         self.reach = Reach(settings.scheduler)
         self.trouble = ""
         self._settings, self._scheduler, self._clock = settings, scheduler, clock
+        self._interval = timing.probe
         self._due = 0.0
 
     def is_due(self) -> bool:
@@ -49,7 +52,7 @@ class Watch:
         reachable = not self.trouble
         since = before.since if before.reachable is reachable else self._clock()
         self.reach = Reach(system, reachable, since)
-        self._due = time.monotonic() + INTERVAL
+        self._due = time.monotonic() + self._interval
 
     def _advised(self, error: SchedulerError) -> str:
         """What is wrong, in one line, with the key that may mend it."""

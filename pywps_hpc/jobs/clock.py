@@ -15,15 +15,10 @@ from pathlib import Path
 
 from joblauncher.shared import status_xml
 from pywps_hpc.jobs import JobStore
+from pywps_hpc.timing import TIMING, Timing
 
 #: Name of the fact in the job table.
 FACT = "clock"
-#: Seconds by which a clock may go ahead without being doubted.
-STEP = 300.0
-#: Seconds for which nobody may have looked, where nothing tells how long it was.
-ABSENCE = 3600.0
-#: Seconds of even going after which a doubted clock counts as right.
-TRIAL = 86400.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,9 @@ class Reading:
         )
 
 
-def follow(last: Reading | None, wall: float, uptime: float, place: str) -> Reading:
+def follow(
+    last: Reading | None, wall: float, uptime: float, place: str, timing: Timing = TIMING
+) -> Reading:
     """What is to be thought of the clocks now: pure.
 
     Args:
@@ -68,14 +65,14 @@ def follow(last: Reading | None, wall: float, uptime: float, place: str) -> Read
     if place == last.place and uptime >= last.uptime:
         passed = uptime - last.uptime
     else:
-        passed = min(max(wall - last.wall, 0.0), ABSENCE)
+        passed = min(max(wall - last.wall, 0.0), timing.unwatched)
     step = wall - last.wall - passed
     ahead, trial = last.ahead, last.trial - passed
-    if step > STEP:
-        ahead, trial = ahead + step, TRIAL
-    elif step < -STEP:
+    if step > timing.clock_leap:
+        ahead, trial = ahead + step, timing.clock_trial
+    elif step < -timing.clock_leap:
         ahead += step
-    if ahead <= STEP or trial <= 0:
+    if ahead <= timing.clock_leap or trial <= 0:
         ahead = trial = 0.0
     return Reading(wall, uptime, place, ahead, trial)
 

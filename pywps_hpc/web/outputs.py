@@ -15,14 +15,12 @@ from werkzeug.wsgi import wrap_file
 from joblauncher.shared.files import open_beneath
 from pywps_hpc.jobs.retention import expires
 from pywps_hpc.spool import JobDir
+from pywps_hpc.timing import TIMING
 from pywps_hpc.web import health, media_types
 from pywps_hpc.web.addresses import Addresses
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import NotFound
 from pywps_hpc.web.lookup import find
-
-#: Seconds that a client may keep an output without asking again.
-_KEEP = 3600
 
 
 def rules(addresses: Addresses) -> Iterator[Rule]:
@@ -65,7 +63,7 @@ def output_response(request: Request, job: JobDir, name: str, end: float | None 
     response = streamed(file, request.environ, sunset(end))
     response.mimetype = media_types.of_file(name.rpartition("/")[2])
     now = time.time()
-    age = _KEEP if end is None else max(0, min(_KEEP, int(end - now)))
+    age = int(TIMING.output_age if end is None else max(0, min(TIMING.output_age, end - now)))
     response.cache_control.max_age = age
     response.expires = now + age  # type: ignore[assignment]
     response.cache_control.private = True

@@ -13,10 +13,8 @@ from typing import Any
 from joblauncher.shared import outcome
 from pywps_hpc.jobs import TERMINAL, Job, JobStore, TableUnavailable
 from pywps_hpc.spool import JobDir
+from pywps_hpc.timing import TIMING
 from pywps_hpc.web.server import HAS_LEFT, LISTENS
-
-#: Seconds between two looks at the table for a client that waits, and once its job has told an end.
-SELDOM, SOON = 1.0, 0.2
 
 
 class Waiters:
@@ -93,7 +91,7 @@ def wait(
         The row at the end, or when the time is over or nobody listens.
     """
     deadline = time.monotonic() + timeout
-    pause, asked, often = 0.05, 0.0, SELDOM
+    pause, asked, often = 0.05, 0.0, TIMING.wait_look
     seen = found = None  # each write makes a new file, whose number may have been used before
     while True:
         now = time.monotonic()
@@ -104,7 +102,7 @@ def wait(
             seen = found
             latest = outcome.read(job)
             if latest is not None and latest.is_final():
-                often, pause = SOON, 0.05
+                often, pause = TIMING.wait_look_soon, 0.05
                 with contextlib.suppress(TableUnavailable):
                     store.saw_end(row.id)
         if now - asked >= often:

@@ -58,9 +58,10 @@ ACTORS = {"accept": "web server", "launch": "launcher", "conclude": "launcher"} 
 #: Dozens of deaths in as many seconds are the test's, not a dispatcher's that cannot live: each is
 #: to be mended as if it were the only one, after the first of the supervisor's pauses, which grow.
 RARELY = """
-from pywps_hpc import supervisor
+from dataclasses import replace
+from pywps_hpc import timing
 from pywps_hpc.cli import main
-supervisor.LONGEST_PAUSE = supervisor.PAUSE
+timing.TIMING = replace(timing.TIMING, longest_restart=timing.TIMING.restart)
 main()
 """
 

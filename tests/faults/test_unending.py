@@ -18,10 +18,10 @@ from fake_scheduler import DONE
 from joblauncher.shared import outcome, status_xml
 from joblauncher.shared.files import staged
 from joblauncher.shared.jobdir import JobDir
-from pywps_hpc.dispatch.finish import PATIENCE
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
 from pywps_hpc.jobs import ControlRequest, Job, State, new_id
 from pywps_hpc.jobs.look import look
+from pywps_hpc.timing import TIMING
 from pywps_hpc.web.wps1 import status
 
 KILLED = JobStatus(Phase.FINISHED, Outcome.SIGNALLED, signal=9)
@@ -202,7 +202,7 @@ def test_a_storage_in_trouble_is_waited_for_but_not_for_ever(
     for _ in range(20):
         harness.cycle(later=1)
     assert harness.row(job).state is State.RUNNING
-    for _ in range(int(PATIENCE / 30)):
+    for _ in range(int(TIMING.storage_patience / 30)):
         harness.cycle(later=30)
     assert harness.row(job).state is State.FAILED
     assert told(harness, job).message == "killed by signal 9 (SIGKILL: killed)"

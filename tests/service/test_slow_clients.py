@@ -15,7 +15,8 @@ from lxml import etree
 import wps_client as client
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.jobs import JobStore
-from pywps_hpc.web.server.connections import FRESH, QUIET, RATE, Connection, Phase
+from pywps_hpc.timing import TIMING
+from pywps_hpc.web.server.connections import RATE, Connection, Phase
 from pywps_hpc.web.server.framing import FIELDS, Incoming, Malformed
 from servers import HTTP, HpcServer, wait_for
 
@@ -246,18 +247,18 @@ def test_who_sends_or_takes_too_slowly_is_given_up() -> None:
     with here, there:
         connection = Connection(here, ("192.0.2.1", 1), ("h", 1), MIB, MIB)
         start = connection.begun
-        assert not connection.is_late(start + FRESH - 1)
-        assert connection.is_late(start + FRESH + 1)
+        assert not connection.is_late(start + TIMING.fresh - 1)
+        assert connection.is_late(start + TIMING.fresh + 1)
         connection.progress(10)
         connection.incoming.feed(b"POST / HTT")
         for phase in (Phase.RECEIVING, Phase.SENDING):
             connection.enter(phase)
             start = connection.begun
-            connection.amount, connection.moved = 40 * RATE, start + QUIET + 39
-            assert not connection.is_late(start + QUIET + 39)
-            assert connection.is_late(start + QUIET + 41), "too few bytes by then"
+            connection.amount, connection.moved = 40 * RATE, start + TIMING.quiet + 39
+            assert not connection.is_late(start + TIMING.quiet + 39)
+            assert connection.is_late(start + TIMING.quiet + 41), "too few bytes by then"
             connection.amount = 400 * RATE
-            assert connection.is_late(connection.moved + QUIET + 1), "none since then"
+            assert connection.is_late(connection.moved + TIMING.quiet + 1), "none since then"
         connection.enter(Phase.WORKING)
         assert not connection.is_late(start + 10_000)
 

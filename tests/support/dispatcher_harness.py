@@ -18,6 +18,7 @@ from pywps_hpc.dispatch.dispatcher import Dispatcher
 from pywps_hpc.jobs import Job, JobStore, job_name, new_id
 from pywps_hpc.settings import Container, ProcessSettings, Resources, Settings
 from pywps_hpc.spool import Spool
+from pywps_hpc.timing import TIMING, Timing
 
 ACCEPTED = (
     b'<wps:ExecuteResponse xmlns:wps="http://www.opengis.net/wps/1.0.0">'
@@ -43,6 +44,7 @@ class DispatcherHarness:
         database: URL of an empty one; by default SQLite in ``root``.
         timeout: of the database, in seconds.
         set_ahead: seconds of ``now`` that never passed.
+        timing: of dispatchers that are started from now on.
     """
 
     root: Path
@@ -51,6 +53,7 @@ class DispatcherHarness:
     database: str = ""
     timeout: float = 15.0
     set_ahead: float = 0.0
+    timing: Timing = TIMING
     settings: Settings = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,6 +86,7 @@ class DispatcherHarness:
             clock=lambda: self.now,
             uptime=lambda: self.now - self.set_ahead,
             holder="the-dispatcher",
+            timing=self.timing,
         )
         return self.dispatcher
 

@@ -11,9 +11,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pywps_hpc.jobs.job import Job
+from pywps_hpc.timing import TIMING, Timing
 
-#: Seconds until jobs are offered again: the first pause and the longest; each is twice the last.
-FIRST, LONGEST = 2.0, 60.0
 #: Single jobs in a row that were not taken, after which the others are not offered before the next
 #: pause has passed: too many for all of them to have a trouble of their own.
 ENOUGH = 3
@@ -34,10 +33,11 @@ class Group:
     """
 
     size: int
-    pause: float = FIRST
+    pause: float = TIMING.first_deferral
     offered: float = 0.0
     waited: dict[str, float] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
+    timing: Timing = TIMING
 
     def is_due(self, now: float) -> bool:
         """Whether those that wait may be offered again; a negative age is none."""
@@ -52,12 +52,12 @@ class Group:
     def postpone(self, jobs: Sequence[Job], now: float) -> None:
         """These were not taken: they wait with the others."""
         if not self.waited:
-            self.offered, self.pause = now, FIRST
+            self.offered, self.pause = now, self.timing.first_deferral
         elif self.is_due(now):
-            passed = min(max(now - self.offered, 0.0), self.pause + LONGEST)
+            passed = min(max(now - self.offered, 0.0), self.pause + self.timing.longest_deferral)
             for job_id in self.waited:
                 self.waited[job_id] += passed
-            self.offered, self.pause = now, min(2 * self.pause, LONGEST)
+            self.offered, self.pause = now, min(2 * self.pause, self.timing.longest_deferral)
         for job in jobs:
             self.waited.setdefault(job.id, 0.0)
 
@@ -76,7 +76,8 @@ class Deferral:
         patience: seconds after which a reason that is not known to pass is taken for final.
     """
 
-    def __init__(self, size: int, patience: float) -> None:
+    def __init__(self, size: int, patience: float, timing: Timing = TIMING) -> None:
+        self._timing = timing
         self._size = size
         self._patience = patience
         self._groups: dict[str, Group] = {}
@@ -86,7 +87,7 @@ class Deferral:
 
     def group(self, key: str) -> Group:
         """The jobs with these settings."""
-        return self._groups.setdefault(key, Group(self._size))
+        return self._groups.setdefault(key, Group(self._size, timing=self._timing))
 
     def is_over(self, job: Job) -> bool:
         """Whether this job has waited long enough for a reason that may not pass."""

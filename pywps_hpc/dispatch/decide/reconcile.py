@@ -19,6 +19,7 @@ from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.decide.evidence import Evidence, Left
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
 from pywps_hpc.jobs.job import ControlRequest, Job, State
+from pywps_hpc.timing import TIMING, Timing
 
 
 class Seen(Enum):
@@ -82,14 +83,6 @@ CUTS = frozenset(
 #: Ends by which a job that has told its success may have been met on its way out. None of them can
 #: be brought about by a process that forges one; of ``UNKNOWN`` the batch system tells no more.
 _INNOCENT = frozenset({Outcome.NODE_FAILURE, Outcome.PREEMPTED, Outcome.UNKNOWN})
-#: Seconds for which a job may work on after its end was seen, before it is told to end.
-LINGER = 60.0
-#: Seconds for a document to become visible when the batch system says that the job is over. Listing
-#: a folder makes an NFS client ask its server anew, so this need not outlast its caches (nfs(5)).
-SETTLE = 3.0
-#: Seconds before the time limit at which a job is asked to stop: Slurm's ``--signal`` is given 60 s
-#: early and comes up to as much earlier (sbatch(1)).
-WARNING = 120.0
 
 
 class Do(Enum):
@@ -139,6 +132,7 @@ def decide(
     grace: float,
     asked: bool = True,
     answering: float = 0.0,
+    timing: Timing = TIMING,
 ) -> Action:
     """What to do with a job that the batch system has been given.
 
@@ -153,8 +147,9 @@ def decide(
         asked: whether accounting answered, if ``status`` is ``None``.
         answering: since when the batch system has answered each question, in seconds since the
             epoch: nobody works on only because his end could not be heard of.
+        timing: how long things take.
     """
-    status = _refine(status, evidence, resources)
+    status = _refine(status, evidence, resources, timing.time_limit_warning)
     seen, left = _seen(status, asked), evidence.left
     if job.control is ControlRequest.DISMISS:
         return _dismiss(job, status, seen, now=now, grace=grace)
@@ -164,7 +159,7 @@ def decide(
         elif (
             status.phase is Phase.RUNNING
             and job.end_seen
-            and now - max(job.end_seen, int(answering)) >= LINGER
+            and now - max(job.end_seen, int(answering)) >= timing.linger
         ):
             return Action(Do.STOP, message=messages.LINGERED)
     if (left is Left.SUCCESS and not may_succeed(status, evidence)) or (
@@ -176,7 +171,7 @@ def decide(
         return _follow(job, status)
     if step is Step.KEEP:
         return KEEP
-    patience = {Step.SETTLE: SETTLE, Step.GRACE: grace}.get(step, 0.0)
+    patience = {Step.SETTLE: timing.document_lag, Step.GRACE: grace}.get(step, 0.0)
     if patience and not _has_been_missing(job, min(patience, grace), now):
         return WAIT
     do = Do.LOOK_UP if step is Step.LOOK_UP else Do.END
@@ -283,7 +278,9 @@ def _lost(job: Job) -> str:
     return messages.CANCELLED_OR_LOST if job.array_index and not job.started else messages.LOST
 
 
-def _refine(status: JobStatus | None, evidence: Evidence, resources: Resources) -> JobStatus | None:
+def _refine(
+    status: JobStatus | None, evidence: Evidence, resources: Resources, warning: float
+) -> JobStatus | None:
     """A job that ends when it is warned of its time limit looks like one that ended by itself."""
     if (
         status is not None
@@ -291,7 +288,7 @@ def _refine(status: JobStatus | None, evidence: Evidence, resources: Resources) 
         and status.outcome not in CUTS
         and evidence.stopped
         and evidence.elapsed is not None
-        and evidence.elapsed >= resources.walltime - min(WARNING, resources.walltime / 4)
+        and evidence.elapsed >= resources.walltime - min(warning, resources.walltime / 4)
     ):
         return replace(status, outcome=Outcome.TIME_LIMIT)
     return status

@@ -10,18 +10,15 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from pywps_hpc.timing import TIMING
 from pywps_hpc.web.server.framing import Incoming
 
-#: Seconds in which a client sends or takes nothing until it is given up; and those that a
-#: connection may have no request on it, before and after the first.
-QUIET, FRESH, KEPT = 30.0, 60.0, 20.0
-#: Bytes a second that a client has to send or take on average, once it had :data:`QUIET` seconds.
+#: Bytes a second that a client has to send or take on average, once it had ``quiet`` seconds.
 RATE = 1024
 #: Bytes of an answer that are made before the client has taken those before.
 AHEAD = 256 << 10
-#: Seconds and bytes that a client may send on after its answer, so that it reads that first
-#: (RFC 9112, section 9.6).
-LINGER, LEFT_OVER = 5.0, 16 << 20
+#: Bytes that a client may send on after its answer, so that it reads that first (RFC 9112, 9.6).
+LEFT_OVER = 16 << 20
 
 
 class Phase(enum.Enum):
@@ -132,10 +129,13 @@ class Connection:
         if self.phase is Phase.WORKING:
             return False
         if self.phase is Phase.LINGERING:
-            return now - self.begun > LINGER or self.amount > LEFT_OVER
+            return now - self.begun > TIMING.lingering or self.amount > LEFT_OVER
         if self.is_idle:
-            return now - self.begun > (FRESH if self.first else KEPT)
-        return now - self.moved > QUIET or self.amount < (now - self.begun - QUIET) * RATE
+            return now - self.begun > (TIMING.fresh if self.first else TIMING.kept)
+        return (
+            now - self.moved > TIMING.quiet
+            or self.amount < (now - self.begun - TIMING.quiet) * RATE
+        )
 
     def again(self) -> None:
         """Be ready for the next request."""

@@ -17,15 +17,12 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 
 from pywps_hpc import lifecycle
+from pywps_hpc.timing import TIMING
 
 LOGGER = logging.getLogger(__name__)
 
 #: What a worker leaves when it has come up; otherwise why it did not.
 _UP = "\0up"
-#: Seconds before a worker that died while it came up is replaced: at first, and at most.
-PAUSE, LONGEST_PAUSE = 1.0, 60.0
-#: Seconds after which a worker's death is no reason for a pause.
-SETTLED = 10.0
 #: Reloads whose workers may be finishing at once; those of earlier ones are ended.
 GENERATIONS = 4
 
@@ -79,7 +76,7 @@ class Master(Arbiter):  # type: ignore[misc]
         self._wants_reload = False
         self._newer: int | None = None  # than this age: the workers of the reload under way
         self._trouble: str | None = None  # why it cannot succeed
-        self._pause, self._not_before = PAUSE, 0.0
+        self._pause, self._not_before = TIMING.restart, 0.0
         super().__init__(app)
 
     def setup(self, app: Any) -> None:
@@ -138,8 +135,8 @@ class Master(Arbiter):  # type: ignore[misc]
         told = "" if worker.boot.is_up else worker.boot.told
         up, age = worker.boot.is_up, time.monotonic() - worker.born
         worker.boot.close()
-        if worker.retired or (up and age > SETTLED):
-            self._pause = PAUSE
+        if worker.retired or (up and age > TIMING.settled):
+            self._pause = TIMING.restart
             return
         died = "a worker died soon after its start" if up else "a worker died while it imported"
         message = told or died
@@ -148,7 +145,7 @@ class Master(Arbiter):  # type: ignore[misc]
         elif self._is_up or not told:
             LOGGER.error("%s; tried again in %g s", message, self._pause)
             self._not_before = time.monotonic() + self._pause
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self._pause = min(2 * self._pause, TIMING.longest_restart)
         else:
             self.failed = self.failed or told
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
+from pywps_hpc.timing import TIMING
+
 BUSY = "The service is busy. Please try later."
 TOO_SLOW = "The request did not come in within the time that is given to it."
-#: Seconds after which a client that found the server busy may come again.
-_RETRY_AFTER = 30
 _REPORT = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     '<ows:ExceptionReport xmlns:ows="http://www.opengis.net/ows/1.1" version="1.0.0">\n'
@@ -34,5 +34,5 @@ def refusal(status: str, code: str, text: str) -> bytes:
         f"Content-Length: {len(body)}\r\nConnection: close\r\n"
     )
     if status.startswith("503"):
-        head += f"Retry-After: {_RETRY_AFTER}\r\n"
+        head += f"Retry-After: {TIMING.busy_retry:.0f}\r\n"
     return head.encode() + b"\r\n" + body

@@ -14,16 +14,12 @@ from typing import Any
 from gunicorn.workers.base import Worker
 
 from pywps_hpc import lifecycle
+from pywps_hpc.timing import TIMING
 from pywps_hpc.web.server.answers import answer
 from pywps_hpc.web.server.framing import LINE
 from pywps_hpc.web.server.loop import Loop
 from pywps_hpc.web.server.open_connections import OpenConnections
 from pywps_hpc.web.server.threads import Threads
-
-#: Seconds that a stopping worker leaves a client that may have a request on its way.
-LAST = 2.0
-#: Seconds between two looks for clients that are too slow.
-_SWEEP = 1.0
 
 
 class BufferingWorker(Worker):  # type: ignore[misc]
@@ -45,7 +41,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         while self.alive and not self.retiring and self.ppid == os.getppid():
             self.notify()
             self._loop.turn()
-            if time.monotonic() - swept > _SWEEP:
+            if time.monotonic() - swept > TIMING.slow_client_look:
                 swept = time.monotonic()
                 self._loop.sweep(swept)
         self._finish()
@@ -90,5 +86,5 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         # First what has come in: this process may have stood still for longer than the client.
         self._loop.turn()
         now = time.monotonic()
-        self._open.close_idle(now, LAST)
+        self._open.close_idle(now, TIMING.last_request)
         self._loop.sweep(now)

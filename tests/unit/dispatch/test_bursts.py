@@ -17,9 +17,10 @@ from pywps_hpc.dispatch.purge import Purger
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.registry import DIALECTS
-from pywps_hpc.dispatch.submit import PACE, Submitter
+from pywps_hpc.dispatch.submit import Submitter
 from pywps_hpc.jobs import ControlRequest, Job, State, job_name
 from pywps_hpc.jobs.retention import Expired
+from pywps_hpc.timing import TIMING
 
 
 @pytest.fixture
@@ -219,7 +220,7 @@ def test_no_array_is_larger_than_the_site_allows(harness: DispatcherHarness) -> 
     harness.restart()
     jobs = [harness.accept() for _ in range(8)]
     for _ in range(3):
-        harness.cycle(later=PACE)
+        harness.cycle(later=TIMING.array_pace)
     assert submissions(harness) == 3
     assert max(job.array_index for job in rows(harness, jobs)) == 3
     assert {job.state for job in rows(harness, jobs)} == {State.QUEUED}
@@ -230,10 +231,10 @@ def test_what_comes_soon_after_waits_to_go_together(harness: DispatcherHarness) 
     harness.cycle()
     assert harness.row(first).state is State.QUEUED  # at once
     others = [harness.accept() for _ in range(3)]
-    harness.cycle(later=PACE / 4)
+    harness.cycle(later=TIMING.array_pace / 4)
     assert submissions(harness) == 1
     assert not harness.dispatcher._submitter.is_due()
-    harness.now += PACE
+    harness.now += TIMING.array_pace
     assert harness.dispatcher._submitter.is_due()
     harness.cycle()
     assert submissions(harness) == 2
@@ -281,11 +282,11 @@ def test_uncertain_array_costs_one_look_up_a_cycle_on_every_system(
     for size in (60, 40):
         for _ in range(size):
             harness.accept()
-        harness.cycle(later=PACE)
+        harness.cycle(later=TIMING.array_pace)
     harness.restart()
-    harness.cycle(later=PACE)  # it also asks whether the batch system answers
+    harness.cycle(later=TIMING.array_pace)  # it also asks whether the batch system answers
     channel.asked.clear()
-    harness.cycle(later=PACE)
+    harness.cycle(later=TIMING.array_pace)
     assert len(harness.store.in_state({State.SUBMITTING})) == 100
     most = {"slurm": 2, "gridengine": 1 + 2, "torque": 1}[system]
     assert len(channel.asked) == most, channel.asked
@@ -324,7 +325,7 @@ def test_refused_array_goes_one_by_one_so_that_each_hears_its_own_verdict(
     jobs = [harness.accept() for _ in range(3)]
     harness.scheduler.refuse_arrays = "Invalid job array specification"
     for _ in range(3):
-        harness.cycle(later=PACE)
+        harness.cycle(later=TIMING.array_pace)
     found = rows(harness, jobs)
     assert {(job.state, job.array_index) for job in found} == {(State.QUEUED, 0)}
     assert [job.name for job in found] == [job_name("w", job.id) for job in jobs]
@@ -335,7 +336,7 @@ def test_one_element_is_dismissed_and_each_tells_its_own_reason(harness: Dispatc
     harness.cycle()
     first, second, third = rows(harness, jobs)
     harness.store.request(second.id, ControlRequest.DISMISS)
-    harness.cycle(later=PACE)
+    harness.cycle(later=TIMING.array_pace)
     assert harness.scheduler.cancelled == [second.native_id]
     harness.scheduler.forget(second.native_id)  # as Slurm does with an element that never started
     harness.succeed(first)
@@ -369,7 +370,7 @@ def test_dismissed_jobs_are_looked_up_together(tmp_path: Path, arrays: bool) -> 
     for job in rows(harness, jobs):
         harness.store.request(job.id, ControlRequest.DISMISS)
         scheduler.say(job.native_id, JobStatus(Phase.FINISHED, Outcome.CANCELLED))
-    harness.cycle(later=PACE)
+    harness.cycle(later=TIMING.array_pace)
     assert {job.state for job in rows(harness, jobs)} == {State.DISMISSED}
     assert looked_up == [8]
 

@@ -23,10 +23,8 @@ from kill_points import Fragile, Hooks, Killed
 from pywps_hpc.dispatch import clean, finish, folders
 from pywps_hpc.dispatch import dispatcher as dispatcher_module
 from pywps_hpc.dispatch import leader as lead
-from pywps_hpc.dispatch.control import REPEAT
 from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.decide.evidence import Evidence
-from pywps_hpc.dispatch.decide.reconcile import LINGER
 from pywps_hpc.dispatch.leader import Leadership, LeadershipLost
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
@@ -38,6 +36,7 @@ from pywps_hpc.dispatch.schedulers.base import (
 from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.jobs import TERMINAL, ControlRequest, Job, JobStore, State
 from pywps_hpc.settings import Container, SettingsError
+from pywps_hpc.timing import TIMING
 from servers import wait_for
 
 TIMEOUT = JobStatus(Phase.FINISHED, Outcome.TIME_LIMIT, detail="TIMEOUT")
@@ -197,7 +196,7 @@ def test_a_job_that_told_its_end_and_works_on_is_ended(harness: DispatcherHarnes
     assert harness.store.saw_end(job.id)
     assert not harness.store.saw_end(job.id)
     harness.now = float(harness.row(job).end_seen)
-    harness.cycle(later=LINGER - 1)
+    harness.cycle(later=TIMING.linger - 1)
     assert harness.scheduler.cancelled == []
     harness.cycle(later=1)
     assert harness.scheduler.cancelled == [job.native_id]
@@ -218,7 +217,7 @@ def test_a_success_that_the_batch_system_confirms_late_outlives_the_order_to_end
     harness.store.saw_end(job.id)
     harness.now = float(harness.row(job).end_seen)
     for _ in range(3):
-        harness.cycle(later=LINGER)
+        harness.cycle(later=TIMING.linger)
     assert harness.row(job).message == messages.LINGERED
     assert harness.scheduler.cancelled == [job.native_id] * 3
     harness.scheduler.say(job.native_id, DONE)
@@ -238,13 +237,13 @@ def test_time_in_which_no_end_could_be_heard_of_is_no_work_after_it(
     harness.now = float(harness.row(job).end_seen)
     if not restarted:
         harness.scheduler.unavailable = True
-        harness.cycle(later=10 * LINGER)
+        harness.cycle(later=10 * TIMING.linger)
         harness.scheduler.unavailable = False
     else:
         harness.restart()
-        harness.now += 10 * LINGER
+        harness.now += 10 * TIMING.linger
     for _ in range(2):
-        harness.cycle(later=LINGER / 2 - 1)
+        harness.cycle(later=TIMING.linger / 2 - 1)
         assert harness.scheduler.cancelled == []
     harness.scheduler.say(job.native_id, DONE)
     harness.cycle(later=1)
@@ -258,7 +257,7 @@ def test_a_start_after_the_one_that_told_its_end_is_not_ended_by_that(
     harness.succeed(job)
     harness.store.saw_end(job.id)
     harness.begin(job)
-    harness.cycle(later=10 * LINGER)
+    harness.cycle(later=10 * TIMING.linger)
     assert harness.scheduler.cancelled == []
     assert harness.row(job).end_seen == 0
 
@@ -382,7 +381,7 @@ def test_a_job_suspended_after_its_last_word_ends_when_it_goes_on(
     harness.succeed(job)
     harness.store.saw_end(job.id)
     harness.scheduler.say(job.native_id, JobStatus(Phase.SUSPENDED))
-    harness.cycle(later=10 * LINGER)
+    harness.cycle(later=10 * TIMING.linger)
     assert harness.row(job).state is State.PAUSED
     assert harness.scheduler.cancelled == []
     harness.scheduler.say(job.native_id, DONE)
@@ -1058,7 +1057,7 @@ def test_a_pause_that_the_batch_system_lost_is_ordered_again(
         State.RUNNING,
         ControlRequest.PAUSE,
     )
-    harness.cycle(later=REPEAT[ControlRequest.PAUSE])
+    harness.cycle(later=TIMING.repeat_control)
     harness.cycle()
     assert (harness.row(job).state, harness.row(job).control) == (State.PAUSED, ControlRequest.NONE)
 

@@ -14,8 +14,6 @@ from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.decide.evidence import Evidence, Left
 from pywps_hpc.dispatch.decide.reconcile import (
     CUTS,
-    LINGER,
-    SETTLE,
     STATES,
     TABLE,
     Action,
@@ -29,6 +27,7 @@ from pywps_hpc.dispatch.decide.reconcile import (
 )
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
 from pywps_hpc.jobs import TERMINAL, TRANSITIONS, ControlRequest, Job, State
+from pywps_hpc.timing import TIMING
 
 NOW, GRACE = 1_000_000.0, 60.0
 RESOURCES = Resources(memory=2048, walltime=600)
@@ -111,7 +110,9 @@ def test_a_forged_success_does_not_outlive_the_end_that_the_batch_system_saw(
 ) -> None:
     evidence = left(Left.SUCCESS, closed=closed)
     assert not may_succeed(status, evidence)
-    assert judge(job(missing=SETTLE), status, evidence) == explain(messages.why(status, RESOURCES))
+    assert judge(job(missing=TIMING.document_lag), status, evidence) == explain(
+        messages.why(status, RESOURCES)
+    )
 
 
 @pytest.mark.parametrize(
@@ -164,13 +165,13 @@ def test_a_job_that_works_on_after_its_end_was_seen_is_told_to_end(what: Left) -
         row = job(end_seen=int(NOW - seconds))
         return judge(row, JobStatus(phase), left(what, **facts))
 
-    assert after(LINGER - 1) == KEEP
-    assert after(LINGER) == Action(Do.STOP, message=messages.LINGERED)
-    assert after(LINGER, closed=False) == KEEP
-    row, running = job(end_seen=int(NOW - 10 * LINGER)), JobStatus(Phase.RUNNING)
-    assert judge(row, running, left(what), answering=NOW - LINGER + 1) == KEEP
-    assert judge(row, running, left(what), answering=NOW - LINGER).do is Do.STOP
-    assert after(LINGER, Phase.SUSPENDED) == Action(Do.MOVE, State.PAUSED)
+    assert after(TIMING.linger - 1) == KEEP
+    assert after(TIMING.linger) == Action(Do.STOP, message=messages.LINGERED)
+    assert after(TIMING.linger, closed=False) == KEEP
+    row, running = job(end_seen=int(NOW - 10 * TIMING.linger)), JobStatus(Phase.RUNNING)
+    assert judge(row, running, left(what), answering=NOW - TIMING.linger + 1) == KEEP
+    assert judge(row, running, left(what), answering=NOW - TIMING.linger).do is Do.STOP
+    assert after(TIMING.linger, Phase.SUSPENDED) == Action(Do.MOVE, State.PAUSED)
     assert judge(job(), JobStatus(Phase.RUNNING), left(what)) == KEEP
 
 
@@ -212,8 +213,8 @@ def test_a_job_that_left_nothing_is_explained_once_the_file_system_has_settled(
     status: JobStatus,
 ) -> None:
     assert judge(job(), status, Evidence()) == WAIT
-    assert judge(job(missing=SETTLE - 0.1), status, Evidence()) == WAIT
-    assert judge(job(missing=SETTLE), status, Evidence()) == explain(
+    assert judge(job(missing=TIMING.document_lag - 0.1), status, Evidence()) == WAIT
+    assert judge(job(missing=TIMING.document_lag), status, Evidence()) == explain(
         messages.why(status, RESOURCES)
     )
 

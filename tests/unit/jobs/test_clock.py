@@ -12,13 +12,13 @@ from click.testing import CliRunner
 
 from dispatcher_harness import DispatcherHarness
 from pywps_hpc.cli.main import commands
-from pywps_hpc.dispatch import clean
 from pywps_hpc.dispatch.schedulers import local
 from pywps_hpc.dispatch.schedulers.base import BatchJob, Phase
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
 from pywps_hpc.jobs import Job, State, clock
-from pywps_hpc.jobs.clock import ABSENCE, STEP, TRIAL, Reading, follow
+from pywps_hpc.jobs.clock import Reading, follow
 from pywps_hpc.settings import Resources, Retention
+from pywps_hpc.timing import TIMING
 from servers import wait_for, write_config
 
 DAY = 86400.0
@@ -37,16 +37,16 @@ def after(*steps: tuple[float, float], last: Reading = START, place: str = "this
 
 def test_time_that_passes_is_believed_however_long() -> None:
     assert after((60, 0), (3650 * DAY, 0)).doubt == ""
-    assert after((60, STEP), (60, -STEP)).doubt == ""  # what NTP does
+    assert after((60, TIMING.clock_leap), (60, -TIMING.clock_leap)).doubt == ""  # what NTP does
 
 
-@pytest.mark.parametrize("by", [STEP + 1, 3600, 40 * DAY])
+@pytest.mark.parametrize("by", [TIMING.clock_leap + 1, 3600, 40 * DAY])
 def test_a_clock_that_is_set_ahead_is_doubted_for_a_bounded_time(by: float) -> None:
     assert after((60, by)).doubt
     assert after((60, by), *[(60, 0)] * 100).doubt
-    assert after((60, by), (TRIAL - 1, 0)).doubt
-    assert after((60, by), (TRIAL / 2, 0), (TRIAL / 2, 0)).doubt == ""
-    assert after((60, by), (TRIAL - 1, 0), (60, by), (TRIAL - 1, 0)).doubt
+    assert after((60, by), (TIMING.clock_trial - 1, 0)).doubt
+    assert after((60, by), (TIMING.clock_trial / 2, 0), (TIMING.clock_trial / 2, 0)).doubt == ""
+    assert after((60, by), (TIMING.clock_trial - 1, 0), (60, by), (TIMING.clock_trial - 1, 0)).doubt
 
 
 def test_a_clock_that_is_set_back_again_is_believed_at_once() -> None:
@@ -60,7 +60,7 @@ def test_nobody_knows_how_long_it_was_after_another_boot(place: str) -> None:
     def seen(later: float) -> Reading:
         return follow(START, START.wall + later, 10.0, place)
 
-    assert seen(ABSENCE).doubt == ""
+    assert seen(TIMING.unwatched).doubt == ""
     assert seen(40 * DAY).doubt
     assert seen(-40 * DAY).doubt == ""
 
@@ -69,7 +69,7 @@ def test_the_doubt_outlives_a_restart() -> None:
     doubted = after((60, 40 * DAY))
     later = follow(doubted, doubted.wall + 300, 20.0, "another boot")
     assert later.doubt
-    assert 0 < later.trial < TRIAL
+    assert 0 < later.trial < TIMING.clock_trial
 
 
 # What is done
@@ -111,7 +111,7 @@ def test_no_result_goes_when_the_clock_is_set_ahead(
         harness.restart()
     with caplog.at_level(logging.WARNING):
         for _ in range(20):
-            harness.cycle(later=clean.RETENTION_INTERVAL)
+            harness.cycle(later=TIMING.retention_look)
     assert is_there(harness, job)
     told = [record.getMessage() for record in caplog.records if "went ahead" in record.getMessage()]
     assert len(told) == 1
@@ -142,7 +142,7 @@ def test_a_folder_of_a_job_that_is_being_accepted_is_not_taken_for_an_old_one(
     set_clock(harness, 40 * DAY)
     monkeypatch.setattr("pywps_hpc.spool.Spool.now", lambda spool: harness.now)
     for _ in range(3):
-        harness.cycle(later=clean.INTERVAL)
+        harness.cycle(later=TIMING.left_over_age)
     assert fresh.path.exists()
 
 

@@ -28,6 +28,7 @@ from pywps_hpc.dispatch.purge import Purger
 from pywps_hpc.jobs import ACTIVE, TERMINAL, Job, JobStore, State, new_id, retention
 from pywps_hpc.settings import Retention
 from pywps_hpc.spool import TRASH, Spool
+from pywps_hpc.timing import TIMING
 from servers import HpcServer, wait_for, write_config
 from wps_client import Output
 
@@ -168,7 +169,7 @@ def test_a_folder_is_measured_once(
         "pywps_hpc.dispatch.purge.size_of", lambda *given: walked.append(given) or 0
     )
     for _ in range(3):
-        harness.cycle(later=clean.RETENTION_INTERVAL)
+        harness.cycle(later=TIMING.retention_look)
     assert walked == []
 
 

@@ -1,0 +1,138 @@
+"""How long things take that nobody sets in the configuration: all of them, in one place.
+
+What depends on the site is a setting (``poll_interval``, ``grace``, ``command_timeout`` …). What
+stands here follows from a measurement, a manual page or another part of the program. Tests replace
+single values of the one object, which they hand in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+SECONDS, FACTOR = "s", "factor"
+#: Who may set a value: nobody, since it follows from something outside of this program; or the
+#: developers, since it weighs load against delay.
+NOBODY, DEVELOPERS = "nobody", "developers"
+
+
+def _time(value: float, reason: str, *, unit: str = SECONDS, set_by: str = DEVELOPERS) -> float:
+    own: float = field(default=value, metadata={"unit": unit, "reason": reason, "set_by": set_by})
+    return own
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Durations in seconds, unless the field's metadata names another unit.
+
+    Each field's metadata has ``unit``, ``reason`` and ``set_by``.
+    """
+
+    # The leader and its loop
+    heartbeat: float = _time(
+        2.0, "between two heartbeats, and two attempts of a standby: far below the shortest lease"
+    )
+    table_look: float = _time(
+        0.25, "between two looks at the table for new jobs and control requests: two small queries"
+    )
+    hurried_poll: float = _time(
+        1.0, "at least between two polls where a client waits for an end that a document tells"
+    )
+    poll_growth: float = _time(
+        1.5, "of the pause between two polls while nothing changes", unit=FACTOR
+    )
+    probe: float = _time(60.0, "after which a batch system that answered is probed again")
+    clock_step: float = _time(
+        5.0, "by which the clock must have been set for a job's grace to begin anew"
+    )
+
+    # Submission
+    array_pace: float = _time(
+        1.0, "between two rounds of arrays: jobs that come meanwhile go together"
+    )
+    first_deferral: float = _time(2.0, "until a job that was not taken is offered again; doubles")
+    longest_deferral: float = _time(60.0, "the longest such pause")
+
+    # Control requests
+    repeat_dismissal: float = _time(
+        15.0,
+        "until a cancellation without effect is repeated: some take several seconds",
+    )
+    repeat_control: float = _time(
+        5.0,
+        "until a pause or resumption without effect is repeated: Slurm was seen to lose a signal "
+        "to a job that had only just started, with exit status 0",
+        set_by=NOBODY,
+    )
+
+    # The end of a job
+    document_lag: float = _time(
+        3.0,
+        "for a document to become visible when the batch system says that the job is over: listing "
+        "a folder makes an NFS client ask its server, so caches need not run out (nfs(5))",
+        set_by=NOBODY,
+    )
+    time_limit_warning: float = _time(
+        120.0,
+        "before its time limit at which a job may have been asked to stop: Slurm's --signal is "
+        "given 60 s early and comes up to as much earlier (sbatch(1))",
+        set_by=NOBODY,
+    )
+    linger: float = _time(
+        60.0, "for which a job may work on after its end was seen, before it is cancelled"
+    )
+    storage_patience: float = _time(
+        300.0,
+        "for which a job's end waits for a storage that is full, read-only or away; then its row "
+        "tells the end, from which its document is made",
+    )
+
+    # Cleaning
+    left_over_age: float = _time(
+        3600.0,
+        "between two looks for folders that were never accepted, and the age of such a folder: far "
+        "longer than accepting a job takes",
+    )
+    retention_look: float = _time(60.0, "at most between two looks at the ended jobs")
+
+    # Whether the clock can be believed
+    clock_leap: float = _time(300.0, "by which a clock may go ahead without being doubted")
+    unwatched: float = _time(
+        3600.0, "for which nobody may have looked at the clock, where nothing tells how long it was"
+    )
+    clock_trial: float = _time(86400.0, "of even going after which a doubted clock is believed")
+
+    # Processes that are started again: parts of `serve`, workers of the web server
+    restart: float = _time(1.0, "before one that died is started again; it doubles")
+    longest_restart: float = _time(
+        60.0, "the longest such pause; one that lived longer begins with the shortest again"
+    )
+    settled: float = _time(10.0, "after which a web worker's death is no reason for a pause")
+    stop_grace: float = _time(
+        20.0, "between SIGTERM and SIGKILL of a part: a dispatcher ends its turn within it"
+    )
+
+    # Connections of clients
+    quiet: float = _time(30.0, "in which a client sends or takes nothing until it is given up")
+    fresh: float = _time(60.0, "that a new connection may have no request on it")
+    kept: float = _time(20.0, "that a connection may have no request on it after the first")
+    lingering: float = _time(
+        5.0, "that a client may send on after its answer, so that it reads that (RFC 9112, 9.6)"
+    )
+    last_request: float = _time(
+        2.0, "that a stopping worker leaves a client that may have a request on its way"
+    )
+    slow_client_look: float = _time(
+        1.0, "between two looks of a worker for clients that are too slow"
+    )
+    busy_retry: float = _time(
+        30.0, "after which a client that found the web server busy is asked to come again"
+    )
+    wait_look: float = _time(
+        1.0, "between two looks at the table for a client that waits for its job"
+    )
+    wait_look_soon: float = _time(0.2, "the same once the job's document tells an end")
+    output_age: float = _time(3600.0, "that a client may keep an output without asking again")
+
+
+#: The values in use. Whatever does not take a :class:`Timing` reads them here.
+TIMING = Timing()
