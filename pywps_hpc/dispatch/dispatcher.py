@@ -18,9 +18,10 @@ from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.dispatch.stage import Stager
 from pywps_hpc.dispatch.submit import Submitter
 from pywps_hpc.dispatch.watch import Watch
+from pywps_hpc.errors import StrangeSpool
 from pywps_hpc.jobs import JobStore, TableUnavailable, Waiting
 from pywps_hpc.jobs.clock import boottime
-from pywps_hpc.jobs.identity import StrangeSpool, are_apart, service_mark, tie
+from pywps_hpc.jobs.identity import are_apart, service_mark, tie
 from pywps_hpc.lifecycle import announce_ready
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import Spool

@@ -9,7 +9,8 @@ import socket
 import time
 from pathlib import Path
 
-from pywps_hpc.jobs import JobStore, LeadershipLost, Reach
+from pywps_hpc.errors import LeadershipLost
+from pywps_hpc.jobs import JobStore, Reach
 from pywps_hpc.timing import TIMING, Timing
 
 __all__ = ["Leadership", "LeadershipLost", "is_dead", "name_of"]

@@ -9,13 +9,15 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from pywps_hpc.errors import HpcError
+
 LOGGER = logging.getLogger(__name__)
 
 #: Lines of a failed command's output that an error shows.
 TAIL = 30
 
 
-class ImageError(Exception):
+class ImageError(HpcError):
     """An image could not be built, or not be read.
 
     Attributes:

@@ -5,7 +5,7 @@ database, which :mod:`~pywps_hpc.jobs.database` connects to and :mod:`~pywps_hpc
 in the form that this version needs; it also says which columns have an older name there.
 """
 
-from pywps_hpc.jobs.database import TableMissing, TableUnavailable
+from pywps_hpc.errors import LeadershipLost, TableMissing, TableUnavailable
 from pywps_hpc.jobs.job import (
     ACTIVE,
     TERMINAL,
@@ -23,7 +23,6 @@ from pywps_hpc.jobs.leader import Leader, Reach
 from pywps_hpc.jobs.queries import Waiting
 from pywps_hpc.jobs.schema import SchemaTooNew, SchemaTooOld
 from pywps_hpc.jobs.store import JobStore
-from pywps_hpc.jobs.table import LeadershipLost
 
 __all__ = [
     "ACTIVE",

@@ -16,24 +16,10 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from pywps_hpc.errors import TableMissing, TableUnavailable
+
 #: Connections that one process keeps, and how many more it may open for a moment.
 POOL, OVERFLOW = 5, 10
-
-
-class TableUnavailable(Exception):
-    """The job table cannot be asked now, or is locked for too long; later it may be again.
-
-    Whether a change that was under way has been made is not known.
-
-    Attributes:
-        transient: always true.
-    """
-
-    transient = True
-
-
-class TableMissing(Exception):
-    """There is no job table, and whoever only reads does not make one."""
 
 
 class Lock(IntEnum):

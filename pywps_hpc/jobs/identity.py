@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 
+from pywps_hpc.errors import SettingsError, StrangeSpool
 from pywps_hpc.jobs import JobStore, new_id
-from pywps_hpc.settings import Settings, SettingsError
+from pywps_hpc.settings import Settings
 from pywps_hpc.spool import IDENTITY, Spool
 
 #: Name of the fact in the job table, and what stands before a value that the spool may not have.
@@ -35,10 +36,6 @@ def are_apart(one: str, other: str) -> bool:
     how, _, url = one.partition(" ")
     other_how, _, other_url = other.partition(" ")
     return bool(url and other_url) and url != other_url and how != other_how
-
-
-class StrangeSpool(SettingsError):
-    """Spool and job table are not of one installation."""
 
 
 def tie(store: JobStore, spool: Spool) -> None:

@@ -7,6 +7,8 @@ import uuid
 from dataclasses import dataclass
 from enum import Enum
 
+from pywps_hpc.errors import HpcError
+
 
 class State(Enum):
     """Where a job stands for us."""
@@ -126,7 +128,7 @@ class Limit:
         return f"Maximum number of active jobs of {self.whose} reached ({self.most})."
 
 
-class LimitReached(Exception):
+class LimitReached(HpcError):
     """A job would be one too many; nothing of it is in the table."""
 
     def __init__(self, limit: Limit) -> None:

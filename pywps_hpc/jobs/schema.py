@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from pywps_hpc.jobs.database import Lock, TableMissing, begin
+from pywps_hpc.errors import TableError, TableMissing
+from pywps_hpc.jobs.database import Lock, begin
 
 metadata = sa.MetaData()
 jobs = sa.Table(
@@ -151,7 +152,7 @@ STEPS = (
 VERSION = STEPS[-1].version
 
 
-class SchemaTooNew(Exception):
+class SchemaTooNew(TableError):
     """The database belongs to a later version of this program."""
 
     def __init__(self, found: int) -> None:
@@ -161,7 +162,7 @@ class SchemaTooNew(Exception):
         )
 
 
-class SchemaTooOld(Exception):
+class SchemaTooOld(TableError):
     """The database is still of an earlier version, and whoever only reads does not change it."""
 
     def __init__(self, found: int) -> None:

@@ -11,15 +11,12 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from pywps_hpc.errors import LeadershipLost
 from pywps_hpc.jobs import schema
 from pywps_hpc.jobs.database import Lock, begin, connect
 from pywps_hpc.jobs.schema import dispatcher
 
 _T = TypeVar("_T", bound="Table")
-
-
-class LeadershipLost(Exception):
-    """Somebody else is the dispatcher now: this one must not do anything more."""
 
 
 class Table:

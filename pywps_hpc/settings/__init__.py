@@ -10,8 +10,9 @@ process, ``[hpc.process.<identifier>]``, which may hold any key of the two secti
 used, and :mod:`~pywps_hpc.settings.reference` describes every key.
 """
 
+from pywps_hpc.errors import SettingsError
 from pywps_hpc.settings.loader import build, load, load_to_run, load_to_serve, read_files
-from pywps_hpc.settings.model import ProcessSettings, Sections, Settings, SettingsError
+from pywps_hpc.settings.model import ProcessSettings, Sections, Settings
 from pywps_hpc.settings.resources import Resources
 from pywps_hpc.settings.sections import Container, Inputs, Retention, Ssh
 

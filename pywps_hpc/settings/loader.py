@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from pywps_hpc.errors import SettingsError
 from pywps_hpc.settings import paths
 from pywps_hpc.settings.checks import host, pywps_sections, whole
 from pywps_hpc.settings.keys import Key, keys_of, required
@@ -24,7 +25,6 @@ from pywps_hpc.settings.model import (
     ProcessSettings,
     Sections,
     Settings,
-    SettingsError,
 )
 from pywps_hpc.settings.resources import Resources
 from pywps_hpc.settings.sections import Container, Inputs, Retention, Ssh

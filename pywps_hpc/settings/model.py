@@ -24,10 +24,6 @@ PYWPS_URL = "http://localhost/wps"
 Sections = Mapping[str, Mapping[str, str]]
 
 
-class SettingsError(ValueError):
-    """A configuration that cannot be used; the message is one line for the administrator."""
-
-
 @dataclass(frozen=True)
 class ProcessSettings:
     """What holds for one process: the defaults, with the changes of its own section.

@@ -17,6 +17,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from pywps_hpc.errors import HpcError
+
 
 class Completed(NamedTuple):
     """What a command answered; the three are judged together."""
@@ -26,7 +28,7 @@ class Completed(NamedTuple):
     stderr: str
 
 
-class ChannelError(Exception):
+class ChannelError(HpcError):
     """No whole answer; unless a subclass says otherwise the command may have had its effect.
 
     Attributes:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from pywps_hpc.errors import HpcError
 from pywps_hpc.settings.resources import Resources
 
 __all__ = [
@@ -120,17 +121,14 @@ class BatchJob:
     resources: Resources = field(default_factory=Resources)
 
 
-class SchedulerError(Exception):
+class SchedulerError(HpcError):
     """The batch system refused, or its answer makes no sense.
 
     Attributes:
         command: what was asked (a command line, or the name of a DRMAA call).
         returncode: its exit status, if it had one.
         output: what it printed, for the administrator's log; never for clients.
-        transient: whether the same call may succeed later.
     """
-
-    transient = False
 
     def __init__(
         self,

@@ -10,7 +10,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from joblauncher.shared import account
-from pywps_hpc.settings.model import Settings, SettingsError
+from pywps_hpc.errors import SettingsError
+from pywps_hpc.settings.model import Settings
 
 
 def refuse_root(settings: Settings) -> None:

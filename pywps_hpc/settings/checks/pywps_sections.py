@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pywps_hpc.settings.model import Sections, SettingsError
+from pywps_hpc.errors import SettingsError
+from pywps_hpc.settings.model import Sections
 
 #: Sections and keys that PyWPS 4.8 reads (``pywps.configuration``).
 PYWPS: dict[str, tuple[str, ...]] = {

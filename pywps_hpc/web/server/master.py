@@ -17,6 +17,7 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 
 from pywps_hpc import lifecycle
+from pywps_hpc.errors import HpcError
 from pywps_hpc.timing import TIMING
 
 LOGGER = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ _UP = "\0up"
 GENERATIONS = 4
 
 
-class StartFailed(Exception):
+class StartFailed(HpcError):
     """No worker could ever come up; the message is one line for the administrator."""
 
 

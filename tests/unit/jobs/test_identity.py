@@ -20,8 +20,9 @@ from in_process_service import InProcessService, open_service
 from pywps_hpc import settings
 from pywps_hpc.cli.main import commands
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
+from pywps_hpc.errors import StrangeSpool
 from pywps_hpc.jobs import JobStore, State, new_id
-from pywps_hpc.jobs.identity import FACT, PROMISED, StrangeSpool, are_apart, service_mark, tie
+from pywps_hpc.jobs.identity import FACT, PROMISED, are_apart, service_mark, tie
 from pywps_hpc.settings import ProcessSettings, Resources, SettingsError
 from pywps_hpc.settings.checks import host
 from pywps_hpc.spool import IDENTITY, Spool

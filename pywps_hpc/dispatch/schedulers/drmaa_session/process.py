@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from pywps_hpc.dispatch.schedulers.drmaa_session.remedies import mismatch, other_system, with_remedy
+from pywps_hpc.errors import HpcError
 
 log = logging.getLogger(__name__)
 
 
-class HelperFailed(Exception):
+class HelperFailed(HpcError):
     """The helper died, hung, or would not start.
 
     Attributes:
