@@ -122,11 +122,11 @@ def dispatcher(config: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     signal.signal(signal.SIGUSR1, lambda *_: lifecycle.reopen_logs_aside())
-    with _told():
+    with _told(), contextlib.ExitStack() as at_end:
         own = settings.load_to_run(config)
         store = open_store(own, wait=True)
         holder = os.environ.pop(HOLDER, "")
-        scheduler = make_scheduler(own)
+        scheduler = at_end.enter_context(contextlib.closing(make_scheduler(own)))
         at_work = Dispatcher(own, store, Spool(own.spool), scheduler, holder=holder)
         lifecycle.on_hangup(hangup.set)
         while at_work.run(stop, hangup):
@@ -142,7 +142,7 @@ def dispatcher(config: Path) -> None:
                 os.environ[HOLDER] = at_work.holder
             else:
                 at_work.resign()
-            scheduler.close()
+            at_end.close()
             # A new program in the same process: nothing of the old settings is left anywhere.
             lifecycle.hold_signals()
             os.execv(sys.executable, [sys.executable, "-m", "pywps_hpc", *sys.argv[1:]])
