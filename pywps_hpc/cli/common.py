@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from joblauncher.shared import account
-from pywps_hpc import settings
+from pywps_hpc import durations, settings
 from pywps_hpc.jobs import (
     ControlRequest,
     Job,
@@ -154,6 +154,4 @@ def clock(seconds: float | None) -> str:
 
 def age(since: float | None) -> str:
     """How long ago that was: ``H:MM:SS``."""
-    minutes, seconds = divmod(int(time.time() - (since or 0)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"
+    return durations.clock(int(time.time() - (since or 0)), width=1)

@@ -6,6 +6,7 @@ import re
 
 from joblauncher.shared.exits import NOT_MINE, NOT_TOLD, OUT_OF_MEMORY, describe_signal
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Resources
+from pywps_hpc.durations import clock_with_days
 
 DISMISSED = "dismissed"
 LINGERED = "ended by the service: the job had told its end, but went on working"
@@ -48,7 +49,7 @@ def why(status: JobStatus, resources: Resources, peak_memory: float | None = Non
     detail = f" ({status.detail})" if status.detail else ""
     match status.outcome:
         case Outcome.TIME_LIMIT:
-            return f"killed: time limit {clock(resources.walltime)} reached"
+            return f"killed: time limit {clock_with_days(resources.walltime)} reached"
         case Outcome.MEMORY_LIMIT:
             used = f" (it used {amount(peak_memory)})" if peak_memory else ""
             return f"killed: used more than the {amount(resources.memory)} asked for{used}"
@@ -101,14 +102,6 @@ def postponed(reason: str) -> str:
 def without_paths(text: str) -> str:
     """A batch system's sentence without the names of its server's files."""
     return _PATH.sub("…", text)
-
-
-def clock(seconds: int) -> str:
-    """``HH:MM:SS``, with days before it where there are any."""
-    minutes, second = divmod(seconds, 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    return (f"{days}-" if days else "") + f"{hour:02d}:{minute:02d}:{second:02d}"
 
 
 def amount(mebibytes: float) -> str:

@@ -48,12 +48,6 @@ def plain_word(value: str, what: str) -> str:
     return value
 
 
-def hours(seconds: int) -> str:
-    """A duration as ``HH:MM:SS``, with as many hours as it takes."""
-    minutes, second = divmod(seconds, 60)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}"
-
-
 # What stands in an answer
 
 

@@ -26,6 +26,7 @@ from pywps_hpc.dispatch.decide.reconcile import (
     needs_log,
 )
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
+from pywps_hpc.durations import clock_with_days
 from pywps_hpc.jobs import TERMINAL, TRANSITIONS, ControlRequest, Job, State
 from pywps_hpc.timing import TIMING
 
@@ -469,7 +470,7 @@ def test_the_memory_that_was_used_is_told_where_it_is_known() -> None:
     ("seconds", "text"), [(59, "00:00:59"), (3600, "01:00:00"), (90061, "1-01:01:01")]
 )
 def test_times_read_as_in_the_settings(seconds: int, text: str) -> None:
-    assert messages.clock(seconds) == text
+    assert clock_with_days(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,6 @@ from pywps_hpc.dispatch.schedulers.messages.slurm import MESSAGES
 from pywps_hpc.dispatch.schedulers.states import slurm
 from pywps_hpc.dispatch.schedulers.text import (
     first_line,
-    hours,
     indices,
     job_name,
     parse_indices,
@@ -42,6 +41,7 @@ from pywps_hpc.dispatch.schedulers.text import (
     seconds,
     whole_lines,
 )
+from pywps_hpc.durations import clock
 
 COMMANDS = {
     Action.CANCEL: (("scancel",),),
@@ -116,7 +116,7 @@ class SlurmDialect(Dialect):
             ("ntasks", "1"),
             ("cpus-per-task", f"{need.cpus:d}"),
             ("mem", f"{need.memory:d}M"),
-            ("time", hours(need.walltime)),
+            ("time", clock(need.walltime)),
             ("gres", f"gpu:{need.gpus:d}" if need.gpus else ""),
             ("partition", need.queue),
             ("account", need.account),
@@ -171,7 +171,7 @@ class SlurmDialect(Dialect):
             "-N 1 -n 1",
             f"-c {need.cpus:d}",
             f"--mem={need.memory:d}",
-            f"--time={hours(need.walltime)}",
+            f"--time={clock(need.walltime)}",
             f"--gres=gpu:{need.gpus:d}" if need.gpus else "",
             f"-p {need.queue}" if need.queue else "",
             f"-A {need.account}" if need.account else "",

@@ -32,7 +32,6 @@ from pywps_hpc.dispatch.schedulers.messages.torque import MESSAGES
 from pywps_hpc.dispatch.schedulers.states import torque
 from pywps_hpc.dispatch.schedulers.text import (
     first_line,
-    hours,
     indices,
     job_name,
     plain,
@@ -40,6 +39,7 @@ from pywps_hpc.dispatch.schedulers.text import (
     printed_id,
     read_version,
 )
+from pywps_hpc.durations import clock
 
 COMMANDS = {
     Action.CANCEL: ("qdel",),
@@ -227,7 +227,7 @@ def _options(job: BatchJob) -> Iterator[str]:
     yield "-r y" if need.requeue else "-r n"
     yield "-m n"
     gpus = f":gpus={need.gpus:d}" if need.gpus else ""
-    walltime = hours(need.walltime)
+    walltime = clock(need.walltime)
     # Measured: mem limits each process by itself (RLIMIT_DATA), whose allocation then fails. vmem
     # would limit their sum, but of addresses, which says little of memory in use.
     yield f"-l nodes=1:ppn={need.cpus:d}{gpus},mem={need.memory:d}mb,walltime={walltime}"
