@@ -9,69 +9,18 @@ leads next goes on with it.
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable
 from dataclasses import replace
 
+from pywps_hpc.dispatch.aside import Aside
 from pywps_hpc.dispatch.context import Context
-from pywps_hpc.dispatch.leader import LeadershipLost
 from pywps_hpc.dispatch.purge import Purger
-from pywps_hpc.jobs import TableUnavailable, clock
+from pywps_hpc.jobs import clock
 from pywps_hpc.spool import JobDir
 
 log = logging.getLogger(__name__)
 
 #: Jobs to measure and to remove in one round.
 ROUND = 100
-
-
-class Aside:
-    """Does one thing in a thread of its own, never twice at once.
-
-    Args:
-        what: to be done.
-    """
-
-    def __init__(self, what: Callable[[], None]) -> None:
-        self._what = what
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._is_busy = self._again = False
-
-    def start(self) -> None:
-        """Begin, and do not wait for it; if it is being done, once more after that. Nothing waits
-        for it when the program ends, either."""
-        with self._lock:
-            self._again = self._is_busy
-            if not self._is_busy:
-                self._is_busy = True
-                self._thread = threading.Thread(target=self._run, daemon=True)
-                self._thread.start()
-
-    def wait(self, timeout: float) -> None:
-        """Wait until it is done, for so many seconds at most."""
-        if self._thread is not None:
-            self._thread.join(timeout)
-
-    def _run(self) -> None:
-        while True:
-            self._do()
-            with self._lock:
-                self._is_busy, self._again = self._again, False
-                if not self._is_busy:
-                    return
-
-    def _do(self) -> None:
-        try:
-            self._what()
-        except LeadershipLost:
-            pass  # whoever leads now goes on with it
-        except TableUnavailable as error:
-            log.warning("the spool cannot be swept: %s", error)
-        except OSError as error:
-            log.warning("the spool cannot be swept: %s", error.strerror)
-        except Exception:
-            log.exception("the spool cannot be swept")
 
 
 class Sweeper:

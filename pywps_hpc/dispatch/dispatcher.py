@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pywps_hpc.dispatch.clean import Sweeper
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.control import Controller
+from pywps_hpc.dispatch.events import Either
 from pywps_hpc.dispatch.follow import Follower
 from pywps_hpc.dispatch.leader import Leadership, LeadershipLost, is_dead
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
@@ -108,7 +109,7 @@ class Dispatcher:
         try:
             while not stop.is_set():
                 try:
-                    leading = self._turn(_Either(stop, hangup, self._timing.table_look), leading)
+                    leading = self._turn(Either(stop, hangup, self._timing.table_look), leading)
                 except LeadershipLost:
                     log.warning("dispatcher %s: another one took over", self._leadership.holder)
                     leading = False
@@ -167,7 +168,7 @@ class Dispatcher:
         self._sweeper.run()
         return changed
 
-    def _turn(self, stop: _Either, leading: bool) -> bool:
+    def _turn(self, stop: Either, leading: bool) -> bool:
         """One cycle and the pause after it; whether this dispatcher leads."""
         self._tie()
         leads = self._leadership.take()
@@ -306,26 +307,6 @@ class Dispatcher:
             log.error("dispatcher %s: could not resign: %s", self._leadership.holder, error)
         except Exception:
             log.exception("dispatcher %s: could not resign", self._leadership.holder)
-
-
-class _Either:
-    """An event that is set when one of two is; the second is noticed a little later."""
-
-    def __init__(
-        self, first: threading.Event, second: threading.Event | None, often: float
-    ) -> None:
-        self._first, self._second, self._often = first, second, often
-
-    def is_set(self) -> bool:
-        """Whether one of them is."""
-        return self._first.is_set() or (self._second is not None and self._second.is_set())
-
-    def wait(self, seconds: float) -> bool:
-        """Until one of them is set, or the time is over."""
-        deadline = time.monotonic() + seconds
-        while not self.is_set() and (left := deadline - time.monotonic()) > 0:
-            self._first.wait(left if self._second is None else min(left, self._often))
-        return self.is_set()
 
 
 def _offset() -> float:

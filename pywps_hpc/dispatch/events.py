@@ -1,0 +1,26 @@
+"""Wait for one of two events."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+
+class Either:
+    """An event that is set when one of two is; the second is noticed a little later."""
+
+    def __init__(
+        self, first: threading.Event, second: threading.Event | None, often: float
+    ) -> None:
+        self._first, self._second, self._often = first, second, often
+
+    def is_set(self) -> bool:
+        """Whether one of them is."""
+        return self._first.is_set() or (self._second is not None and self._second.is_set())
+
+    def wait(self, seconds: float) -> bool:
+        """Until one of them is set, or the time is over."""
+        deadline = time.monotonic() + seconds
+        while not self.is_set() and (left := deadline - time.monotonic()) > 0:
+            self._first.wait(left if self._second is None else min(left, self._often))
+        return self.is_set()
