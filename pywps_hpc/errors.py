@@ -14,7 +14,7 @@
       ChannelError              a command gave no whole answer (see dispatch/channels)
       HelperFailed              the helper of a DRMAA session did not answer
       ImageError                an image could not be built or read
-      StartFailed               no web worker could ever come up
+      StartFailed, LoadFailed   no web worker could ever come up, or import the service
 
 Those that several parts of the package know stand here, the others with the part that raises them.
 """

@@ -8,8 +8,10 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
+from pywps_hpc.errors import HpcError
 
-class LoadFailed(Exception):
+
+class LoadFailed(HpcError):
     """The application cannot be served; the message is one line for the administrator."""
 
 
