@@ -49,12 +49,16 @@ class Publisher:
         )
 
     def begin(self) -> None:
-        """The process is about to run: what the report says of an earlier start is outdated.
+        """The process is about to run: what the report says of an earlier start is outdated, but
+        for the percentage that clients were told.
 
         Raises:
             OSError: it cannot be written.
         """
         if self.job.attempt:
+            earlier = outcome.read(self.job)
+            if earlier is not None and 0 < earlier.percent < 100:
+                self.facts.percent = earlier.percent
             self._report()
 
     def progress(self, document: bytes, status: Status) -> None:
@@ -64,7 +68,8 @@ class Publisher:
             document: a status document that says so.
             status: what it says.
         """
-        self._set(status)
+        percent = max(status.percent, self.facts.percent)  # clients are told of no way back
+        self._set(Status(status.state, percent, status.message))
         try:
             self._write(document)
         except OSError as error:
@@ -177,7 +182,8 @@ class Publisher:
         start the job again. The dispatcher closes it.
         """
         LOGGER.error("%s", message)
-        self._set(Status(outcome.FAILED, 100, message), cause, outputs=self.facts.outputs)
+        percent = self.facts.percent if cause in outcome.PROVISIONAL else 100
+        self._set(Status(outcome.FAILED, percent, message), cause, outputs=self.facts.outputs)
         self.facts.finished = self.facts.finished or time.time()
 
         def write() -> None:
