@@ -19,7 +19,7 @@ from joblauncher import answers, lease, nodatabase, outputs, pywps_patches
 from joblauncher.inputs import prepared
 from joblauncher.inputs.policy import Bounds
 from joblauncher.publisher import Publisher
-from joblauncher.shared import IN_JOB, dump, outcome, patches
+from joblauncher.shared import IN_JOB, dump, outcome, pywps_pieces
 from joblauncher.shared.files import MOST, amount, remove_tree, size_of
 from joblauncher.shared.jobdir import JobDir
 from joblauncher.shared.status_xml import Status
@@ -53,7 +53,7 @@ def run(
     job = publisher.job
     os.environ.pop("PYWPS_CFG", None)  # an empty value breaks the import; ours travels in the dump
     nodatabase.install()
-    strange = tuple(patches.strange(pywps_patches.ALL))
+    strange = tuple(pywps_pieces.strange(pywps_patches.ALL))
     # Configuration first: a module of the service may read it while dill imports it.
     _configure(job, header.config)
     for warning in strange:

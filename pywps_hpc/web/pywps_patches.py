@@ -1,65 +1,23 @@
 """What of PyWPS the web server replaces, overrides and relies upon, and whether this PyWPS has it.
 
-One table: what, why, and what is checked at start. It is of PyWPS :data:`UPSTREAM`, which still
-needs every entry. The check is made when this module is imported, before anything is replaced;
-whatever is not as expected is told to the administrator (:data:`STRANGE`).
+One table: what, why, and what is checked at start. The check is made when this module is imported,
+before anything is replaced; whatever is not as expected is told to the administrator
+(:data:`STRANGE`).
 """
 
 from __future__ import annotations
 
-import importlib
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pywps
 from pywps import configuration
 
 from joblauncher.inputs import file_names
+from joblauncher.shared.pywps_pieces import Piece, strange
 from pywps_hpc.settings import Settings
 from pywps_hpc.web import input_references
 from pywps_hpc.web.requests import guard, json
-
-#: The release that the table is of.
-UPSTREAM = "4.8"
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A piece of PyWPS that is needed as it is.
-
-    Attributes:
-        module: that has it.
-        name: its name there.
-        why: it is needed.
-        parameters: those that it has to take; ``None``: it only has to be there.
-    """
-
-    module: str
-    name: str
-    why: str
-    parameters: tuple[str, ...] | None
-
-    def find(self) -> Any:
-        """It, as it is now.
-
-        Raises:
-            ImportError, AttributeError: there is none.
-        """
-        # A descriptor is looked at, not asked.
-        return inspect.getattr_static(self.owner(), self.name.rpartition(".")[2])
-
-    def owner(self) -> Any:
-        """The module or class that has it.
-
-        Raises:
-            ImportError, AttributeError: there is none.
-        """
-        found: Any = importlib.import_module(self.module)
-        for part in self.name.split(".")[:-1]:
-            found = inspect.getattr_static(found, part)
-        return found
 
 
 @dataclass(frozen=True)
@@ -248,27 +206,6 @@ PIECES = (
         },
     ),
 )
-
-
-def strange(pieces: Iterable[Piece]) -> Iterator[str]:
-    """The pieces that this PyWPS does not have, or not in this form: one line each."""
-    for piece in pieces:
-        name = f"PyWPS {pywps.__version__}: {piece.module}.{piece.name}"
-        try:
-            found = piece.find()
-        except (ImportError, AttributeError):
-            yield f"{name} is not there: this version has not been tested"
-            continue
-        found = getattr(found, "__func__", found)
-        if piece.parameters is not None and _parameters(found) != piece.parameters:
-            yield f"{name} takes other parameters: this version has not been tested"
-
-
-def _parameters(thing: Any) -> tuple[str, ...] | None:
-    try:
-        return tuple(inspect.signature(thing).parameters)
-    except (TypeError, ValueError):
-        return None
 
 
 def _originals() -> Iterator[tuple[Patch, Any]]:

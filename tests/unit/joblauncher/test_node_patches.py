@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from joblauncher import pywps_patches
-from joblauncher.shared import patches
-from joblauncher.shared.patches import Patch
+from joblauncher.shared import pywps_pieces
+from joblauncher.shared.pywps_pieces import Piece
 from joblauncher.shared.response import JobResponse
 from places import ROOT
 
@@ -28,7 +28,7 @@ from joblauncher.inputs.policy import Bounds
 from joblauncher.shared.jobdir import JobDir
 nodatabase.install()
 from joblauncher.inputs import references
-import test_pywps_patches as table
+import test_node_patches as table
 before = dict(table.attributes())
 job = JobDir(pathlib.Path(sys.argv[1]))
 runner._configure(job, {"server": {}, "logging": {}})
@@ -50,14 +50,14 @@ def attributes() -> Iterator[tuple[str, Any]]:
                 yield from ((f"{name}.{inner}.{one}", thing) for one, thing in vars(value).items())
 
 
-def named(table: tuple[Patch, ...]) -> set[str]:
-    return {f"{patch.module}.{patch.name}" for patch in table}
+def named(table: tuple[Piece, ...]) -> set[str]:
+    return {f"{piece.module}.{piece.name}" for piece in table}
 
 
 def test_nothing_is_strange_about_the_pywps_that_is_installed() -> None:
-    assert list(patches.strange(pywps_patches.ALL)) == []
-    assert {patch.versions for patch in pywps_patches.ALL} == {version("pywps").rpartition(".")[0]}
-    assert all(patch.why for patch in pywps_patches.ALL)
+    assert list(pywps_pieces.strange(pywps_patches.ALL)) == []
+    assert version("pywps").rpartition(".")[0] == pywps_pieces.UPSTREAM
+    assert all(piece.why for piece in pywps_patches.ALL)
 
 
 def test_every_attribute_that_a_job_replaces_stands_in_the_table(tmp_path: Path) -> None:
@@ -84,15 +84,15 @@ def test_every_method_that_our_response_overrides_stands_in_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("patch", "says"),
+    ("piece", "says"),
     [
-        (Patch("pywps.inout.basic", "UrlHandler.away", ""), "is not there"),
-        (Patch("pywps.away", "thing", ""), "is not there"),
-        (Patch("pywps.inout.basic", "IOHandler._check_valid", "", ("it",)), "other parameters"),
-        (Patch("pywps.configuration", "CONFIG", "", ("self",)), "other parameters"),
+        (Piece("pywps.inout.basic", "UrlHandler.away", "", None), "is not there"),
+        (Piece("pywps.away", "thing", "", None), "is not there"),
+        (Piece("pywps.inout.basic", "IOHandler._check_valid", "", ("it",)), "other parameters"),
+        (Piece("pywps.configuration", "CONFIG", "", ("self",)), "other parameters"),
     ],
 )
-def test_what_this_pywps_has_otherwise_is_told(patch: Patch, says: str) -> None:
-    (line,) = patches.strange([patch])
-    assert f"{patch.module}.{patch.name}" in line
+def test_what_this_pywps_has_otherwise_is_told(piece: Piece, says: str) -> None:
+    (line,) = pywps_pieces.strange([piece])
+    assert f"{piece.module}.{piece.name}" in line
     assert says in line
