@@ -283,7 +283,7 @@ class Dispatcher:
         elif trouble:
             log.warning("dispatcher %s: %s", self._leadership.holder, trouble)
         else:
-            log.info("dispatcher %s: all goes on again", self._leadership.holder)
+            log.info("dispatcher %s: the problem is over", self._leadership.holder)
         self._leadership.message = trouble
         self._leadership.heartbeat_now()
 

@@ -3,7 +3,7 @@
 Nothing turns an ended job back, so whoever read such a row may go on with it later. After a kill at
 any point the next round finds what is left: the row of a job whose folder has moved, or a folder
 that moved and has no row. A folder with no row that nobody moved is another matter: that is what
-is left when the job table was lost, see sweep.py.
+is left when the job table was lost, see clean.py.
 """
 
 from __future__ import annotations

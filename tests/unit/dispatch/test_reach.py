@@ -66,7 +66,7 @@ def test_the_batch_system_is_asked_before_there_is_a_job(
     harness.cycle(later=5)
     assert leader(harness).reach == Reach("fake 1.0", True, harness.now)
     assert leader(harness).message == ""
-    assert "all goes on again" in caplog.text
+    assert "the problem is over" in caplog.text
     assert harness.scheduler.calls == []
 
 
