@@ -37,7 +37,8 @@ class Report:
         cause: who found a failure: ``process`` (its handler raised), ``launcher`` (it crashed or
             could not be loaded), ``stopped`` (the batch system asked the job to end), ``killed``
             (from outside, nobody here knows why), ``memory`` (it could get no more of it), or
-            ``dispatcher`` (nothing was left on the node to say it). Empty unless failed.
+            ``dispatcher`` (nothing was left on the node to say it). Empty unless failed; of a
+            success, ``dispatcher`` means that it was told, and no launcher may change it.
         attempt: which start of the job this was, from 0.
         host: where it ran.
         started, finished: seconds since the epoch (UTC); 0 means not yet.

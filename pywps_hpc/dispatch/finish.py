@@ -25,6 +25,7 @@ def end(
     *,
     rewrite: bool,
     overrule: bool = False,
+    exited: bool = False,
     seen: Evidence | None = None,
 ) -> bool:
     """Bring a job to its end: its document first, its row last.
@@ -39,10 +40,13 @@ def end(
         rewrite: whether its document has to be replaced by one that says so, unless it tells
             of a success. Right only when nobody else can write there any more.
         overrule: whether a document of success is replaced, too.
+        exited: whether the batch system saw its launcher come to its end. One that may live on,
+            on a node that is lost, is kept from changing a success that is told.
         seen: what its folder said.
 
     Returns:
-        Whether it is over now, and was not before.
+        Whether it is over now, and was not before. It is not if a launcher that lives on took its
+        success back meanwhile: the next turn sees what it says.
 
     Raises:
         OSError: the storage is in trouble, and there is time left to wait for it.
@@ -56,12 +60,15 @@ def end(
     context.heartbeat()  # whoever was replaced must not touch the document
     now = context.clock()
     failpoint.reach("end.1")
-    if not _close(context, job, reason, now, rewrite=rewrite, overrule=overrule):
+    how = {"rewrite": rewrite, "overrule": overrule, "exited": exited}
+    if not _close(context, job, reason, now, **how):
         # A success that was there before stands: nobody would ever end the job otherwise that
         # is waiting here while an earlier submission of it, taken for lost, ran.
         state, reason = State.SUCCEEDED, ""
-        _close(context, job, reason, now, rewrite=False, overrule=False)
+        _close(context, job, reason, now, **how | {"rewrite": False})
     failpoint.reach("end.3")
+    if state is State.SUCCEEDED and not _has_succeeded(context, job):
+        return False
     context.spool.discard_work(job.id)
     failpoint.reach("end.4")
     seen = seen or Evidence()
@@ -77,8 +84,21 @@ def end(
     return True
 
 
+def _has_succeeded(context: Context, job: Job) -> bool:
+    """Whether its document says so still."""
+    status = folders.read_status(context.spool.open(job.id))
+    return status is not None and status.state == outcome.SUCCEEDED
+
+
 def _close(
-    context: Context, job: Job, reason: str, now: float, *, rewrite: bool, overrule: bool
+    context: Context,
+    job: Job,
+    reason: str,
+    now: float,
+    *,
+    rewrite: bool,
+    overrule: bool,
+    exited: bool,
 ) -> bool:
     """Leave the end in a job's folder; false if it was to be a failure, and there is
     a success that stands.
@@ -96,7 +116,7 @@ def _close(
     try:
         if rewrite:
             return write_failure(folder, job.process, reason, now, overrule=overrule)
-        complete_report(folder, job.process, now)
+        complete_report(folder, job.process, now, exited)
     except OSError as error:
         since = context.storage_trouble.setdefault(job.id, now)
         # A negative time is none: the clock was set back.
@@ -146,15 +166,15 @@ def write_failure(
     return True
 
 
-def complete_report(folder: JobDir, process: str, now: float) -> None:
-    """Bring the report to what the last document says, where the launcher was killed in between.
-
-    To be called only when nobody else writes there.
+def complete_report(folder: JobDir, process: str, now: float, exited: bool) -> None:
+    """Bring the report to what the last document says, where the launcher was killed in between,
+    and sign a success: a launcher that lives on finds itself superseded then.
 
     Args:
         folder: of the job.
         process: its identifier.
         now: seconds since the epoch.
+        exited: whether the launcher has come to its end: then nothing needs to be signed.
 
     Raises:
         OSError: it could not be written.
@@ -164,9 +184,11 @@ def complete_report(folder: JobDir, process: str, now: float) -> None:
         return
     facts = outcome.read(folder)
     facts = facts or outcome.Report(job=folder.job_id, process=process)
-    if facts.is_final() and facts.state == status.state:
+    signature = "" if exited or status.state != outcome.SUCCEEDED else "dispatcher"
+    if facts.is_final() and facts.state == status.state and signature in ("", facts.cause):
         return
     facts.state, facts.percent, facts.message = status.state, 100, status.message
+    facts.cause = signature
     if status.state == outcome.FAILED:
         facts.cause, facts.outputs = "launcher", []
     facts.finished = facts.finished or now

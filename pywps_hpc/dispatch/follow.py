@@ -216,6 +216,7 @@ class Follower:
                 action.message,
                 rewrite=action.rewrite,
                 overrule=not may_succeed(status, seen),
+                exited=_has_exited(status),
                 seen=seen,
             )
         return False
@@ -257,6 +258,12 @@ def _own(answer: Mapping[str, JobStatus], owners: Mapping[str, Job]) -> dict[str
     Measured: Grid Engine's lags by up to 15 s."""
     names = {native_id: job.name for native_id, job in owners.items()}
     return {job: status for job, status in answer.items() if status.name in ("", names[job])}
+
+
+def _has_exited(status: JobStatus | None) -> bool:
+    """Whether the launcher of the end that is told is known to be gone. One that was lost with its
+    node, or before the job was started again, may live on."""
+    return status is not None and status.outcome is Outcome.EXITED and status.exit_code == 0
 
 
 def _stays(status: JobStatus | None) -> bool:

@@ -93,6 +93,29 @@ def test_a_forged_success_of_a_start_that_the_batch_system_ended_cannot_be_told(
         world.check()
 
 
+@pytest.mark.parametrize("place", [*range(20, 34, 2), 0])
+@pytest.mark.parametrize(
+    "event",
+    [
+        "node failed, its processes live on",
+        "node failed, started again beside its old processes",
+    ],
+)
+def test_a_launcher_that_lives_on_undoes_no_end_that_was_told(event: str, place: int) -> None:
+    """Neither after the row told it, nor at any place on the way there."""
+    with forging() as (world, entry, life):
+
+        def lives_on() -> None:
+            while not life.over:
+                life.step()
+
+        world.scheduler.happen(event, entry)
+        world.cycle(place, lives_on)
+        lives_on()
+        world.check()
+        world.finish()
+
+
 def test_a_forged_success_that_its_launcher_lets_pass_is_noticed() -> None:
     with forging() as (world, entry, life):
         life.kill()
