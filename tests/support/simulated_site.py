@@ -418,7 +418,7 @@ class World:
         """Whether the batch system itself ended a start that had forged an end, and no other took
         over: each further one finds the job over, and refuses. After a genuine end it is the same.
         """
-        if entry.life is not None and entry.life.took:
+        if entry.life is not None and entry.attempt in entry.life.job.attempts():
             return False
         return any(
             life.forged and life.attempt < entry.attempt
