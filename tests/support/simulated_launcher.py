@@ -85,6 +85,7 @@ class Launcher:
         code: its exit code once it is over; ``None`` before, or if it was killed.
         over: whether it has come to its end, or was killed.
         closed: whether it has left its last report, and only exits now.
+        took: whether it took the lease.
         ended: ``succeeded`` or ``failed`` once its process has published its end.
         forged: the end that its process has forged; empty: none.
         lacked_input: whether what the web server had prepared for it was not there.
@@ -101,7 +102,7 @@ class Launcher:
     ) -> None:
         self.job, self.attempt = replace(job, attempt=attempt), attempt
         self.code: int | None = None
-        self.over = self.closed = self.lacked_input = False
+        self.over = self.closed = self.took = self.lacked_input = False
         self.ended = self.forged = ""
         self._plan, self._hooks, self._clock = plan, hooks, clock
         self._ending: Ending | None = None
@@ -129,6 +130,7 @@ class Launcher:
             self.closed = step == "conclude.3"
             self._at_work |= step == "launch.2"  # nothing is between it and the process
             if step == "launch.1":
+                self.took = True
                 self._look_for_inputs()
 
     def kill(self) -> None:
