@@ -37,6 +37,13 @@ class ProcessSettings:
     max_active: int = setting(
         readers.integer(0), "0", "Jobs of this process that may be active at once; 0: no limit."
     )
+    modes: tuple[str, ...] = setting(
+        readers.choices("async", "sync"),
+        None,
+        "How clients may execute it: `async`, `sync`, or both. Where nothing is set, WPS offers "
+        "both, and OGC API - Processes `async` alone.",
+        unset=(),
+    )
 
 
 @dataclass(frozen=True)
@@ -214,6 +221,12 @@ class Settings:
         "no",
         "Whether a job goes on whose client asked for it synchronously and closed the connection "
         "before its end; otherwise it is dismissed.",
+    )
+    cors: str = setting(
+        readers.choice("off", "*"),
+        "off",
+        "Whether scripts on web pages of other hosts may use OGC API - Processes: `*` allows all "
+        "of them, without the cookies and passwords of this host.",
     )
     pass_headers: tuple[str, ...] = setting(
         readers.names,

@@ -27,6 +27,11 @@ class Addresses:
     warning: str = ""
 
     @property
+    def root(self) -> str:
+        """URL of the folder in which the endpoint lies, with a slash at its end."""
+        return urljoin(self.status, "../")
+
+    @property
     def outputs_segment(self) -> str:
         """The last segment of the outputs' URL, as a request's path has it."""
         return unquote(_last_segment(self.outputs))
