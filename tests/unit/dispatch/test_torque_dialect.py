@@ -282,8 +282,15 @@ def test_limit_that_mom_enforced_without_saying_so(exit_status: str) -> None:
     ended = {"case": "qstat_completed_one", "job": "1687.vm", "exit_status": exit_status}
     late = with_attributes(**ended, resources_used__walltime="00:05:03")
     assert late.outcome is Outcome.TIME_LIMIT
+
+
+@pytest.mark.parametrize("exit_status", ["271", "265"])
+def test_deletion_while_the_sum_of_memory_is_beyond_the_limit_of_each_process_is_a_deletion(
+    exit_status: str,
+) -> None:
+    ended = {"case": "qstat_completed_one", "job": "1687.vm", "exit_status": exit_status}
     big = with_attributes(**ended, resources_used__mem="2100000kb", Resource_List__mem="2gb")
-    assert big.outcome is Outcome.MEMORY_LIMIT
+    assert big.outcome is Outcome.CANCELLED
 
 
 def test_restarts_are_counted() -> None:

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, SchedulerUnavailable
-from pywps_hpc.dispatch.schedulers.text import amount, seconds
+from pywps_hpc.dispatch.schedulers.text import seconds
 
 # qstat(1B), job state.
 PHASES = {
@@ -89,7 +89,7 @@ def _ended(record: Mapping[str, str]) -> JobStatus:
     # Measured: a signal from the server counts from 256, one that the script gave itself from 128.
     killer = code - 256 if code > 255 else code - 128
     if 0 < killer <= signal.SIGRTMAX:
-        outcome = _limit(record) or outcome or Outcome.SIGNALLED
+        outcome = _time_limit(record) or outcome or Outcome.SIGNALLED
     elif outcome is None:
         outcome = Outcome.EXITED if code >= 0 else Outcome.UNKNOWN
     return JobStatus(
@@ -102,12 +102,12 @@ def _ended(record: Mapping[str, str]) -> JobStatus:
     )
 
 
-def _limit(record: Mapping[str, str]) -> Outcome | None:
-    """Which limit a job that was killed had reached; not every MOM says so itself."""
-    used = amount(record.get("resources_used.mem", ""))
-    memory = amount(record.get("Resource_List.mem", ""))
-    if memory and used >= memory:
-        return Outcome.MEMORY_LIMIT
+def _time_limit(record: Mapping[str, str]) -> Outcome | None:
+    """Whether a job that was killed had reached its time limit; not every MOM says so itself.
+
+    Its use of memory tells nothing: resources_used.mem is the sum over its processes, and mem
+    limits each of them by itself. Who was killed while the sum was beyond that was deleted.
+    """
     elapsed = seconds(record.get("resources_used.walltime", ""))
     walltime = seconds(record.get("Resource_List.walltime", ""))
     return Outcome.TIME_LIMIT if walltime and elapsed >= walltime else None
