@@ -177,7 +177,7 @@ class DrmaaScheduler(Scheduler):
                 "the job's script is missing", command="drmaa_run_job", output=f"{kind}: {message}"
             )
         error: SchedulerError = SubmissionUncertain(message or kind)
-        if kind in NOT_TAKEN:
+        if kind in NOT_TAKEN or dialect.messages.not_taken.search(message):
             error = SubmissionPostponed(message or kind)
         elif not dialect.messages.cannot_ask.search(message):
             if kind in DENIED:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dialects import captured
 from pywps_hpc.dispatch.channels.local import (
     Channel,
     ChannelError,
@@ -29,8 +30,10 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+from pywps_hpc.dispatch.schedulers.dialects import DIALECTS
 from pywps_hpc.dispatch.schedulers.dialects.slurm import SlurmDialect
 from pywps_hpc.dispatch.schedulers.dialects.torque import TorqueDialect
+from pywps_hpc.systems import SYSTEMS
 
 JOB = BatchJob("t1", "#!/bin/sh\ntrue\n", "/logs/t1.log")
 DOWN = Completed(
@@ -128,6 +131,51 @@ def test_command_that_never_started_leaves_no_doubt() -> None:
     scheduler, _ = slurm(sbatch=ChannelUnavailable("command not found: sbatch"))
     with pytest.raises(SubmissionPostponed, match="command not found: sbatch"):
         scheduler.submit(JOB)
+
+
+#: What submissions print when no server was there to take the job: captured, except for the last of
+#: each system (slurm_errno.c, msg_commlistslib.h, cnt2server.c).
+NOBODY_THERE = {
+    "slurm": [
+        "sbatch: error: Batch job submission failed: Unable to contact slurm controller "
+        "(connect failure)",
+        "sbatch: error: slurm_receive_msg: Connection refused",
+    ],
+    "gridengine": [
+        "error: commlib error: got select error (Connection refused)\n"
+        'Unable to run job: unable to send message to qmaster using port 6444 on host "head"',
+        "error: commlib error: can't connect to service (Connection refused)",
+    ],
+    "torque": [
+        captured("torque", "qsub_server_down")[2],
+        "Cannot connect to specified server host 'trq1'.\n",
+        "qsub: submit error (Cannot connect to specified server)",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("system", "words"), [(system, words) for system in SYSTEMS for words in NOBODY_THERE[system]]
+)
+@pytest.mark.parametrize("code", [1, 111, 162])
+def test_submission_that_no_server_heard_of_leaves_no_doubt(
+    system: str, words: str, code: int
+) -> None:
+    command = DIALECTS[system]().submit(JOB).argv[0]
+    scheduler = CommandScheduler(
+        DIALECTS[system](), FakeChannel(**{command: Completed(code, "", words)}), timeout=7
+    )
+    with pytest.raises(SubmissionPostponed) as trouble:
+        scheduler.submit(JOB)
+    assert not trouble.value.answered
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_submission_that_hangs_is_uncertain(system: str) -> None:
+    command = DIALECTS[system]().submit(JOB).argv[0]
+    channel = FakeChannel(**{command: ChannelTimeout("no answer within 7 s")})
+    with pytest.raises(SubmissionUncertain):
+        CommandScheduler(DIALECTS[system](), channel, timeout=7).submit(JOB)
 
 
 def test_full_queue_postpones_a_submission() -> None:

@@ -427,6 +427,23 @@ def test_refusal_in_other_words_than_those_of_the_command_is_one(library: Librar
         on_torque(library, NoCommands()).submit(JOB)
 
 
+@pytest.mark.parametrize("kind", ["InternalException", "DrmCommunicationException"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Cannot connect to specified server: Cannot connect to specified server host 'trq1'",
+        "pbs_connect: Connection refused",
+    ],
+)
+def test_job_that_no_server_heard_of_was_certainly_not_taken(
+    library: Library, kind: str, words: str
+) -> None:
+    library.will("run", f"fail({kind!r}, {words!r})")
+    with pytest.raises(SubmissionPostponed) as trouble:
+        on_torque(library, NoCommands()).submit(JOB)
+    assert not trouble.value.answered
+
+
 def test_queue_under_maintenance_is_waited_for_in_the_words_of_any_library(
     library: Library,
 ) -> None:
