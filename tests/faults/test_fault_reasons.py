@@ -265,7 +265,10 @@ def test_ended_by_itself(cases: Cases, witness: Witness, name: str) -> None:
 def test_memory_limit(cases: Cases, witness: Witness) -> None:
     words = cases.told("greedy")
     if cases.site.name == "Slurm":
-        assert words.startswith("killed: used more than the 300 MB asked for (it used "), words
+        assert re.fullmatch(
+            r"killed: one process used \S+ [MG]B, (all together )?more than the 300 MB asked for",
+            words,
+        )
     else:
         assert words == "the process ran out of memory: 2 GB had been asked for"
     seconds = cases.after("greedy")

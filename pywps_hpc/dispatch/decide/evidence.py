@@ -27,7 +27,7 @@ class Evidence:
         attempt: which start of the job tells all this, from 0.
         out_of_memory: whether the process could get no more memory.
         elapsed: seconds that the process took; ``None`` if not known.
-        peak_memory: MiB that it used at most; ``None`` if not known.
+        peak_memory: MiB that its largest process used at most; ``None`` if not known.
         started, finished: seconds since the epoch; 0 means not known.
     """
 

@@ -44,15 +44,14 @@ def why(status: JobStatus, resources: Resources, peak_memory: float | None = Non
     Args:
         status: of a finished job.
         resources: what it had asked for.
-        peak_memory: MiB that it used at most, where known.
+        peak_memory: MiB that its largest process used at most, where known.
     """
     detail = f" ({status.detail})" if status.detail else ""
     match status.outcome:
         case Outcome.TIME_LIMIT:
             return f"killed: time limit {clock_with_days(resources.walltime)} reached"
         case Outcome.MEMORY_LIMIT:
-            used = f" (it used {amount(peak_memory)})" if peak_memory else ""
-            return f"killed: used more than the {amount(resources.memory)} asked for{used}"
+            return _over_memory(amount(resources.memory), resources.memory, peak_memory)
         case Outcome.NODE_FAILURE:
             return f"the compute node failed{detail}"
         case Outcome.PREEMPTED:
@@ -68,6 +67,16 @@ def why(status: JobStatus, resources: Resources, peak_memory: float | None = Non
         case Outcome.EXITED if status.exit_code is not None:
             return exit_code(status.exit_code)
     return f"ended for a reason that the batch system does not tell{detail}"
+
+
+def _over_memory(asked: str, limit: float, peak: float | None) -> str:
+    """For a job beyond its limit, which holds for all of its processes together: the launcher
+    only knows what the largest of them used."""
+    if not peak:
+        return f"killed: used more than the {asked} asked for"
+    if peak >= limit:
+        return f"killed: one process used {amount(peak)}, more than the {asked} asked for"
+    return f"killed: one process used {amount(peak)}, all together more than the {asked} asked for"
 
 
 def out_of_memory(resources: Resources) -> str:
