@@ -144,9 +144,11 @@ class Follower:
         seen = Evidence()
         if needs_evidence(status, changed=fresh or job.end_seen > 0):
             seen = folders.look(folder)
-        if status is not None and needs_log(status, seen):
-            outcome = context.scheduler.explain(folders.log_tail(folder))
-            status = replace(status, outcome=outcome or status.outcome)
+        logged = None
+        if needs_log(status, seen):
+            logged = context.scheduler.explain(folders.log_tail(folder))
+        if status is not None and logged is not None:
+            status = replace(status, outcome=logged)
         action = decide(
             job,
             status,
@@ -155,6 +157,7 @@ class Follower:
             now=now,
             grace=context.settings.grace,
             asked=known,
+            logged=logged,
             answering=self._answering,
             timing=context.timing,
         )

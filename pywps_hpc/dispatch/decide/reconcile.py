@@ -33,6 +33,7 @@ class Seen(Enum):
     TWICE = auto()  # over: the launcher refused, since another start of the job has its lease
     GONE = auto()  # neither queue nor accounting know it
     UNASKED = auto()  # the queue does not know it, accounting could not be asked
+    LOGGED = auto()  # the queue does not know it, and its log has the limit that ended it
 
 
 class Step(Enum):
@@ -60,6 +61,7 @@ TABLE: dict[Seen, dict[Left, Step]] = {
         Seen.TWICE: (Step.LOOK_UP, Step.LOOK_UP, Step.LOOK_UP, Step.FAIL),
         Seen.GONE: (Step.GRACE, Step.GRACE, Step.GRACE, Step.GRACE),
         Seen.UNASKED: (Step.KEEP, Step.GRACE, Step.GRACE, Step.KEEP),
+        Seen.LOGGED: (Step.SETTLE, Step.GRACE, Step.GRACE, Step.SETTLE),
     }.items()
 }
 
@@ -80,6 +82,8 @@ CUTS = frozenset(
         Outcome.CANCELLED,
     }
 )
+#: Of these, those that a batch system writes into the job's log when it brings them about.
+_LIMITS = frozenset({Outcome.TIME_LIMIT, Outcome.MEMORY_LIMIT})
 #: Ends by which a job that has told its success may have been met on its way out. None of them can
 #: be brought about by a process that forges one; of ``UNKNOWN`` the batch system tells no more.
 _INNOCENT = frozenset({Outcome.NODE_FAILURE, Outcome.PREEMPTED, Outcome.UNKNOWN})
@@ -131,6 +135,7 @@ def decide(
     now: float,
     grace: float,
     asked: bool = True,
+    logged: Outcome | None = None,
     answering: float = 0.0,
     timing: Timing = TIMING,
 ) -> Action:
@@ -145,6 +150,8 @@ def decide(
         now: seconds since the epoch.
         grace: seconds for which it may be missing, or without a document.
         asked: whether accounting answered, if ``status`` is ``None``.
+        logged: what the batch system's own lines in the job's log say of its end, if ``status`` is
+            ``None``.
         answering: since when the batch system has answered each question, in seconds since the
             epoch: nobody works on only because his end could not be heard of.
         timing: how long things take.
@@ -166,6 +173,8 @@ def decide(
         left is Left.CUT_SHORT and _is_outdated(evidence, status)
     ):
         left = Left.OPEN
+    if status is None and logged in _LIMITS:
+        seen = Seen.LOGGED
     step = TABLE[seen][left]
     if step is Step.FOLLOW and status is not None:
         return _follow(job, status)
@@ -180,12 +189,14 @@ def decide(
     if left is Left.FAILURE:
         return Action(do, State.FAILED, evidence.message)
     # The job did not come to an end of its own.
-    if step is Step.FAIL or (step is Step.GRACE and left is Left.CUT_SHORT):
+    told = logged if status is None else None
+    if step is Step.FAIL or (step is Step.GRACE and left is Left.CUT_SHORT and not told):
         reason = messages.out_of_memory(resources) if evidence.out_of_memory else evidence.message
     elif job.message == messages.LINGERED and status is not None:
         reason = messages.LINGERED
     else:
-        reason = messages.why(status, resources, evidence.peak_memory) if status else _lost(job)
+        end = JobStatus(Phase.FINISHED, told) if told else status
+        reason = messages.why(end, resources, evidence.peak_memory) if end else _lost(job)
     return Action(do, State.FAILED, reason, rewrite=True)
 
 
@@ -224,14 +235,12 @@ def needs_evidence(status: JobStatus | None, *, changed: bool) -> bool:
 
 
 def needs_log(status: JobStatus | None, evidence: Evidence) -> bool:
-    """Whether what the batch system wrote at the end of the job's log could tell why it ended."""
-    return (
-        status is not None
-        and status.phase is Phase.FINISHED
-        and status.outcome not in CUTS
-        and status.exit_code != 0
-        and evidence.left in (Left.OPEN, Left.CUT_SHORT)
+    """Whether what the batch system wrote at the end of the job's log could tell why it ended:
+    where it does not say so itself, or has forgotten the job."""
+    untold = status is None or (
+        status.phase is Phase.FINISHED and status.outcome not in CUTS and status.exit_code != 0
     )
+    return untold and evidence.left in (Left.OPEN, Left.CUT_SHORT)
 
 
 def _has_been_missing(job: Job, patience: float, now: float) -> bool:

@@ -287,6 +287,25 @@ def test_held_and_suspended_jobs_are_shown_as_paused_and_go_on(harness: Dispatch
         assert harness.row(job).state is state
 
 
+def test_limit_that_only_the_log_tells_is_told_soon_where_nobody_knows_the_job(
+    harness: DispatcherHarness,
+) -> None:
+    """A server that keeps no ended jobs, a site without accounting."""
+    job, lost = harness.running(), harness.running()
+    harness.folder(job).log.write_text("slurmstepd: error: Exceeded job memory limit\n")
+    for one in (job, lost):
+        harness.scheduler.forget(one.native_id)
+    harness.cycle()
+    assert harness.row(job).state is State.RUNNING  # one answer may lack a job
+    harness.cycle(later=TIMING.document_lag)
+    assert harness.row(job).state is State.FAILED
+    assert harness.row(job).message.startswith("killed: used more than the ")
+    assert harness.status(job).message == harness.row(job).message
+    assert harness.row(lost).state is State.RUNNING
+    harness.cycle(later=GRACE)
+    assert harness.row(lost).message == messages.LOST
+
+
 def test_a_job_that_can_never_start_is_explained_until_it_can(harness: DispatcherHarness) -> None:
     job = harness.queued()
     harness.scheduler.say(

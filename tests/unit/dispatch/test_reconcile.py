@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -94,7 +95,8 @@ def explain(reason: str, do: Do = Do.END) -> Action:
 
 
 def test_the_table_has_an_answer_to_everything() -> None:
-    assert set(TABLE) == set(Seen) == {*(seen for seen, _, _ in STATUSES), Seen.AGAIN}
+    named = {*(seen for seen, _, _ in STATUSES), Seen.AGAIN, Seen.LOGGED}
+    assert set(TABLE) == set(Seen) == named
     assert all(set(row) == set(Left) for row in TABLE.values())
     assert {status.outcome for _, status, _ in STATUSES if status} == {None, *Outcome}
 
@@ -419,7 +421,7 @@ def test_the_log_is_read_only_where_it_could_tell_more() -> None:
         for (seen, status, _), what in itertools.product(STATUSES, Left)
         if needs_log(status, left(what))
     }
-    ends = (Seen.ENDED, Seen.TWICE)
+    ends = (Seen.ENDED, Seen.TWICE, Seen.GONE, Seen.UNASKED)
     assert found == set(itertools.product(ends, (Left.OPEN, Left.CUT_SHORT)))
 
 
@@ -462,8 +464,50 @@ def test_a_job_that_never_reached_its_launcher_says_so(code: int) -> None:
 
 
 def test_the_memory_that_was_used_is_told_where_it_is_known() -> None:
-    sentence = messages.why(over(Outcome.MEMORY_LIMIT), Resources(memory=512), 700.0)
-    assert sentence == "killed: used more than the 512 MB asked for (it used 700 MB)"
+    def sentence(peak: float | None) -> str:
+        return messages.why(over(Outcome.MEMORY_LIMIT), Resources(memory=300), peak)
+
+    assert sentence(None) == "killed: used more than the 300 MB asked for"
+    assert sentence(700.0) == "killed: one process used 700 MB, more than the 300 MB asked for"
+    assert sentence(159.2) == (
+        "killed: one process used 159 MB, all together more than the 300 MB asked for"
+    )
+
+
+LOGGED = [Outcome.TIME_LIMIT, Outcome.MEMORY_LIMIT]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("what", [Left.OPEN, Left.CUT_SHORT])
+@pytest.mark.parametrize("logged", LOGGED)
+def test_limit_in_the_log_of_a_job_that_is_forgotten_is_its_end_without_the_whole_grace(
+    logged: Outcome, what: Left, asked: bool
+) -> None:
+    def after(missing: float | None) -> Action:
+        return judge(job(missing=missing), None, left(what), asked=asked, logged=logged)
+
+    assert after(None) == after(TIMING.document_lag - 1) == WAIT  # one answer may lack a job
+    assert after(TIMING.document_lag) == explain(messages.why(over(logged), RESOURCES))
+
+
+def test_deletion_in_the_log_of_a_job_that_is_forgotten_is_told_once_the_grace_has_passed() -> None:
+    """Accounting that lags may yet name a limit."""
+    for what in (Left.OPEN, Left.CUT_SHORT):
+        told = partial(judge, status=None, evidence=left(what), logged=Outcome.CANCELLED)
+        assert told(job(missing=GRACE - 1)) == WAIT
+        assert told(job(missing=GRACE)) == explain(messages.why(over(Outcome.CANCELLED), RESOURCES))
+
+
+@pytest.mark.parametrize("what", [Left.SUCCESS, Left.FAILURE])
+@pytest.mark.parametrize("logged", LOGGED)
+def test_end_that_a_job_has_told_itself_does_not_depend_on_its_log(
+    logged: Outcome, what: Left
+) -> None:
+    for asked in (True, False):
+        for missing in (None, TIMING.document_lag, GRACE):
+            row = job(missing=missing)
+            with_log = judge(row, None, left(what), asked=asked, logged=logged)
+            assert with_log == judge(row, None, left(what), asked=asked)
 
 
 @pytest.mark.parametrize(
