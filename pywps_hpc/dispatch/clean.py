@@ -19,6 +19,9 @@ from pywps_hpc.spool import JobDir
 
 log = logging.getLogger(__name__)
 
+#: Seconds for which a removed job is remembered for its owner, unless ``[hpc.retention] age`` says
+#: otherwise.
+REMEMBERED = 30 * 86400.0
 #: Jobs to measure and to remove in one round.
 ROUND = 100
 
@@ -92,6 +95,8 @@ class Sweeper:
         for expired in due:
             with context.guard(expired.job):
                 purger.remove(expired)
+        if not self._doubt:
+            context.store.forget_removed(now - (retention.age or REMEMBERED))
         if ROUND in (measured, len(due)):
             self._last_purge = float("-inf")
 
