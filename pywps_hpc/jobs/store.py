@@ -1,6 +1,7 @@
 """The jobs in a database: one row a job, one for the dispatcher in charge, some for the service.
 
-Each subject has a part of its own: questions (:mod:`~pywps_hpc.jobs.queries`), changes
+Each subject has a part of its own: questions (:mod:`~pywps_hpc.jobs.queries`), pages of the list
+(:mod:`~pywps_hpc.jobs.listing`), changes
 (:mod:`~pywps_hpc.jobs.changes`), leadership (:mod:`~pywps_hpc.jobs.leadership`) and facts of the
 installation (:mod:`~pywps_hpc.jobs.facts`), over one database (:mod:`~pywps_hpc.jobs.table`).
 """
@@ -10,10 +11,11 @@ from __future__ import annotations
 from pywps_hpc.jobs.changes import Changes
 from pywps_hpc.jobs.facts import Facts
 from pywps_hpc.jobs.leadership import Leadership
+from pywps_hpc.jobs.listing import Listing
 from pywps_hpc.jobs.queries import Queries
 
 
-class JobStore(Queries, Changes, Leadership, Facts):
+class JobStore(Queries, Listing, Changes, Leadership, Facts):
     """The job table in a database. Safe to use from several threads, processes and hosts.
 
     Every method raises :class:`~pywps_hpc.jobs.database.TableUnavailable` when the database cannot

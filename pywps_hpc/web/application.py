@@ -30,6 +30,11 @@ SAFE = {
 }
 
 
+#: For whoever meets an error of the service's own; its administrator finds it in the log.
+UNEXPECTED = (
+    "The service met an error that it did not expect, and could not answer this request. Its "
+    "administrator has the details."
+)
 #: The URLs of the standards that clients speak here, and of what they share.
 RULES: tuple[Rules, ...] = (face.rules, outputs.rules)
 #: What answers a request to the service's own URL.
@@ -80,7 +85,7 @@ class HpcService(Context, Service):  # type: ignore[misc]
                 message = f"Jobs cannot be accepted now: {trouble}."
             else:
                 LOGGER.exception("a request could not be answered")
-                message = "No applicable error code, please check error log."
+                message = UNEXPECTED
                 return NoApplicableCode(message, code=500)
         # Made here, since PyWPS logs the traceback of whatever is being handled.
         return Busy(message, self.settings.retry_after)
