@@ -30,6 +30,9 @@ from joblauncher.shared import status_xml, storage, stored_values
 LOGGER = logging.getLogger("PYWPS")
 
 _CDATA = re.compile(r"\A<!\[CDATA\[(.*)\]\]>\Z", re.DOTALL)
+#: What PyWPS says of an error that a process raised and did not explain; a client has no such log.
+_SENT_TO_LOG = "check server error log"
+UNEXPLAINED = "Process failed: it raised an error that it does not explain; the job's log has it"
 #: Formats that PyWPS parses before it inserts them (pywps/inout/outputs.py, _json_data).
 _XML = ("application/xml", "application/gml+xml", "text/xml")
 #: What of an output is worth keeping beside the document.
@@ -184,6 +187,8 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         if status == WPS_STATUS.FAILED:
             if words := storage.trouble(sys.exc_info()[1]):
                 message = f"Process failed: {words}"  # PyWPS would hide it in a log
+            elif _SENT_TO_LOG in str(message):
+                message = UNEXPLAINED
             for output in filter(_fault, self.process.outputs):
                 output._iohandler = NoneIOHandler(output)  # PyWPS shows outputs of a failure too
         self.message = status_xml.told(str(message))

@@ -24,8 +24,9 @@ from pywps_hpc import jobs, settings
 from pywps_hpc.dispatch.schedulers.base import BatchJob
 from pywps_hpc.dispatch.schedulers.registry import DIALECTS
 from pywps_hpc.dispatch.scripts.script import Scripts
-from pywps_hpc.jobs import Job, new_id
+from pywps_hpc.jobs import Job, JobStore, new_id
 from pywps_hpc.spool import Spool
+from pywps_hpc.web.application import UNEXPECTED
 from wps_client import Complex, Literal, Output
 
 ID, NEXT = "11111111-2222-4333-8444-555555555555", "66666666-7777-4888-8999-000000000000"
@@ -245,6 +246,21 @@ def test_a_stranger_s_question_ends_at_the_job_table(
 
 
 # Error texts
+
+
+def test_an_error_of_the_service_is_told_in_a_sentence_that_needs_no_log(
+    app: InProcessService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("/var/spool/secret")
+
+    monkeypatch.setattr(JobStore, "at", fail)
+    answer = app.get(f"/status/{new_id()}")
+    assert answer.status_code == 500
+    assert UNEXPECTED in answer.get_data(as_text=True)
+    assert b"secret" not in answer.get_data()
+    assert not re.search(r"\blogs?\b", UNEXPECTED)
+
 
 LEAKS = re.compile(
     r"/var/|/tmp|/work/|/usr/|/home/|/root|Traceback|object at 0x|&lt;class|<class|site-packages"

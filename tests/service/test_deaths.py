@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 import wps_client as client
+from joblauncher.shared.response import UNEXPLAINED
 from servers import HpcServer, wait_for
 
 #: Seconds within which a death must be told: the start of an interpreter, on a very busy machine.
@@ -31,15 +32,16 @@ DEATHS = {
     ),
     "sys_exit": ("the process called sys.exit(4)", ("about to exit",)),
     "value_error": (
-        "Process failed, please check server error log",
+        UNEXPLAINED,
         ("ValueError: the third value is odd", "odd_deaths.py"),
     ),
     "process_error": (
         "Process error: The catchment has no outlet.",
         ("ProcessError", "odd_deaths.py"),
     ),
+    "brief_error": (UNEXPLAINED, ("ProcessError", "odd_deaths.py")),
     "missing_module": (
-        "Process failed, please check server error log",
+        UNEXPLAINED,
         ("ModuleNotFoundError: No module named 'a_module_that_nobody_has'",),
     ),
 }
@@ -107,7 +109,7 @@ def test_client_that_waits_is_told_the_same(hpc_server: HpcServer, process: str)
 
 
 @pytest.mark.usefixtures("untouched")
-@pytest.mark.parametrize("process", ["segfault", "process_error"])
+@pytest.mark.parametrize("process", ["segfault", "process_error", "value_error"])
 def test_client_that_wants_raw_output_is_told_the_same(hpc_server: HpcServer, process: str) -> None:
     answer = client.execute_raw(hpc_server.url, process, (), client.Output("result"))
     assert answer.status == 400

@@ -51,6 +51,11 @@ def raise_process_error(_request: Any, _response: Any) -> None:
     raise ProcessError("The catchment has no outlet.")
 
 
+def raise_brief_error(_request: Any, _response: Any) -> None:
+    """An exception meant for the user, with a message that PyWPS does not show."""
+    raise ProcessError("?")
+
+
 def import_missing(_request: Any, _response: Any) -> None:
     """A module that the compute environment lacks."""
     import a_module_that_nobody_has  # noqa: F401
@@ -114,6 +119,7 @@ DEATHS = {
     "sys_exit": call_exit,
     "value_error": raise_value_error,
     "process_error": raise_process_error,
+    "brief_error": raise_brief_error,
     "missing_module": import_missing,
     "filler": fill_storage,
     "unmoved_filler": fill_storage_unmoved,
