@@ -9,6 +9,8 @@ Debian's, started for this, with the tests' settings.
 
 from __future__ import annotations
 
+import itertools
+import os
 import random
 import statistics
 import sys
@@ -93,14 +95,18 @@ FILTERS = {
 def fill(store: JobStore, number: int) -> float:
     """Fill an empty table; how many seconds that took."""
     store.create()
-    begun, chance = time.perf_counter(), random.Random(1)
-    source, known = jobs(number, chance), number
+    begun, source = time.perf_counter(), jobs(number, random.Random(1))
+    indexes = sorted(table.indexes, key=str)
     with store.engine.connect().execution_options(write=True) as connection:
-        while known:
-            rows = [to_row(next(source)) for _ in range(min(BATCH, known))]
+        with connection.begin():
+            for index in indexes:
+                index.drop(connection)
+        while rows := [to_row(job) for job in itertools.islice(source, BATCH)]:
             with connection.begin():
                 connection.execute(table.insert(), rows)
-            known -= len(rows)
+        with connection.begin():
+            for index in indexes:
+                index.create(connection)
     if store.engine.dialect.name == "postgresql":  # its autovacuum does that
         with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(sa.text("VACUUM ANALYZE hpc_jobs"))
@@ -138,6 +144,7 @@ def report(url: str, number: int) -> None:
 def main() -> None:
     """Both databases, one after the other."""
     number = int(sys.argv[1]) if len(sys.argv) > 1 else JOBS
+    print(f"load of this host: {', '.join(f'{load:.1f}' for load in os.getloadavg())}")
     with tempfile.TemporaryDirectory() as folder:
         report(f"sqlite:///{folder}/jobs.sqlite", number)
     with Postgres() as server:

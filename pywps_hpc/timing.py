@@ -87,6 +87,10 @@ class Timing:
     )
 
     # Cleaning
+    removed_known: float = _time(
+        30 * 86400.0,
+        "for which a removed job is remembered for its owner, unless [hpc.retention] age is set",
+    )
     left_over_age: float = _time(
         3600.0,
         "between two looks for folders that were never accepted, and the age of such a folder: far "

@@ -19,9 +19,6 @@ from pywps_hpc.spool import JobDir
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which a removed job is remembered for its owner, unless ``[hpc.retention] age`` says
-#: otherwise.
-REMEMBERED = 30 * 86400.0
 #: Jobs to measure and to remove in one round.
 ROUND = 100
 
@@ -96,7 +93,7 @@ class Sweeper:
             with context.guard(expired.job):
                 purger.remove(expired)
         if not self._doubt:
-            context.store.forget_removed(now - (retention.age or REMEMBERED))
+            context.store.forget_removed(now - (retention.age or context.timing.removed_known))
         if ROUND in (measured, len(due)):
             self._last_purge = float("-inf")
 

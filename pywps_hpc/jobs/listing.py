@@ -23,7 +23,7 @@ from pywps_hpc.jobs.standing import PublicState
 from pywps_hpc.jobs.table import Table
 
 #: Rows to look at for one page, where not all of them match.
-EXAMINED = 5000
+EXAMINED = 2000
 
 _Condition = sa.ColumnElement[bool]
 _IS_DISMISSED = jobs.c.control == ControlRequest.DISMISS.value

@@ -16,11 +16,11 @@ from werkzeug.wrappers import Request
 
 from dispatcher_harness import GRACE, DispatcherHarness
 from joblauncher.shared import status_xml
-from pywps_hpc.dispatch.clean import REMEMBERED
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
 from pywps_hpc.jobs import ControlRequest, Job, JobStore, State
 from pywps_hpc.jobs.retention import Retention
 from pywps_hpc.jobs.view import JobView, PublicState
+from pywps_hpc.timing import Timing
 from pywps_hpc.web import control, lookup
 from pywps_hpc.web.control import Dismissal
 from pywps_hpc.web.errors import Busy, Gone, NotFound, NotNow
@@ -155,7 +155,7 @@ def test_a_job_without_an_owner_leaves_nothing_to_be_remembered(desk: Desk) -> N
         assert unknown.value.code == 404
 
 
-@pytest.mark.parametrize(("age", "kept"), [(0.0, REMEMBERED), (3600.0, 3600.0)])
+@pytest.mark.parametrize(("age", "kept"), [(0.0, Timing().removed_known), (3600.0, 3600.0)])
 def test_a_removed_job_is_forgotten_in_the_end(desk: Desk, age: float, kept: float) -> None:
     desk.harness.settings = replace(desk.harness.settings, retention=Retention(age=age))
     desk.harness.restart()
