@@ -58,6 +58,11 @@ class JobDir:
         return self.path / "response.body"
 
     @property
+    def form(self) -> Path:
+        """How the results are wanted, written once by the web server."""
+        return self.path / "form.json"
+
+    @property
     def log(self) -> Path:
         """Standard output and error of the job."""
         return self.path / "job.log"

@@ -26,7 +26,7 @@ from joblauncher.shared.response import JobResponse
 from pywps_hpc import jobs
 from pywps_hpc.jobs import Job, LimitReached, State, TableUnavailable, job_name
 from pywps_hpc.spool import JobDir, atomic_write
-from pywps_hpc.web import admission, input_references, packing, principal
+from pywps_hpc.web import admission, input_references, packing, principal, results
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.requests import guard, outputs
 from pywps_hpc.web.requests import inputs as request_inputs
@@ -53,7 +53,7 @@ def is_asynchronous(process: Any, wps_request: Any) -> bool:
 
 
 def accept(
-    service: Context, process: Any, wps_request: Any, job_id: str
+    service: Context, process: Any, wps_request: Any, job_id: str, form: results.Form | None = None
 ) -> tuple[Job, JobDir, JobResponse]:
     """Spool and record one job.
 
@@ -64,6 +64,7 @@ def accept(
         process: the copy of the process that is made for this job.
         wps_request: the request, of which PyWPS has not yet read the inputs.
         job_id: of the job.
+        form: how its results are wanted, if somebody will ask for them later.
 
     Returns:
         The recorded job, its folder, and the answer *accepted*.
@@ -78,6 +79,8 @@ def accept(
     try:
         service.spool.create(job_id)
         failpoint.reach("accept.1")
+        if form is not None:
+            results.keep(job, form)
         filled = _fill_in(service, process, wps_request, job)
         row, answer = record(service, job, process, filled)
     except BaseException:
