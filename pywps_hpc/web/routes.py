@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from werkzeug.exceptions import MethodNotAllowed, NotFound
-from werkzeug.routing import BaseConverter, Map, Rule, Submount
+from werkzeug.routing import BaseConverter, Map, Rule
 from werkzeug.wrappers import Request
 
 from pywps_hpc.spool import JOB_ID
@@ -24,6 +24,8 @@ from pywps_hpc.web.context import Context
 Handler = Callable[..., Any]
 
 
+#: Segments that a proxy may hand on before a path of ours.
+PREFIX = 16
 #: The URLs of a face or a part beside the endpoint, by the addresses that are configured. The
 #: ``endpoint`` of each rule is its :data:`Handler`.
 Rules = Callable[[Addresses], Iterable[Rule]]
@@ -46,19 +48,16 @@ class Routes:
     """The map of a service's URLs.
 
     A reverse proxy may hand on the path of the public URL or a part of it, so each rule holds
-    behind any prefix.
+    behind any prefix of up to :data:`PREFIX` segments. The shortest one counts: what follows the
+    address of a job's outputs is a name that its process chose.
 
     Args:
         rules: of all faces and parts; of two that match the same URL the first one counts.
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        given = list(rules)
-        known = Map(
-            [*given, Submount("/<path:prefix>", given)],
-            converters={"job": JobConverter, "rest": RestConverter},
-            merge_slashes=False,
-        )
+        converters = {"job": JobConverter, "rest": RestConverter}
+        known = Map(list(rules), converters=converters, merge_slashes=False)
         self._adapter = known.bind("service")
 
     def find(self, environ: Mapping[str, Any]) -> Callable[[Context, Request], Any] | None:
@@ -68,11 +67,17 @@ class Routes:
             MethodNotAllowed: the URL is known, but not for the method of the request.
         """
         path = os.fsdecode(str(environ.get("PATH_INFO", "")).encode("latin-1"))
-        try:
-            handler, arguments = self._adapter.match(path, str(environ.get("REQUEST_METHOD")))
-        except NotFound:
-            return None
-        return partial(handler, **{k: v for k, v in arguments.items() if k != "prefix"})
+        method = str(environ.get("REQUEST_METHOD"))
+        for _ in range(PREFIX + 1):
+            try:
+                handler, arguments = self._adapter.match(path, method)
+                return partial(handler, **arguments)
+            except NotFound:
+                start = path.find("/", 1)
+                if start < 0:
+                    break
+                path = path[start:]
+        return None
 
     def has(self, environ: Mapping[str, Any]) -> bool:
         """Whether a request is to one of these URLs."""
