@@ -16,6 +16,7 @@ from pywps_hpc.settings.checks import warnings
 from pywps_hpc.web import mounted, outputs
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import Busy, storage_trouble
+from pywps_hpc.web.ogcapi import face as ogcapi
 from pywps_hpc.web.requests import inputs as request_inputs
 from pywps_hpc.web.routes import Handler, Routes, Rules
 from pywps_hpc.web.wps1 import face
@@ -36,7 +37,7 @@ UNEXPECTED = (
     "administrator has the details."
 )
 #: The URLs of the standards that clients speak here, and of what they share.
-RULES: tuple[Rules, ...] = (face.rules, outputs.rules)
+RULES: tuple[Rules, ...] = (face.rules, outputs.rules, ogcapi.rules)
 #: What answers a request to the service's own URL.
 ENDPOINT: Handler = face.operate
 
@@ -70,7 +71,8 @@ class HpcService(Context, Service):  # type: ignore[misc]
         self.compare_processes()
         message = "The service cannot look after its jobs now. Please try later."
         try:
-            handler = self.routes.find(http_request.environ) or ENDPOINT
+            handler = self.routes.find(http_request.environ)
+            handler = handler or ogcapi.at_root(self.addresses, http_request) or ENDPOINT
             return handler(self, http_request)
         except NoApplicableCode as error:
             error.__context__ = None

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 import pytest
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import Rule
-from werkzeug.test import Client
+from werkzeug.test import Client, EnvironBuilder
+from werkzeug.wrappers import Request
 
 from in_process_service import InProcessService, open_service
 from pywps_hpc.settings import SettingsError
 from pywps_hpc.web import outputs
 from pywps_hpc.web.addresses import Addresses, configured
 from pywps_hpc.web.application import RULES
+from pywps_hpc.web.ogcapi import face as ogcapi
 from pywps_hpc.web.routes import Routes
 from pywps_hpc.web.wps1 import face
 
@@ -23,7 +25,7 @@ ADDRESSES = Addresses("http://host/status/", "http://host/outputs/")
 
 
 def rules_of_another_face(addresses: Addresses) -> Iterator[Rule]:
-    yield Rule("/jobs/<job:access>", endpoint=list_job, methods=["GET", "DELETE"])
+    yield Rule("/things/<job:access>", endpoint=list_job, methods=["GET", "DELETE"])
 
 
 def list_job() -> None:
@@ -48,10 +50,11 @@ def found(routes: Routes, path: str, method: str = "GET") -> tuple[object, dict[
 def test_faces_and_parts_share_one_map_behind_any_prefix(routes: Routes, prefix: str) -> None:
     job = {"access": JOB}
     assert found(routes, f"{prefix}/status/{JOB}") == (face.show_status, job)
-    assert found(routes, f"{prefix}/jobs/{JOB}", "DELETE") == (list_job, job)
-    name = f"status/{JOB}"  # a process may name its outputs as it likes
-    expected = (outputs.show, job | {"name": name})
-    assert found(routes, f"{prefix}/outputs/{JOB}/{name}") == expected
+    assert found(routes, f"{prefix}/things/{JOB}", "DELETE") == (list_job, job)
+    for name in (f"status/{JOB}", f"jobs/{JOB}/log", "processes/a", "api"):
+        # a process may name its outputs as it likes
+        expected = (outputs.show, job | {"name": name})
+        assert found(routes, f"{prefix}/outputs/{JOB}/{name}") == expected
     assert found(routes, f"{prefix}/wps") is None
 
 
@@ -75,6 +78,44 @@ def test_outputs_may_have_any_folder_but_one_that_no_rule_can_name() -> None:
         assert found(routes, wsgi) == (outputs.show, {"access": JOB, "name": "a"})
     with pytest.raises(SettingsError, match=r"\[server\] outputurl: .*name another"):
         configured("http://host/wps", "http://host/%3Ca%3E/", "/tmp")
+
+
+@pytest.mark.parametrize("prefix", ["", "/a", "/a/b c"])
+def test_ogc_api_is_behind_any_prefix(routes: Routes, prefix: str) -> None:
+    for path, arguments in (
+        ("/conformance", {}),
+        ("/processes/an echo", {"process": "an echo"}),
+        ("/processes/echo/execution", {"process": "echo"}),
+        (f"/jobs/{JOB}/results/a/b", {"access": JOB, "output": "a/b"}),
+    ):
+        answer = found(routes, f"{prefix}{path}", "OPTIONS")
+        assert answer is not None
+        assert answer[1] == arguments
+
+
+@pytest.mark.parametrize(
+    ("url", "path", "query", "is_landing"),
+    [
+        ("http://host/wps", "/", "", True),
+        ("http://host/wps", "/", "f=json", True),
+        ("http://host/wps", "/", "SERVICE=WPS", False),
+        ("http://host/wps", "/wps", "", False),
+        ("http://host/wps", "/other/", "", False),
+        ("http://host/a%20b/c/wps", "/a b/c/", "", True),
+        ("http://host/a%20b/c/wps", "/c/", "", True),
+        ("http://host/a%20b/c/wps", "/a b/", "", False),
+        ("http://host/", "/", "", True),
+        ("http://host/", "/", "request=GetCapabilities&service=WPS", False),
+    ],
+)
+def test_the_landing_page_is_beside_the_endpoint(
+    url: str, path: str, query: str, is_landing: bool
+) -> None:
+    addresses = configured(url, "file:///tmp", "/tmp")
+    request = Request(EnvironBuilder(path=path, query_string=query).get_environ())
+    assert (ogcapi.at_root(addresses, request) is not None) == is_landing
+    posted = Request(EnvironBuilder(path=path, method="POST").get_environ())
+    assert ogcapi.at_root(addresses, posted) is None
 
 
 @pytest.fixture(scope="module")

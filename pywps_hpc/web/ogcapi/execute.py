@@ -1,0 +1,137 @@
+"""Execute a process (OGC 18-062r2, clause 7.11)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from pywps.app.WPSRequest import WPSRequest
+from pywps.inout.basic import BasicBoundingBox, BasicComplex
+from werkzeug.wrappers import Request, Response
+
+from pywps_hpc import jobs
+from pywps_hpc.jobs import Job
+from pywps_hpc.jobs.job import TERMINAL
+from pywps_hpc.spool import JobDir
+from pywps_hpc.web import accept, admission, control, health, lookup, waiting
+from pywps_hpc.web.context import Context
+from pywps_hpc.web.ogcapi import (
+    execute_document,
+    preferences,
+    processes,
+    results,
+    status,
+    values,
+)
+from pywps_hpc.web.ogcapi.answers import answer
+from pywps_hpc.web.ogcapi.preferences import Preferences
+from pywps_hpc.web.ogcapi.problems import Problem
+from pywps_hpc.web.requests import guard, limits
+from pywps_hpc.web.results import Asked, Form
+
+#: The version whose inputs and outputs PyWPS's objects have.
+_VERSION = "1.0.0"
+
+
+def execute(service: Context, request: Request, process: str) -> Response:
+    """Accept a job; wait for its end as long as the client and the settings want.
+
+    Raises:
+        Problem, NoApplicableCode: it is not accepted; nothing of it is left.
+    """
+    described = processes.find(service, process)
+    offered, wished = processes.modes(service.settings, process), preferences.of(request)
+    # Without a word of the client a process that offers both is executed synchronously
+    # (requirements 25 and 26).
+    is_sync = "sync" in offered and not ("async" in offered and wished.is_async)
+    wait = wished.wait or 0 if not is_sync and wished.is_async else None
+    with limits.turn(request, service.settings.retry_after):
+        asked = execute_document.read(request, process)
+        if asked.subscriber:
+            raise Problem(501, "subscriber: this service does not call back.")
+        form = _filled(described, asked.form)
+        wps_request = _wps_request(service, request, described, asked, form)
+        guard.check_inputs(wps_request, service.settings.inputs.max_inputs)
+        health.require_spool(service)
+        admission.admit(service.settings, service.store, process, request)
+        prepared = service.prepare_process_for_execution(process)
+        # Its files are kept, whatever WPS 1.0.0 offers of it.
+        prepared.store_supported = prepared.status_supported = "true"
+        with service.waiters.place(is_sync or bool(wait)) as place:
+            if is_sync and not place and "async" not in offered:
+                raise Problem(503, "Too many clients wait for a result now. Please try later.")
+            row, job, _ = accept.accept(service, prepared, wps_request, jobs.new_id(), form)
+            limits.end_turn()
+            if place and is_sync:
+                row = control.await_end(service, request, row)
+            elif place and wait:
+                most = min(wait, service.settings.sync_timeout)
+                listens = waiting.listens(request.environ)
+                row = waiting.wait(service.store, job, row, most, listens)
+    return _answer(service, request, row, job, form, wished, is_sync)
+
+
+def _answer(
+    service: Context,
+    request: Request,
+    row: Job,
+    job: JobDir,
+    form: Form,
+    wished: Preferences,
+    is_sync: bool,
+) -> Response:
+    """The results if the job has ended while its client waited, or else where it is."""
+    view = lookup.view_of(service, row, job)
+    if row.state in TERMINAL or view.is_over:
+        response = results.respond(service, request, view, job, form)
+        if not is_sync and wished.wait is not None:
+            response.headers["Preference-Applied"] = f"wait={wished.wait}"
+        return response
+    headers = {"Location": status.url_of(service.addresses, view)}
+    if wished.is_async and not is_sync:
+        headers["Preference-Applied"] = "respond-async"
+    return answer(status.info(service.addresses, view), 201, headers)
+
+
+def _filled(process: Any, form: Form) -> Form:
+    """The form with each output that is wanted: without any, all are (clause 7.11.2.3)."""
+    if form.outputs:
+        return form
+    return replace(form, outputs=tuple(Asked(item.identifier, "value") for item in process.outputs))
+
+
+def _wps_request(
+    service: Context,
+    request: Request,
+    process: Any,
+    asked: execute_document.Execute,
+    form: Form,
+) -> WPSRequest:
+    """The request as PyWPS and its processes know it."""
+    found = WPSRequest(None, service.preprocessors)
+    found.http_request = request
+    found.operation, found.identifier = "execute", process.identifier
+    found.set_version(_VERSION)
+    found.check_and_set_language(processes.language_of(request))
+    found.inputs = values.read(process, asked.inputs)
+    found.outputs = {one.identifier: _output(process, one) for one in form.outputs}
+    found.output_ids, found.raw = found.outputs, False
+    found.store_execute, found.status, found.lineage = "true", "true", "false"
+    return found
+
+
+def _output(process: Any, asked: Asked) -> dict[str, Any]:
+    """An output, kept as a file unless its value is a small one: a report holds no large ones."""
+    item = next((one for one in process.outputs if one.identifier == asked.identifier), None)
+    is_small = not isinstance(item, BasicComplex) and (
+        isinstance(item, BasicBoundingBox) or getattr(item, "data_type", "string") != "string"
+    )
+    by_reference = asked.transmission == "reference" or not is_small
+    return {
+        asked.identifier: "",
+        "mimetype": asked.mime_type,
+        "encoding": asked.encoding,
+        "schema": asked.schema,
+        "uom": "",
+        "asReference": "true" if by_reference else "false",
+    }
