@@ -28,14 +28,16 @@ IDS = {
     "slurm": ["1", "234_5", "99999999"],
     "gridengine": ["1", "234.5", "99999999"],
     "torque": ["1.head.example.org", "234[5].head.example.org"],
+    "openpbs": ["1.head", "234.head.example.org"],
 }
 
 
 def dialects() -> list[type[Dialect]]:
     """Every dialect in the package, whoever wrote it."""
     modules = pkgutil.iter_modules(all_dialects.__path__, f"{all_dialects.__name__}.")
-    ours = [importlib.import_module(module.name).DIALECT for module in modules]
-    return sorted(ours, key=lambda dialect: dialect.system)
+    ours = [importlib.import_module(module.name) for module in modules]
+    own = [module.DIALECT for module in ours if hasattr(module, "DIALECT")]  # no system: a family
+    return sorted(own, key=lambda dialect: dialect.system)
 
 
 def commands(dialect: Dialect) -> Iterator[list[str]]:

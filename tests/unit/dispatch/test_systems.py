@@ -29,8 +29,10 @@ NAMES = re.compile(
     r"|\bq(sub|stat|del|hold|rls|mod|sig|acct)\b",
     re.IGNORECASE,
 )
-#: Where the help of keys names them as examples.
-HELP = PACKAGE / "settings" / "model.py"
+#: What several systems share.
+FAMILIES = {"pbs"}
+#: Where the help of keys names them as examples, and durations tell what they were measured on.
+PROSE = (PACKAGE / "settings" / "model.py", PACKAGE / "timing.py")
 
 
 def constants(module: Path) -> Iterator[str]:
@@ -51,7 +53,7 @@ def constants(module: Path) -> Iterator[str]:
     [
         path
         for path in PACKAGE.rglob("*.py")
-        if path.stem not in SYSTEMS and path not in (REGISTRY, HELP)
+        if path.stem not in FAMILIES.union(SYSTEMS) and path not in (REGISTRY, *PROSE)
     ],
     ids=lambda path: str(path.relative_to(PACKAGE)),
 )
@@ -71,6 +73,7 @@ def test_a_system_has_all_that_the_registry_promises(system: str) -> None:
 def listed() -> list[str]:
     """The files of the package that docs/contributing.md lists for a new batch system."""
     text = (ROOT / "docs" / "contributing.md").read_text().partition("## Add a batch system")[2]
+    text = text.partition("\n## ")[0]
     files = re.findall(r"^\| `([^`]*NAME[^`]*)` \|", text, re.MULTILINE)
     return [file for file in files if not file.startswith("tests/")]
 

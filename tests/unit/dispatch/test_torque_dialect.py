@@ -25,13 +25,10 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionRefused,
 )
 from pywps_hpc.dispatch.schedulers.dialect import Action
-from pywps_hpc.dispatch.schedulers.dialects.torque import (
-    TorqueDialect,
-    read_control,
-    read_submitted,
-)
+from pywps_hpc.dispatch.schedulers.dialects.torque import TorqueDialect
 
 captured = partial(dialects.captured, "torque")
+read_submitted, read_control = TorqueDialect().read_submitted, TorqueDialect().read_control
 
 
 def queue(case: str, *ids: str) -> dict[str, JobStatus]:
