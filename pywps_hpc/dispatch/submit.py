@@ -94,14 +94,21 @@ class Submitter:
         if self._waits or not waiting:
             return changed
         self._last = context.clock()
-        before = changed
+        before, more = changed, len(waiting) == most
         groups: dict[str, list[Job]] = {}
         for job in waiting:
             groups.setdefault(self._key(job), []).append(job)
         for key, jobs in groups.items():
-            changed += self._offer(key, jobs)
-        self._waits = len(waiting) == most and changed > before
+            bound = most if self._go_together(key) else BATCH
+            more = more or len(jobs) > bound
+            changed += self._offer(key, jobs[:bound])
+        self._waits = more and changed > before
         return changed
+
+    def _go_together(self, key: str) -> bool:
+        """Whether jobs with these settings may be elements of an array."""
+        need = self._context.settings.for_process(key).resources
+        return self._together and self._context.scheduler.takes_arrays(need)
 
     def _key(self, job: Job) -> str:
         """Those can go together that have the same settings and so the same script."""
@@ -128,7 +135,7 @@ class Submitter:
         arrays or their size, and one job among them may be the cause.
         """
         context, group = self._context, self._deferral.group(key)
-        alone, free = self._apart(jobs)
+        alone, free = self._apart(jobs, together=self._go_together(key))
         left: list[Job] = []
         reason, changed, failures = "", 0, 0
         while alone or free:
@@ -163,13 +170,14 @@ class Submitter:
                     context.store.note(job, message=reason)
         return changed
 
-    def _apart(self, jobs: Sequence[Job]) -> tuple[deque[list[Job]], deque[Job]]:
-        """Those that go by themselves, or again as the element that they were; and
-        those that may go together."""
+    def _apart(self, jobs: Sequence[Job], *, together: bool) -> tuple[deque[list[Job]], deque[Job]]:
+        """Those that go by themselves, or again as the element that they were; and those that may
+        go together, if there are arrays of them."""
         alone: dict[str, list[Job]] = {}
         free: deque[Job] = deque()
         for job in jobs:
-            if job.array_index or job.id in self._alone or self._deferral.is_over(job):
+            apart = job.id in self._alone or self._deferral.is_over(job)
+            if job.array_index or apart or not together:
                 alone.setdefault(job.name, []).append(job)
             else:
                 free.append(job)

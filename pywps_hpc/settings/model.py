@@ -11,7 +11,7 @@ from pywps_hpc.settings import paths, readers
 from pywps_hpc.settings.keys import setting
 from pywps_hpc.settings.resources import Resources
 from pywps_hpc.settings.sections import Container, Inputs, Retention, Ssh
-from pywps_hpc.systems import SYSTEMS
+from pywps_hpc.systems import ALIASES, SYSTEMS
 
 SCHEDULERS = ("local", *SYSTEMS, "drmaa")
 CHANNELS = ("local", "ssh")
@@ -67,13 +67,13 @@ class Settings:
         "each job. It belongs to the service's account, with mode 0700, and to one job table.",
     )
     scheduler: str = setting(
-        readers.choice(*SCHEDULERS),
+        readers.choice(*SCHEDULERS, aliases=ALIASES),
         "local",
         "The batch system, used through its own commands; `drmaa`: through its DRMAA library; "
         "`local`: none, jobs run on the dispatcher's host.",
     )
     system: str = setting(
-        readers.choice(*SYSTEMS),
+        readers.choice(*SYSTEMS, aliases=ALIASES),
         None,
         "Which batch system the DRMAA library belongs to.",
         unset="",
@@ -170,7 +170,8 @@ class Settings:
         readers.integer(1),
         "500",
         "Most jobs to submit as one job array; 1: no arrays. At most the site's own limit less one "
-        "(Slurm: `MaxArraySize`; Grid Engine: `max_aj_tasks`; TORQUE: `max_job_array_size`).",
+        "(Slurm: `MaxArraySize`; Grid Engine: `max_aj_tasks`; TORQUE: `max_job_array_size`; "
+        "OpenPBS: `max_array_size`).",
     )
     slots: int = setting(
         readers.integer(0),

@@ -218,11 +218,12 @@ def boolean(value: str) -> bool:
     return known[value.lower()]
 
 
-def choice(*allowed: str) -> Reader[str]:
-    """One of the allowed values."""
+def choice(*allowed: str, aliases: Mapping[str, str] = MappingProxyType({})) -> Reader[str]:
+    """One of the allowed values, or an alias for one."""
 
-    @reads(f"one of {_listed(allowed)}")
+    @reads(f"one of {_listed((*allowed, *aliases))}")
     def parse(value: str) -> str:
+        value = aliases.get(value, value)
         if value not in allowed:
             raise ValueError(f"{value!r} is not one of: {', '.join(allowed)}")
         return value

@@ -14,4 +14,7 @@ SYSTEMS = (
     "slurm",
     "gridengine",
     "torque",
+    "openpbs",
 )
+#: Another name in the configuration -> the batch system's.
+ALIASES = {"pbspro": "openpbs"}

@@ -211,6 +211,10 @@ class Scheduler(ABC):
         """The lines of the job's script that tell the batch system what it needs."""
         return ()
 
+    def takes_arrays(self, need: Resources) -> bool:
+        """Whether jobs with these resources may go as an array."""
+        return self.arrays
+
     def probe(self) -> str:
         """Ask one cheap question that only a batch system that can be used answers.
 

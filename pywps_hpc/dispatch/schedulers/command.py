@@ -25,6 +25,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     NotPermitted,
     Outcome,
     Phase,
+    Resources,
     Scheduler,
     SchedulerError,
     SchedulerUnavailable,
@@ -73,6 +74,9 @@ class CommandScheduler(Scheduler):
 
     def header(self, job: BatchJob) -> Sequence[str]:
         return self.dialect.header(job)
+
+    def takes_arrays(self, need: Resources) -> bool:
+        return self.dialect.takes_arrays(need)
 
     def probe(self) -> str:
         self._ask(self.dialect.probe())

@@ -29,6 +29,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     Outcome,
     Phase,
     Remedies,
+    Resources,
     SchedulerError,
     SubmissionPostponed,
     SubmissionRefused,
@@ -133,6 +134,10 @@ class Dialect(ABC):
     def submit(self, job: BatchJob) -> Question[str]:
         """Hand over a job or an array; the answer is its id. The script is its standard
         input."""
+
+    def takes_arrays(self, need: Resources) -> bool:
+        """Whether jobs with these resources may go as an array."""
+        return True
 
     @abstractmethod
     def element(self, array: str, array_index: int) -> str:

@@ -23,6 +23,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     NotPermitted,
     Outcome,
     Phase,
+    Resources,
     Scheduler,
     SchedulerError,
     SchedulerUnavailable,
@@ -88,6 +89,9 @@ class DrmaaScheduler(Scheduler):
 
     def header(self, job: BatchJob) -> Sequence[str]:
         return self.commands.header(job)
+
+    def takes_arrays(self, need: Resources) -> bool:
+        return self.arrays and self.commands.takes_arrays(need)
 
     def probe(self) -> str:
         library = self._ask("hello")

@@ -14,10 +14,10 @@ from fake_scheduler import DONE, FakeScheduler
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch.channels.local import Channel, Completed
 from pywps_hpc.dispatch.purge import Purger
-from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
+from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.registry import DIALECTS
-from pywps_hpc.dispatch.submit import Submitter
+from pywps_hpc.dispatch.submit import BATCH, Submitter
 from pywps_hpc.jobs import ControlRequest, Job, State, job_name
 from pywps_hpc.jobs.retention import Expired
 from pywps_hpc.timing import TIMING
@@ -46,6 +46,10 @@ EMPTY = {
     "torque": {
         "qsub": Completed(1, "", "qsub: submit error (End of File)"),
         "qstat": Completed(0, "", ""),
+    },
+    "openpbs": {
+        "qsub": Completed(1, "", "qsub: Communication failure."),
+        "qselect": Completed(0, "", ""),
     },
 }
 
@@ -271,12 +275,15 @@ def test_array_that_was_not_taken_goes_again_under_the_same_name_and_places(
     assert [(job.name, job.array_index) for job in found] == before
 
 
-@pytest.mark.parametrize("system", ["slurm", "gridengine", "torque"])
+@pytest.mark.parametrize("system", ["slurm", "gridengine", "torque", "openpbs"])
 def test_uncertain_array_costs_one_look_up_a_cycle_on_every_system(
     harness: DispatcherHarness, system: str
 ) -> None:
     """Also after a restart that finds jobs of several arrays."""
     channel = Counting(EMPTY[system])
+    resources = replace(harness.settings.defaults.resources, requeue=True)
+    defaults = replace(harness.settings.defaults, resources=resources)
+    harness.settings = replace(harness.settings, defaults=defaults)
     harness.scheduler = CommandScheduler(DIALECTS[system](), channel)  # type: ignore[assignment]
     harness.restart()
     for size in (60, 40):
@@ -288,8 +295,31 @@ def test_uncertain_array_costs_one_look_up_a_cycle_on_every_system(
     channel.asked.clear()
     harness.cycle(later=TIMING.array_pace)
     assert len(harness.store.in_state({State.SUBMITTING})) == 100
-    most = {"slurm": 2, "gridengine": 1 + 2, "torque": 1}[system]
+    most = {"slurm": 2, "gridengine": 1 + 2, "torque": 1, "openpbs": 2 * 2}[system]
     assert len(channel.asked) == most, channel.asked
+
+
+class NoArraysUnlessRequeued(FakeScheduler):
+    """As OpenPBS."""
+
+    def takes_arrays(self, need: Resources) -> bool:
+        return need.requeue
+
+
+def test_jobs_that_may_not_go_as_an_array_go_one_by_one_a_few_a_turn(
+    harness: DispatcherHarness,
+) -> None:
+    harness.scheduler = NoArraysUnlessRequeued()
+    harness.scheduler.arrays = True
+    harness.restart()
+    jobs = [harness.accept() for _ in range(BATCH + 3)]
+    harness.cycle()
+    assert submissions(harness) == BATCH
+    assert harness.dispatcher._is_due() is False  # not before the pace of arrays allows it
+    harness.cycle(later=TIMING.array_pace)
+    assert submissions(harness) == BATCH + 3
+    found = rows(harness, jobs)
+    assert {(job.state, job.array_index) for job in found} == {(State.QUEUED, 0)}
 
 
 def test_jobs_that_another_dispatcher_named_anew_meanwhile_are_submitted_under_their_names(

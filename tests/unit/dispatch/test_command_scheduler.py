@@ -151,6 +151,10 @@ NOBODY_THERE = {
         "Cannot connect to specified server host 'trq1'.\n",
         "qsub: submit error (Cannot connect to specified server)",
     ],
+    "openpbs": [
+        captured("openpbs", "down_qsub")[2],
+        "Too many open connections.\nqsub: cannot connect to server pbs1 (errno=15033)",
+    ],
 }
 
 

@@ -22,12 +22,14 @@ from pywps_hpc.dispatch.schedulers.base import SchedulerUnavailable
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.dialect import Dialect
 from pywps_hpc.dispatch.schedulers.dialects.gridengine import GridEngineDialect
+from pywps_hpc.dispatch.schedulers.dialects.openpbs import OpenPbsDialect
 from pywps_hpc.dispatch.schedulers.dialects.slurm import SlurmDialect
 from pywps_hpc.dispatch.schedulers.dialects.torque import TorqueDialect
 from pywps_hpc.dispatch.schedulers.drmaa_session.process import with_remedy
 from pywps_hpc.dispatch.schedulers.registry import make_scheduler
 from pywps_hpc.dispatch.watch import Watch
 from pywps_hpc.jobs import JobStore, Leader, Reach, State
+from pywps_hpc.systems import SYSTEMS
 from servers import free_port, wait_for, write_config
 from sshd import make_key
 from wsgi_inside import build
@@ -133,7 +135,7 @@ def words(tmp_path: Path, hpc: Mapping[str, object], **sections: Mapping[str, ob
     return watch.trouble
 
 
-@pytest.mark.parametrize("system", ["slurm", "gridengine", "torque"])
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_commands_that_are_not_there_are_told_with_the_key(tmp_path: Path, system: str) -> None:
     told = words(tmp_path, {"scheduler": system, "command_path": "/nowhere"})
     assert "command not found" in told
@@ -148,6 +150,8 @@ def test_commands_that_are_not_there_are_told_with_the_key(tmp_path: Path, syste
         ("gridengine", "Please set the environment variable SGE_ROOT.", "SGE_ROOT"),
         ("gridengine", "error: commlib error: got select error; qmaster", "sge_qmaster"),
         ("torque", "qstat: Error (15133 - pbs_iff: cannot connect)", "trqauthd"),
+        ("openpbs", "qselect: cannot connect to server pbs1 (errno=15010)", "pbs_server"),
+        ("openpbs", "No default server name.", "PBS_SERVER"),
     ],
 )
 def test_what_a_command_says_is_told_with_a_remedy(
@@ -155,7 +159,7 @@ def test_what_a_command_says_is_told_with_a_remedy(
 ) -> None:
     commands = tmp_path / "bin"
     commands.mkdir()
-    for name in ("squeue", "qstat"):
+    for name in ("squeue", "qstat", "qselect"):
         (commands / name).write_text(f"#!/bin/sh\necho '{says}' >&2\nexit 1\n")
         (commands / name).chmod(0o755)
     told = words(tmp_path, {"scheduler": system, "command_path": commands})
@@ -223,6 +227,14 @@ def test_an_ssh_host_that_is_not_there_is_named(tmp_path: Path) -> None:
                 "qstat": Completed(153, "", "qstat: Unknown Job Id Error 0.head\n"),
             },
             "torque 6.1.3",
+        ),
+        (
+            OpenPbsDialect(),
+            {
+                "qstat --version": Completed(0, "pbs_version = 23.06.06\n", ""),
+                "qselect": Completed(0, "", ""),
+            },
+            "openpbs 23.06.06",
         ),
     ],
 )

@@ -198,7 +198,8 @@ def test_the_script_runs_the_command_with_every_value_whole(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("system", "variable"), [("gridengine", "JOB_ID"), ("torque", "PBS_JOBID")]
+    ("system", "variable"),
+    [("gridengine", "JOB_ID"), ("torque", "PBS_JOBID"), ("openpbs", "PBS_JOBID")],
 )
 def test_starts_are_counted_where_the_batch_system_does_not_say(
     tmp_path: Path, system: str, variable: str

@@ -58,6 +58,20 @@ REFUSED = {
             *("-J 1-3", "-k oe", "-X", "-u root", "-EhM x"),
         ],
     },
+    "openpbs": {
+        "memory": ["-l mem=1gb", "-lpmem=1gb", "-l vmem=1gb", "-l arch=x,mem=1gb"],
+        "walltime": ["-l walltime=60", "-l cput=60", "-l max_walltime=9", "-l soft_walltime=9"],
+        "cpus": ["-l select=2:ncpus=4", "-l ncpus=4", "-l nodes=2:ppn=4", "-l mpiprocs=2"],
+        "gpus": ["-l ngpus=1", "-l naccelerators=1"],
+        "queue": ["-q x"],
+        "account": ["-A x"],
+        "requeue": ["-r y"],
+        "": [
+            *("-N x", "-o /dev/null", "-e x", "-j n", "-J 1-3", "-k n", "-h", "-I", "-X", "-V"),
+            *("-v A=1", "-S /bin/sh", "-W depend=afterok:1", "-W block=true", "-W sandbox=PRIVATE"),
+            *("-R oe", "-u root", "-C x", "-f", "-z", "-W stagein=x", "-P models -h"),
+        ],
+    },
 }
 ALLOWED = {
     "slurm": [
@@ -91,6 +105,10 @@ ALLOWED = {
     "torque": [
         *("-l feature=ib", "-W group_list=models", "-W umask=077", "-p 5", "-a 2701010000", "-m e"),
         *("-M me@here", "-W x=NACCESSPOLICY:SINGLEJOB", "-l nice=5", "-l file=2gb", "-c none"),
+    ],
+    "openpbs": [
+        *("-P models", "-l place=excl", "-l arch=linux", "-W group_list=models", "-W umask=077"),
+        *("-p 5", "-a 2701010000", "-m e", "-M me@here", "-c n", "-l software=x"),
     ],
 }
 

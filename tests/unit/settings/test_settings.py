@@ -343,7 +343,11 @@ def test_a_container_needs_an_image(spool: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "line", "words"),
     [
-        ("hpc", "scheduler = pbs", "'pbs' is not one of: local, slurm, gridengine, torque, drmaa"),
+        (
+            "hpc",
+            "scheduler = pbs",
+            "'pbs' is not one of: local, slurm, gridengine, torque, openpbs, drmaa",
+        ),
         ("hpc", "poll_interval = 0", "'0' is not a positive number of seconds"),
         ("hpc", "grace = soon", "'soon' is not a positive number of seconds"),
         ("hpc", "grace = nan", "'nan' is not a positive number of seconds"),

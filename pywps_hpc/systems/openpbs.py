@@ -1,0 +1,23 @@
+"""OpenPBS and PBS Professional: the options that the service sets itself (qsub(1B))."""
+
+from __future__ import annotations
+
+from pywps_hpc.systems.options import NOT_SUBMITTED, SET_BY_SERVICE, use_key
+from pywps_hpc.systems.pbs import OPTIONS, RESOURCES, Qsub
+
+reserved = Qsub(
+    options={
+        **OPTIONS,
+        # -R would remove the log, -P (a project) is the site's own.
+        **dict.fromkeys("NoejkJRSVvuCf", SET_BY_SERVICE),
+        **dict.fromkeys("IXzG", NOT_SUBMITTED),
+    },
+    with_value=frozenset("aAcCejJklmMNopPqrRSuvW"),
+    resources={
+        **RESOURCES,
+        **dict.fromkeys(("mpiprocs", "ompthreads", "nodect"), use_key("cpus")),
+        **dict.fromkeys(("min_walltime", "max_walltime", "soft_walltime"), use_key("walltime")),
+        "naccelerators": use_key("gpus"),
+    },
+    attributes=frozenset({"group_list", "tolerate_node_failures", "umask"}),
+).reserved
