@@ -11,13 +11,14 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from joblauncher import lease
 from joblauncher.ending import Ending, digest
 from joblauncher.shared import failpoint, outcome, status_xml, storage
-from joblauncher.shared.files import read_plain, staged
+from joblauncher.shared.files import make_usable, read_plain, staged
 from joblauncher.shared.jobdir import JobDir
 from joblauncher.shared.status_xml import Status
 
@@ -214,8 +215,7 @@ class Publisher:
 
     def _report(self) -> None:
         """Replace the report alone."""
-        with staged({self.job.report: self.facts.content()}) as replace:
-            lease.check(self.job)
+        with self._staged({self.job.report: self.facts.content()}) as replace:
             replace(self.job.report)
 
     def _write(self, document: bytes) -> None:
@@ -227,8 +227,16 @@ class Publisher:
     def _replaced(self, document: bytes) -> Iterator[None]:
         """Replace the document, and the report after it; in between, what stands inside is done."""
         files = {self.job.status: document, self.job.report: self.facts.content()}
-        with staged(files) as replace:
-            lease.check(self.job)
+        with self._staged(files) as replace:
             replace(self.job.status)
             yield
             replace(self.job.report)
+
+    @contextlib.contextmanager
+    def _staged(self, files: Mapping[Path, bytes]) -> Iterator[Callable[[Path], None]]:
+        """As :func:`~joblauncher.shared.files.staged`, for a launcher whose job this still is."""
+        with contextlib.suppress(OSError):  # its process may have taken us the rights
+            make_usable(self.job.path)
+        with staged(files) as replace:
+            lease.check(self.job)
+            yield replace

@@ -152,6 +152,7 @@ class Changes(Table):
                 return False
             if found.owner and found.access:
                 row = {"access": found.access, "owner": found.owner, "removed": time.time()}
+                connection.execute(removed.delete().where(removed.c.access == found.access))
                 connection.execute(removed.insert().values(row))
             return True
 

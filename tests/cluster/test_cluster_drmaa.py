@@ -70,7 +70,7 @@ def _helper(server: servers.HpcServer) -> psutil.Process | None:
     """The living process with the session."""
     for process in _dispatcher(server).children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if any("drmaa_helper" in word for word in process.cmdline()):
+            if any("drmaa_session" in word for word in process.cmdline()):
                 return process
     return None
 

@@ -62,6 +62,35 @@ WORDS: dict[str, Callable[[Publisher], object]] = {
 }
 
 
+@pytest.mark.parametrize("mode", [0, 0o300, 0o500])
+@pytest.mark.parametrize("message", WORDS)
+def test_a_launcher_is_heard_whatever_rights_its_process_took_it(
+    open_folder: Path, message: str, mode: int
+) -> None:
+    """As the job's account: root needs no rights."""
+    nobody = 65534
+    job = JobDir(open_folder / "11111111-2222-4333-8444-555555555555", attempt=1)
+    job.path.mkdir()
+    atomic_write(job.status, status("accepted"))
+    facts(0, state="started").write(job)
+    is_root = os.geteuid() == 0
+    if is_root:
+        for path in (job.path, *job.path.iterdir()):
+            os.chown(path, nobody, nobody)
+        os.seteuid(nobody)
+    try:
+        publisher = Publisher(job)
+        lease.take(job)
+        job.path.chmod(mode)
+        WORDS[message](publisher)
+    finally:
+        if is_root:
+            os.seteuid(0)
+    told = outcome.read(job)
+    assert told is not None
+    assert told.attempt == 1
+
+
 def test_a_launcher_writes_while_nobody_began_later(job: JobDir) -> None:
     second = JobDir(job.path, attempt=1)
     job.lease(0).touch()
