@@ -49,8 +49,8 @@ def test_a_planted_mistake_is_noticed(mistake: Mistake) -> None:
 
 
 @contextlib.contextmanager
-def forging() -> Iterator[tuple[World, Entry, Launcher]]:
-    """A running job whose process has forged a success, and works on."""
+def running(plan: Plan) -> Iterator[tuple[World, Entry, Launcher]]:
+    """A job whose launcher has just begun, and what its process is to do."""
     machine = Machine()
     with machine.running():
         world = World(machine, 0, arrays=False)
@@ -61,12 +61,19 @@ def forging() -> Iterator[tuple[World, Entry, Launcher]]:
             world.scheduler.work(1)
             life = entry.life
             assert life is not None
-            life._plan = Plan((), "", 0, forges=outcome.SUCCEEDED)
-            while b"ProcessSucceeded" not in life._document():
-                life.step()
+            life._plan = plan
             yield world, entry, life
         finally:
             world.remove()
+
+
+@contextlib.contextmanager
+def forging() -> Iterator[tuple[World, Entry, Launcher]]:
+    """A running job whose process has forged a success, and works on."""
+    with running(Plan((), "", 0, forges=outcome.SUCCEEDED)) as (world, entry, life):
+        while not life.forged:
+            life.step()
+        yield world, entry, life
 
 
 def test_a_forged_success_of_a_killed_launcher_with_exit_code_0_cannot_be_told() -> None:
@@ -114,6 +121,24 @@ def test_a_launcher_that_lives_on_undoes_no_end_that_was_told(event: str, place:
         lives_on()
         world.check()
         world.finish()
+
+
+@pytest.mark.parametrize("forges", [outcome.SUCCEEDED, outcome.FAILED])
+def test_a_forged_end_after_the_end_changes_nothing_that_is_told(forges: str) -> None:
+    with running(Plan((), "", 0, forges=forges)) as (world, entry, life):
+        world.scheduler.happen("node failed, its processes live on", entry)
+        world.cycle()
+        world.machine.now += GRACE
+        world.cycle()
+        world.check()
+        told = world.told[entry.job_id]
+        assert told.state == outcome.FAILED
+        assert "node failed" in told.message
+        while not life.over:
+            life.step()
+            world.check()
+        world.finish()
+        assert world.told[entry.job_id] == told
 
 
 def test_a_forged_success_that_its_launcher_lets_pass_is_noticed() -> None:

@@ -149,6 +149,8 @@ class Facts:
         restarted: ids of jobs that the batch system may have started anew, or that a test gave it
             twice.
         folder_removed: ids of jobs whose folder the test itself removed.
+        overwritten: ids of jobs into whose folder a process wrote that the batch system had lost:
+            nobody can keep it from there, so the documents are not what clients are told.
         unrecorded: whether folders without a row are right, since a web server was killed in the
             moment between both; the dispatcher removes them after an hour.
         log_has_gaps: whether a dispatcher was killed, maybe before it logged an end.
@@ -163,6 +165,7 @@ class Facts:
     ends: Mapping[str, Sequence[str]] | None = None
     restarted: frozenset[str] = frozenset()
     folder_removed: frozenset[str] = frozenset()
+    overwritten: frozenset[str] = frozenset()
     unrecorded: bool = False
     log_has_gaps: bool = True
 
@@ -208,7 +211,7 @@ def _of_job(facts: Facts, job: str, row: Row) -> list[Violation]:
         said.append((Broken.IN_QUEUE, "is over, but the batch system has it waiting or running"))
     folder = facts.folders.get(job)
     if folder is not None:
-        said += _agree(row, folder)
+        said += _agree(row, folder) if job not in facts.overwritten else []
         said += [(Broken.ON_DISK, f"{name} is left") for name in _left_behind(folder.names)]
     elif job not in facts.folder_removed:
         said.append((Broken.DISAGREE, "its folder is gone"))

@@ -88,6 +88,7 @@ class Launcher:
         took: whether it took the lease.
         ended: ``succeeded`` or ``failed`` once its process has published its end.
         forged: the end that its process has forged; empty: none.
+        forging: whether its process does so just now.
         lacked_input: whether what the web server had prepared for it was not there.
     """
 
@@ -102,7 +103,7 @@ class Launcher:
     ) -> None:
         self.job, self.attempt = replace(job, attempt=attempt), attempt
         self.code: int | None = None
-        self.over = self.closed = self.took = self.lacked_input = False
+        self.over = self.closed = self.took = self.lacked_input = self.forging = False
         self.ended = self.forged = ""
         self._plan, self._hooks, self._clock = plan, hooks, clock
         self._ending: Ending | None = None
@@ -209,12 +210,12 @@ class Launcher:
 
     def _forge(self, facts: outcome.Report) -> Steps[None]:
         """A process that tells an end by itself, in its launcher's name, and works on."""
-        now = self._clock()
+        now, self.forging = self._clock(), True
         status = Status(self._plan.forges, 100, "forged")
         atomic_write(self.job.status, status_xml.replace(self._document(), status))
         forged = {"state": self._plan.forges, "percent": 100, "exit_code": 0, "finished": now}
         replace(facts, **forged).write(self.job)
-        self.forged = self._plan.forges
+        self.forged, self.forging = self._plan.forges, False
         for _ in range(6):
             yield "its process works on"
             if self._ending is not None:

@@ -229,6 +229,7 @@ class World:
         self.witnessed = Witnessed()
         machine.hooks.on_document = self._saw
         self.dismissed: set[str] = set()
+        self.overwritten: set[str] = set()  # by processes that the batch system had lost
         self.told: dict[str, status_xml.Status] = {}
         self._asked: dict[str, object] = {}
         self.found: list[Violation] = []
@@ -373,6 +374,7 @@ class World:
             queue=scheduler.left(),
             ends=invariants.ends_in("\n".join(machine.ends)),
             restarted=frozenset(again),
+            overwritten=frozenset(self.overwritten),
         )
         invariants.require(invariants.violations(facts))
 
@@ -437,7 +439,11 @@ class World:
         )
 
     def _saw(self, job_id: str, document: bytes) -> None:
-        self.witnessed.saw(job_id, document)
+        lost = [life for life in self.scheduler.zombies if life.job.job_id == job_id]
+        if any(life.forging for life in lost):
+            self.overwritten.add(job_id)
+        if job_id not in self.overwritten:
+            self.witnessed.saw(job_id, document)
         self._ask(job_id)
 
     def _ask(self, job_id: str) -> None:
