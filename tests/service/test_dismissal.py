@@ -125,8 +125,8 @@ def test_whoever_is_told_dismissed_never_reads_anything_else(
             harness.dispatcher.cycle()
             time.sleep(0.02)
 
-    def dismiss(job: Job) -> None:
-        chance = random.Random(job.id)
+    def dismiss(number: int) -> Job:
+        job, chance = harness.accept(), random.Random(number)
         end(harness, job)
         begun = (State.RUNNING, *TERMINAL)
         wait_for(lambda: harness.row(job).state in begun, "it begins")
@@ -136,14 +136,14 @@ def test_whoever_is_told_dismissed_never_reads_anything_else(
         answer = control.dismiss(service, request, job.access)
         assert answer.view.state is PublicState.DISMISSED
         told[job.access] = answer.is_removed
+        return job
 
-    jobs = [harness.accept() for _ in range(races)]
     helpers = [threading.Thread(target=target) for target in (watch, dispatch)]
     for helper in helpers:
         helper.start()
     try:
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(dismiss, jobs))
+            jobs = list(pool.map(dismiss, range(races)))
         wait_for(lambda: not harness.store.requested(), "all dismissals are carried out")
     finally:
         stop.set()
