@@ -10,6 +10,7 @@ import logging
 import weakref
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 LOGGER = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def around(application: Application) -> Application:
     def routed(environ: Any, start_response: Any) -> Any:
         environ[_ROUTED] = True
         for service in list(SERVICES):
-            if service.routes.has(environ):
+            if service.routes.has(environ, urlsplit(service.addresses.root).path):
                 return service(environ, start_response)
         return application(environ, start_response)
 

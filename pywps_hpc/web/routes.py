@@ -31,6 +31,15 @@ PREFIX = 16
 Rules = Callable[[Addresses], Iterable[Rule]]
 
 
+#: First segments of URLs that an application around the service may have, too.
+COMMON = frozenset({"api", "conformance", "jobs", "processes"})
+
+
+def is_common(handler: Any) -> bool:
+    """Whether the name of a URL with this handler is one of :data:`COMMON`."""
+    return bool(getattr(getattr(handler, "func", handler), "is_common", False))
+
+
 class JobConverter(BaseConverter):
     """What stands for a job in an address (:attr:`~pywps_hpc.jobs.Job.access`)."""
 
@@ -79,9 +88,19 @@ class Routes:
                 path = path[start:]
         return None
 
-    def has(self, environ: Mapping[str, Any]) -> bool:
-        """Whether a request is to one of these URLs."""
+    def has(self, environ: Mapping[str, Any], root: str = "/") -> bool:
+        """Whether a request is to one of these URLs, and not to one of an application around the
+        service that is called alike.
+
+        Args:
+            root: path of the folder in which the endpoint lies. Of the URLs whose names many
+                applications use (:func:`is_common`) only those in there count.
+        """
         try:
-            return self.find(environ) is not None
+            handler = self.find(environ)
+            if handler is None or not is_common(handler):
+                return handler is not None
+            path = str(environ.get("SCRIPT_NAME", "")) + str(environ.get("PATH_INFO", ""))
+            return path.startswith(root) and path.removeprefix(root).split("/")[0] in COMMON
         except MethodNotAllowed:
             return True

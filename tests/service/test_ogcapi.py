@@ -7,11 +7,14 @@ import base64
 import email
 import email.policy
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import iris_sample_data
 import pytest
 import requests
 from owslib.ogcapi.processes import Processes
@@ -37,6 +40,8 @@ SECTIONS = {
     "hpc.container": {"python_path": f"\n    {SERVICES}\n    {ROOT}"},
     "hpc.inputs": {"allowed_networks": "127.0.0.0/8"},
 }
+A1B = Path(iris_sample_data.__file__).parent / "sample_data" / "A1B_north_america.nc"
+PROCESSES = ["echo", "fail", "climate_anomaly"]
 GEOJSON = {"type": "Point", "coordinates": [1.5, 2]}
 TIFF = b"II*\x00\xff\xfe"
 
@@ -48,6 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HpcServer]:
     with HpcServer(
         folder, application="echo:service", sections=SECTIONS, environment=environment
     ) as started:
+        shutil.copy(A1B, folder / "inputs")
         (folder / "inputs" / "a.txt").write_text("from a file\n", encoding="utf-8")
         yield started
 
@@ -186,10 +192,11 @@ def test_the_list_of_processes_has_pages(server: HpcServer) -> None:
     assert [process["id"] for process in first["processes"]] == ["echo"]
     second = HTTP.get(link_of(first, "next")).json()
     assert [process["id"] for process in second["processes"]] == ["fail"]
-    assert "next" not in {link["rel"] for link in second["links"]}
+    last = HTTP.get(link_of(second, "next")).json()
+    assert "next" not in {link["rel"] for link in last["links"]}
     assert HTTP.get(link_of(second, "prev")).json()["processes"] == first["processes"]
     everything = get(server, "/processes?limit=100000", "processList")
-    assert len(everything["processes"]) == 2
+    assert len(everything["processes"]) == 3
     for wrong in ("0", "-1", "x", "1.5", ""):
         assert_problem(HTTP.get(f"{server.base}/processes?limit={wrong}"), 400)
 
@@ -599,7 +606,7 @@ def test_scripts_of_other_hosts_may_use_it(server: HpcServer) -> None:
 
 def test_owslib_executes_a_process(server: HpcServer) -> None:
     client = Processes(f"{server.base}/")
-    assert [process["id"] for process in client.processes()] == ["echo", "fail"]
+    assert [process["id"] for process in client.processes()] == PROCESSES
     assert client.process("echo")["version"] == "1.0"
     found = client.execute("echo", {"text": "x", "numbers": [1]}, {"text": {}, "numbers": {}})
     assert found == {"text": "x", "numbers": {"value": [1], "mediaType": "application/json"}}

@@ -1,4 +1,4 @@
-"""The echo process, and one that fails in the way that it is told."""
+"""The echo process, one that fails in the way that it is told, and one that computes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from pywps import LiteralInput, LiteralOutput, Process, Service
 
+from examples.processes import ClimateAnomaly
 from examples.processes.echo_api import Echo
 from odd_kit import OPEN
 
@@ -29,5 +30,6 @@ service = Service(
             outputs=[LiteralOutput("never", "Never", "string")],
             **OPEN,
         ),
+        ClimateAnomaly(),
     ]
 )

@@ -45,6 +45,7 @@ def resource(*parameters: str, **methods: Method) -> Callable[..., Response]:
             response = problems.response(request, problems.of_error(service, error))
         return _shared(service, request, response, known)
 
+    handle.is_common = True  # type: ignore[attr-defined]  # see web/routes.py
     return handle
 
 

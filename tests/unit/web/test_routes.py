@@ -94,6 +94,25 @@ def test_ogc_api_is_behind_any_prefix(routes: Routes, prefix: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("script", "path", "is_ours"),
+    [
+        ("", "/a/jobs", True),
+        ("/a", "/jobs", True),
+        ("", f"/a/jobs/{JOB}/log", True),
+        ("", "/jobs", False),
+        ("", "/a/admin/jobs", False),
+        ("", "/b/processes/x", False),
+        ("", f"/b/status/{JOB}", True),
+    ],
+)
+def test_an_application_around_the_service_keeps_urls_that_are_called_alike(
+    routes: Routes, script: str, path: str, is_ours: bool
+) -> None:
+    environ = {"SCRIPT_NAME": script, "PATH_INFO": path, "REQUEST_METHOD": "GET"}
+    assert routes.has(environ, "/a/") == is_ours
+
+
+@pytest.mark.parametrize(
     ("url", "path", "query", "is_landing"),
     [
         ("http://host/wps", "/", "", True),
