@@ -12,6 +12,7 @@ import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from in_process_service import InProcessService, open_service
+from joblauncher.shared.outcome import Report
 from wps_client import Complex
 
 pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("none")]  # which brings the browser
@@ -96,7 +97,7 @@ def test_a_browser_runs_no_script_of_what_is_shown(app: InProcessService, tmp_pa
     for name, content in outputs.items():
         (job.outputs / name).write_text(content)
     inside = f'<script xmlns="{XHTML}">{beacon}</script>'
-    # A message is shown while the job goes on; an end that only the process tells is not.
+    # An end that only the process tells is not shown, and a message as text, as it is reported.
     working = STATUS.replace("ProcessSucceeded", "ProcessStarted").replace("done", inside)
     forged = {"script": STATUS % inside, "message": working % ""}
     style = f'<?xml-stylesheet type="text/xsl" href="{shown}style.xsl"?>'
@@ -104,9 +105,11 @@ def test_a_browser_runs_no_script_of_what_is_shown(app: InProcessService, tmp_pa
         "<wps:ExecuteResponse", f"{style}<wps:ExecuteResponse", 1
     )
     paths = [shown + name for name in outputs]
-    for content in forged.values():
+    for name, content in forged.items():
         other = app.accept()
         other.status.write_text(content)
+        if name == "message":
+            Report(other.job_id, "odd", "started", 10, inside).write(other)
         paths.append(f"/status/{other.access}")
     sent = f'<script xmlns="{XHTML}">{beacon}</script>'
     honest = app.accept("texts", [("text", Complex(f"]]>{sent}<![CDATA["))], lineage=True)
@@ -129,9 +132,11 @@ def test_a_browser_runs_no_script_of_what_is_shown(app: InProcessService, tmp_pa
     bare = {path.removeprefix("/bare") for path in stage.ran}
     running = {"page.html", "picture.svg", "page.xhtml", "data.xml"}
     assert {shown + name for name in running} <= bare
-    assert set(paths[len(outputs) : len(outputs) + 2]) <= bare
-    # Text that a client sent is text, headers or not.
-    assert f"/status/{honest.access}" not in bare
+    documents = dict(zip(forged, paths[len(outputs) :], strict=False))
+    assert documents["script"] in bare
+    # Text that a client or a process sent is text, headers or not.
+    assert not {documents["message"], f"/status/{honest.access}"} & bare
+    assert beacon in app.get(documents["message"]).get_data(as_text=True)
 
 
 def browse(url: str, folder: Path) -> None:
