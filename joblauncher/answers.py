@@ -54,8 +54,8 @@ def leave(job: JobDir, response: Any) -> tuple[int, list[tuple[str, str]]]:
         answer = Response.from_app(response, environ)
     except Exception:  # e.g. raw output was asked for an output that there is not
         LOGGER.exception("the answer cannot be written")
-        words = "The process succeeded, but the answer that was asked for cannot be written."
-        answer, output = NoApplicableCode(words, code=500).get_response(environ), None
+        message = "The process succeeded, but the response that was asked for cannot be written."
+        answer, output = NoApplicableCode(message, code=500).get_response(environ), None
     finally:
         response.outputs = outputs
     if output is not None:

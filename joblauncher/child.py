@@ -52,8 +52,8 @@ def live(publisher: Publisher, header: dump.Header, body: bytes, writer: int) ->
     except BaseException as error:
         _print_trace()
         # PyWPS's own exceptions have a description, which is written for the client.
-        words = getattr(error, "description", "") or type(error).__name__
-        reason = f"the process failed: {storage.trouble(error) or words}"
+        message = getattr(error, "description", "") or type(error).__name__
+        reason = f"the process failed: {storage.trouble(error) or message}"
     with contextlib.suppress(OSError):
         os.write(writer, reason.encode()[:_MOST_REASON])
     for stream in (sys.stdout, sys.stderr):

@@ -1,8 +1,8 @@
 """Whether a job is still this launcher's: checked before each file that it leaves.
 
 A batch system that loses sight of a node gives its jobs up, or starts them again elsewhere, while
-their processes go on there. What such a launcher has to say is no longer wanted: there is a later
-start of the job, or somebody was told already how it ended.
+their processes go on there. What such a launcher reports no longer counts: there is a later start
+of the job, or its end was already reported.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def take(job: JobDir) -> None:
     try:
         descriptor = os.open(job.lease(job.attempt), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
-        raise Superseded(f"attempt {job.attempt} was taken by another launcher") from None
+        raise Superseded(f"attempt {job.attempt} is already run by another launcher") from None
     with os.fdopen(descriptor, "w") as lease:
         lease.write(_holder())
 
@@ -60,7 +60,7 @@ def check(job: JobDir) -> None:
     except (OSError, status_xml.DocumentError):
         return  # it will be written anew
     if state in outcome.TERMINAL and not _is_own(state, outcome.read(job), job.attempt):
-        raise Superseded("the job is over already")
+        raise Superseded("the job has already ended")
 
 
 def clear(job: JobDir) -> None:

@@ -62,7 +62,7 @@ class Outputs:
 
         real = Path(os.path.realpath(file))
         if not real.is_file():
-            raise ProcessError(f"output {identifier}: its file is not there")
+            raise ProcessError(f"output {identifier}: its file does not exist")
         if self._is_own(real):
             real.chmod(stat.S_IMODE(real.stat().st_mode) | stat.S_IRUSR)
         self._insist(lambda: folder.mkdir(mode=0o700, parents=True, exist_ok=True))
@@ -127,7 +127,7 @@ class Outputs:
         """
         place = PurePosixPath(destination)
         if place.is_absolute() or ".." in place.parts or not place.parts:
-            raise ValueError("not a name below the folder of outputs")
+            raise ValueError("not a path inside the outputs folder")
         own = self._job.outputs.name
         return place if place.parts[0] == own else PurePosixPath(own, place)
 

@@ -74,7 +74,7 @@ class Publisher:
         try:
             self._write(document)
         except OSError as error:
-            LOGGER.warning("its progress cannot be shown: %s", error.strerror)
+            LOGGER.warning("its progress cannot be written: %s", error.strerror)
 
     def succeed(
         self,
@@ -162,7 +162,7 @@ class Publisher:
         try:
             storage.insist(self.job, self._report)
         except OSError:
-            LOGGER.exception("the last report cannot be left; the document says all")
+            LOGGER.exception("the last report cannot be written; the status document has all of it")
         return True
 
     def _success(self, ending: Ending) -> Status | None:
@@ -194,7 +194,9 @@ class Publisher:
                 percent = status_xml.parse(document).percent
             status = Status(outcome.FAILED, 100, message)
             if cause in outcome.PROVISIONAL:
-                status = Status(outcome.STARTED, percent, f"{message}; the reason is looked up")
+                status = Status(
+                    outcome.STARTED, percent, f"{message}; the reason is being looked up"
+                )
             new = status_xml.renewed(document, self.facts.process, status)
             with self._replaced(new):
                 failpoint.reach("conclude.2")
@@ -202,7 +204,9 @@ class Publisher:
         try:
             storage.insist(self.job, write)
         except OSError:
-            LOGGER.exception("no document could be left; the exit code tells the scheduler")
+            LOGGER.exception(
+                "no status document could be written; the exit code tells the batch system"
+            )
             return False
         return True
 

@@ -51,7 +51,7 @@ def run(
         NoMemory: the process could get no more memory.
     """
     job = publisher.job
-    os.environ.pop("PYWPS_CFG", None)  # an empty value breaks the import; ours travels in the dump
+    os.environ.pop("PYWPS_CFG", None)  # an empty value breaks the import; ours is in the dump
     nodatabase.install()
     strange = tuple(pywps_pieces.strange(pywps_patches.ALL))
     # Configuration first: a module of the service may read it while dill imports it.
@@ -142,7 +142,7 @@ def _configure(job: JobDir, sections: dict[str, dict[str, str]]) -> None:
 
 
 def _restore_request(wps_request: Any, http: dict[str, Any]) -> None:
-    """Put back what does not travel: XML makers, and a request object with the client's headers."""
+    """Put back what is not serialised: XML makers, and a request with the client's headers."""
     from werkzeug.test import EnvironBuilder
     from werkzeug.wrappers import Request
 
@@ -175,7 +175,7 @@ def _response(
 
     def publish(document: bytes, response: JobResponse) -> None:
         if response.state == outcome.SUCCEEDED and (lost := stored.lost()):
-            message = f"Process failed: output {lost}: its file cannot be read any more"
+            message = f"Process failed: output {lost}: its file can no longer be read"
             response._update_status(WPS_STATUS.FAILED, message, 100)
             return
         if response.state == outcome.SUCCEEDED and header.max_output_size:
@@ -187,7 +187,9 @@ def _response(
                 response._update_status(WPS_STATUS.FAILED, _too_large(size, header), 100)
                 return
         if len(document) > MOST:
-            raise ProcessError("The outputs are too large for one document: ask for references.")
+            raise ProcessError(
+                "The outputs are too large for one document: request them as references."
+            )
         message = str(response.message)
         if response.state == outcome.SUCCEEDED:
             # The answer of a client that waits is made later, from what the process worked in.
@@ -242,6 +244,6 @@ def _answer(publisher: Publisher, header: dump.Header, response: Any) -> None:
         PayloadError: there is nothing to answer.
     """
     if not response.is_over:  # PyWPS sees to that; a process may have replaced _run_process
-        raise dump.PayloadError("the process returned without an end")
+        raise dump.PayloadError("the process returned without a result")
     if header.sync:
         publisher.answered(*answers.leave(publisher.job, response))

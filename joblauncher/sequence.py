@@ -44,7 +44,7 @@ def launch(job: JobDir, digest: str, run: Run, *, allow_root: bool = False) -> S
     try:
         return (yield from _launch(Publisher(job), digest, run, allow_root))
     except lease.Superseded as reason:
-        LOGGER.error("%s; nothing more is done", reason)
+        LOGGER.error("%s: this start gives up", reason)
         lease.clear(job)
         return exits.NOT_MINE
 
@@ -52,7 +52,7 @@ def launch(job: JobDir, digest: str, run: Run, *, allow_root: bool = False) -> S
 def _launch(publisher: Publisher, digest: str, run: Run, allow_root: bool) -> Steps[int]:
     job = publisher.job
     if account.is_root() and not allow_root:
-        publisher.refuse(account.WORDS)
+        publisher.refuse(account.MESSAGE)
         return exits.REFUSED
     try:
         lease.take(job)

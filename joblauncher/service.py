@@ -31,7 +31,7 @@ def placeholder() -> Any:
 
 
 def fill(empty: Any, packed: bytes) -> Any:
-    """Make the service out of what travelled.
+    """Make the service out of what was serialised.
 
     Args:
         empty: the placeholder, which becomes the service.
@@ -47,7 +47,7 @@ def fill(empty: Any, packed: bytes) -> Any:
     if isinstance(held, Service):
         empty.__class__, empty.__dict__ = type(held), held.__dict__
         return held
-    made = _load(facts["class"], empty, "its class")
+    made = _load(facts["class"], empty, "the class")
     if made is not None:
         empty.__class__ = made
     for name, data in facts["attributes"].items():
@@ -62,15 +62,15 @@ def _load(data: bytes, service: Any, what: str) -> Any:
     try:
         return dump.load(data, service)
     except dump.PayloadError as error:
-        LOGGER.warning("the service is without %s in this job: %s", what, error)
+        LOGGER.warning("this job runs without %s of the service: %s", what, error)
         return None
 
 
 class Siblings(MutableMapping[str, Any]):
-    """The processes of a service by identifier, each loaded when it is first asked for.
+    """The processes of a service by identifier, each loaded at its first use.
 
     Args:
-        packed: what each is made of; ``None`` if that did not travel.
+        packed: what each is made of; ``None`` if that was not serialised.
         service: whose they are.
         held: module and name of the service, where it can be had by import.
     """

@@ -50,7 +50,7 @@ class Allowance:
             if within.max_bytes == bounds.max_bytes:
                 raise
             limit = amount(bounds.max_bytes_per_job)
-            raise TooLarge(f"with it the job's inputs have more than the {limit} allowed") from None
+            raise TooLarge(f"all inputs of the job together exceed the {limit} allowed") from None
         except Refused:
             if time.monotonic() - begun < self._seconds:
                 raise

@@ -12,7 +12,7 @@ from joblauncher.inputs.policy import Bounds, Refused
 #: Most bytes of one piece.
 PIECE = 1 << 16
 ENDED_EARLY = "its server closed the connection early"
-UNKNOWN_ENCODING = "it is encoded in a way that is not supported"
+UNKNOWN_ENCODING = "its content encoding is not supported"
 
 
 class Rate:

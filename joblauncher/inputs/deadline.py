@@ -37,13 +37,13 @@ class Deadline:
 
         Raises:
             Refused: there are none.
-            Stopped: nobody wants the input any more.
+            Stopped: the input is no longer needed.
         """
         left = self._end - time.monotonic()
         if left <= 0:
             raise Refused(f"it did not arrive within {self._bounds.total_timeout:g} seconds")
         if self._stop():
-            raise Stopped("it is no longer wanted")
+            raise Stopped("it is no longer needed")
         return left
 
     def patience(self) -> float:

@@ -137,7 +137,7 @@ class _Download:
             try:
                 url = urljoin(url, location)
             except ValueError:
-                raise Refused("its server redirects to what is not a valid URL") from None
+                raise Refused("its server redirects to an invalid URL") from None
             prefix = "after a redirection, "
         raise Refused(f"its server redirects more than {self._bounds.redirects} times")
 
@@ -155,7 +155,7 @@ class _Download:
             Refused: it ends early, comes too slowly, or is encoded in an unknown way.
             TooLarge: it is longer, decoded or as it is sent.
         """
-        too_large = TooLarge(f"it has more than the {amount(limit)} that are allowed")
+        too_large = TooLarge(f"it is larger than the {amount(limit)} allowed")
         received, size, rate = 0, 0, Rate(self._bounds)
         decode = decoder(response.headers.get("Content-Encoding", ""))
         if (response.length_remaining or 0) > limit:

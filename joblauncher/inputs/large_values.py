@@ -101,7 +101,7 @@ def _decode(raw: bytes, value: Value, name: str) -> Any:
         packed = text.translate({ord(space): None for space in " \t\r\n"})
         return base64.b64decode(packed.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):
-        raise InputUnavailable(f"input {name}: it is not in base64.", name) from None
+        raise InputUnavailable(f"input {name}: it is not valid base64.", name) from None
     except (ValueError, etree.XMLSyntaxError):
         raise InputUnavailable(
             f"input {name}: it is neither text nor one XML element.", name

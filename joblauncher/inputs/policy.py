@@ -41,7 +41,7 @@ class TooLarge(Refused):
 
 
 class Stopped(Refused):
-    """Nobody wants it any more."""
+    """It is no longer needed."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def lay_out(job: JobDir, prepared: Mapping[str, str]) -> None:
         elif fact.startswith(_LINK):
             target.symlink_to(fact.removeprefix(_LINK))
         elif _copy(job, name, target) != fact:
-            raise PayloadError("the job's inputs are not those that the service prepared")
+            raise PayloadError("the job's inputs have changed since the service prepared them")
 
 
 def use_own(job: JobDir, inputs: Mapping[str, Iterable[Any]]) -> None:

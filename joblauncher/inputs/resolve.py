@@ -43,7 +43,7 @@ def _blocked_by_name(bounds: Bounds, deadline: Deadline) -> set[addresses.Addres
 
 
 def resolve(host: str, port: int, timeout: float) -> list[addresses.Address]:
-    """All addresses of a host. The resolver knows no time limit, so it is left behind.
+    """All addresses of a host. The resolver has no time limit, so it is left behind.
 
     Raises:
         OSError: it has none, or nobody says so in time.

@@ -214,4 +214,4 @@ def _message(error: BaseException, is_late: bool) -> str:
             return ENDED_EARLY
         case OSError():
             return "its server cannot be reached, or closed the connection"
-    return "its server does not speak HTTP as it should"
+    return "its server's answer is not valid HTTP"

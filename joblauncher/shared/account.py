@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 #: For whoever started it.
-WORDS = "jobs are not run as root"
+MESSAGE = "jobs are not run as root"
 
 
 def is_root() -> bool:

@@ -1,9 +1,8 @@
 """The dump file: a plain-text header, then process and request as dill wrote them.
 
 The header can be read with ``head -2`` and without running anything; all that is plain data is in
-it. The file's SHA-256 travels to
-the node by another way (inside the batch script, which the scheduler spools itself), so bytes that
-this service did not write for this job are never unpickled.
+it. The file's SHA-256 reaches the node by another way (inside the batch script, which the batch
+system keeps itself), so bytes that this service did not write for this job are never unpickled.
 """
 
 from __future__ import annotations
@@ -90,7 +89,7 @@ def pack(header: Header, content: Any, is_live: Callable[[Any], bool] = lambda _
         is_live: tells the running service, which stays here: the job has one of its own.
 
     Raises:
-        PayloadError: something in the content cannot travel; the message says what.
+        PayloadError: something in the content cannot be serialised; the message says what.
     """
     return (
         MAGIC + json.dumps(asdict(header), sort_keys=True).encode() + b"\n" + dump(content, is_live)
@@ -110,7 +109,7 @@ def dump(
         holdings: what modules hold, for dumps one after another.
 
     Raises:
-        PayloadError: something in it cannot travel; the message says what.
+        PayloadError: something in it cannot be serialised; the message says what.
     """
     from joblauncher.shared.by_name.pickling import Pickler
 
@@ -119,9 +118,9 @@ def dump(
     try:
         pickler.dump(content)
     except Exception as error:  # pickling runs foreign code, which may raise anything
-        raise PayloadError(f"the process cannot be sent to the batch system: {error}") from error
+        raise PayloadError(f"the process cannot be serialised: {error}") from error
     for name, reason in pickler.left_out.items():
-        LOGGER.warning("%r cannot be sent, its job will do without it: %s", name, reason)
+        LOGGER.warning("%r cannot be serialised, the job runs without it: %s", name, reason)
     return body.getvalue()
 
 
@@ -134,7 +133,7 @@ def read(path: Path, expected_digest: str) -> bytes:
     """Read a dump file once and make sure that it is the one the service wrote.
 
     Raises:
-        PayloadError: missing, not a plain file of this account, writable by others, or changed.
+        PayloadError: missing, not a regular file of this account, writable by others, or changed.
     """
     try:
         file = open_plain(path)
@@ -159,7 +158,7 @@ def unpack_header(data: bytes) -> tuple[Header, bytes]:
         PayloadError: not a dump of this format.
     """
     if not data.startswith(MAGIC):
-        raise PayloadError("the job's dump has a format that this launcher does not know")
+        raise PayloadError("the job's dump has a format that this launcher does not support")
     line, _, body = data[len(MAGIC) :].partition(b"\n")
     try:
         return Header(**json.loads(line)), body
@@ -215,8 +214,8 @@ def load(body: bytes, service: Any = None) -> Any:
             raise PayloadError("the process could not be loaded: AttributeError") from error
         name, module = missing.groups()
         raise PayloadError(
-            f"the module {module!r} in the compute environment has no {name!r}: it is not of the "
-            "version that the job was accepted with"
+            f"the module {module!r} in the compute environment has no {name!r}: the job was "
+            "accepted with another version of it"
         ) from error
     except Exception as error:  # its text may name paths of this host; the job's log has it
         kind = type(error).__name__

@@ -146,13 +146,13 @@ def open_plain(path: Path | str, folder: int | None = None) -> BinaryIO:
         folder: descriptor of the folder that a relative path begins at.
 
     Raises:
-        OSError: missing, or not a plain file.
+        OSError: missing, or not a regular file.
     """
     # Opening a pipe would wait for a writer (open(2), O_NONBLOCK).
     descriptor = os.open(path, _PLAIN, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a plain file")
+        raise OSError(errno.EINVAL, "not a regular file")
     return os.fdopen(descriptor, "rb")
 
 
@@ -160,13 +160,13 @@ def read_plain(path: Path, most: int = MOST) -> bytes:
     """The content of a plain file.
 
     Raises:
-        OSError: missing, not a plain file, or larger than ``most`` bytes.
+        OSError: missing, not a regular file, or larger than ``most`` bytes.
     """
     with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
         content = file.read(size + 1) if size <= most else b""
     if size > most or len(content) > most:
-        raise OSError(errno.EFBIG, "larger than such a file may be")
+        raise OSError(errno.EFBIG, "larger than such a file is allowed to be")
     return content
 
 
@@ -185,7 +185,7 @@ def open_beneath(root: Path, *parts: str) -> BinaryIO:
             hard link can bring here).
     """
     if not parts or any(part in ("", ".", "..") or "\0" in part for part in parts):
-        raise FileNotFoundError(errno.ENOENT, "not a name below this folder")
+        raise FileNotFoundError(errno.ENOENT, "not a path inside this folder")
     folder = os.open(root, _FOLDER)
     try:
         owner = os.fstat(folder).st_uid
@@ -234,7 +234,7 @@ def remove_tree(path: Path) -> None:
                 break
             here = _move(here, "..")
             if _identity(here) != way[-1][0]:
-                raise OSError(errno.ESTALE, "it was moved meanwhile")
+                raise OSError(errno.ESTALE, "it was moved in the meantime")
             os.rmdir(way[-1][1].pop(), dir_fd=here)
     finally:
         os.close(here)
@@ -276,7 +276,7 @@ def _unlock(name: str | Path, folder: int | None = None) -> None:
 
 
 def amount(size: float) -> str:
-    """An amount of data in words: ``2 GB``.
+    """An amount of data for people: ``2 GB``.
 
     Args:
         size: bytes.

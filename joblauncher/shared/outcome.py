@@ -33,7 +33,7 @@ class Report:
         process: the process identifier.
         state: ``accepted``, ``started``, ``succeeded`` or ``failed``.
         percent: 0 to 100.
-        message: words for the user.
+        message: for the user.
         cause: who found a failure: ``process`` (its handler raised), ``launcher`` (it crashed or
             could not be loaded), ``stopped`` (the batch system asked the job to end), ``killed``
             (from outside, nobody here knows why), ``memory`` (it could get no more of it), or

@@ -181,12 +181,12 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         self, status: int, message: str, status_percentage: float, clean: bool = True
     ) -> None:
         """Called by PyWPS; unlike its own, this asks no database and removes no folder."""
-        if status == WPS_STATUS.SUCCEEDED and (words := self._undeliverable()):
-            status, message = WPS_STATUS.FAILED, f"Process failed: {words}"
+        if status == WPS_STATUS.SUCCEEDED and (problem := self._undeliverable()):
+            status, message = WPS_STATUS.FAILED, f"Process failed: {problem}"
             LOGGER.error("%s", message)
         if status == WPS_STATUS.FAILED:
-            if words := storage.trouble(sys.exc_info()[1]):
-                message = f"Process failed: {words}"  # PyWPS would hide it in a log
+            if problem := storage.trouble(sys.exc_info()[1]):
+                message = f"Process failed: {problem}"  # PyWPS would hide it in a log
             elif _SENT_TO_LOG in str(message):
                 message = UNEXPLAINED
             for output in filter(_fault, self.process.outputs):
@@ -208,7 +208,7 @@ def _fault(output: Any) -> str:
         return ""
     # What was read from the file before it went is still there to be shown.
     is_read = not output.as_reference and getattr(output._iohandler, "_data", None) is not None
-    return "" if is_read else f"output {output.identifier}: its file is not there"
+    return "" if is_read else f"output {output.identifier}: its file does not exist"
 
 
 def _shielded(element: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _ROOT, _STATUS_END = re.compile(rb"<([^\s<>/]+)"), re.compile(rb"</(?:[^\s<>/:]*
 POLLED, MARKS = 4 << 20, 50_000
 _MARKUP = re.compile(rb"<\?(?!xml[\s?])|<!DOCTYPE|<!ENTITY", re.IGNORECASE)
 #: Most characters of a message that are kept.
-WORDS = 20_000
+LONGEST_MESSAGE = 20_000
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Status:
     Attributes:
         state: ``accepted``, ``started``, ``paused``, ``succeeded`` or ``failed``.
         percent: 0 to 100.
-        message: the words, of the exception if it failed.
+        message: of the exception if it failed.
     """
 
     state: str
@@ -63,7 +63,7 @@ def writable(text: str) -> str:
 
 def told(text: str) -> str:
     """A message as it is shown and recorded: writable, and of bounded length."""
-    return writable(text if len(text) <= WORDS else f"{text[:WORDS]} …")
+    return writable(text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]} …")
 
 
 def parse(document: bytes) -> Status:

@@ -1,4 +1,4 @@
-"""A shared file system that is full, read-only or away: its words, and patience with it."""
+"""A shared file system that is full, read-only or away: its messages, and patience with it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from joblauncher.shared.files import remove_tree
 from joblauncher.shared.jobdir import JobDir
 
 #: What is told of it to a client, whose business the path is not (errno(3)).
-WORDS = {
+MESSAGES = {
     errno.ENOSPC: "the storage is full",
     errno.EDQUOT: "the storage quota is used up",
     errno.EROFS: "the storage is read-only",
-    errno.EIO: "the storage reports errors",
-    errno.ESTALE: "the storage was taken away",
+    errno.EIO: "the storage reports input/output errors",
+    errno.ESTALE: "the storage is no longer available",
 }
-#: Seconds for which a last word is tried to be written. Shorter than the dispatcher's grace.
+#: Seconds for which a job tries to write its last message. Shorter than the dispatcher's grace.
 PATIENCE = 10.0
 #: For a result: until there is room, or the batch system ends the job at its time limit.
 FOR_EVER = float("inf")
@@ -30,8 +30,8 @@ def trouble(error: BaseException | None) -> str:
     """What is wrong with the storage, if that is what an exception, or one before it that it
     follows from, is about; empty if not."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in WORDS:
-            return WORDS[error.errno]
+        if isinstance(error, OSError) and error.errno in MESSAGES:
+            return MESSAGES[error.errno]
         error = error.__cause__ or error.__context__
     return ""
 
@@ -43,7 +43,7 @@ def insist(
     *,
     keep_work: bool = False,
 ) -> None:
-    """Write a last word, and try again while the storage is in trouble.
+    """Write a last message, and try again while the storage is in trouble.
 
     Args:
         job: which is over: it may be the one that has filled the storage, so room is made by

@@ -14,7 +14,7 @@ ENDING = "The process has ended; the batch system has yet to say so"
 #: For a job whose dismissal is recorded, but not yet carried out.
 DISMISSING = "dismissed; what is left of it is being ended"
 #: For a job that the batch system stopped, and will either start again or tell the reason of.
-LOOKED_UP = "the reason is looked up"
+LOOKED_UP = "the reason is being looked up"
 #: For a job that has begun before, and waits for another start.
 AGAIN = "The batch system starts it again"
 #: Why a job waits.

@@ -206,7 +206,7 @@ def test_node_lost_while_its_processes_live_on(slurm: servers.HpcServer, witness
         _ends_once(slurm, job, 2)
         servers.wait_for(
             lambda: (
-                "attempt 1 of the job has begun; nothing more is done"
+                "attempt 1 of the job has begun: this start gives up"
                 in slurm.cli("log", job.job_id).stdout
             ),
             "the first start gives up",

@@ -348,7 +348,7 @@ def test_node_failure(cases: Cases, witness: Witness) -> None:
         watch = cases.watches["second"]
         release(server, watch)
         servers.wait_for(
-            lambda: "the job is over already" in server.cli("log", watch.job_id).stdout,
+            lambda: "the job has already ended" in server.cli("log", watch.job_id).stdout,
             "the launcher gives up",
         )
         agree(server, site, [watch])

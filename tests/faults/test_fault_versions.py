@@ -67,8 +67,8 @@ def test_a_job_that_waits_runs_as_it_was_accepted(hpc: servers.HpcServer, witnes
     assert client.state_of(lost) == "ProcessFailed"
     told = client.message_of(lost)
     assert told == (
-        "the module 'odd_shapes' in the compute environment has no 'Joiner': it is not of the "
-        "version that the job was accepted with"
+        "the module 'odd_shapes' in the compute environment has no 'Joiner': the job was "
+        "accepted with another version of it"
     )
     again = client.await_end(client.submit(hpc.url, "joined", [("text", "a"), ("text", "b")]))
     assert _result(again) == "a-b"
@@ -91,7 +91,7 @@ def test_a_dump_of_another_format_is_refused_in_words(
     document = client.await_end(client.submit(hpc.url, "closure", [("text", "x")]))
     words = client.message_of(document)
     assert client.state_of(document) == "ProcessFailed"
-    assert words == "the job's dump has a format that this launcher does not know"
+    assert words == "the job's dump has a format that this launcher does not support"
     how = "a service that writes another format, the same image"
     witness("image older than the service", how, words, time.monotonic() - begun, "Slurm")
 

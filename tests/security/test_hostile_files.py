@@ -157,7 +157,7 @@ DUMPS: dict[Callable[[JobDir, bytes, JobDir], None], str] = {
     swapped: NOT_OURS,
     hard_link: NOT_OURS,
     symbolic: "the job's dump cannot be read: Too many levels of symbolic links",
-    pipe: "the job's dump cannot be read: not a plain file",
+    pipe: "the job's dump cannot be read: not a regular file",
     missing: "the job's dump cannot be read: No such file or directory",
     group_writable: "the job's dump can be changed by others",
 }
@@ -489,7 +489,7 @@ def test_outputs_too_large_for_one_document_are_told_in_words(app: InProcessServ
     app.end(job, answer.returncode)
     shown = app.get(f"/status/{job.job_id}").get_data()
     assert client.state_of(shown) == "ProcessFailed"
-    assert "too large for one document: ask for references" in client.message_of(shown)
+    assert "too large for one document: request them as references" in client.message_of(shown)
     assert folders.look(job).left is Left.FAILURE
     app.forget(job)
 

@@ -66,4 +66,4 @@ def test_raw_output_counts_against_the_limit_of_outputs(server: HpcServer, kind:
 def test_a_document_has_its_limit_still(server: HpcServer) -> None:
     status, _, length, _ = ask(server, 60, "file", raw=False)
     assert status == 200
-    assert length < 5000, "told as a failure: ask for references"
+    assert length < 5000, "told as a failure: request them as references"

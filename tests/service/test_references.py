@@ -122,7 +122,7 @@ def test_fault_22_nothing_is_fetched_beyond_its_bounds(service: HpcServer, web: 
     web.answers["/gone"] = content(b"sorry", 404)
     web.answers["/in"] = redirect("http://10.255.255.1/")
     for path, words in {
-        "/endless": "input file: it has more than the 100 KB that are allowed",
+        "/endless": "input file: it is larger than the 100 KB allowed",
         "/gone": "input file: its server answered with HTTP status 404",
         "/in": f"input file: after a redirection, {UNREACHABLE}",
     }.items():

@@ -81,7 +81,7 @@ def test_clean_is_called_once_and_changes_no_result(
         ("unset_literal", "Process failed: output result: it was not set"),
         ("unset_box", "Process failed: output result: it was not set"),
         ("unset_complex", "Process failed: output result: it was not set"),
-        ("gone", "Process failed: output result: its file is not there"),
+        ("gone", "Process failed: output result: its file does not exist"),
     ],
 )
 def test_an_output_that_is_not_there_is_told_in_words(

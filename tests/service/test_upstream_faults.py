@@ -181,7 +181,7 @@ def test_fault_01_job_that_ends_before_it_counts_as_submitted_stays_succeeded(
     location = client.submit(alone.url, "repeat_2", [("text", "fast ")])
     job_id = client.job_id_of(location)
     seen = []
-    # The first step submits; when it returns, the job is over already.
+    # The first step submits; when it returns, the job has already ended.
     while not seen or seen[-1] != "succeeded":
         instant.step()
         document = client.get(location).content

@@ -157,7 +157,7 @@ class Pickler(dill.Pickler):  # type: ignore[misc]
             self.save_reduce(
                 rebuild.function, arguments, state, None, None, rebuild.fill_function, obj=obj
             )
-            if obj.__annotations__:  # for readers; a type that cannot travel stops nothing
+            if obj.__annotations__:  # for readers; one that cannot be serialised stops nothing
                 self._attempt(
                     lambda: self._call(setattr, obj, "__annotations__", dict(obj.__annotations__))
                 )

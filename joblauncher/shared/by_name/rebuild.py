@@ -61,15 +61,15 @@ def named(module: str, path: str) -> Any:
     """What an importable module holds under a (dotted) name.
 
     Raises:
-        AttributeError: in the words of :mod:`pickle`.
+        AttributeError: with the message of :mod:`pickle`.
     """
     found: Any = importlib.import_module(module)
     for part in path.split("."):
         try:
             found = getattr(found, part)
         except AttributeError:
-            words = f"Can't get attribute '{path}' on <module '{module}'>"
-            raise AttributeError(words) from None
+            message = f"Can't get attribute '{path}' on <module '{module}'>"
+            raise AttributeError(message) from None
     return found
 
 

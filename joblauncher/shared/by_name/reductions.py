@@ -43,7 +43,7 @@ def enum_state(own: dict[str, Any], members: dict[str, Any]) -> Any:
 
 
 def anew(obj: Any) -> Any:
-    """How to make what has no state that could travel, or a state that must not."""
+    """How to make what has no state to serialise, or one that must not be."""
     kind = type(obj)
     if isinstance(obj, ModuleType) and sys.modules.get(obj.__name__) is obj:
         found = modules.importable(obj.__name__)

@@ -100,4 +100,4 @@ def decode(text: str, name: str) -> bytes | str:
     try:
         return base64.b64decode(text.encode("ascii").translate(None, b" \t\r\n"), validate=True)
     except (binascii.Error, UnicodeEncodeError):
-        raise InvalidParameterValue(f"input {name}: it is not in base64.", name) from None
+        raise InvalidParameterValue(f"input {name}: it is not valid base64.", name) from None

@@ -134,7 +134,7 @@ def test_where_the_storage_is_in_trouble_the_row_is_shown_and_the_trouble(
     monkeypatch.setattr("joblauncher.shared.outcome.read_plain", fails)
     facts = shown(desk, job.id)
     assert (facts["state"], facts["message"]) == ("running", "Running")
-    assert "its report cannot be read: the storage reports errors" in facts["folder"]
+    assert "its report cannot be read: the storage reports input/output errors" in facts["folder"]
 
 
 def test_a_listing_for_programs_keeps_its_names(desk: Desk) -> None:

@@ -136,9 +136,9 @@ def test_all_inputs_of_a_job_have_bounds_together(
     reference = Reference(f"{web.url}/")
     one.fetch(reference, tmp_path / "0")
     one.fetch(reference, tmp_path / "1")
-    with pytest.raises(TooLarge, match="with it the job's inputs have more than the 1000 bytes"):
+    with pytest.raises(TooLarge, match="all inputs of the job together exceed the 1000 bytes"):
         one.fetch(reference, tmp_path / "2")
-    with pytest.raises(TooLarge, match="it has more than the 300 bytes that are allowed"):
+    with pytest.raises(TooLarge, match="it is larger than the 300 bytes allowed"):
         Allowance(replace(HERE, max_bytes=300)).fetch(reference, tmp_path / "2")
     unbounded = Allowance(replace(HERE, max_bytes_per_job=0))
     for number in range(3):

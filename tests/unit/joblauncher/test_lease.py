@@ -114,7 +114,7 @@ def test_a_document_that_another_one_closed_stays(
     closed = status(state, "closed")
     atomic_write(job.status, closed)
     facts(attempt, state=state, cause=cause).write(job)
-    with pytest.raises(lease.Superseded, match="over already"):
+    with pytest.raises(lease.Superseded, match="already ended"):
         work_on(job, "late")
     assert job.status.read_bytes() == closed
 

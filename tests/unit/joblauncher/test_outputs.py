@@ -103,9 +103,9 @@ def test_what_a_process_writes_to_the_storage_itself_is_served(server: HpcServer
 @pytest.mark.parametrize(
     ("process", "says"),
     [
-        ("removed", "output first: its file cannot be read any more"),
-        ("hidden", "output first: its file cannot be read any more"),
-        ("never_there", "output first: its file is not there"),
+        ("removed", "output first: its file can no longer be read"),
+        ("hidden", "output first: its file can no longer be read"),
+        ("never_there", "output first: its file does not exist"),
     ],
 )
 def test_no_success_is_told_without_the_file(server: HpcServer, process: str, says: str) -> None:
@@ -156,7 +156,7 @@ def test_a_stored_file_has_the_rights_that_serving_it_takes(tmp_path: Path, how:
 
 @pytest.mark.parametrize("name", ["../other", "/etc/x", "a/../../b", ""])
 def test_nothing_is_written_outside_the_folder_that_is_served(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="not a name"):
+    with pytest.raises(ValueError, match="not a path"):
         outputs.Outputs(JobDir(tmp_path / JOB)).inside(name)
 
 

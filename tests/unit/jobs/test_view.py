@@ -120,7 +120,7 @@ def test_an_end_that_only_the_report_tells_is_none_yet(state: State, said: Repor
 def test_an_end_whose_reason_the_batch_system_has_to_tell_is_none_yet(cause: str) -> None:
     seen = shown(row(), report("failed", 40, "stopped (SIGTERM)", cause=cause, finished=9.0))
     assert (seen.state, seen.percent) == (PublicState.RUNNING, 40)
-    assert seen.message == "stopped (SIGTERM); the reason is looked up"
+    assert seen.message == "stopped (SIGTERM); the reason is being looked up"
     assert not seen.is_ending
 
 

@@ -156,7 +156,7 @@ def test_a_start_does_not_take_changed_inputs_for_those_that_were_sent(
     job = app.accept("editor", [("file", Complex("a")), ("checked", Complex("b"))])
     (job.prepared / "input.dat").write_text("changed")
     assert launch(app, job, 0).wait() != 0
-    assert seen(job) == "the job's inputs are not those that the service prepared"
+    assert seen(job) == "the job's inputs have changed since the service prepared them"
 
 
 @pytest.fixture
@@ -191,11 +191,11 @@ def test_what_an_attempt_puts_in_their_place_is_no_input(job: JobDir, tmp_path: 
         prepared.lay_out(job, found)
     file.unlink()
     os.mkfifo(file)
-    with pytest.raises(OSError, match="not a plain file"):
+    with pytest.raises(OSError, match="not a regular file"):
         prepared.lay_out(job, found)
     file.unlink()
     file.write_text("y")
-    with pytest.raises(PayloadError, match="not those"):
+    with pytest.raises(PayloadError, match="have changed since"):
         prepared.lay_out(job, found)
 
 

@@ -278,7 +278,7 @@ def test_a_process_sees_a_large_text(tmp_path: Path) -> None:
         bad = f"{'!' * 2 * MIB}"
         document = execute(given(bad, attributes=BASE64)).encode()
         ended = client.await_end(client.location_of(client.send(server.url, document)))
-        assert "it is not in base64" in client.message_of(ended)
+        assert "it is not valid base64" in client.message_of(ended)
 
 
 BOMBS = {

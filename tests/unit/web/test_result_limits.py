@@ -98,7 +98,7 @@ def test_memory_for_what_a_process_left_is_at_most_four_times_its_bytes(tmp_path
 def test_a_report_with_large_outputs_can_be_read(tmp_path: Path, value: object, count: int) -> None:
     job = JobDir(tmp_path)
     outputs = [{"identifier": "small", "data": value}, *({"href": "a"} for _ in range(count - 1))]
-    message = "[]{},:" * status_xml.WORDS
+    message = "[]{},:" * status_xml.LONGEST_MESSAGE
     written = outcome.Report("j", "hello", "succeeded", 100, message, outputs=outputs)
     written.write(job)
     read = outcome.read(job)

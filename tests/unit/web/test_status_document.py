@@ -110,7 +110,7 @@ def test_the_launchers_document_is_given_as_it_is_where_it_says_what_is_true(
 def test_a_job_that_was_cut_short_keeps_the_progress_that_its_document_has(
     folder: JobDir,
 ) -> None:
-    says = status_xml.Status("started", 40, "stopped (SIGTERM); the reason is looked up")
+    says = status_xml.Status("started", 40, "stopped (SIGTERM); the reason is being looked up")
     shown(folder, says, state=State.RUNNING)
     Report("id", "counts", "failed", 100, "stopped (SIGTERM)", "stopped").write(folder)
     row = Job("id", "w1", "counts", "d", state=State.RUNNING)
