@@ -220,8 +220,8 @@ class Settings:
     keep_abandoned: bool = setting(
         readers.boolean,
         "no",
-        "Whether a job goes on whose client asked for it synchronously and closed the connection "
-        "before its end; otherwise it is dismissed.",
+        "Whether a synchronous job continues when its client closes the connection before the "
+        "end; otherwise it is dismissed.",
     )
     cors: str = setting(
         readers.choice("off", "*"),

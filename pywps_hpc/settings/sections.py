@@ -136,15 +136,15 @@ class Inputs:
     allowed_networks: tuple[str, ...] = setting(
         readers.networks,
         None,
-        "What may be asked besides public addresses.",
+        "Hosts and networks that inputs may come from besides public addresses.",
         unset=(),
         needed="services whose inputs are on the site's own hosts, or are outputs of this service",
     )
     blocked_networks: tuple[str, ...] = setting(
         readers.networks,
         None,
-        "Public addresses that may not be asked: the site's own. This service's host counts as "
-        "one. What `allowed_networks` names is not blocked.",
+        "Public addresses that inputs must not come from: the site's own. This service's host "
+        "is always among them. What `allowed_networks` names is not blocked.",
         unset=(),
         needed="sites with hosts on public addresses",
     )
@@ -160,17 +160,17 @@ class Inputs:
         readers.seconds, "3600", "Time for all inputs of a job together."
     )
     min_rate: int = setting(
-        readers.bound, "1K", "Bytes per second; a server that is slower is given up."
+        readers.bound, "1K", "Bytes per second at least; a slower server is given up."
     )
-    redirects: int = setting(readers.integer(0), "5", "How many redirects are followed.")
+    redirects: int = setting(readers.integer(0), "5", "Most redirects to follow.")
     proxy: str = setting(
         readers.proxy, None, "HTTP proxy. That of the environment is not used.", unset=""
     )
     downloads: int = setting(
         readers.integer(1),
         "8",
-        "For how many jobs the dispatcher fetches inputs at once. Clients take turns: none has "
-        "more than one job more there than another that waits.",
+        "Jobs for which the dispatcher fetches inputs at once. Clients take turns: none has two "
+        "jobs more there than another client that waits.",
         needed="only with `fetch = server`",
     )
     max_inputs: int = setting(readers.integer(1), "1000", "How many inputs one request may have.")

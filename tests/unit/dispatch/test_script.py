@@ -80,7 +80,7 @@ export APPTAINER_NO_EVAL=1
 
 cd /shared/spool/"$job_id" || exit 72  # the shared file system is missing on this node
 : >> job.log  # the container shows it; some batch systems make it only at the end
-[ -d inputs ] || exit 72  # nor are its inputs there: so it is, too, once the job is over
+[ -d inputs ] || exit 72  # its inputs are missing, or the job has already ended
 exec apptainer exec \\
   --containall --cleanenv --no-home --no-privs \\
   --net --network none \\
