@@ -148,14 +148,14 @@ def record(
             values=values,
         )
     except payload.PayloadError as error:
-        LOGGER.exception("%s: cannot be dumped", job.job_id)
+        LOGGER.exception("%s: its process cannot be serialised", job.job_id)
         raise NoApplicableCode(
-            "The process cannot be sent to the batch system.", code=500
+            "The process cannot be serialised for the batch system.", code=500
         ) from error
     if settings.max_dump_size and len(dump) + kept > settings.max_dump_size:
         raise FileSizeExceeded(
             f"The process with its inputs takes {amount(len(dump) + kept)}, more than the "
-            f"{amount(settings.max_dump_size)} that are allowed."
+            f"{amount(settings.max_dump_size)} allowed."
         )
     atomic_write(job.dump, dump, mode=0o400)
     failpoint.reach("accept.2")

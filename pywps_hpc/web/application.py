@@ -69,7 +69,7 @@ class HpcService(Context, Service):  # type: ignore[misc]
     def call(self, http_request: Request) -> Any:
         """Answer one request; never raises."""
         self.compare_processes()
-        message = "The service cannot look after its jobs now. Please try later."
+        message = "The service cannot reach its jobs now. Please try later."
         try:
             handler = self.routes.find(http_request.environ)
             handler = handler or ogcapi.at_root(self.addresses, http_request) or ENDPOINT
@@ -78,7 +78,7 @@ class HpcService(Context, Service):  # type: ignore[misc]
             error.__context__ = None
             return error.with_traceback(None)  # which holds the whole request
         except jobs.TableUnavailable as error:
-            LOGGER.error("the job table cannot be asked: %s", error)
+            LOGGER.error("the job table cannot be reached: %s", error)
         except HTTPException as error:
             return NoApplicableCode(error.description, code=error.code)
         except Exception as error:

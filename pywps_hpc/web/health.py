@@ -24,7 +24,7 @@ def require_dispatcher(settings: Settings, store: JobStore) -> None:
     if leader is None or not leader.is_alive(settings.dispatcher_lease):
         raise Busy("Jobs cannot be run now: the dispatcher is not running.", settings.retry_after)
     if are_apart(leader.service, service_mark(settings)):
-        LOGGER.error("[hpc] spool, database: the dispatcher of another service works with them")
+        LOGGER.error("[hpc] spool, database: the dispatcher of another service uses them")
         raise Busy("Jobs cannot be run now: the dispatcher is not running.", settings.retry_after)
 
 
@@ -43,7 +43,7 @@ def require_spool(service: Context) -> None:
         LOGGER.error("the spool cannot be used: %s", error.strerror)
     except SettingsError as error:
         LOGGER.error("the spool cannot be used: %s", error)
-    message = "The service cannot look after its jobs now: their storage is not there."
+    message = "The service cannot reach its jobs now: their storage is missing."
     raise Busy(message, service.settings.retry_after)
 
 

@@ -101,7 +101,9 @@ class _Packed:
         try:
             return dump.dump(thing, lambda other: is_same(service, other), holdings)
         except dump.PayloadError as error:
-            LOGGER.debug("not part of the service as its jobs see it: %r: %s", thing, error)
+            LOGGER.debug(
+                "%r of the service cannot be serialised, jobs run without it: %s", thing, error
+            )
             return None
 
 

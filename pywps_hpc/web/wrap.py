@@ -81,7 +81,7 @@ def _open_table(service: HpcService) -> None:
     except jobs.SchemaTooNew as error:
         raise settings.SettingsError(f"[hpc] database: {error}") from None
     except jobs.TableUnavailable as error:
-        LOGGER.error("the job table cannot be asked, requests for jobs are turned away: %s", error)
+        LOGGER.error("the job table cannot be reached, requests for jobs are refused: %s", error)
 
 
 def _warn(own: settings.Settings, sections: settings.Sections, files: Sequence[str]) -> None:

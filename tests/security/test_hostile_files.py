@@ -456,7 +456,7 @@ def waiting_client(app: InProcessService, job: JobDir, response: dict[str, objec
 def test_a_forged_answer_is_not_given(app: InProcessService, job: JobDir, name: str) -> None:
     job.response.write_bytes(b"body")
     status, headers = FORGED_ANSWERS[name]
-    with pytest.raises(NoApplicableCode, match="cannot be given"):
+    with pytest.raises(NoApplicableCode, match="cannot be sent"):
         waiting_client(app, job, {"status": status, "headers": headers})
 
 
@@ -478,7 +478,7 @@ def test_an_answer_that_is_a_link_is_not_given(
     app: InProcessService, job: JobDir, secret: Path
 ) -> None:
     job.response.symlink_to(secret)
-    with pytest.raises(NoApplicableCode, match="left no answer"):
+    with pytest.raises(NoApplicableCode, match="left no response"):
         waiting_client(app, job, {"status": 200, "headers": []})
 
 

@@ -134,7 +134,7 @@ def test_a_dump_that_is_too_large_is_refused_in_words(
     assert answer.status_code == 400
     words = client.exception_of(answer.get_data())
     assert "The process with its inputs takes " in words
-    assert "more than the 100 KB that are allowed" in words
+    assert "more than the 100 KB allowed" in words
     assert b"FileSizeExceeded" in answer.get_data()
     assert inside.folders() == before
     assert len(inside.store.recent()) == 1
@@ -150,7 +150,7 @@ def test_a_table_locked_too_long_is_a_busy_service(
     hasty = build(tmp_path / "hasty", monkeypatch, **same, database_timeout=0.5)
     with locked(database):
         words = is_busy(hasty.post())
-        assert "cannot look after its jobs now" in words
+        assert "cannot reach its jobs now" in words
         assert "sql" not in words.lower()
         shown = hasty.web.get(f"/status/{job_id}")
         if database.startswith("sqlite"):
@@ -247,7 +247,7 @@ def test_a_whole_service_lives_through_an_outage_of_its_database(
     starting = threading.Thread(target=run, daemon=True)
     with postgres.stopped():
         starting.start()
-        wait_for(lambda: "cannot be asked yet" in server.read_log(), "it waits")
+        wait_for(lambda: "cannot be reached yet" in server.read_log(), "it waits")
     try:
         wait_for(server.is_ready, "it works", 120)
         location = client.submit(server.url, "sleeper", [("seconds", "5")])

@@ -201,7 +201,7 @@ def test_job_that_is_killed_from_outside_is_told_as_failed_and_gone(
     if victim == "launcher":
         assert client.message_of(document) == "killed by signal 9 (SIGKILL: killed)"
     else:
-        words = "ended for a reason that the batch system does not tell"
+        words = "ended for a reason that the batch system does not give"
         assert client.message_of(document).startswith(words)
     await_row(hpc_server, job_id, "failed")
     assert "waits with a child" in hpc_server.cli("log", job_id).stdout
@@ -229,5 +229,5 @@ def test_process_that_cannot_be_sent_is_refused_and_leaves_nothing(hpc_server: H
     before = set(hpc_server.spool.job_ids())
     answer = client.send(hpc_server.url, client.execute_document("unsendable", asynchronous=True))
     assert answer.status == 500
-    assert "cannot be sent to the batch system" in client.exception_of(answer.content)
+    assert "cannot be serialised for the batch system" in client.exception_of(answer.content)
     assert set(hpc_server.spool.job_ids()) == before

@@ -52,7 +52,7 @@ def test_limit_of_a_request_holds_without_a_length(hpc_server: HpcServer) -> Non
     code, _, text = client.refusal_of(send("x" * ((1 << 20) + 1)))
     assert (code, text) == (
         "FileSizeExceeded",
-        "The request is larger than the 1 MB that are allowed.",
+        "The request is larger than the 1 MB allowed.",
     )
     assert (
         client.refusal_of(client.send(hpc_server.url, b" " * ((1 << 20) + 1)))[0]

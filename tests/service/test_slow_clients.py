@@ -147,7 +147,7 @@ def test_whoever_finds_no_place_to_wait_is_told_where_the_status_is(
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert b"statusLocation=" in answer
         assert b"ProcessAccepted" in answer
-        assert b"Too many clients wait" in answer
+        assert b"Too many clients are waiting" in answer
         [raw] = crowd.join(server, waits(raw=True))
         answer = raw.recv(65536)
         assert answer.startswith(b"HTTP/1.1 503 ")

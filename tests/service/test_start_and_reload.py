@@ -320,7 +320,7 @@ def test_wrong_settings_are_told_in_one_line_and_the_old_ones_stay(
     server.reload(told)
     time.sleep(1)
     (line,) = [text for text in server.read_log().splitlines()[before:] if told in text]
-    assert "not reloaded, the settings of before stay" in line
+    assert "not reloaded, the previous settings stay" in line
     assert server.worker_pids() == workers
     location = client.submit(server.url, "repeat_2", [("text", "a")])
     assert state_of(client.await_end(location)) == "ProcessSucceeded"
@@ -332,7 +332,7 @@ def test_an_application_that_is_broken_meanwhile_goes_on_as_it_was(
 ) -> None:
     workers = server.worker_pids()
     server.code_file.write_text(code)
-    server.reload("not reloaded, the application of before goes on: ")
+    server.reload("not reloaded, the previous application goes on: ")
     assert server.worker_pids() == workers
     assert server.answers()
 
@@ -371,7 +371,7 @@ def test_a_killed_part_is_started_again(server: Reloadable, part: Part, name: st
     server.kill9(part)
     wait_for(lambda: server.read_log().count(f"{name} started, pid") > before, name, SOON)
     wait_for(server.is_ready, "it works again", SOON)
-    assert f"{name} ended (-9), started again in 1 s" in server.read_log()
+    assert f"{name} ended (-9), restarting in 1 s" in server.read_log()
 
 
 def test_sighup_at_any_moment_of_a_start_ends_nothing(tmp_path: Path) -> None:

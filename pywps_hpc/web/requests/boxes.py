@@ -84,13 +84,13 @@ def fit(name: str, box: dict[str, Any], supported: Iterable[str], dimensions: An
         )
     numbers = box["data"]
     if not isinstance(numbers, list) or not all(_is_number(number) for number in numbers):
-        raise InvalidParameterValue(f"input {name}: a coordinate of the box is no number.", name)
+        raise InvalidParameterValue(f"input {name}: a coordinate of the box is not a number.", name)
     if len(numbers) != 2 * int(dimensions or 2) or box.get("dimensions") not in (
         None,
         dimensions or 2,
     ):
         raise InvalidParameterValue(
-            f"input {name}: a box of {dimensions or 2} dimensions is asked for.", name
+            f"input {name}: a box of {dimensions or 2} dimensions is required.", name
         )
 
 
@@ -98,12 +98,13 @@ def _box(
     name: str, numbers: Sequence[str], crs: str | None, dimensions: str | None
 ) -> dict[str, Any]:
     if not all(_NUMBER.fullmatch(number) for number in numbers):
-        raise InvalidParameterValue(f"input {name}: a coordinate of the box is no number.", name)
+        raise InvalidParameterValue(f"input {name}: a coordinate of the box is not a number.", name)
     if len(numbers) < 4 or len(numbers) % 2:
-        raise InvalidParameterValue(f"input {name}: the box has not two whole corners.", name)
+        raise InvalidParameterValue(f"input {name}: the box needs two complete corners.", name)
     if dimensions and dimensions != str(len(numbers) // 2):
         raise InvalidParameterValue(
-            f"input {name}: the box's corners have not the {dimensions} dimensions given.", name
+            f"input {name}: the corners of the box do not have the {dimensions} dimensions given.",
+            name,
         )
     return {
         "data": [float(number) for number in numbers],

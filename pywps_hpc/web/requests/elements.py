@@ -32,12 +32,12 @@ def children(element: etree._Element, allowed: Mapping[str, tuple[int, int | Non
     found: Children = {etree.QName(name).localname: [] for name in allowed}
     if own_text(element).strip():
         raise InvalidParameterValue(
-            f"{name_of(element)} holds text in a wrong place.", name_of(element)
+            f"{name_of(element)} has text where none is allowed.", name_of(element)
         )
     for child in element.iterchildren(etree.Element):
         if child.tag not in allowed:
             raise InvalidParameterValue(
-                f"{name_of(child)} is not known in {name_of(element)}.", name_of(child)
+                f"{name_of(child)} is not allowed in {name_of(element)}.", name_of(child)
             )
         found[name_of(child)].append(child)
     for qualified, (least, most) in allowed.items():
@@ -69,7 +69,7 @@ def attributes(element: etree._Element, *allowed: str, link: bool = False) -> di
         elif not _says_nothing(name):
             hint = " (it is xlink:href)" if link and name.localname == "href" else ""
             raise InvalidParameterValue(
-                f"The attribute {name.localname} is not known in {name_of(element)}{hint}.",
+                f"The attribute {name.localname} is not allowed in {name_of(element)}{hint}.",
                 str(name.localname),
             )
     return found

@@ -70,5 +70,5 @@ def _known(what: str, members: Any, known: tuple[str, ...]) -> None:
     for key in members if isinstance(members, dict) else ():
         if key not in known:
             raise InvalidParameterValue(
-                f"{what}: '{key}' is not known here; known are {', '.join(known)}.", str(key)
+                f"{what}: '{key}' is not supported; supported are: {', '.join(known)}.", str(key)
             )

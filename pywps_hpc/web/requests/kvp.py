@@ -86,7 +86,7 @@ def parameters(query: str) -> Parameters:
         meant = difflib.get_close_matches(name, _GUARDED, 1, 0.85)
         if meant and name not in _KNOWN:
             raise InvalidParameterValue(
-                f"The parameter {name} is not known; did you mean {meant[0]}?", name
+                f"The parameter {name} is not supported; did you mean {meant[0]}?", name
             )
     return Parameters(raw)
 
@@ -176,7 +176,7 @@ def _entry(part: str, parameter: str, known: dict[str, str]) -> dict[str, Any]:
         key = known.get(name.strip().lower())
         if key is None or not equals:
             raise InvalidParameterValue(
-                f"{entry['identifier']}: '{name.strip()}' is no attribute that {parameter} knows; "
+                f"{entry['identifier']}: '{name.strip()}' is not an attribute of {parameter}; "
                 "'@' within a value is written %40.",
                 parameter,
             )

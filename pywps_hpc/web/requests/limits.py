@@ -105,7 +105,7 @@ def turn(request: Request, retry_after: int) -> Iterator[None]:
     """
     if request.method == "POST" and (request.content_length or LARGE) >= LARGE:
         if not _queue.acquire(blocking=False):
-            raise Busy("Too many large requests come in now. Please try later.", retry_after)
+            raise Busy("Too many large requests are arriving now. Please try later.", retry_after)
         _turn.acquire()
         _has_turn.set(True)
     try:
@@ -208,7 +208,7 @@ def _whole(request: Request, limit: int) -> bytearray:
                 body += part
             if len(body) <= limit:
                 return body
-    raise FileSizeExceeded(f"The request is larger than the {amount(limit)} that are allowed.")
+    raise FileSizeExceeded(f"The request is larger than the {amount(limit)} allowed.")
 
 
 def _in_utf8(body: bytearray, is_json: bool) -> bytearray:
@@ -235,7 +235,7 @@ def _in_utf8(body: bytearray, is_json: bool) -> bytearray:
                 found += decoder.decode(view[place : place + LARGE]).encode()
         found += decoder.decode(b"", True).encode()
     except (LookupError, UnicodeError):
-        raise broken("in an encoding that is known here") from None
+        raise broken("in a supported encoding") from None
     declared = re.match(rb"(?:\xef\xbb\xbf)?\s*<\?xml[^>]*?\?>", found[:400])
     if declared is not None:
         del found[: declared.end()]

@@ -59,7 +59,7 @@ def read(name: str, data_type: str, value: Any) -> Any:
     if isinstance(value, int | float):
         value = repr(value)
     if not isinstance(value, str):
-        raise InvalidParameterValue(f"input {name}: its value is no literal.", name)
+        raise InvalidParameterValue(f"input {name}: its value is not a literal.", name)
     if data_type == "string":
         return value
     value = collapse(value)

@@ -33,7 +33,7 @@ def choose(process: Any, request: Any) -> None:
         if isinstance(item, BasicComplex):
             item.data_format = format_of(item, wanted)
         elif asked.get("schema") or not _is_text(wanted):
-            raise InvalidParameterValue(f"output {name}: it can be had as text only.", name)
+            raise InvalidParameterValue(f"output {name}: it is available as text only.", name)
         if request.raw:
             continue
         asked["asReference"] = flag(str(asked.get("asReference", "false")), "asReference")

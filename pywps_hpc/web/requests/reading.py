@@ -77,7 +77,9 @@ def check(request: WPSRequest) -> None:
     if request.operation != "execute":
         return
     if request.raw and len(request.outputs or {}) != 1:
-        raise InvalidParameterValue("Raw data can be had of exactly one output.", "RawDataOutput")
+        raise InvalidParameterValue(
+            "Raw data can be requested for exactly one output.", "RawDataOutput"
+        )
     if request.status == "true" and request.store_execute != "true":
         raise InvalidParameterValue(
             "status=true needs storeExecuteResponse=true: only a stored document is updated.",

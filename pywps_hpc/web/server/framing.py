@@ -124,11 +124,11 @@ class Incoming:
         )
         if codings:
             if lengths or codings[-1].lower() != b"chunked" or len(codings) > 1:
-                raise Malformed("400 Bad Request", "The length of the body is not clear.")
+                raise Malformed("400 Bad Request", "The length of the body is ambiguous.")
             yield from self._chunks()
         elif lengths:
             if len(set(lengths)) > 1 or not _DIGITS.fullmatch(lengths[0]):
-                raise Malformed("400 Bad Request", "The length of the body is not clear.")
+                raise Malformed("400 Bad Request", "The length of the body is ambiguous.")
             self.declared = int(lengths[0])
             if self.declared > self.most:  # whoever answers needs none of it
                 self.cut = True

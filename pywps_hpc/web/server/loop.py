@@ -95,7 +95,7 @@ class Loop:
             except OSError as error:
                 if not self._open.is_exhaustion(error):
                     raise
-                self._log.warning("no connection can be taken now: %s", error.strerror)
+                self._log.warning("no connection can be accepted now: %s", error.strerror)
                 if not self._open.give_way():
                     time.sleep(0.05)
                 return
@@ -141,7 +141,7 @@ class Loop:
             self._refuse(connection, message)
             return
         except OSError as error:
-            self._log.error("a request's body cannot be kept: %s", error.strerror)
+            self._log.error("a request's body cannot be stored: %s", error.strerror)
             self._refuse(connection, refusals.busy())
             return
         if not self._open.has_room(incoming.spooled - before):
@@ -204,7 +204,7 @@ class Loop:
         except StopIteration:
             connection.answer = None
         except Exception:
-            self._log.exception("an answer was broken off")
+            self._log.exception("a response was cut off")
             connection.answer, connection.closes = None, True
         self._done.put(connection)
         with contextlib.suppress(BlockingIOError):  # full: it will wake up

@@ -144,7 +144,7 @@ class Master(Arbiter):  # type: ignore[misc]
         if self._newer is not None and worker.age > self._newer:
             self._trouble = self._trouble or message
         elif self._is_up or not told:
-            LOGGER.error("%s; tried again in %g s", message, self._pause)
+            LOGGER.error("%s; trying again in %g s", message, self._pause)
             self._not_before = time.monotonic() + self._pause
             self._pause = min(2 * self._pause, TIMING.longest_restart)
         else:
@@ -161,7 +161,7 @@ class Master(Arbiter):  # type: ignore[misc]
         try:
             self.app.renew()
         except ValueError as error:
-            LOGGER.error("not reloaded, the settings of before stay: %s", error)
+            LOGGER.error("not reloaded, the previous settings stay: %s", error)
             return
         self._newer, self._trouble = self.worker_age, None
         for _ in range(self.num_workers):
@@ -175,7 +175,7 @@ class Master(Arbiter):  # type: ignore[misc]
                 self.kill_worker(worker.pid, signal.SIGKILL)
             if fresh:
                 return False
-            LOGGER.error("not reloaded, the application of before goes on: %s", self._trouble)
+            LOGGER.error("not reloaded, the previous application goes on: %s", self._trouble)
         elif not all(worker.boot.is_up for worker in fresh):
             return False
         else:

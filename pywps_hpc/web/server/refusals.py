@@ -7,7 +7,7 @@ from html import escape
 from pywps_hpc.timing import TIMING
 
 BUSY = "The service is busy. Please try later."
-TOO_SLOW = "The request did not come in within the time that is given to it."
+TOO_SLOW = "The request did not arrive in time."
 _REPORT = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     '<ows:ExceptionReport xmlns:ows="http://www.opengis.net/ows/1.1" version="1.0.0">\n'

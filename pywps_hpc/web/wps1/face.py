@@ -43,7 +43,7 @@ def show_status(service: Context, request: Request, access: str, name: str = "")
         view = lookup.view_of(service, row, job)
         document = status.status_document(view, job, about(service, row))
     except OSError as error:
-        message = f"The job cannot be looked at now: {storage.trouble(error)}."
+        message = f"The job cannot be shown now: {storage.trouble(error)}."
         raise Busy(message, service.settings.retry_after) from None
     return status.status_response(document, view.expires)
 
@@ -91,14 +91,16 @@ def execute(service: Context, identifier: str, wps_request: Any, uuid: str) -> A
     waits = not accept.is_asynchronous(process, wps_request)
     with service.waiters.place(waits) as place:
         if waits and wps_request.raw and not place:  # nothing but the output is an answer
-            raise Busy("Too many clients wait for a result now.", service.settings.retry_after)
+            raise Busy(
+                "Too many clients are waiting for a result now.", service.settings.retry_after
+            )
         row, job, answer = accept.accept(service, process, wps_request, uuid)
         if not row.sync:
             return answer
         limits.end_turn()
         known = about(service, row)
         if not place:
-            message = "Too many clients wait for a result now."
+            message = "Too many clients are waiting for a result now."
             view = lookup.view_of(service, row, job)
             return sync.goes_on(view, job, wps_request, known, message)
         row = control.await_end(service, wps_request.http_request, row)

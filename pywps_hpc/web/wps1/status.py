@@ -18,7 +18,7 @@ from pywps_hpc.spool import JobDir
 from pywps_hpc.web import outputs
 
 #: For a job that succeeded, and has no document of it any more.
-RESULT_GONE = "The job succeeded, but its result is no longer there."
+RESULT_GONE = "The job succeeded, but its result is no longer available."
 
 #: What WPS 1.0.0 calls each state; it knows no dismissal.
 STATES = {

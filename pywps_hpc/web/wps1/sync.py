@@ -42,7 +42,7 @@ def sync_response(
     if final is not None and final.response is not None and final.state == view.state.value:
         return _answer_of(job, final.response, wps_request.http_request.environ)
     if wps_request.raw:
-        raise NoApplicableCode(view.reason or "The job left no answer.")
+        raise NoApplicableCode(view.reason or "The job left no response.")
     return status.status_response(status.status_document(view, job, about))
 
 
@@ -57,7 +57,7 @@ def goes_on(view: JobView, job: JobDir, wps_request: Any, about: About, reason: 
         NoApplicableCode: for raw output; it tells where the status document is.
         OSError: as :func:`~pywps_hpc.web.wps1.status.status_document`.
     """
-    words = f"{reason} The job goes on."
+    words = f"{reason} The job continues."
     if wps_request.raw:
         raise NoApplicableCode(f"{words} Its status: {about.status}", code=504)
     view = replace(view, message=f"{view.message}. {words}")
@@ -79,8 +79,8 @@ def _answer_of(job: JobDir, told: Mapping[str, Any], environ: Any) -> Response:
         if isinstance(pair, list) and len(pair) == 2 and str(pair[0]).lower() in _OWN
     }
     if code not in (200, 400, 500) or not all(text.isprintable() for text in own.values()):
-        raise NoApplicableCode("The job left an answer that cannot be given.", code=500)
+        raise NoApplicableCode("The job left a response that cannot be sent.", code=500)
     try:
         return outputs.streamed(open_plain(job.response), environ, own, code)
     except OSError:
-        raise NoApplicableCode("The job left no answer.", code=500) from None
+        raise NoApplicableCode("The job left no response.", code=500) from None

@@ -121,4 +121,4 @@ def test_a_document_that_grows_as_it_is_written_anew_is_answered_still(
     request = SimpleNamespace(raw=False)
     view = look(row, folder, scheduler="slurm")
     answer = sync.goes_on(view, folder, request, status.About(), "It takes long.")
-    assert "It takes long. The job goes on." in status_xml.parse(answer.get_data()).message
+    assert "It takes long. The job continues." in status_xml.parse(answer.get_data()).message

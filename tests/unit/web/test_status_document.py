@@ -66,7 +66,7 @@ def test_a_job_that_has_started_again_is_shown_at_once(folder: JobDir) -> None:
 
 
 def test_who_waits_reads_why_the_batch_system_does_not_take_the_job(folder: JobDir) -> None:
-    reason = "waits: Slurm takes no such job for now: Partition in DOWN state"
+    reason = "waits: Slurm does not accept the job for now: Partition in DOWN state"
     says = status_xml.Status("accepted", 0, "PyWPS Process counts accepted")
     told = shown(folder, says, state=State.ACCEPTED, native_id="", message=reason)
     assert told.state == "accepted"
