@@ -160,7 +160,7 @@ class Spool:
             try:
                 found = self.identity()
             except FileNotFoundError:
-                raise FileNotFoundError(errno.ENOENT, "the spool is not there") from None
+                raise FileNotFoundError(errno.ENOENT, "the spool is missing") from None
             if found != self._identity:
                 raise OSError(errno.ESTALE, "this is the spool of another job table")
             return
@@ -172,7 +172,7 @@ class Spool:
         """Move a job's folder out of the way, if it is there: at once, however large it is.
 
         Raises:
-            OSError: it cannot be moved, or the spool is not there.
+            OSError: it cannot be moved, or the spool is missing.
         """
         self.require()
         job = self.open(job_id)

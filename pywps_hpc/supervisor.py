@@ -83,7 +83,7 @@ class Child:
         """Start it again after a pause that grows while it does not last."""
         if time.monotonic() - self.begun > TIMING.longest_restart:
             self.pause = TIMING.restart
-        LOGGER.warning("%s ended (%s), started again in %g s", self.name, ended, self.pause)
+        LOGGER.warning("%s ended (%s), restarting in %g s", self.name, ended, self.pause)
         self.process, self.due = None, time.monotonic() + self.pause
         self.pause = min(2 * self.pause, TIMING.longest_restart)
 
@@ -98,7 +98,7 @@ class Child:
             try:
                 self.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                LOGGER.warning("%s does not end and is killed", self.name)
+                LOGGER.warning("%s does not stop and is killed", self.name)
                 self.process.kill()
                 self.process.wait()
         self._forget_ready()
@@ -154,7 +154,7 @@ def _reload(children: Sequence[Child], check: Callable[[], object]) -> None:
     try:
         check()
     except SettingsError as error:
-        LOGGER.error("not reloaded, the settings of before stay: %s", error)
+        LOGGER.error("not reloaded, the previous settings stay: %s", error)
         number = signal.SIGUSR1
     else:
         LOGGER.info("reloading")

@@ -94,7 +94,7 @@ def open_store(own: settings.Settings, *, wait: bool = False, read_only: bool = 
     except TableUnavailable as error:
         if not wait:
             raise
-        logging.getLogger(__name__).error("the job table cannot be asked yet: %s", error)
+        logging.getLogger(__name__).error("the job table cannot be reached yet: %s", error)
     return store
 
 
@@ -106,7 +106,7 @@ def find_job(store: JobStore, scheduler: str, text: str) -> Job:
     if len(found) > 1:
         seen = [job_view(row, None, scheduler=scheduler) for row in found]
         lines = columns([(view.id, state_of(view), queue_of(view)) for view in seen])
-        raise click.ClickException("\n  ".join([f"{text} may be any of these jobs:", *lines]))
+        raise click.ClickException("\n  ".join([f"{text} matches several jobs:", *lines]))
     return found[0]
 
 
@@ -119,7 +119,7 @@ def state_of(view: JobView) -> str:
     accepted = view.state is PublicState.ACCEPTED  # the table tells more
     state = view.recorded.value if accepted else view.state.value
     asked = view.requested
-    return state if asked is ControlRequest.NONE else f"{state} ({asked.value} asked)"
+    return state if asked is ControlRequest.NONE else f"{state} ({asked.value} requested)"
 
 
 def queue_of(view: JobView) -> str:

@@ -20,21 +20,21 @@ def image() -> None:
     "requirements",
     multiple=True,
     metavar="REQ",
-    help="What the processes need, as pip takes it; may be given several times.",
+    help="A package that the processes need, as given to pip; may be repeated.",
 )
 @click.option(
     "--no-deps",
     "no_deps",
     multiple=True,
     metavar="REQ",
-    help="The same, without what it depends on itself.",
+    help="The same, without its own dependencies.",
 )
 @click.option(
     "-c",
     "--constraint",
     "constraints",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="pip's file of constraints, to agree in versions with another environment.",
+    help="A constraints file of pip, for the same versions as another environment.",
 )
 @click.option(
     "--recipe",
@@ -44,12 +44,12 @@ def image() -> None:
 @click.option(
     "--base",
     type=click.Path(exists=True, path_type=Path),
-    help="Image or sandbox to lay the packages over, instead of a new Debian.",
+    help="Image or sandbox to add the packages to, instead of a new Debian.",
 )
 @click.option("--mirror", help="Debian mirror (default: this machine's own).")
 @click.option("--suite", help="Debian suite (default: this machine's own).")
 @click.option(
-    "--sandbox", is_flag=True, help="Make a folder, the quickest base for further images."
+    "--sandbox", is_flag=True, help="Make a folder: the quickest base for further images."
 )
 def image_build(
     output: Path,
@@ -66,7 +66,9 @@ def image_build(
     from pywps_hpc.images import build as images
 
     if base is not None and (mirror or suite):
-        raise click.UsageError("--mirror and --suite are not for --base: it has a Debian already")
+        raise click.UsageError(
+            "--mirror and --suite cannot be used with --base, which has its own Debian"
+        )
     try:
         images.build(
             output,

@@ -38,7 +38,7 @@ JOB = click.argument("job_id", metavar="JOB")
 @CONFIG
 @click.option("--all", "everything", is_flag=True, help="Show ended jobs too.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a job and line.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per job, one per line.")
 def jobs(config: Path, everything: bool, limit: int, as_json: bool) -> None:
     """List jobs, newest first."""
     try:

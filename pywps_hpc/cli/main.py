@@ -36,7 +36,7 @@ def main() -> None:
     try:
         commands(prog_name="pywps-hpc")
     except TableUnavailable as error:
-        sys.exit(f"Error: the job table cannot be asked: {error}")
+        sys.exit(f"Error: the job table cannot be reached: {error}")
     except Exception:
-        logging.getLogger(__name__).exception("this should not have happened")
+        logging.getLogger(__name__).exception("unexpected error")
         sys.exit(ACCIDENT)

@@ -32,19 +32,21 @@ def _value(parse: Callable[[str], Any]) -> Callable[[Any, Any, str | None], Any]
 
 @click.command()
 @CONFIG
-@click.option("--clock-is-right", is_flag=True, help="Believe a clock that was set ahead.")
-@click.option("--dry-run", is_flag=True, help="Only show what would go.")
+@click.option(
+    "--clock-is-right", is_flag=True, help="Confirm that a clock which jumped ahead is right."
+)
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @click.option(
     "--older-than",
     metavar="AGE",
     callback=_value(readers.duration),
-    help="Jobs that ended longer ago: 12h, 7d (default: age in [hpc.retention]).",
+    help="Remove jobs that ended longer ago: 12h, 7d (default: age in [hpc.retention]).",
 )
 @click.option(
     "--keep-size",
     metavar="SIZE",
     callback=_value(readers.bound),
-    help="The oldest, until the others take no more: 100G (default: size in [hpc.retention]).",
+    help="Remove the oldest until the rest takes no more: 100G (default: size in [hpc.retention]).",
 )
 def purge(
     config: Path,
@@ -62,7 +64,9 @@ def purge(
     if older_than is not None or keep_size is not None:
         retention = settings.Retention(older_than or 0.0, keep_size or 0)
     if retention == settings.Retention():
-        raise click.UsageError("no limit: give --older-than or --keep-size, or set [hpc.retention]")
+        raise click.UsageError(
+            "no limit: give --older-than or --keep-size, or set age or size in [hpc.retention]"
+        )
     store, spool = open_store(own), Spool(own.spool)
     try:
         tie(store, spool)

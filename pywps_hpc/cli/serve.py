@@ -136,7 +136,7 @@ def dispatcher(config: Path) -> None:
                 new = settings.load_to_run(config)
                 check(new)
             except SettingsError as error:
-                at_work.say("not reloaded, the settings of before stay: %s", error)
+                at_work.say("not reloaded, the previous settings stay: %s", error)
                 continue
             if new.database_url == own.database_url:
                 os.environ[HOLDER] = at_work.holder

@@ -59,7 +59,7 @@ def _facts(
         facts["leads since"] = clock(leader.since)
         facts["last heartbeat"] = f"{leader.silence:.0f} s ago"
         facts["says"] = leader.message or "-"
-        known = {None: "not asked yet", True: "reachable", False: "cannot be asked"}
+        known = {None: "not polled yet", True: "reachable", False: "not reachable"}
         reach = leader.reach
         since = f" since {clock(reach.since)}" if reach.since else ""
         facts["batch system"] = f"{reach.system or own.scheduler}: {known[reach.reachable]}{since}"

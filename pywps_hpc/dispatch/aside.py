@@ -53,8 +53,8 @@ class Aside:
         except LeadershipLost:
             pass  # whoever leads now goes on with it
         except TableUnavailable as error:
-            log.warning("the spool cannot be swept: %s", error)
+            log.warning("the spool cannot be cleaned up: %s", error)
         except OSError as error:
-            log.warning("the spool cannot be swept: %s", error.strerror)
+            log.warning("the spool cannot be cleaned up: %s", error.strerror)
         except Exception:
-            log.exception("the spool cannot be swept")
+            log.exception("the spool cannot be cleaned up")

@@ -77,7 +77,7 @@ class Sweeper:
         if reading.doubt and not self._doubt:
             log.warning("%s", reading.doubt)
         elif self._doubt and not reading.doubt:
-            log.info("the clock is believed again")
+            log.info("the clock is trusted again")
         self._doubt = reading.doubt
 
     def _purge(self) -> None:

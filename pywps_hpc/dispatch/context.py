@@ -46,7 +46,7 @@ class Context:
 
     @contextmanager
     def guard(self, job: Job) -> Iterator[None]:
-        """A job that cannot be attended to must not stop the others: its error is logged, once.
+        """A job that cannot be handled now must not stop the others: its error is logged, once.
 
         What concerns all of them, the batch system or the database, goes through.
         """
@@ -60,9 +60,9 @@ class Context:
                 return
             self._logged[job.id] = told
             if why := storage.trouble(error):
-                log.warning("%s: cannot be attended to: %s", job.id, why)
+                log.warning("%s: cannot be handled now: %s", job.id, why)
             else:
-                log.exception("%s: cannot be attended to", job.id)
+                log.exception("%s: cannot be handled now", job.id)
 
     def forget(self, job: Job) -> None:
         """It is over: nothing that was remembered of it matters any more."""

@@ -120,7 +120,7 @@ class Dispatcher:
                     self._miss_table(str(error))
                     stop.wait(self.settings.poll_interval)
                 except Exception:
-                    log.exception("dispatcher %s: this turn failed", self._leadership.holder)
+                    log.exception("dispatcher %s: this cycle failed", self._leadership.holder)
                     stop.wait(self.settings.poll_interval)
                 else:
                     self._miss_table("")
@@ -216,7 +216,7 @@ class Dispatcher:
         ):
             raise StrangeSpool(
                 f"[hpc] spool, database: the dispatcher of another service "
-                f"({leader.service.partition(' ')[2]}) works with them: give this service "
+                f"({leader.service.partition(' ')[2]}) uses them: give this service "
                 f"({self.settings.url}) a spool and a database of its own"
             )
 
@@ -288,11 +288,11 @@ class Dispatcher:
         self._leadership.heartbeat_now()
 
     def _miss_table(self, trouble: str) -> None:
-        """Log when the job table cannot be asked, and when it answers again."""
+        """Log when the job table cannot be reached, and when it answers again."""
         if trouble and not self._table_trouble:
             log.error("dispatcher %s: job table: %s", self._leadership.holder, trouble)
         elif self._table_trouble and not trouble:
-            log.info("dispatcher %s: the job table answers again", self._leadership.holder)
+            log.info("dispatcher %s: the job table is reachable again", self._leadership.holder)
         self._table_trouble = trouble
 
     def say(self, text: str, *values: object) -> None:
@@ -304,9 +304,15 @@ class Dispatcher:
         try:
             self._leadership.resign()
         except TableUnavailable as error:
-            log.error("dispatcher %s: could not resign: %s", self._leadership.holder, error)
+            log.error(
+                "dispatcher %s: could not release the leadership: %s",
+                self._leadership.holder,
+                error,
+            )
         except Exception:
-            log.exception("dispatcher %s: could not resign", self._leadership.holder)
+            log.exception(
+                "dispatcher %s: could not release the leadership", self._leadership.holder
+            )
 
 
 def _offset() -> float:

@@ -111,7 +111,7 @@ def _close(
     """
     folder = context.spool.open(job.id)
     if not folders.exists(folder):
-        log.warning("%s: its folder is gone, there is no document to end", job.id)
+        log.warning("%s: its folder is gone, and its status document with it", job.id)
         return True
     try:
         if rewrite:
@@ -122,7 +122,7 @@ def _close(
         # A negative time is none: the clock was set back.
         if storage.trouble(error) and 0 <= now - since < context.timing.storage_patience:
             raise
-        log.warning("%s: its document cannot be ended: %s", job.id, error.strerror)
+        log.warning("%s: its status document cannot be completed: %s", job.id, error.strerror)
     return True
 
 

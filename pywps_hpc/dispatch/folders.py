@@ -36,7 +36,7 @@ def exists(folder: JobDir) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         # An empty folder is a file system that is not mounted.
         if IDENTITY not in os.listdir(folder.path.parent):
-            raise FileNotFoundError(errno.ENOENT, "the spool is not there") from None
+            raise FileNotFoundError(errno.ENOENT, "the spool is missing") from None
         return False
     return True
 
@@ -45,7 +45,7 @@ def look(folder: JobDir) -> Evidence:
     """Read a job's document and report.
 
     Raises:
-        OSError: the spool is not there.
+        OSError: the spool is missing.
     """
     if not exists(folder):
         return Evidence()

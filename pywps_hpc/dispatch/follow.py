@@ -253,7 +253,7 @@ class Follower:
         except SchedulerUnavailable:
             raise
         except SchedulerError as error:
-            log.info("%s: cannot be cleared away: %s", job.id, error)
+            log.info("%s: cannot be removed from the queue: %s", job.id, error)
 
 
 def _own(answer: Mapping[str, JobStatus], owners: Mapping[str, Job]) -> dict[str, JobStatus]:

@@ -44,7 +44,7 @@ class Purger:
         """Count the bytes of jobs that ended since; each is counted once. How many were.
 
         Raises:
-            OSError: the spool is not there.
+            OSError: the spool is missing.
         """
         jobs, noted = self._store.unmeasured(limit=limit), set(self._spool.discarded_work())
         for job in jobs:

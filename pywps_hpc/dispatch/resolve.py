@@ -64,7 +64,7 @@ class Resolver:
         if action.do is Do.RETRY:
             # Under the same name and index: should the first submission show after all, the job
             # is found under both ids.
-            log.info("%s: the batch system did not take it", job.id)
+            log.info("%s: the batch system did not accept it", job.id)
             lost = self._unclear[job.id] = self._unclear.get(job.id, 0.0) + patience
             if lost >= context.settings.submit_timeout:
                 del self._unclear[job.id]

@@ -117,7 +117,7 @@ class Stager:
         context = self._context
         if problem:
             return finish.end(context, job, State.FAILED, problem, rewrite=True)
-        log.info("%s: its inputs are here", job.id)
+        log.info("%s: its inputs have been fetched", job.id)
         return context.store.move(job, State.ACCEPTED) is not None
 
     def _work(self, fetching: _Fetching, spent: float) -> None:

@@ -269,10 +269,10 @@ class Submitter:
             back = self._put_back(jobs)
             if not error.answered:
                 raise
-            log.info("%s: not taken for now: %s (%s)", _these(jobs), error, error.output)
+            log.info("%s: not accepted for now: %s (%s)", _these(jobs), error, error.output)
             raise _NotNow(back, error) from error
         except SubmissionUncertain as error:
-            log.warning("%s: not clear whether the batch system took it: %s", _these(jobs), error)
+            log.warning("%s: unclear whether the batch system accepted it: %s", _these(jobs), error)
             raise
         except SchedulerUnavailable:
             self._put_back(jobs)

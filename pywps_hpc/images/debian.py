@@ -15,7 +15,9 @@ def machine_suite() -> str:
     """
     release = platform.freedesktop_os_release()
     if release.get("ID") != "debian" or "VERSION_CODENAME" not in release:
-        raise ImageError("this machine is no Debian: name the suite and the mirror of the image")
+        raise ImageError(
+            "this machine does not run Debian: give --suite and --mirror for the image"
+        )
     return release["VERSION_CODENAME"]
 
 
@@ -30,7 +32,7 @@ def machine_mirror(suite: str) -> str:
     filters = ["Created-By: Packages", "Component: main"]
     found = mirror_in(run(["apt-get", "indextargets", "--format", APT_FORMAT, *filters]), suite)
     if found is None:
-        raise ImageError("apt on this machine names no Debian mirror: name one")
+        raise ImageError("apt on this machine has no Debian mirror: give one with --mirror")
     return found
 
 

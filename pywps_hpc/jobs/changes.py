@@ -82,7 +82,7 @@ class Changes(Table):
         with self._begin(write=True) as connection:
             for job, to, changes in moves:
                 if to not in TRANSITIONS.get(job.state, ()):
-                    raise ValueError(f"{job.id}: {job.state.value} cannot turn into {to.value}")
+                    raise ValueError(f"{job.id}: {job.state.value} cannot change to {to.value}")
                 moved.append(_update(connection, job, {**changes, "state": to.value}))
         return [job for job in moved if job is not None]
 

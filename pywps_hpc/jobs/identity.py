@@ -47,7 +47,7 @@ def tie(store: JobStore, spool: Spool) -> None:
     Raises:
         StrangeSpool: they do not; nothing is changed.
         SettingsError: the spool cannot be used.
-        TableUnavailable: the job table cannot be asked now.
+        TableUnavailable: the job table cannot be reached now.
     """
     try:
         identity = _tie(store, spool)
@@ -94,7 +94,7 @@ def _compare(spool: Spool, written: str, known: str) -> None:
 
 def _absent(spool: Spool) -> str:
     return (
-        f"[hpc] spool: {spool.root} has nothing of the jobs in [hpc] database: is its file system "
+        f"[hpc] spool: {spool.root} has none of the jobs in [hpc] database: is its file system "
         f"mounted? (there is no {IDENTITY}). A new spool needs a new database"
     )
 

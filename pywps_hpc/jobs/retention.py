@@ -55,9 +55,9 @@ def choose(
         if job.state not in TERMINAL:
             continue
         if is_expired(job, retention, now):
-            yield Expired(job, "its time is over")
+            yield Expired(job, "its age limit is reached")
         elif retention.size and total > retention.size:
-            yield Expired(job, "the jobs after it need its room")
+            yield Expired(job, "the size limit is reached")
         else:
             continue
         total -= job.size or 0

@@ -10,16 +10,16 @@ from joblauncher.shared.outcome import Report
 from pywps_hpc.jobs.job import Job, State
 
 #: For a job whose report tells its end, before the batch system does.
-ENDING = "The process has ended; the batch system has yet to say so"
+ENDING = "The process has ended; the batch system has yet to confirm it"
 #: For a job whose dismissal is recorded, but not yet carried out.
-DISMISSING = "dismissed; what is left of it is being ended"
+DISMISSING = "dismissed; it is being ended"
 #: For a job that the batch system stopped, and will either start again or tell the reason of.
 LOOKED_UP = "the reason is being looked up"
 #: For a job that has begun before, and waits for another start.
 AGAIN = "The batch system starts it again"
 #: Why a job waits.
 FETCHING = "its inputs are being fetched"
-CANNOT_ASK = "the batch system cannot be asked at the moment"
+CANNOT_ASK = "the batch system cannot be reached at the moment"
 
 
 class PublicState(Enum):

@@ -60,7 +60,7 @@ def test_partition_under_maintenance_is_waited_for(hpc: servers.HpcServer, state
             words = "waits for the end of a maintenance"
             servers.wait_for(lambda: words in str(_row(hpc, job_id)["message"]), "it says so")
         else:
-            words = "waits: Slurm takes no such job for now"
+            words = "waits: Slurm does not accept the job for now"
             servers.wait_for(lambda: words in str(_row(hpc, job_id)["message"]), "it waits here")
             assert words in client.message_of(client.get(location).content)
         time.sleep(5)
@@ -146,7 +146,7 @@ def test_stop_signal_to_the_batch_step_alone_is_not_told_as_a_pause(
         return str(site.as_user("squeue", "-h", "-o", "%T", "-j", native_id).strip())
 
     servers.wait_for(lambda: listed() == "STOPPED", "Slurm calls it stopped")
-    said = "was sent a stop signal"
+    said = "received a stop signal"
     servers.wait_for(lambda: said in str(_row(hpc, job_id)["message"]), "the table knows of it")
     before = ticks.stat().st_size
     time.sleep(COUNTS)
@@ -175,7 +175,7 @@ def test_stop_signal_to_the_batch_step_alone_is_not_told_as_a_pause(
 def test_resumption_reaches_a_job_that_somebody_else_stopped(hpc: servers.HpcServer) -> None:
     location, job_id, _ = _counting(hpc)
     _stop(hpc, job_id, "--full")
-    said = "was sent a stop signal"
+    said = "received a stop signal"
     servers.wait_for(lambda: said in str(_row(hpc, job_id)["message"]), "the table knows of it")
     hpc.cli("resume", job_id)
     servers.wait_for(lambda: not _row(hpc, job_id)["message"], "it is over")

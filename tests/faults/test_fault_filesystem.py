@@ -165,7 +165,7 @@ def test_while_the_storage_is_full_jobs_wait_and_requests_are_turned_away(
         else:
             assert client.state_of(document) == "ProcessFailed"
             trouble = "the shared file system was full or read-only"
-            assert told == f"the job could not write its end: {trouble}"
+            assert told == f"the job could not write its result: {trouble}"
         witness(f"storage full while a job {what}", how, told, time.monotonic() - begun, "Slurm")
     assert client.state_of(client.await_end(waiting)) == "ProcessSucceeded"
     late = client.await_end(client.submit(full.url, "partial", [("text", "x")]))
@@ -216,7 +216,7 @@ def test_while_the_storage_is_read_only_for_the_service_it_waits(
     with broken_mounts.read_only(apart.part("dispatcher").pid, apart.spool.root):
         site.release(apart, job_id)
         refused, at_once = _refused(apart, "the storage is read-only")
-        said = f"{job_id}: cannot be attended to"
+        said = f"{job_id}: cannot be handled now"
         servers.wait_for(lambda: said in apart.read_log(), "its document cannot be written")
         row = apart.row(job_id)
         assert row is not None

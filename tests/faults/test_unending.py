@@ -206,7 +206,7 @@ def test_a_storage_in_trouble_is_waited_for_but_not_for_ever(
         harness.cycle(later=30)
     assert harness.row(job).state is State.FAILED
     assert told(harness, job).message == "killed by signal 9 (SIGKILL: killed)"
-    assert sum("cannot be attended to" in r.getMessage() for r in caplog.records) == 1
+    assert sum("cannot be handled now" in r.getMessage() for r in caplog.records) == 1
 
 
 @pytest.mark.parametrize("state", State)

@@ -120,7 +120,9 @@ class SshChannel(Channel):
             return self._transport, self._transport.open_session(timeout=self._own.timeout)
         except self._broken as error:
             self._drop()
-            raise ChannelUnavailable(f"{self._where} opens no session: {error}", argv) from error
+            raise ChannelUnavailable(
+                f"{self._where} does not open a session: {error}", argv
+            ) from error
 
     def _converse(
         self,
@@ -161,7 +163,7 @@ class SshChannel(Channel):
                 f"{what} did not answer within {timeout:g} s on {self._where}", argv
             )
         raise ChannelError(
-            f"{what} gave no whole answer: the connection to {self._where} broke, or a signal "
+            f"{what} gave no complete answer: the connection to {self._where} broke, or a signal "
             f"killed the command{cause}",
             argv,
         )
@@ -196,7 +198,7 @@ class SshChannel(Channel):
             problem = str(error) or type(error).__name__
             # The library has several ways to say so, and one is to go on.
             if time.monotonic() - started >= own.timeout and not isinstance(error, ValueError):
-                problem = f"it does not react within {own.timeout:g} s"
+                problem = f"it does not respond within {own.timeout:g} s"
             elif isinstance(error, self._paramiko.AuthenticationException):
                 problem = f"it does not accept the key {own.key}: {problem}"
             if transport is not None:

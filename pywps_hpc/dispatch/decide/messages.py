@@ -9,15 +9,17 @@ from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Resources
 from pywps_hpc.durations import clock_with_days
 
 DISMISSED = "dismissed"
-LINGERED = "ended by the service: the job had told its end, but went on working"
+LINGERED = "ended by the service: the job had reported its end, but kept running"
 LOST = "lost: the batch system no longer knows the job, and it left no result"
 CANCELLED_OR_LOST = "cancelled while it waited, or lost: the batch system no longer knows the job"
 NO_RESULT = "the job ended without leaving a result"
 TWICE = "the batch system started the job a second time, while its first start had not ended"
 FOLDER_GONE = "the job's folder was removed"
 SETTINGS = "could not start: the service's settings for this process cannot be used"
-UNCLEAR = "could not start: the batch system gave no clear answer, however often it was asked"
-SIGNAL_SENT = "was sent a stop signal, not by this service: it may run on, or stand still in part"
+UNCLEAR = "could not start: the batch system gave no clear answer to any of its submissions"
+SIGNAL_SENT = (
+    "received a stop signal that this service did not send: it may still run, or be stopped in part"
+)
 MAINTENANCE = "waits for the end of a maintenance: its queue is closed"
 CANNOT_START = "waits, but cannot start as it stands: "
 
@@ -31,7 +33,7 @@ _PATH = re.compile(r"(?<![\w.])/[\w.+-]+(/[\w.+-]*)*")
 EXIT_CODES = {
     72: "could not start: the shared file system is missing on the compute node",
     NOT_MINE: TWICE,
-    NOT_TOLD: "the job could not write its end: the shared file system was full or read-only",
+    NOT_TOLD: "the job could not write its result: the shared file system was full or read-only",
     126: "could not start: the compute node may not run the container runtime",
     127: "could not start: the container runtime or the interpreter is missing on the compute node",
     255: "could not start: the container could not be set up on the compute node",
@@ -66,7 +68,7 @@ def why(status: JobStatus, resources: Resources, peak_memory: float | None = Non
             return NO_RESULT
         case Outcome.EXITED if status.exit_code is not None:
             return exit_code(status.exit_code)
-    return f"ended for a reason that the batch system does not tell{detail}"
+    return f"ended for a reason that the batch system does not give{detail}"
 
 
 def _over_memory(asked: str, limit: float, peak: float | None) -> str:

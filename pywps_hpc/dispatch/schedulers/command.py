@@ -184,7 +184,7 @@ class CommandScheduler(Scheduler):
             return {}
         unasked = self._parts[kind].ask(ids, size, ask)
         for job, error in unasked.items():
-            self._say_once("%s: nothing can be asked about %s: %s", self.system, job, error)
+            self._say_once("%s: cannot query %s: %s", self.system, job, error)
         return unasked
 
     def _details(self, vague: Sequence[str]) -> tuple[dict[str, JobStatus], Unasked]:
@@ -250,7 +250,7 @@ class CommandScheduler(Scheduler):
                 except NotPermitted as error:
                     if way is ways[-1]:
                         raise
-                    self._say_once("%s: %s; doing the next best", self.system, error)
+                    self._say_once("%s: %s; trying another way", self.system, error)
 
         untold = self._in_parts(action.value, sorted(set(ids)), self.dialect.control_chunk, tell)
         if untold:
@@ -276,7 +276,7 @@ class CommandScheduler(Scheduler):
                 )
             failed = reply.returncode not in self.dialect.answers
             if failed and (match := self.dialect.messages.cannot_ask.search(reply.stderr)):
-                raise SchedulerUnavailable(f"{self.system} cannot be asked: {match.group()}")
+                raise SchedulerUnavailable(f"{self.system} cannot be reached: {match.group()}")
             return question.read(*reply)
         except SchedulerError as error:
             error.command = error.command or command

@@ -199,7 +199,7 @@ def turned_down(system: str, reason: str, output: str, messages: Messages) -> Sc
         messages: the batch system's.
     """
     if messages.passing.search(output):
-        message = f"{system} takes no such job for now: {reason}"
+        message = f"{system} does not accept the job for now: {reason}"
         return SubmissionPostponed(message, answered=True)
     if messages.final.search(output):
         return SubmissionRefused(f"{system} refused the job: {reason}")

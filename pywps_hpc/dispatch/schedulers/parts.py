@@ -79,7 +79,7 @@ class Parts:
         if broken:  # one of them each time: it may have been mended
             error = self._try(broken[:1], ask)
             still = broken[1:] if error is None else broken[1:] + broken[:1]
-            known = error or SchedulerUnavailable("the question about it fails again and again")
+            known = error or SchedulerUnavailable("queries for it keep failing")
             unasked.update(dict.fromkeys(still, known))
             self._broken = still + self._broken
         return unasked

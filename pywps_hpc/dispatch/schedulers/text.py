@@ -60,7 +60,7 @@ def parse_indices(text: str) -> Iterator[int]:
     for part in text.split(","):
         match = _RANGE.fullmatch(part)
         if match is None:
-            raise SchedulerUnavailable(f"the answer has {text!r} where tasks belong")
+            raise SchedulerUnavailable(f"the answer has {text!r} where task numbers belong")
         first, last, step = match.groups()
         yield from range(int(first), int(last or first) + 1, int(step or 1))
 

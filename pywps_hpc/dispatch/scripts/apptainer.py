@@ -97,5 +97,5 @@ def _bind(source: Path, target: Path, mode: str) -> str:
     for path in (source, target):
         # --bind knows no quoting.
         if _UNBINDABLE.search(str(path)):
-            raise ValueError(f'{path} cannot be shown in a container: it has : , " or \\ in it')
+            raise ValueError(f'{path} cannot be bound in a container: it has : , " or \\ in it')
     return f"{source}:{target}:{mode}"

@@ -34,9 +34,9 @@ def of_sections(sections: Sections) -> Iterator[str]:
             for key in keys:
                 near = _alike(key, PYWPS[section], 0.8)
                 if key not in PYWPS[section] and near:
-                    yield f"[{section}] {key}: nobody reads this key; did you mean {near}?"
+                    yield f"[{section}] {key}: unknown key; did you mean {near}?"
         elif section.split(".")[0] != "hpc" and (near := _section_alike(section)):
-            yield f"[{section}]: nobody reads this section; did you mean [{near}]?"
+            yield f"[{section}]: unknown section; did you mean [{near}]?"
 
 
 def _section_alike(section: str) -> str:
@@ -105,7 +105,7 @@ def of_url(url: str) -> Iterator[str]:
     elif not host or urlsplit(url).scheme not in ("http", "https"):
         yield f"[server] url: {url} names no host: clients cannot follow links to their results"
     elif host in ("0.0.0.0", "::"):
-        yield f"[server] url: {url} is no address of a host: clients cannot follow links to it"
+        yield f"[server] url: {url} is not a host: clients cannot follow links to it"
 
 
 def of_database(settings: Settings) -> Iterator[str]:

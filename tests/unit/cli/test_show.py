@@ -76,7 +76,7 @@ def folder_of(desk: Desk, job_id: str) -> JobDir:
         (
             {"state": State.RUNNING, "control": ControlRequest.DISMISS},
             ("started", 40, "60 left"),
-            "dismissed; what is left",
+            "dismissed; it is being ended",
         ),
     ],
 )
@@ -112,12 +112,12 @@ def test_of_a_dismissed_job_nothing_else_is_said(desk: Desk) -> None:
 
 
 def test_all_that_is_known_is_shown(desk: Desk) -> None:
-    job = desk.add(state=State.RUNNING, message="was sent a stop signal", owner="ada", **HERE)
+    job = desk.add(state=State.RUNNING, message="received a stop signal", owner="ada", **HERE)
     used = {"cpu_seconds": 1.5, "peak_memory_mib": 64.0, "elapsed_seconds": 2.0}
     said = Report(job.id, "p", "failed", 40, "cut", "stopped", 1, "node7", usage=used, signal=9)
     said.write(folder_of(desk, job.id))
     facts = shown(desk, job.id)
-    assert facts["batch says"] == "was sent a stop signal"
+    assert facts["batch says"] == "received a stop signal"
     assert (facts["owner"], facts["ran on"], facts["starts"]) == ("ada", "node7", "2")
     assert (facts["exit code"], facts["signal"]) == ("-", "9")
     assert (facts["cpu seconds"], facts["peak memory mib"]) == ("1.5", "64.0")

@@ -300,7 +300,7 @@ def test_tasks_that_ended_share_a_row() -> None:
     assert tasks("1,3,4-6:1") == [f"{array}.{task}" for task in (1, 3, 4, 5, 6)]
     assert tasks("2-8:3") == [f"{array}.{task}" for task in (2, 5, 8)]
     for strange in ("undefined", "3-", "1-4:0", "-1"):
-        with pytest.raises(SchedulerUnavailable, match="where tasks belong"):
+        with pytest.raises(SchedulerUnavailable, match="where task numbers belong"):
             tasks(strange)
 
 

@@ -35,7 +35,7 @@ from sshd import make_key
 from wsgi_inside import build
 
 SECRET = "/etc/secret/slurm.conf: cannot connect to 10.1.2.3"
-CANNOT_ASK = "the batch system cannot be asked at the moment"
+CANNOT_ASK = "the batch system cannot be reached at the moment"
 
 
 @pytest.fixture
@@ -299,7 +299,7 @@ def test_status_is_for_people_programs_and_monitors(tmp_path: Path) -> None:
     reach = Reach("slurm 22.05.8", False, 1_000_000_000.0)
     store.lead("host-1:boot:4711:1:ab", 60, SECRET, reach)
     shown = desk.reads("status")
-    for part in ("host-1", "4711", SECRET, "slurm 22.05.8: cannot be asked since 2001-09-0"):
+    for part in ("host-1", "4711", SECRET, "slurm 22.05.8: not reachable since 2001-09-0"):
         assert part in shown
     assert "1 running, 1 failed" in shown
     found = json.loads(desk.reads("status", "--json"))

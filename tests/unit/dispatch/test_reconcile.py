@@ -450,8 +450,8 @@ def test_the_log_is_read_only_where_it_could_tell_more() -> None:
         ),
         (over(Outcome.EXITED, exit_code=137), "killed by signal 9 (SIGKILL: killed)"),
         (CLEAN, "the job ended without leaving a result"),
-        (over(Outcome.UNKNOWN), "ended for a reason that the batch system does not tell"),
-        (over(Outcome.SIGNALLED), "ended for a reason that the batch system does not tell"),
+        (over(Outcome.UNKNOWN), "ended for a reason that the batch system does not give"),
+        (over(Outcome.SIGNALLED), "ended for a reason that the batch system does not give"),
     ],
 )
 def test_each_way_to_die_has_its_sentence(status: JobStatus, sentence: str) -> None:

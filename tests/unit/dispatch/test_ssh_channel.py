@@ -196,7 +196,7 @@ def test_a_nul_character_cannot_be_sent(channel: SshChannel) -> None:
 
 
 def test_a_command_killed_by_a_signal_gave_no_answer(channel: SshChannel) -> None:
-    with pytest.raises(ChannelError, match="no whole answer") as caught:
+    with pytest.raises(ChannelError, match="no complete answer") as caught:
         channel.run(shell("kill -KILL $$"), timeout=30)
     assert type(caught.value) is ChannelError
 
@@ -305,7 +305,7 @@ def test_a_host_that_hangs_costs_bounded_time_and_says_so(server: Sshd) -> None:
     with server.frozen(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(channel, "_own", server.hasty())  # while it hangs
         started = time.monotonic()
-        with pytest.raises(ChannelUnavailable, match="does not react within 3 s"):
+        with pytest.raises(ChannelUnavailable, match="does not respond within 3 s"):
             channel.run(["true"], timeout=30)
         assert time.monotonic() - started < 60
     assert channel.run(["echo", "awake"], timeout=30).stdout == "awake\n"
@@ -315,7 +315,7 @@ def test_a_host_that_hangs_costs_bounded_time_and_says_so(server: Sshd) -> None:
 def test_a_port_that_never_greets_costs_bounded_time(server: Sshd) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         started = time.monotonic()
-        assert "does not react within 3 s" in refusal(
+        assert "does not respond within 3 s" in refusal(
             replace(server.hasty(), port=mute.getsockname()[1])
         )
         assert time.monotonic() - started < 60

@@ -112,7 +112,7 @@ def test_a_mirror_for_an_image_that_is_laid_over_another_is_refused(tmp_path: Pa
     line = ["image", "build", str(tmp_path / "x"), "--base", str(tmp_path), "--suite", "trixie"]
     done = CliRunner().invoke(cli.commands, line)
     assert done.exit_code == 2
-    assert "not for --base" in done.output
+    assert "cannot be used with --base" in done.output
 
 
 def test_an_image_that_cannot_be_built_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,7 +206,7 @@ def test_a_client_is_told_503_and_nothing_is_accepted(
     for answer in answers:
         assert answer.status_code == 503, answer.get_data()
         assert answer.headers["Retry-After"]
-        assert b"their storage is not there" in answer.get_data()
+        assert b"their storage is missing" in answer.get_data()
         assert str(tmp_path).encode() not in answer.get_data()
     if place == "empty":
         assert list(app.spool.root.iterdir()) == []

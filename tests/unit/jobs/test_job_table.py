@@ -423,7 +423,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def misses(messages: list[str]) -> bool:
     """Whether it said last that it cannot ask the table."""
-    return bool(messages) and not messages[-1].endswith("answers again")
+    return bool(messages) and not messages[-1].endswith("reachable again")
 
 
 def go_through(
@@ -463,7 +463,7 @@ def test_the_dispatcher_goes_on_after_a_lock(
     harness = DispatcherHarness(tmp_path, database=database, timeout=PATIENCE)
     go_through(harness, locked(database), caplog, SHORT)
     # Each time once. On a loaded machine there may have been more times.
-    again = [message.endswith("answers again") for message in told(caplog)]
+    again = [message.endswith("reachable again") for message in told(caplog)]
     assert again == [False, True] * (len(again) // 2), told(caplog)
     assert again
     assert not any(record.exc_info for record in caplog.records)
@@ -525,6 +525,6 @@ def test_commands_say_when_the_table_cannot_be_asked(tmp_path: Path) -> None:
     hpc = {"database": "postgresql+psycopg://me:secret@127.0.0.1:1/jobs", "database_timeout": 2}
     ended = command(write_config(tmp_path, "http://127.0.0.1:9/wps", hpc=hpc), "jobs")
     assert ended.returncode == 1
-    assert ended.stderr.startswith("Error: the job table cannot be asked: ")
+    assert ended.stderr.startswith("Error: the job table cannot be reached: ")
     assert "Traceback" not in ended.stderr
     assert "secret" not in ended.stderr

@@ -139,7 +139,7 @@ def test_a_state_turns_only_into_those_of_the_table(store: JobStore, before: Sta
             assert moved is not None
             assert moved.state is after
         else:
-            with pytest.raises(ValueError, match="cannot turn into"):
+            with pytest.raises(ValueError, match="cannot change to"):
                 store.move(job, after)
         found = store.get(job.id)
         assert found is not None

@@ -174,7 +174,7 @@ def test_starts_are_counted() -> None:
 
 def test_who_waits_is_told_for_what() -> None:
     accepted = report("accepted", 0, "PyWPS Request accepted")
-    down = "waits: Slurm takes no such job for now"
+    down = "waits: Slurm does not accept the job for now"
     for job, reachable, waits in (
         (row(State.STAGING), True, standing.FETCHING),
         (row(State.ACCEPTED), True, ""),

@@ -45,7 +45,7 @@ def told(warnings: Iterator[str]) -> list[str]:
 )
 def test_a_misspelt_section_is_told(section: str, meant: str) -> None:
     [line] = told(warnings.of_sections({section: {"a": "b"}}))
-    assert line == f"[{section}]: nobody reads this section; did you mean [{meant}]?"
+    assert line == f"[{section}]: unknown section; did you mean [{meant}]?"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_misspelt_section_is_told(section: str, meant: str) -> None:
 )
 def test_a_misspelt_key_of_pywps_is_told(section: str, key: str, meant: str) -> None:
     [line] = told(warnings.of_sections({section: {key: "x"}}))
-    assert line == f"[{section}] {key}: nobody reads this key; did you mean {meant}?"
+    assert line == f"[{section}] {key}: unknown key; did you mean {meant}?"
 
 
 def test_a_service_s_own_sections_and_keys_are_its_own() -> None:
@@ -234,7 +234,7 @@ def test_all_of_it_is_told_at_start(tmp_path: Path, caplog: pytest.LogCaptureFix
     }
     with caplog.at_level(logging.WARNING), open_service(tmp_path, **sections) as app:
         lines = [record.getMessage() for record in caplog.records]
-        assert "[hcp.container]: nobody reads this section; did you mean [hpc.container]?" in lines
+        assert "[hcp.container]: unknown section; did you mean [hpc.container]?" in lines
         assert any("did you mean allowedinputpaths?" in line for line in lines)
         caplog.clear()
         for _ in range(2):

@@ -125,7 +125,7 @@ class GridEngineDialect(Dialect):
         if action is Action.RESUME and state and "s" not in state:
             # qmod -usj would report success and change nothing.
             raise NotPermitted(
-                f"Grid Engine: the job stands still with its queue (state {state}), which only an "
+                f"Grid Engine: the job is suspended with its queue (state {state}), which only an "
                 "operator can resume (qmod -usq)"
             )
         return (Question((*COMMANDS[action], *ids), read_control),)
@@ -198,7 +198,7 @@ def read_control(returncode: int, stdout: str, stderr: str) -> None:
     if returncode == 0:
         return
     if silent := MESSAGES.cannot_ask.search(stdout):  # qdel puts half of its complaint there
-        raise SchedulerUnavailable(f"gridengine cannot be asked: {silent.group()}")
+        raise SchedulerUnavailable(f"gridengine cannot be reached: {silent.group()}")
     lines = [line.strip() for line in f"{stdout}\n{stderr}".splitlines() if line.strip()]
     grave = [line for line in lines if not MESSAGES.gone.search(line)]
     if any(MESSAGES.forbidden.search(line) for line in grave):
@@ -222,7 +222,7 @@ def _rows(returncode: int, stdout: str, stderr: str) -> Iterator[tuple[str, str,
         # What XML cannot hold may stand in the name of some other job of this account.
         root = ElementTree.fromstring(_NO_XML.sub("\ufffd", f"{found}{document}{end}"))
     except ElementTree.ParseError as error:
-        raise SchedulerUnavailable(f"qstat's answer is no XML: {error}") from error
+        raise SchedulerUnavailable(f"qstat's answer is not XML: {error}") from error
     for job in root.iter("job_list"):
         number, name, state = (job.findtext(tag) for tag in ("JB_job_number", "JB_name", "state"))
         if not number or not name or not state:

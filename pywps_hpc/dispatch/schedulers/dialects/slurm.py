@@ -181,7 +181,7 @@ class SlurmDialect(Dialect):
         ]
         for value in (need.queue, need.account, job.comment):
             if not _SAFE.fullmatch(value):
-                raise ValueError(f"slurm-drmaa cannot take this value: {value!r}")
+                raise ValueError(f"slurm-drmaa does not support this value: {value!r}")
         return plain(" ".join(filter(None, options)), "native specification")
 
     def explain(self, log_tail: str) -> Outcome | None:

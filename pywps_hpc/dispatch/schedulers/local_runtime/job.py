@@ -114,7 +114,7 @@ class LocalJob:
         try:
             runner.wait(_START)
         except subprocess.TimeoutExpired:
-            log.warning("%s: its supervisor has not begun after %g s", self.number, _START)
+            log.warning("%s: its supervisor has not started after %g s", self.number, _START)
             return
         if not self._has("started") and not self._alive() and not self._end():
             text = (self.folder / "runner.log").read_text(errors="replace")
