@@ -324,7 +324,7 @@ def test_answer_cut_off_anywhere_is_no_answer(length: int) -> None:
 
 def test_broken_xml_is_no_answer() -> None:
     _, out, _ = captured("qstat_states")
-    with pytest.raises(SchedulerUnavailable, match="no XML"):
+    with pytest.raises(SchedulerUnavailable, match="not XML"):
         GridEngineDialect().read_queue(0, out.replace("<JB_name>a1<", "<JB_name>a&1<"), "")
 
 
