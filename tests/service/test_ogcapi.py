@@ -637,3 +637,27 @@ def test_a_job_of_wps_has_its_results_here_too(server: HpcServer) -> None:
     assert (
         HTTP.get(found["image"]["href"]).content == HTTP.get(wps_client.location_of(answer)).content
     )
+
+
+def test_the_climate_process_has_the_result_that_it_has_by_wps(server: HpcServer) -> None:
+    url = (server.folder / "inputs" / A1B.name).as_uri()
+    inputs = {"dataset": {"href": url, "type": "application/x-netcdf"}, "reference_start": 1971}
+    answer = execute(server, "climate_anomaly", inputs=inputs, response="document")
+    assert answer.status_code == 201
+    by_wps = wps_client.execute_async(
+        server.url,
+        "climate_anomaly",
+        [
+            ("dataset", wps_client.Reference(url, "application/x-netcdf")),
+            ("reference_start", "1971"),
+        ],
+    )
+    job = answer.headers["Location"]
+    assert ended(job)["status"] == "successful"
+    found = HTTP.get(f"{job}/results").json()
+    assert_valid("results", found)
+    expected = wps_client.outputs_of(by_wps)
+    assert found["summary"]["value"] == json.loads(str(expected["summary"].content))
+    plot = base64.b64decode(found["plot"]["value"])
+    assert plot == HTTP.get(f"{job}/results/plot").content == expected["plot"].content
+    assert plot.startswith(b"\x89PNG")
