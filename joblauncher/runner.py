@@ -62,10 +62,10 @@ def run(
     from pywps.response.status import WPS_STATUS
 
     from joblauncher import service
-    from joblauncher.inputs import large_values, references
+    from joblauncher.inputs import large_values, literals, references
 
     bounds = Bounds.of(header.bounds)
-    references.install(bounds, job)
+    fetch = references.install(bounds, job)
     os.environ[IN_JOB] = job.job_id
     empty = service.placeholder()
     content = dump.load(body, empty)
@@ -84,6 +84,7 @@ def run(
     _set_grass()
     try:
         large_values.restore(job, wps_request.inputs, header.values)
+        literals.restore(wps_request.inputs, fetch, bounds, job.temporary)
         references.check(wps_request.inputs, bounds)
     except NoApplicableCode as error:
         response._update_status(WPS_STATUS.FAILED, str(error.description), 100)

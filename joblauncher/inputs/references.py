@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pywps.exceptions import InvalidParameterValue
-from pywps.inout.basic import ComplexInput, FileHandler, UrlHandler
+from pywps.inout.basic import ComplexInput, FileHandler, LiteralInput, UrlHandler
 from pywps.inout.outputs import ComplexOutput
 
 from joblauncher.inputs import fetch, file_names
@@ -53,8 +53,12 @@ def is_reference(item: Any) -> bool:
     )
 
 
-def install(bounds: Bounds, job: JobDir) -> None:
-    """Fetch within these bounds whatever PyWPS fetches in this interpreter."""
+def install(bounds: Bounds, job: JobDir) -> Callable[[Any, Path], None]:
+    """Fetch within these bounds whatever PyWPS fetches in this interpreter.
+
+    Returns:
+        What fetches it: for an input, or what PyWPS handles it by, to a file.
+    """
 
     file_names.install()
     sizes, allowance = _Sizes(bounds), Allowance(bounds)
@@ -65,10 +69,13 @@ def install(bounds: Bounds, job: JobDir) -> None:
             item = handler._ref()
             target = Path(item._build_file_name(href=handler.url))
             with pywps_exception(item):
-                if not _copy_staged(job, handler, target):
-                    allowance.fetch(reference_of(handler), target)
+                obtain(handler, target)
             handler._file = str(target)
         return str(handler._file)
+
+    def obtain(holder: Any, target: Path) -> None:
+        if not _copy_staged(job, holder, target):
+            allowance.fetch(reference_of(holder), target)
 
     def size(handler: Any) -> int:
         if handler._file is not None:
@@ -90,6 +97,7 @@ def install(bounds: Bounds, job: JobDir) -> None:
     UrlHandler.file = property(file, doc=UrlHandler.file.__doc__)
     UrlHandler.size = property(size, doc=UrlHandler.size.__doc__)
     ComplexOutput._json_data = embed
+    return obtain
 
 
 class _Sizes:
@@ -158,7 +166,7 @@ def identifier(item: Any) -> str:
 
 def is_input(item: Any) -> bool:
     """Whether this is an input, not an output or a file that a Metalink lists."""
-    return isinstance(item, ComplexInput)
+    return isinstance(item, ComplexInput | LiteralInput)
 
 
 @contextmanager

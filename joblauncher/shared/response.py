@@ -132,7 +132,11 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
     def output_facts(self) -> list[dict[str, Any]]:
         """The outputs of a success as plain data."""
         outputs = [
-            {key: output[key] for key in _OUTPUT_FACTS if output.get(key) not in (None, "")}
+            {
+                key: output[key]
+                for key in _OUTPUT_FACTS
+                if output.get(key) is not None and (output[key] != "" or key == "data")
+            }
             for output in self.plain_outputs
         ]
         for output in outputs:

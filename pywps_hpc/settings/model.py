@@ -166,6 +166,12 @@ class Settings:
         "is told at once where its job's status is. With a WSGI server other than `pywps-hpc "
         "serve`: fewer than the threads of a process.",
     )
+    young: float = setting(
+        readers.seconds,
+        "2",
+        "Age up to which GetStatus and GetResult of WPS 2.0 wait for a job's end, so that whoever "
+        "asks at once finds the results of a short job. Such a request counts in `max_waiting`.",
+    )
     array_size: int = setting(
         readers.integer(1),
         "500",

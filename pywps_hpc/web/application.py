@@ -13,13 +13,15 @@ from werkzeug.wrappers import Request
 
 from pywps_hpc import jobs
 from pywps_hpc.settings.checks import warnings
-from pywps_hpc.web import mounted, outputs
+from pywps_hpc.web import mounted, negotiation, outputs
 from pywps_hpc.web.context import Context
-from pywps_hpc.web.errors import Busy, storage_trouble
+from pywps_hpc.web.errors import Busy, in_form, storage_trouble
 from pywps_hpc.web.ogcapi import face as ogcapi
+from pywps_hpc.web.requests import guard, limits
 from pywps_hpc.web.requests import inputs as request_inputs
 from pywps_hpc.web.routes import Handler, Routes, Rules
 from pywps_hpc.web.wps1 import face
+from pywps_hpc.web.wps2 import face as wps2
 
 LOGGER = logging.getLogger(__name__)
 
@@ -38,8 +40,22 @@ UNEXPECTED = (
 )
 #: The URLs of the standards that clients speak here, and of what they share.
 RULES: tuple[Rules, ...] = (face.rules, outputs.rules, ogcapi.rules)
+
+
+def operate(service: Context, request: Request) -> Any:
+    """Answer a request to the service's own URL, which serves both versions of WPS.
+
+    Raises:
+        NoApplicableCode: it cannot be carried out.
+    """
+    with limits.turn(request, service.settings.retry_after):
+        guard.take_in(request)
+        is_second = negotiation.version_of(request) == negotiation.SECOND
+        return (wps2.operate if is_second else face.operate)(service, request)
+
+
 #: What answers a request to the service's own URL.
-ENDPOINT: Handler = face.operate
+ENDPOINT: Handler = operate
 
 
 class HpcService(Context, Service):  # type: ignore[misc]
@@ -69,6 +85,9 @@ class HpcService(Context, Service):  # type: ignore[misc]
     def call(self, http_request: Request) -> Any:
         """Answer one request; never raises."""
         self.compare_processes()
+        return in_form(http_request, self._answer(http_request))
+
+    def _answer(self, http_request: Request) -> Any:
         message = "The service cannot reach its jobs now. Please try later."
         try:
             handler = self.routes.find(http_request.environ)

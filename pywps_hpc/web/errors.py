@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pywps.exceptions import InvalidParameterValue, NoApplicableCode, ServerBusy
-from werkzeug.wrappers import Response
+from werkzeug.wrappers import Request, Response
 
 from joblauncher.shared import storage
+
+#: Where a request keeps how it is told of an error, by the face that answers it.
+_FORM = "pywps_hpc.error_form"
+
+
+def answer_by(request: Request, report: Callable[[NoApplicableCode], Response]) -> None:
+    """Let whatever goes wrong with a request be told in the form of its face.
+
+    Args:
+        report: makes an answer of an error; by default that is PyWPS's report of WPS 1.0.0.
+    """
+    request.environ[_FORM] = report
+
+
+def in_form(request: Request, answer: Any) -> Any:
+    """An answer, which may be an error, in the form of the request's face."""
+    report = request.environ.get(_FORM)
+    return report(answer) if report and isinstance(answer, NoApplicableCode) else answer
 
 
 class Busy(ServerBusy):  # type: ignore[misc]
@@ -71,6 +90,15 @@ class NotNow(NoApplicableCode):  # type: ignore[misc]
 
     def __init__(self, description: str) -> None:
         super().__init__(description, locator="", code=409)
+
+
+class Inaccessible(InvalidParameterValue):  # type: ignore[misc]
+    """An input refers to something that will not be fetched."""
+
+    @property
+    def name(self) -> str:
+        """``exceptionCode`` of the report (WPS 1.0.0, table 62)."""
+        return "InvalidParameterValue"
 
 
 class DoctypeRefused(InvalidParameterValue):  # type: ignore[misc]

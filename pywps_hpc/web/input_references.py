@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import psutil
 from pywps import configuration
-from pywps.exceptions import FileURLNotSupported, InvalidParameterValue
+from pywps.exceptions import FileURLNotSupported
 from pywps.inout.basic import UrlHandler
 
-from joblauncher.inputs import addresses
+from joblauncher.inputs import addresses, literals
 from joblauncher.inputs.policy import Bounds, Reference, Refused, local_file, vet
 from joblauncher.inputs.references import (
     DODS,
@@ -25,6 +25,7 @@ from joblauncher.inputs.references import (
 )
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import JobDir, atomic_write
+from pywps_hpc.web.errors import Inaccessible
 from pywps_hpc.web.requests import limits
 
 
@@ -96,7 +97,7 @@ def _link(item: Any, href: str, limits: Bounds) -> str:
     try:
         path = local_file(href, limits)
     except Refused:
-        raise FileURLNotSupported from None
+        raise FileURLNotSupported(locator=str(item.identifier)) from None
     link = Path(item._build_file_name(href=href))
     link.unlink(missing_ok=True)  # there is an empty file where the first name was taken
     os.symlink(path, link)
@@ -109,7 +110,7 @@ def _refer(item: Any, given: Mapping[str, Any], limits: Bounds) -> None:
         vet(reference, limits)
     except Refused as error:
         name = item.identifier
-        raise InvalidParameterValue(f"input {name}: {error}", locator=name) from None
+        raise Inaccessible(f"input {name}: {error}", locator=name) from None
     item.url = reference.url
     item.post_data = reference.body
     item._iohandler.hpc_reference = reference
@@ -151,11 +152,34 @@ def plan(job: JobDir, wps_request: Any, limits: Bounds) -> bool:
     found: list[dict[str, Any]] = []
     for name, items in wps_request.inputs.items():
         for item in items:
-            handler = item._iohandler
-            if isinstance(handler, UrlHandler) and item.data_format.mime_type != DODS:
-                handler.hpc_staged = len(found)
-                found.append({"input": name, **asdict(reference_of(handler))})
+            holder = _holder(item)
+            if holder is not None:
+                holder.hpc_staged = len(found)
+                found.append({"input": name, **asdict(reference_of(holder))})
     if found:
         note = {"bounds": asdict(limits), "references": found}
         atomic_write(job.references, json.dumps(note).encode(), mode=0o400)
     return bool(found)
+
+
+def _holder(item: Any) -> Any:
+    """What holds the reference of an input that the dispatcher can fetch; ``None`` if none is."""
+    handler = item._iohandler
+    if isinstance(handler, UrlHandler):
+        return handler if item.data_format.mime_type != DODS else None
+    reference = literals.reference_of(item)
+    return None if reference is None or literals.is_file(reference) else item
+
+
+def of_literal(given: Mapping[str, Any], settings: Settings) -> Reference:
+    """From where a literal input is to have its value.
+
+    Raises:
+        Refused: it can never be had from there.
+    """
+    reference, limits = read(given), bounds(settings)
+    if literals.is_file(reference):
+        local_file(reference.url, limits)
+    else:
+        vet(reference, limits)
+    return reference

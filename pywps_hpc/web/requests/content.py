@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from pywps.exceptions import InvalidParameterValue
 
+from joblauncher.inputs.literals import LONGEST, collapse
 from pywps_hpc.web.requests import limits
+
+__all__ = ["LONGEST", "PLAIN", "Content", "collapse", "decode", "flag", "output"]
 
 #: Lexical forms of ``xs:boolean`` (XML Schema part 2, section 3.2.2); Python and .NET write them
 #: with a capital.
 _FLAGS = {"true": "true", "1": "true", "false": "false", "0": "false"}
-#: Most characters of what is no text or document.
-LONGEST = 65_536
 #: Encodings that mean text as it is.
 PLAIN = ("", "utf-8", "utf8")
 
@@ -71,20 +71,6 @@ def output(identifier: str, asked: dict[str, str], *, raw: bool) -> dict[str, st
     if not raw:
         found["asReference"] = flag(asked.get("asReference", "false"), "asReference")
     return found
-
-
-def collapse(text: str) -> str:
-    """White space as in ``anyURI``, ``token`` and all other types but strings (XML Schema part 2,
-    section 4.3.6).
-
-    Raises:
-        InvalidParameterValue: it is longer than any name, address or number.
-    """
-    if len(text) > LONGEST:
-        raise InvalidParameterValue(
-            f"A name, address or number has more than {LONGEST} characters.", "request"
-        )
-    return re.sub(r"[ \t\r\n]+", " ", text).strip(" ")
 
 
 def decode(text: str, name: str) -> bytes | str:

@@ -47,14 +47,23 @@ def _plain(tree: Any) -> Any:
     return tree
 
 
+def take_in(request: Request) -> None:
+    """Read a request's body within the bounds of its size.
+
+    Raises:
+        NoApplicableCode: it is too large, or not what it says to be.
+    """
+    with reading():
+        limits.read_body(request)
+
+
 def read(request: Request, preprocessors: Any) -> WPSRequest:
-    """Read a request within the bounds of its size.
+    """Read a request of WPS 1.0.0 that has been taken in.
 
     Raises:
         NoApplicableCode: it is not one of WPS; HTTP 400 (OWS Common 06-121r3, clause 8.6).
     """
     with reading():
-        limits.read_body(request)
         return request_reading.read(request, preprocessors)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pywps.exceptions import InvalidParameterValue, MissingParameterValue
 from pywps.inout.basic import BasicBoundingBox, BasicComplex, BasicLiteral
 
+from joblauncher.inputs import literals as values
+from joblauncher.inputs.policy import Reference
 from joblauncher.shared.units import Unit
 from pywps_hpc.web.requests import boxes as request_boxes
 from pywps_hpc.web.requests import literals as request_literals
@@ -16,6 +19,21 @@ from pywps_hpc.web.requests.content import PLAIN, decode
 from pywps_hpc.web.requests.formats import format_of, unit_of
 
 Given = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A literal value that the job is to fetch.
+
+    Attributes:
+        reference: where it is.
+        is_xml: whether it stands there as the text of an element.
+    """
+
+    reference: Reference
+    is_xml: bool = False
+
+
 #: What may stand beside the value of an input that is no complex one.
 _LITERAL, _BOX = ("data", "uom", "datatype"), ("data", "corners", "crs", "dimensions")
 _KINDS = {"literal": "a literal value", "complex": "complex data", "bbox": "a bounding box"}
@@ -45,14 +63,18 @@ def literals(source: Any, given: Sequence[Given]) -> deque[Any]:
 
     def fill(item: Any, value: Given) -> None:
         name = source.identifier
-        _only(source, value, "literal", _LITERAL)
+        fetched = value.get("fetched")
+        _only(source, value, "literal", (*_LITERAL, "fetched"))
         request_literals.fit(name, source.data_type, value.get("datatype") or "")
         asked = value.get("uom") or ""
         if asked:
             item.uom = unit_of(source, asked)
         elif source.uoms:
             item.uom = Unit.of(source.uoms[0])
-        item.data = request_literals.read(name, source.data_type, value.get("data"))
+        if isinstance(fetched, Fetched):
+            values.refer(item, fetched.reference, is_xml=fetched.is_xml)
+        else:
+            item.data = values.read(name, source.data_type, value.get("data"))
 
     return _made(source, given, fill)
 

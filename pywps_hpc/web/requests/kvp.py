@@ -15,7 +15,7 @@ from pywps_hpc.web.requests.content import Content, collapse, output
 _KNOWN = (
     *("service", "request", "version", "acceptversions", "language", "identifier", "f"),
     *("datainputs", "responsedocument", "rawdataoutput"),
-    *("storeexecuteresponse", "status", "lineage"),
+    *("storeexecuteresponse", "status", "lineage", "jobid"),
 )
 #: Those whose misspelling would change what is computed. Others may be there for a server in
 #: front of this one, and are ignored.

@@ -122,7 +122,7 @@ def _read_query(found: WPSRequest, http_request: Request) -> None:
 
 def _read_document(found: WPSRequest, http_request: Request) -> None:
     try:
-        root = xml_util.fromstring(_body(http_request))
+        root = xml_util.fromstring(body_of(http_request))
     except (etree.XMLSyntaxError, ValueError) as error:
         raise NoApplicableCode(str(error)) from None
     name = etree.QName(root)
@@ -153,7 +153,7 @@ def _read_document(found: WPSRequest, http_request: Request) -> None:
         _fill(found, xml.execute(root))
 
 
-def _body(http_request: Request) -> bytes:
+def body_of(http_request: Request) -> bytes:
     """The body, which the request does not keep: it is as large as all that is made of it."""
     content = http_request.get_data()
     http_request._cached_data = b""

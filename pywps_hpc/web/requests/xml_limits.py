@@ -19,9 +19,12 @@ ITEMS, ATTRIBUTES = 20_000, 1000
 TAGS = 1000
 #: Different names, and bytes of them all; bytes of a tag or comment; how deep elements are nested.
 NAMES, NAMES_SIZE, TAG, DEPTH = 10_000, 1 << 20, 1 << 20, 200
-#: Elements with a value, and how deep they are (WPS 1.0.0, table 21):
-#: Execute/DataInputs/Input/Data/ComplexData.
-_VALUES, _LEVEL = (b"ComplexData", b"LiteralData"), 5
+#: Elements with a value, and how deep they are: Execute/DataInputs/Input/Data/ComplexData (WPS
+#: 1.0.0, table 21); Execute/Input/Data (WPS 2.0, 14-065, table 48).
+_VALUES = {b"ComplexData": 5, b"LiteralData": 5, b"Data": 3}
+#: What stands around a value in such an element, and is none of it (WPS 2.0).
+_WITHIN = (b"LiteralValue", b"ComplexData")
+_DEEPEST = max(_VALUES.values())
 #: A start tag. What one part takes no other one could, so a long one is looked at once.
 _START = re.compile(
     rb"<([^\s<>/!?=\"'&;]+)(?=[\s/>])"
@@ -47,6 +50,7 @@ class _Look:
         self.items = 0  # outside of values
         self.inside = self.top = 0  # tags of a value, and those right in it
         self.begun = 0  # where the value begins that we are in; 0: in none
+        self.level = 0  # how deep the element is that holds it
         self.scope: list[dict[bytes, bytes]] = []  # namespaces of the elements around it
 
     def through(self) -> None:
@@ -61,7 +65,7 @@ class _Look:
             elif kind == b"/":
                 place = self._until(start, b">")
                 depth -= 1
-                if self.begun and depth == _LEVEL - 1:
+                if self.begun and depth == self.level - 1:
                     self._take(start)
                 if depth < len(self.scope):
                     self.scope.pop()
@@ -106,15 +110,18 @@ class _Look:
         for name, _ in pairs:
             self._name(name)
         opened = not tag[2].endswith(b"/")
-        if self.begun:
-            self.top += depth == _LEVEL
+        local = tag[1].rpartition(b":")[2]
+        wraps = self.level == 3 and depth == 3 and not self.top and local in _WITHIN
+        if self.begun and not (opened and wraps):
+            self.top += depth == self.level
             return
         self.items += len(pairs)
-        if opened and depth < _LEVEL:
+        if opened and depth < _DEEPEST:
             declared = {name: value for name, value in pairs if name.startswith(b"xmlns")}
             self.scope.append(declared)
-            if depth == _LEVEL - 1 and tag[1].rpartition(b":")[2] in _VALUES:
-                self.begun, self.inside, self.top = tag.end(), 0, 0
+            if self.begun or _VALUES.get(local) == depth + 1:
+                self.begun, self.level = tag.end(), depth + 1
+                self.inside = self.top = 0
 
     def _name(self, name: bytes) -> None:
         if name not in self.names:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-from pywps.inout.basic import BasicLiteral
 from pywps.response.capabilities import CapabilitiesResponse
 from pywps.response.describe import DescribeResponse
 
-from joblauncher.shared.lineage import text
-from joblauncher.shared.response import templates
-
-
-@functools.cache
-def _templates() -> Any:
-    environment = templates("pywps_hpc.web")
-    environment.filters["literal"] = text
-    return environment
+from pywps_hpc.web import described
 
 
 class Capabilities(CapabilitiesResponse):  # type: ignore[misc]
@@ -25,7 +15,7 @@ class Capabilities(CapabilitiesResponse):  # type: ignore[misc]
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.template_env = _templates()
+        self.template_env = described.environment()
 
 
 class Descriptions(DescribeResponse):  # type: ignore[misc]
@@ -33,21 +23,14 @@ class Descriptions(DescribeResponse):  # type: ignore[misc]
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.template_env = _templates()
+        self.template_env = described.environment()
 
     @property
     def json(self) -> dict[str, Any]:
-        """What the template is filled with: PyWPS writes a default value as Python does."""
+        """What the template is filled with."""
         facts: dict[str, Any] = super().json
         facts["processes"] = [
-            _with_defaults(self.processes[process["identifier"]], process)
+            described.with_defaults(self.processes[process["identifier"]], process)
             for process in facts["processes"]
         ]
         return facts
-
-
-def _with_defaults(process: Any, facts: dict[str, Any]) -> dict[str, Any]:
-    for item, told in zip(process.inputs, facts["inputs"], strict=True):
-        if isinstance(item, BasicLiteral) and item.data is not None:
-            told["default_text"] = text(item.data)
-    return facts

@@ -49,19 +49,18 @@ def show_status(service: Context, request: Request, access: str, name: str = "")
 
 
 def operate(service: Context, request: Request) -> Any:
-    """Carry out the operation that a request names.
+    """Carry out the operation that a request names, which has been taken in.
 
     Raises:
         NoApplicableCode: it is not one of WPS 1.0.0, or cannot be carried out.
     """
-    with limits.turn(request, service.settings.retry_after):
-        wps_request = guard.read(request, service.preprocessors)
-        job_id = jobs.new_id()
-        if wps_request.operation == "getcapabilities":
-            return get_capabilities(service, wps_request, job_id)
-        if wps_request.operation == "describeprocess":
-            return describe(service, wps_request, job_id, wps_request.identifiers)
-        return execute(service, wps_request.identifier, wps_request, job_id)
+    wps_request = guard.read(request, service.preprocessors)
+    job_id = jobs.new_id()
+    if wps_request.operation == "getcapabilities":
+        return get_capabilities(service, wps_request, job_id)
+    if wps_request.operation == "describeprocess":
+        return describe(service, wps_request, job_id, wps_request.identifiers)
+    return execute(service, wps_request.identifier, wps_request, job_id)
 
 
 def get_capabilities(service: Context, wps_request: Any, uuid: str) -> Any:
