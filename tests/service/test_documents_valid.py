@@ -160,7 +160,7 @@ def test_a_document_in_another_state_is_valid(server: HpcServer, state: str) -> 
     [
         "service=WPS&request=Dance",
         "service=WPS&request=DescribeProcess&version=1.0.0&identifier=%3Cb%3E",
-        "service=WPS&request=GetCapabilities&acceptversions=2.0.0",
+        "service=WPS&request=GetCapabilities&acceptversions=3.0.0",
         "service=WPS&version=1.0.0&request=Execute&identifier=tell&DataInputs=x=1",
         "",
     ],

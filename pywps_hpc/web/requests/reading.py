@@ -54,14 +54,18 @@ def read(http_request: Request, preprocessors: Any) -> WPSRequest:
     return found
 
 
-def negotiate(accepted: Iterable[str]) -> None:
-    """Find the version to answer in (OGC 06-121r3, clause 7.3.2).
+def negotiate(accepted: Iterable[str], served: str = VERSION) -> None:
+    """Make sure that a version is accepted (OGC 06-121r3, clause 7.3.2).
+
+    Args:
+        accepted: versions; none: any.
+        served: in which the request would be answered.
 
     Raises:
         VersionNegotiationFailed: none of those that the client accepts is served.
     """
     versions = [version.strip() for version in accepted]
-    if versions and VERSION not in versions:
+    if versions and served not in versions:
         raise VersionNegotiationFailed(
             f'The requested version "{",".join(versions)}" is not supported by this server',
             "version",
@@ -126,9 +130,10 @@ def _read_document(found: WPSRequest, http_request: Request) -> None:
     except (etree.XMLSyntaxError, ValueError) as error:
         raise NoApplicableCode(str(error)) from None
     name = etree.QName(root)
-    if name.namespace in xml.LATER:
+    negotiates = name.namespace in xml.LATER and name.localname == "GetCapabilities"
+    if name.namespace in xml.LATER and not negotiates:
         raise _other_version(root.get("version") or "2.0.0")
-    if name.namespace != xml.WPS or name.localname.lower() not in OPERATIONS:
+    if not (negotiates or name.namespace == xml.WPS) or name.localname.lower() not in OPERATIONS:
         raise InvalidParameterValue(f"Unknown request {root.tag}", "request")
     found.operation = name.localname.lower()
     given = elements.attributes(root, "service", "version", "language", "updateSequence")

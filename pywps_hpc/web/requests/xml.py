@@ -24,8 +24,9 @@ from pywps_hpc.web.requests.elements import (
 
 WPS = "http://www.opengis.net/wps/1.0.0"
 OWS = "http://www.opengis.net/ows/1.1"
-#: Namespaces of later versions.
+#: Namespaces of later versions, and of the later OWS Common that they use.
 LATER = ("http://www.opengis.net/wps/2.0", "http://www.opengis.net/wps/2.0.0")
+_LATER_OWS = "http://www.opengis.net/ows/2.0"
 _FORMAT = ("mimeType", "encoding", "schema")
 _FLAGS = ("lineage", "storeExecuteResponse", "status")
 #: How often a child may be there.
@@ -37,15 +38,19 @@ def accepted_versions(root: etree._Element) -> list[str]:
     """Versions in order of preference (OGC 06-121r3, clause 7.3.2); none: any.
 
     Sections and formats may be asked for by a client of any OWS; the whole document in XML is the
-    answer where these are not supported (clause 7.2.1).
+    answer where these are not supported (clause 7.2.1). A client that speaks several versions may
+    write its request in the namespace of any.
     """
-    known = {f"{{{WPS}}}AcceptVersions": _MAYBE, f"{{{OWS}}}AcceptVersions": _MAYBE}
-    ignored = {f"{{{OWS}}}Sections": _MAYBE, f"{{{OWS}}}AcceptFormats": _MAYBE}
-    return [
-        collapse(text(version))
-        for element in children(root, known | ignored)["AcceptVersions"]
-        for version in children(element, {f"{{{OWS}}}Version": _SOME})["Version"]
+    names = ("AcceptVersions", "Sections", "AcceptFormats", "AcceptLanguages")
+    spaces = (WPS, OWS, LATER[0], _LATER_OWS)
+    known = {f"{{{space}}}{name}": _MAYBE for space in spaces for name in names}
+    version = {f"{{{space}}}Version": _ANY for space in (OWS, _LATER_OWS)}
+    found = [
+        collapse(text(told))
+        for element in children(root, known)["AcceptVersions"]
+        for told in children(element, version)["Version"]
     ]
+    return found or ([""] if root.find("{*}AcceptVersions") is not None else [])
 
 
 def identifiers(root: etree._Element) -> list[str]:

@@ -21,13 +21,14 @@ from werkzeug.wrappers import Request
 from pywps_hpc.web.negotiation import CONTROL, SECOND
 from pywps_hpc.web.requests import kvp, reading
 from pywps_hpc.web.requests.content import collapse
-from pywps_hpc.web.requests.elements import attributes, children, name_of, text
+from pywps_hpc.web.requests.elements import attributes, children, text
+from pywps_hpc.web.requests.xml import accepted_versions
 from pywps_hpc.web.wps2 import execute_document
 from pywps_hpc.web.wps2.exceptions import OWS, Refused
 from pywps_hpc.web.wps2.execute_document import WPS, Execute
 
 #: How often a child may be there.
-_ONE, _MAYBE, _SOME = (1, 1), (0, 1), (1, None)
+_ONE, _SOME = (1, 1), (1, None)
 OPERATIONS = ("GetCapabilities", "DescribeProcess", "Execute", "GetStatus", "GetResult", "Dismiss")
 #: An extension of ours, described in ``docs/wps2.md``.
 EXTENSION = ("Pause", "Resume")
@@ -101,14 +102,14 @@ def _document(request: Request) -> Asked:
         name.namespace != namespace and operation != "getcapabilities"
     ):
         raise _unknown(str(name.localname))
-    given = attributes(root, "service", "version", "updateSequence", "mode", "response")
+    own = {"execute": ("mode", "response"), "getcapabilities": ("updateSequence", "language")}
+    given = attributes(root, "service", "version", *own.get(operation, ()))
     _check_service(given.get("service", ""))
-    if operation != "execute" and (extra := set(given) & {"mode", "response"}):
-        name_ = min(extra)
-        raise InvalidParameterValue(f"{name_} is not known in {name_of(root)}.", name_)
-    language = root.get("{http://www.w3.org/XML/1998/namespace}lang")
+    language = root.get("{http://www.w3.org/XML/1998/namespace}lang") or given.get("language")
     languages = (collapse(language),) if language else ()
     if operation == "getcapabilities":
+        version = given.get("version")
+        reading.negotiate(accepted_versions(root) or ([version] if version else []), SECOND)
         return Asked(operation, _accepted_languages(root) or languages)
     _check_version(given.get("version", ""))
     if operation == "describeprocess":
@@ -121,15 +122,9 @@ def _document(request: Request) -> Asked:
 
 
 def _accepted_languages(root: etree._Element) -> tuple[str, ...]:
-    """What a GetCapabilities says of languages. Sections and formats may be asked for by a client
-    of any OWS; the whole document in XML is the answer where these are not supported."""
-    namespaces = (WPS, OWS, "http://www.opengis.net/ows/1.1")
-    names = ("AcceptVersions", "Sections", "AcceptFormats", "AcceptLanguages")
-    allowed = {f"{{{space}}}{name}": _MAYBE for space in namespaces for name in names}
-    found = children(root, allowed)["AcceptLanguages"]
-    return tuple(
-        collapse(text(language)) for holder in found for language in holder.iterchildren("{*}*")
-    )
+    """The languages that a GetCapabilities accepts."""
+    found = root.iterfind(f"{{{OWS}}}AcceptLanguages/{{{OWS}}}Language")
+    return tuple(collapse(text(language)) for language in found)
 
 
 def _check_service(service: str, *, exact: bool = True) -> None:

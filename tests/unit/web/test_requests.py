@@ -527,27 +527,31 @@ LATER = (
 
 
 def test_a_request_of_another_version_is_refused_in_every_binding(ask: Ask) -> None:
-    words = 'The requested version "2.0.0" is not supported by this server'
-    assert words in ask(LATER)
-    assert words in ask(execute().replace('"1.0.0"', '"2.0.0"'))
-    assert words in ask(query=kvp("strings=a").replace("1.0.0", "2.0.0"))
-    assert words in ask({"identifier": "tell", "version": "2.0.0", "inputs": {}})
-    assert words in ask(query="service=WPS&request=DescribeProcess&version=2.0.0&identifier=tell")
-    for name in ("GetCapabilities", "DescribeProcess", "GetStatus", "Dismiss"):
-        later = f'<wps:{name} xmlns:wps="http://www.opengis.net/wps/2.0" service="WPS"/>'
-        assert words in ask(later)
+    words = 'The requested version "3.0.0" is not supported by this server'
+    assert words in ask(execute().replace('"1.0.0"', '"3.0.0"'))
+    assert words in ask(query=kvp("strings=a").replace("1.0.0", "3.0.0"))
+    assert words in ask({"identifier": "tell", "version": "3.0.0", "inputs": {}})
+    assert words in ask(query="service=WPS&request=DescribeProcess&version=3.0.0&identifier=tell")
+    # The namespace of one version, the number of another one.
+    mixed = ask(execute().replace('"1.0.0"', '"2.0.0"'))
+    assert 'The requested version "2.0.0" is not supported by this server' in mixed
+
+
+def test_a_request_of_the_second_version_reaches_the_process_by_the_same_code(ask: Ask) -> None:
+    process, request = ask(LATER)
+    assert process.identifier == "tell"
+    assert [item.data for item in request.inputs["strings"]] == ["x"]
 
 
 @pytest.mark.parametrize(
     ("accepted", "answered"),
     [
-        ([], True), (["1.0.0"], True), (["2.0.0", "1.0.0"], True), (["2.0.0"], False),
-        (["0.4.0", "3.0.0"], False), ([""], False),
+        ([], "1.0.0"), (["1.0.0"], "1.0.0"), (["2.0.0", "1.0.0"], "2.0.0"), (["2.0.0"], "2.0.0"),
+        (["1.0.0", "2.0.0"], "1.0.0"), (["3.0.0", "2.0.0"], "2.0.0"), (["0.4.0", "3.0.0"], ""),
+        ([""], ""),
     ],
 )  # fmt: skip
-def test_versions_are_negotiated(
-    app: InProcessService, accepted: list[str], answered: bool
-) -> None:
+def test_versions_are_negotiated(app: InProcessService, accepted: list[str], answered: str) -> None:
     query = {"service": "WPS", "request": "GetCapabilities"}
     if accepted and accepted != [""]:
         query["AcceptVersions"] = ",".join(accepted)
@@ -564,7 +568,7 @@ def test_versions_are_negotiated(
     for answer in answers:
         root = etree.fromstring(answer.get_data())
         if answered:
-            assert (answer.status_code, root.get("version")) == (200, "1.0.0")
+            assert (answer.status_code, root.get("version")) == (200, answered)
         else:
             assert answer.status_code == 400
             assert root[0].get("exceptionCode") == "VersionNegotiationFailed"
@@ -574,7 +578,8 @@ def test_versions_are_negotiated(
     ("query", "code"),
     [
         ("service=WPS&request=GetCapabilities&version=1.0.0", 200),
-        ("service=WPS&request=GetCapabilities&version=2.0.0", 400),
+        ("service=WPS&request=GetCapabilities&version=2.0.0", 200),
+        ("service=WPS&request=GetCapabilities&version=3.0.0", 400),
         ("SERVICE=wps&REQUEST=getcapabilities", 200),
         ("service=WFS&request=GetCapabilities", 400),
         ("request=GetCapabilities", 400),
