@@ -4,7 +4,7 @@
       SettingsError             a ValueError, too: the configuration cannot be used
         StrangeSpool            spool and job table are not of one installation
       TableError                the job table
-        TableUnavailable        cannot be asked now; transient
+        TableUnavailable        cannot be reached now; transient
         TableMissing            is not there, and whoever only reads does not make it
         SchemaTooNew, SchemaTooOld
       LeadershipLost            another dispatcher leads
@@ -45,7 +45,7 @@ class TableError(HpcError):
 
 
 class TableUnavailable(TableError):
-    """The job table cannot be asked now, or is locked for too long; later it may be again.
+    """The job table cannot be reached now, or is locked for too long; later it may be again.
 
     Whether a change that was under way has been made is not known.
     """

@@ -117,7 +117,7 @@ def _told(view: JobView) -> dict[str, object]:
     if view.expires is not None:
         facts["removed"] = clock(view.expires)
     said = {"process says": view.process_message, "batch says": view.batch_message}
-    facts |= {name: words for name, words in said.items() if words not in view.message}
+    facts |= {name: message for name, message in said.items() if message not in view.message}
     if not view.attempts or view.state is PublicState.DISMISSED:
         return facts
     if view.percent is not None:

@@ -153,7 +153,7 @@ def begin(engine: Engine, *, write: bool = False, lock: Lock | None = None) -> I
         lock: what no other transaction does meanwhile. SQLite has one writer at a time anyway.
 
     Raises:
-        TableUnavailable: the database cannot be asked now.
+        TableUnavailable: the database cannot be reached now.
     """
     try:
         with engine.connect().execution_options(write=write) as connection, connection.begin():

@@ -177,7 +177,7 @@ def require(engine: Engine) -> None:
 
     Raises:
         TableMissing, SchemaTooOld, SchemaTooNew: they are not.
-        TableUnavailable: the database cannot be asked now.
+        TableUnavailable: the database cannot be reached now.
     """
     with begin(engine) as connection:
         found = _version(connection)
@@ -196,7 +196,7 @@ def prepare(engine: Engine) -> None:
 
     Raises:
         SchemaTooNew: the database is for a later version; nothing is changed.
-        TableUnavailable: it cannot be asked now; nothing is changed.
+        TableUnavailable: it cannot be reached now; nothing is changed.
     """
     with begin(engine) as connection:
         found = _version(connection)

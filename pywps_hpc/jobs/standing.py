@@ -23,7 +23,7 @@ CANNOT_ASK = "the batch system cannot be reached at the moment"
 
 
 class PublicState(Enum):
-    """Where a job stands for those who are shown it. Each face has its own words for these.
+    """Where a job stands for those who are shown it. Each face has its own term for each.
 
     ===========  ==================  =================  ===================
     state        WPS 1.0.0           WPS 2.0            OGC API Processes
@@ -65,15 +65,15 @@ def standing_of(row: Job, report: Report | None, scheduler: str, reachable: bool
     """Where a job stands; arguments as of :func:`~pywps_hpc.jobs.view.job_view`."""
     end = _ended(report)
     if row.is_dismissed:
-        words = row.message if row.state is State.DISMISSED else DISMISSING
-        return Standing(PublicState.DISMISSED, None, words, reason=words)
+        message = row.message if row.state is State.DISMISSED else DISMISSING
+        return Standing(PublicState.DISMISSED, None, message, reason=message)
     if row.state is State.FAILED:
-        words = end.message if end and end.state == outcome.FAILED else ""
-        words = words or row.message
-        return Standing(PublicState.FAILED, None, words, reason=words)
+        message = end.message if end and end.state == outcome.FAILED else ""
+        message = message or row.message
+        return Standing(PublicState.FAILED, None, message, reason=message)
     if row.state is State.SUCCEEDED:
-        words = end.message if end and end.state == outcome.SUCCEEDED else ""
-        return Standing(PublicState.SUCCEEDED, 100, words or "Succeeded")
+        message = end.message if end and end.state == outcome.SUCCEEDED else ""
+        return Standing(PublicState.SUCCEEDED, 100, message or "Succeeded")
     return _active(row, report, scheduler, reachable)
 
 
@@ -135,6 +135,6 @@ def _waits(row: Job, queued: str, reachable: bool) -> str:
 
 
 def _in_the_queue(what: str, row: Job, scheduler: str, reachable: bool) -> str:
-    words = f"{what} as {scheduler} job {row.native_id} ({row.name})"
-    words += f": {row.message}" if row.message else ""
-    return words if reachable else f"{words}; {CANNOT_ASK}"
+    message = f"{what} as {scheduler} job {row.native_id} ({row.name})"
+    message += f": {row.message}" if row.message else ""
+    return message if reachable else f"{message}; {CANNOT_ASK}"

@@ -3,7 +3,7 @@
 The row (:class:`~pywps_hpc.jobs.Job`) follows the batch system and decides how a job ended. The
 report (:mod:`joblauncher.shared.outcome`) is written beside the process, which could write there,
 too: it tells how far the process has come, and what an end that the row confirms left behind. Every
-face, page and command renders a :class:`JobView`, in its own words, and asks nothing else.
+face, page and command renders a :class:`JobView` in its own terms, and reads nothing else.
 
 Pure: no clock, no file, no settings.
 """

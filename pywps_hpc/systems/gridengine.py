@@ -41,7 +41,7 @@ RESOURCES = {
 
 
 def reserved(tokens: Sequence[str], gpus: int) -> Iterator[tuple[str, str]]:
-    """The reserved options among these words, each with what to do instead."""
+    """The reserved options among these arguments, each with what to do instead."""
     for place, token in enumerate(tokens):
         if not token.startswith("-") or re.fullmatch(r"-\d+", token):
             continue  # a value

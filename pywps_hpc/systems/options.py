@@ -6,7 +6,7 @@ job that is looked for under a name that it does not carry. They are refused at 
 that does what was meant.
 
 Each system's own module has ``reserved(tokens, gpus)``, which gives the reserved options among the
-words of one line; the same options make a DRMAA native specification.
+arguments of one line; the same options make a DRMAA native specification.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from importlib import import_module
 
 from pywps_hpc.systems import SYSTEMS
 
-#: The words of one line and the key ``gpus`` -> each reserved option, and what to do instead.
+#: The arguments of one line and the key ``gpus`` -> each reserved option, and what to do instead.
 Reserved = Callable[[Sequence[str], int], Iterator[tuple[str, str]]]
 
 SET_BY_SERVICE = "the service sets it itself; leave it out"

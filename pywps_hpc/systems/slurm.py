@@ -52,7 +52,7 @@ _WITH_OPTIONAL_VALUE = frozenset("ks")
 
 
 def reserved(tokens: Sequence[str], gpus: int) -> Iterator[tuple[str, str]]:
-    """The reserved options among these words, each with what to do instead."""
+    """The reserved options among these arguments, each with what to do instead."""
     for place, token in enumerate(tokens):
         following = tokens[place + 1] if place + 1 < len(tokens) else ""
         if token == "--":

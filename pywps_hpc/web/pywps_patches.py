@@ -216,7 +216,7 @@ def _originals() -> Iterator[tuple[Patch, Any]]:
             continue
 
 
-#: What was found strange, in words for the administrator.
+#: What differs from the tested PyWPS, for the administrator.
 STRANGE = tuple(strange((*PATCHES, *PIECES)))
 _ORIGINALS = tuple(_originals())
 

@@ -33,7 +33,7 @@ __all__ = [
     "merge",
 ]
 
-#: Words, in lower case, of a message that says why a batch system does not answer -> what an
+#: Parts, in lower case, of a message that says why a batch system does not answer -> what an
 #: administrator can do about it. The first that occur count.
 Remedies = Sequence[tuple[str, str]]
 
@@ -235,8 +235,8 @@ class Scheduler(ABC):
 
         Raises:
             SubmissionRefused: the batch system said no, and would say so again.
-            SubmissionPostponed: not now (a limit on waiting jobs, no such command, any words that
-                are not known to be final).
+            SubmissionPostponed: not now (a limit on waiting jobs, no such command, any message that
+                is not known to be final).
             SubmissionUncertain: no clear answer; :meth:`find` tells what happened.
         """
 

@@ -71,7 +71,7 @@ class Drmaa:
     """What is special about a batch system's DRMAA library.
 
     Attributes:
-        signs: words, in lower case, by which its messages are distinguished from another system's.
+        signs: parts, in lower case, by which its messages are distinguished from another system's.
         remedies: what an administrator can do when the library does not open its session.
         remote_command: from the path of the job's script to ``drmaa_remote_command``.
         output_path: from the path of the log to ``drmaa_output_path``.

@@ -93,20 +93,20 @@ def check(request: WPSRequest) -> None:
 
 def _read_query(found: WPSRequest, http_request: Request) -> None:
     given = kvp.parameters(http_request.environ.get("QUERY_STRING", ""))
-    place = parse_http_url(http_request)
+    route = parse_http_url(http_request)
     service = given.text("service")
     if not service:
         raise MissingParameterValue("service", "service")
     if service.lower() != "wps":
         raise InvalidParameterValue(f"parameter SERVICE [{service}] not supported", "service")
-    operation = given.text("request") or place.get("operation")
+    operation = given.text("request") or route.get("operation")
     if not operation:
         raise MissingParameterValue("Missing request value", "request")
     found.operation = operation.lower()
     if found.operation not in OPERATIONS:
         raise OperationNotSupported(f"Unknown request {found.operation}", operation)
-    found.api = place.get("api")
-    found.default_mimetype = given.text("f") or place.get("default_mimetype")
+    found.api = route.get("api")
+    found.default_mimetype = given.text("f") or route.get("default_mimetype")
     found.check_and_set_language(given.text("language"))
     version = given.text("version")
     if found.operation == "getcapabilities":
@@ -115,13 +115,13 @@ def _read_query(found: WPSRequest, http_request: Request) -> None:
         found.set_version(VERSION)
         return
     _set_version(found, version or VERSION)
-    identifier = given.text("identifier") or place.get("identifier")
+    identifier = given.text("identifier") or route.get("identifier")
     if found.operation == "describeprocess":
         found.identifiers = [name.strip() for name in identifier.split(",")] if identifier else None
         return
     if not identifier:
         raise MissingParameterValue("Process identifier not set", "Identifier")
-    _fill(found, kvp.execute(given, identifier, place.get("output_ids")))
+    _fill(found, kvp.execute(given, identifier, route.get("output_ids")))
 
 
 def _read_document(found: WPSRequest, http_request: Request) -> None:

@@ -36,8 +36,8 @@ def sync_response(
         OSError: as :func:`~pywps_hpc.web.wps1.status.status_document`.
     """
     if not view.is_over:
-        words = f"The job did not end within {timeout:g} seconds."
-        return goes_on(view, job, wps_request, about, words)
+        reason = f"The job did not end within {timeout:g} seconds."
+        return goes_on(view, job, wps_request, about, reason)
     final = None if view.state is PublicState.DISMISSED else outcome.read(job)
     if final is not None and final.response is not None and final.state == view.state.value:
         return _answer_of(job, final.response, wps_request.http_request.environ)
@@ -57,10 +57,10 @@ def goes_on(view: JobView, job: JobDir, wps_request: Any, about: About, reason: 
         NoApplicableCode: for raw output; it tells where the status document is.
         OSError: as :func:`~pywps_hpc.web.wps1.status.status_document`.
     """
-    words = f"{reason} The job continues."
+    reason = f"{reason} The job continues."
     if wps_request.raw:
-        raise NoApplicableCode(f"{words} Its status: {about.status}", code=504)
-    view = replace(view, message=f"{view.message}. {words}")
+        raise NoApplicableCode(f"{reason} Its status: {about.status}", code=504)
+    view = replace(view, message=f"{view.message}. {reason}")
     try:
         document = status.status_document(view, job, about)
         document = status_xml.with_location(document, about.status)
