@@ -10,6 +10,6 @@ if not os.environ.get("PYWPS_CFG"):
 
 from pywps import Service
 
-from examples.processes.echo import Echo
+from examples.processes import echo, echo_api
 
-service = Service([Echo()])
+service = Service([echo.Echo(), echo_api.Echo()])
