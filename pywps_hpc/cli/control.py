@@ -33,8 +33,8 @@ def pause(config: Path, job_ids: tuple[str, ...]) -> None:
 @CONFIG
 @JOBS
 def resume(config: Path, job_ids: tuple[str, ...]) -> None:
-    """Let paused jobs go on."""
-    _request(config, job_ids, ControlRequest.RESUME, "will go on")
+    """Let paused jobs continue."""
+    _request(config, job_ids, ControlRequest.RESUME, "will be resumed")
 
 
 def _request(config: Path, job_ids: tuple[str, ...], request: ControlRequest, answer: str) -> None:
@@ -50,4 +50,4 @@ def _request(config: Path, job_ids: tuple[str, ...], request: ControlRequest, an
 
 def _why_not(row: Job) -> str:
     """Why nothing can be done to a job any more; a dismissal that was recorded holds."""
-    return f"is over: {row.state.value}" if row.state in TERMINAL else "is being dismissed"
+    return f"has ended: {row.state.value}" if row.state in TERMINAL else "is being dismissed"

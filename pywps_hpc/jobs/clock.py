@@ -46,9 +46,9 @@ class Reading:
         if not self.ahead:
             return ""
         return (
-            f"the clock went ahead by {_span(self.ahead)} and says {status_xml.utc(self.wall)}: "
+            f"the clock jumped ahead by {_span(self.ahead)} to {status_xml.utc(self.wall)}: "
             "nothing is removed because of its age until it is set back, or for "
-            f"{_span(self.trial)}; if it is right, say so by: pywps-hpc purge --clock-is-right"
+            f"{_span(self.trial)}; if it is right, run: pywps-hpc purge --clock-is-right"
         )
 
 

@@ -88,7 +88,7 @@ def _compare(spool: Spool, written: str, known: str) -> None:
     if written != known:
         raise StrangeSpool(
             f"[hpc] spool: {spool.root} is not the spool that [hpc] database belongs to: a copy of "
-            "a service, a test for one, needs a spool and a database of its own"
+            "a service, such as one for tests, needs a spool and a database of its own"
         )
 
 

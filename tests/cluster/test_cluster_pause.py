@@ -83,7 +83,7 @@ def test_a_job_that_counts_stops_counting_and_goes_on(hpc: servers.HpcServer, ca
     time.sleep(STILL)
     assert status_xml.parse(client.get(location).content) == before
     resumed, counted = time.time(), ticks.read_bytes()
-    assert "will go on" in hpc.cli("resume", job_id).stdout
+    assert "will be resumed" in hpc.cli("resume", job_id).stdout
     servers.wait_for(lambda: len(ticks.read_bytes()) > len(counted) + 20, "it counts again")
     servers.wait_for(lambda: _state(hpc, job_id) == "running", "the table says running again")
     site.release(hpc, job_id)

@@ -75,7 +75,7 @@ def test_a_job_that_forged_its_end_can_be_dismissed(hpc_server: servers.HpcServe
     servers.wait_for(lambda: hpc_server.row(job_id)["state"] == "dismissed", "its row's end")
     assert client.message_of(client.get(location).content) == "dismissed"
     servers.wait_for(lambda: not hpc_server.job_processes(), "nothing of it runs")
-    assert hpc_server.cli("cancel", job_id).stdout == f"{job_id}: is over: dismissed\n"
+    assert hpc_server.cli("cancel", job_id).stdout == f"{job_id}: has ended: dismissed\n"
 
 
 def test_an_honest_end_is_told_soon(hpc_server: servers.HpcServer) -> None:

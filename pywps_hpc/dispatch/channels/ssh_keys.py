@@ -69,9 +69,9 @@ def verify(own: Ssh, shown: paramiko.PKey, known: Sequence[paramiko.PKey]) -> No
             f"publish, then: {scan} >> {own.known_hosts}"
         )
     raise ValueError(
-        f"its key has CHANGED: {shows}, which {own.known_hosts} does not have. Somebody may be in "
-        "between: ask the cluster's administrators, and only if the change is theirs replace the "
-        f"host's lines there by those of: {scan}"
+        f"its key has CHANGED: {shows}, which {own.known_hosts} does not have. The "
+        "connection may be intercepted: ask the cluster's administrators, and only if the change "
+        f"is theirs replace the host's lines there with those of: {scan}"
     )
 
 

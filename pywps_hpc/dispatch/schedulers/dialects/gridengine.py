@@ -203,8 +203,8 @@ def read_control(returncode: int, stdout: str, stderr: str) -> None:
     grave = [line for line in lines if not MESSAGES.gone.search(line)]
     if any(MESSAGES.forbidden.search(line) for line in grave):
         raise NotPermitted(
-            f"Grid Engine: {'; '.join(grave)} (the owner may on an administrative host, "
-            "an operator everywhere)"
+            f"Grid Engine: {'; '.join(grave)} (the owner may do this on an administrative host, "
+            "an operator on any host)"
         )
     if grave or not lines:
         raise SchedulerError(f"Grid Engine: {'; '.join(grave) or f'exit status {returncode}'}")
