@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.wrappers import Request, Response
 
+from joblauncher.shared.exits import OUT_OF_MEMORY
 from pywps_hpc.jobs import TableUnavailable
 from pywps_hpc.jobs.view import JobView, PublicState
 from pywps_hpc.web.context import Context
@@ -40,7 +41,8 @@ _BY_CAUSE = {"process": "process", "memory": "memory"}
 _BY_REASON = (
     ("killed: time limit", "time"),
     ("killed: used more than", "memory"),
-    ("out of memory", "memory"),
+    ("killed: one process used", "memory"),
+    (OUT_OF_MEMORY, "memory"),
     ("input ", "input"),
     ("its inputs could not be fetched", "input"),
     ("the compute node failed", "node"),
