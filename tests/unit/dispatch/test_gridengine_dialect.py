@@ -626,3 +626,77 @@ def test_control_character_in_the_name_of_some_other_job_hides_no_job() -> None:
     name = next(iter(good.values())).name
     odd = GridEngineDialect().read_queue(code, out.replace(f">{name}<", ">\x01<"), err)
     assert odd.keys() == good.keys()
+
+
+# --- other releases, from public sources
+
+#: msg_sgeobjlib.h of 6.2u5 and of Open Grid Scheduler, MSG_SGETEXT_NO…HOST_S (33126 to 33128).
+NOT_REGISTERED = [
+    'denied: host "web1" is no admin host',
+    'denied: host "web1" is no submit host',
+    'denied: host "web1" is neither submit nor admin host',
+]
+
+
+@pytest.mark.parametrize("words", NOT_REGISTERED)
+def test_host_that_is_not_registered_may_not_control_jobs_in_the_words_of_any_release(
+    words: str,
+) -> None:
+    for stdout, stderr in ((f"{words}\n", ""), ("", f"error: {words}\n")):
+        with pytest.raises(NotPermitted, match="web1"):
+            read_control(1, stdout, stderr)
+
+
+def test_host_that_is_not_registered_cannot_ask_and_is_told_what_to_do() -> None:
+    words = f"error: {NOT_REGISTERED[2]}\n"
+    with pytest.raises(SchedulerUnavailable, match="neither submit nor admin host"):
+        GridEngineDialect().read_queue(1, "", words)
+    remedy = next(text for sign, text in GridEngineDialect.remedies if sign in words)
+    assert "qconf -as" in remedy
+
+
+_JOBS = (
+    '<job_list state="{listed}"><JB_job_number>{number}</JB_job_number><JAT_prio>0.5</JAT_prio>'
+    "<JB_name>w{number}</JB_name><JB_owner>wps</JB_owner><state>{state}</state>{more}</job_list>"
+)
+_RUNS = _JOBS.format(
+    listed="running",
+    number=7,
+    state="r",
+    more="<JAT_start_time>2016-08-24T11:13:14</JAT_start_time><queue_name>all.q@n1</queue_name>"
+    "<slots>1</slots>",
+)
+_WAITS = _JOBS.format(
+    listed="pending",
+    number=8,
+    state="hqw",
+    more="<JB_submission_time>2019-06-23T13:28:09</JB_submission_time><queue_name></queue_name>"
+    "<slots>1</slots><tasks>2-4:1</tasks>",
+)
+_OPEN = "<job_info  xmlns:xsd="
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        # With revision 1.11 of the schema; by queue, where a site's sge_qstat file has -f.
+        f'{_OPEN}"http://gridengine.sunsource.net/source/browse/*checkout*/gridengine/source/dist'
+        f'/util/resources/schemas/qstat/qstat.xsd?revision=1.11"><queue_info><Queue-List>'
+        f"<name>all.q@n1</name>{_RUNS}</Queue-List></queue_info><job_info>{_WAITS}</job_info>"
+        "</job_info>",
+        # Of 6.x, as AiiDA's tests for Grid Engine have it.
+        f'{_OPEN}"http://www.w3.org/2001/XMLSchema"><queue_info>{_RUNS}</queue_info>'
+        f"<job_info>{_WAITS}</job_info></job_info>",
+        # An element without content may be closed at once (XML 1.0, 3.1).
+        f'{_OPEN}"http://www.w3.org/2001/XMLSchema">\n  <queue_info>\n{_RUNS}\n  </queue_info>\n'
+        f"  <job_info>\n{_WAITS.replace('<queue_name></queue_name>', '<queue_name/>')}\n"
+        "  </job_info>\n</job_info>",
+    ],
+    ids=["by queue", "6.x", "empty elements"],
+)
+def test_queue_reads_the_same_in_the_form_of_any_release(document: str) -> None:
+    answer = GridEngineDialect().read_queue(0, f"<?xml version='1.0'?>\n{document}\n", "")
+    assert {job: (one.phase, one.name) for job, one in answer.items()} == {
+        "7": (Phase.RUNNING, "w7"),
+        **{f"8.{task}": (Phase.HELD, "w8") for task in (2, 3, 4)},
+    }

@@ -70,6 +70,8 @@ class GridEngineDialect(Dialect):
         ("sge_root", "[hpc] command_environment: set SGE_ROOT, and SGE_CELL if it is not default"),
         ("cell directory", "[hpc] command_environment: set SGE_ROOT and SGE_CELL"),
         ("read qmaster name", "[hpc] command_environment: set SGE_ROOT and SGE_CELL"),
+        ("submit nor admin host", "register this host: qconf -as HOST"),
+        ("submit host", "register this host: qconf -as HOST"),
         ("qmaster", "is sge_qmaster running, and can this host reach it?"),
     )
     drmaa = Drmaa(

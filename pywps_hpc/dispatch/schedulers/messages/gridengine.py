@@ -54,6 +54,6 @@ MESSAGES = Messages(
     ),
     forbidden=re.compile(
         r"must be at least owner|not have the necessary privileges|no permission to modify"
-        r"|no(t an?)? (admin|administrative|submit) host"
+        r"|no(t an?)? (admin|administrative|submit) host|neither submit nor admin host"
     ),
 )
