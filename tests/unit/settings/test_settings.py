@@ -71,6 +71,12 @@ def test_a_folder_and_a_runtime_are_enough(spool: Path, tmp_path: Path) -> None:
     assert dict(own.processes) == {}
 
 
+@pytest.mark.parametrize("given", ["openpbs", "pbspro"])
+def test_a_batch_system_may_have_another_name(spool: Path, tmp_path: Path, given: str) -> None:
+    text = minimal(spool).replace("[hpc]\n", f"[hpc]\nscheduler = {given}\n", 1)
+    assert load([write(tmp_path, text)]).scheduler == "openpbs"
+
+
 def test_every_value_gets_its_type(spool: Path, tmp_path: Path) -> None:
     text = f"""
 [server]
