@@ -1,28 +1,20 @@
-"""The scheduler contract over a stand-in for TORQUE that really runs the jobs (torque_standin)."""
+"""The scheduler contract over a stand-in for TORQUE that really runs the jobs (pbs_standin)."""
 
 from __future__ import annotations
 
-import getpass
-import json
-import os
 import re
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from places import CAPTURED, TESTS
+import pbs_site
+from pbs_site import PbsContract, configure, run_command
+from places import CAPTURED
 from pywps_hpc.dispatch.channels.local import LocalChannel
 from pywps_hpc.dispatch.schedulers.base import (
-    BatchJob,
-    NotPermitted,
     Outcome,
     Phase,
-    Resources,
     Scheduler,
     SchedulerUnavailable,
     SubmissionPostponed,
@@ -30,29 +22,13 @@ from pywps_hpc.dispatch.schedulers.base import (
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.dialects.torque import TorqueDialect
-from scheduler_contract import UNKNOWN_ID, SchedulerContract
+from scheduler_contract import UNKNOWN_ID
 from servers import wait_for
-
-STANDIN = TESTS / "support/torque_standin"
-
-
-def configure(state: Path, **changes: Any) -> None:
-    """Change the server's configuration, of which ``torque_standin/server.py`` tells."""
-    file = state / "config"
-    known = json.loads(file.read_text()) if file.exists() else {}
-    (state / "config.new").write_text(json.dumps(known | changes))
-    (state / "config.new").rename(file)
 
 
 @pytest.fixture
 def state(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    folder = tmp_path / "torque"
-    folder.mkdir()
-    configure(folder, operators=[getpass.getuser()])
-    if "gets_a_term_first" in request.node.name:
-        # Who has something to do at TERM is not killed meanwhile, however busy the host.
-        configure(folder, kill_delay=60)
-    return folder
+    return pbs_site.new_state(tmp_path / "torque", request.node.name)
 
 
 @pytest.fixture
@@ -62,38 +38,11 @@ def logs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def scheduler(state: Path) -> Iterator[Scheduler]:
-    # This interpreter first: the stand-in's scripts start with "env python3".
-    path = os.pathsep.join((str(STANDIN), str(Path(sys.executable).parent), os.environ["PATH"]))
-    mine = CommandScheduler(
-        TorqueDialect(), LocalChannel({"PATH": path, "TORQUE_STANDIN": str(state)}), timeout=120
-    )
-    yield mine
-    configure(state, down=False, keep_completed=300)
-    left = [f"{job.name}.vm" for job in state.glob("jobs/*")]
-    mine.cancel(left)
-
-    def over() -> bool:
-        return all(status.phase is Phase.FINISHED for status in mine.poll(left).values())
-
-    wait_for(over, "nothing is left running", 120)
+    yield from pbs_site.run_scheduler(TorqueDialect(), state, "vm", keep_completed=300)
 
 
-class TestTorque(SchedulerContract):
+class TestTorque(PbsContract):
     index = "PBS_ARRAYID"
-    impossible = Resources(queue="nowhere")
-    walltime = (2, 120)
-    patience = 120
-
-    def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
-        assert isinstance(scheduler, CommandScheduler)
-        return scheduler.dialect.header(job)
-
-    def waiting(
-        self, scheduler: Scheduler, logs: Path, seconds: int, body: str, **more: Any
-    ) -> BatchJob:
-        # Fractions of a second are cut off.
-        start = time.strftime("%Y%m%d%H%M.%S", time.localtime(time.time() + seconds + 1))
-        return self.job(scheduler, logs, body, extra=(f"-a {start}",), **more)
 
     # --- where TORQUE differs
 
@@ -139,16 +88,6 @@ class TestTorque(SchedulerContract):
         scheduler.cancel([])
 
     # --- TORQUE's own cases
-
-    def test_owner_who_is_no_operator_cannot_suspend_and_is_told_who_can(
-        self, scheduler: Scheduler, logs: Path, state: Path
-    ) -> None:
-        configure(state, operators=[])
-        job = self.submit(scheduler, logs, "sleep 600")
-        self.until(scheduler, job, Phase.RUNNING)
-        with pytest.raises(NotPermitted, match="an operator of the server may"):
-            scheduler.pause([job])
-        assert scheduler.poll([job])[job].phase is Phase.RUNNING
 
     def test_job_that_the_server_has_forgotten_is_missing_everywhere(
         self, scheduler: Scheduler, logs: Path, state: Path
@@ -268,17 +207,6 @@ class TestTorqueDoesNotAnswer:
 class TestStandIn:
     """It says what real TORQUE said (captured/torque)."""
 
-    def run(self, state: Path, *command: str, stdin: str = "") -> tuple[int, str]:
-        done = subprocess.run(
-            [STANDIN / command[0], *command[1:]],
-            input=stdin,
-            env={**os.environ, "TORQUE_STANDIN": str(state)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stderr
-
     def captured(self, case: str, job: str) -> tuple[int, str]:
         folder = CAPTURED / "torque"
         code, words = ((folder / f"{case}.{part}").read_text() for part in ("rc", "stderr"))
@@ -301,7 +229,7 @@ class TestStandIn:
             ("qhold_queued", running, f"qhold {running}"),
             ("qrls_queued", running, f"qrls {running}"),
         ):
-            assert self.run(state, *command.split()) == self.captured(case, job), case
+            assert run_command("torque", state, *command.split()) == self.captured(case, job), case
 
     @pytest.mark.parametrize(
         ("case", "options"),
@@ -312,13 +240,13 @@ class TestStandIn:
         ],
     )
     def test_refused_submissions(self, state: Path, case: str, options: str) -> None:
-        assert self.run(state, "qsub", stdin=f"#PBS {options}\ntrue\n") == self.captured(
-            f"qsub_{case}", ""
-        )
+        assert run_command(
+            "torque", state, "qsub", stdin=f"#PBS {options}\ntrue\n"
+        ) == self.captured(f"qsub_{case}", "")
 
     @pytest.mark.parametrize("command", ["qsub", "qstat -f -1", "qdel 1"])
     def test_server_down(self, state: Path, command: str) -> None:
         configure(state, down=True)
-        assert self.run(state, *command.split()) == self.captured(
+        assert run_command("torque", state, *command.split()) == self.captured(
             f"{command.split()[0]}_server_down", ""
         )

@@ -1,4 +1,4 @@
-"""The stand-in's commands; each is called by the script of its name."""
+"""The commands of TORQUE's stand-in; each is called by the script of its name."""
 
 from __future__ import annotations
 
@@ -48,18 +48,24 @@ def qsub() -> None:
                 }
             for one, its in numbers.items():
                 known[one] = new_job(one, its, resources, queue, script)
+                known[one]["_processors"] = processors(resources["nodes"])
     except Failure as failure:
         sys.stderr.write(f"qsub: submit error ({failure})\n")
         sys.exit(failure.code)
+    launch(list(numbers))
+    print(f"{number}{'[]' if 't' in options else ''}.{server.SERVER}")
+
+
+def launch(numbers: list[str]) -> None:
+    """A process for each job that waits for its turn and runs it."""
     quiet = {
         "stdin": subprocess.DEVNULL,
         "stdout": subprocess.DEVNULL,
         "stderr": subprocess.DEVNULL,
     }
-    for one in numbers:
-        mom = [sys.executable, str(Path(__file__).with_name("mom.py")), one]
+    for number in numbers:
+        mom = [sys.executable, str(Path(__file__).with_name("mom.py")), number]
         subprocess.Popen(mom, start_new_session=True, cwd="/", **quiet)  # type: ignore[call-overload]
-    print(f"{number}{'[]' if 't' in options else ''}.{server.SERVER}")
 
 
 def qstat() -> None:
@@ -261,7 +267,7 @@ def new_job(
         "_shell": options.get("S", "/bin/sh"),
         "_log": log,
         "_begin": begin,
-        "_processors": processors(resources["nodes"]),
+        "_processors": 1,
         "_delete": False,
         "_stopped": False,
     }

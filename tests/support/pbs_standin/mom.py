@@ -1,4 +1,4 @@
-"""Waits for one job's turn and runs it, as TORQUE's pbs_mom does: ``mom.py NUMBER``."""
+"""Waits for one job's turn and runs it, as pbs_mom does: ``mom.py NUMBER``."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ import server
 UNITS = {"kb": 1024, "mb": 1024**2, "gb": 1024**3}
 #: Fields of statm.
 ADDRESSES, RESIDENT = 0, 1
-# resmom.h
-STDOUT_FAILED, OVER_MEMORY, OVER_WALLTIME = -9, -10, -11
+# resmom.h of TORQUE, job.h of OpenPBS
+STDOUT_FAILED, OVER_MEMORY, OVER_WALLTIME = (-3, -27, -29) if server.OPENPBS else (-9, -10, -11)
+#: OpenPBS tries so often, and then holds the job.
+ATTEMPTS = 21
 
 
 def main(number: str) -> None:
@@ -32,11 +34,16 @@ def main(number: str) -> None:
     live = server.config()["spool_as_final_name"]
     target = Path(job["_log"])
     try:
-        if live and target.is_symlink():  # start_exec.c, open_std_file: "something fishy"
+        if (
+            live and target.is_symlink() and not server.OPENPBS
+        ):  # start_exec.c, open_std_file: "something fishy"
             raise PermissionError("the log is a symbolic link")
         with open(target if live else spool / "OU", "ab", buffering=0) as log:
             exit_status = run(number, job, spool, log)
     except OSError:
+        if server.OPENPBS:
+            hold(number)
+            return main(number)
         exit_status = STDOUT_FAILED
     with server.jobs() as known:
         known[number]["job_state"] = "E"
@@ -45,6 +52,15 @@ def main(number: str) -> None:
     shutil.rmtree(spool)
     with server.jobs() as known:
         server.end(known[number], exit_status)
+
+
+def hold(number: str) -> None:
+    """Give up for now, as captured/openpbs/qstat_xf_log_logkmissing has it."""
+    with server.jobs() as known:
+        job = known[number]
+        job["job_state"], job["Hold_Types"] = "H", "s"
+        job["comment"] = "job held, too many failed attempts to run"
+        job["start_count"], job["exit_status"] = ATTEMPTS, STDOUT_FAILED
 
 
 def start(number: str) -> bool:
@@ -58,7 +74,7 @@ def start(number: str) -> bool:
         if job["job_state"] != "Q":
             return False
         if server.free(known) < job["_processors"]:
-            job["comment"] = "Not Running: Not enough of the right type of nodes are available"
+            job["comment"] = lack(job)
             return False
         job["job_state"] = "R"
         job["exec_host"] = f"{server.SERVER}/0"
@@ -66,6 +82,15 @@ def start(number: str) -> bool:
         job["start_time"] = job["mtime"] = time.asctime()
         job["start_count"] = 1
         return True
+
+
+def lack(job: server.Job) -> str:
+    """Why a job has to wait."""
+    if not server.OPENPBS:
+        return "Not Running: Not enough of the right type of nodes are available"
+    most, need = server.config()["np"], job["_processors"]
+    verdict = "Can Never Run" if need > most else "Not Running"
+    return f"{verdict}: Insufficient amount of resource: ncpus (R: {need} A: 0 T: {most})"
 
 
 def run(number: str, job: server.Job, spool: Path, log: IO[bytes]) -> int:
@@ -84,7 +109,9 @@ def run(number: str, job: server.Job, spool: Path, log: IO[bytes]) -> int:
         start_new_session=True,
     )
     data = amount(job.get("Resource_List.mem", "0kb"))
-    if data:  # mom_mach.c, mom_set_limits: each process for itself is refused more
+    if (
+        data and not server.OPENPBS
+    ):  # mom_mach.c, mom_set_limits: each process for itself is refused more
         resource.prlimit(shell.pid, resource.RLIMIT_DATA, (data, data))
     assert shell.stdin is not None
     shell.stdin.write(f"{script}\n".encode())
@@ -92,15 +119,17 @@ def run(number: str, job: server.Job, spool: Path, log: IO[bytes]) -> int:
     began = time.time()
     limits = (
         seconds(job.get("Resource_List.walltime", "0")),
-        amount(job.get("Resource_List.vmem", "0kb")),
+        # With $enforce mem OpenPBS's MOM adds up what is in use.
+        data if server.OPENPBS else amount(job.get("Resource_List.vmem", "0kb")),
     )
+    kind = "mem" if server.OPENPBS else "vmem"
     verdict, stopped, kill_at = None, False, 0.0
     while shell.poll() is None or (kill_at and members(shell.pid)):
         with server.jobs() as known:
             now = known[number]
             now["session_id"] = shell.pid
             wish, delete = now["_stopped"], now["_delete"]
-            used = memory(shell.pid, ADDRESSES)
+            used = memory(shell.pid, RESIDENT if server.OPENPBS else ADDRESSES)
             elapsed = int(time.time() - began)
             now["resources_used.mem"] = f"{memory(shell.pid, RESIDENT) // 1024}kb"
             now["resources_used.vmem"] = f"{used // 1024}kb"
@@ -111,7 +140,7 @@ def run(number: str, job: server.Job, spool: Path, log: IO[bytes]) -> int:
             with server.jobs() as known:
                 known[number]["job_state"] = "S" if stopped else "R"
         if not kill_at and verdict is None:
-            verdict = exceeded(log, elapsed, used, *limits)
+            verdict = exceeded(log, kind, elapsed, used, *limits)
         if not kill_at and (delete or verdict is not None):
             tell(shell.pid, signal.SIGTERM)
             kill_at = time.time() + server.config()["kill_delay"]
@@ -120,17 +149,22 @@ def run(number: str, job: server.Job, spool: Path, log: IO[bytes]) -> int:
         time.sleep(0.1)
     code = shell.returncode
     tell(shell.pid, signal.SIGKILL)
+    if delete:
+        with server.jobs() as known:
+            known[number]["_terminated"] = True
     if verdict is not None:
         return verdict
     return 256 - code if code < 0 else code
 
 
-def exceeded(log: IO[bytes], elapsed: int, used: int, walltime: int, most: int) -> int | None:
+def exceeded(
+    log: IO[bytes], kind: str, elapsed: int, used: int, walltime: int, most: int
+) -> int | None:
     """The exit status of a job that is beyond a limit, which its log tells, too."""
     if walltime and elapsed > walltime:
         words, verdict = f"walltime {elapsed} exceeded limit {walltime}", OVER_WALLTIME
     elif most and used > most:
-        words = f"vmem {used} exceeded limit {most}"
+        words = f"{kind} {used // 1024}kb exceeded limit {most // 1024}kb"
         verdict = OVER_MEMORY
     else:
         return None
@@ -149,6 +183,7 @@ def deliver(spooled: Path, target: Path) -> None:
 
 def environment(job: server.Job) -> dict[str, str]:
     user = job["euser"]
+    index = "PBS_ARRAY_INDEX" if server.OPENPBS else "PBS_ARRAYID"
     return {
         "HOME": os.path.expanduser("~"),
         "USER": user,
@@ -160,7 +195,7 @@ def environment(job: server.Job) -> dict[str, str]:
         "PBS_JOBNAME": job["Job_Name"],
         "PBS_QUEUE": job["queue"],
         "PBS_O_WORKDIR": "/",
-        **({"PBS_ARRAYID": job["job_array_id"]} if "job_array_id" in job else {}),
+        **({index: job["job_array_id"]} if "job_array_id" in job else {}),
     }
 
 

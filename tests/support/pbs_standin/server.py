@@ -1,11 +1,12 @@
-"""What the stand-in for TORQUE's server knows: jobs as files in a folder, under one lock.
+"""What the stand-in for a PBS server knows: jobs as files in a folder, under one lock.
 
-There is no TORQUE package for Debian. The commands beside this file say and do what the real ones
-were seen to (captured/torque); jobs really run, each under a process of its own (mom.py), which is
-also who starts it when its turn has come. $TORQUE_STANDIN names the folder. Its file ``config``
-(JSON) may change at any time:
+There is no package of any PBS for Debian. The commands in the folders beside this file say and do
+what the real ones were seen to (captured/torque, captured/openpbs); jobs really run, each under a
+process of its own (mom.py), which is also who starts it when its turn has come. $PBS_STANDIN names
+the folder, $PBS_STANDIN_KIND whose MOM it is. Its file ``config`` (JSON) may change at any time:
 
-keep_completed  seconds for which jobs that end from now on are listed (qmgr: keep_completed)
+keep_completed  seconds for which jobs that end from now on are listed (TORQUE: keep_completed)
+history         whether jobs that ended are remembered (OpenPBS: job_history_enable)
 np              processors of the only node (nodes file)
 queues          names of the queues; the first one is the default
 max_user_queuable   jobs that a user may have (qmgr: max_user_queuable)
@@ -30,10 +31,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-STATE = Path(os.environ.get("TORQUE_STANDIN", "/nonexistent"))
+STATE = Path(os.environ.get("PBS_STANDIN", "/nonexistent"))
+OPENPBS = os.environ.get("PBS_STANDIN_KIND") == "openpbs"
 CAPTURED = Path(__file__).resolve().parents[2] / "captured/torque"
 DEFAULTS: dict[str, Any] = {
     "keep_completed": 300,
+    "history": True,
     "np": 8,
     "queues": ["batch"],
     "max_user_queuable": 0,
@@ -131,7 +134,9 @@ def _place(name: str) -> int:
 def end(job: Job, exit_status: int | None = None) -> None:
     job["job_state"] = "C"
     # Measured: one that is deleted again while it is being deleted is forgotten at once.
-    job["_forget"] = 0 if job.get("_deleted_twice") else time.time() + config()["keep_completed"]
+    if not OPENPBS:
+        keep = config()["keep_completed"]
+        job["_forget"] = 0 if job.get("_deleted_twice") else time.time() + keep
     if exit_status is not None:
         job["exit_status"] = exit_status
         job["comp_time"] = time.asctime()
