@@ -517,7 +517,7 @@ def test_what_is_done_over_or_unknown_is_no_error(case: str) -> None:
     ],
 )
 def test_what_this_account_may_not_do_says_who_may(case: str) -> None:
-    with pytest.raises(NotPermitted, match="an operator everywhere") as refusal:
+    with pytest.raises(NotPermitted, match="an operator on any host") as refusal:
         read_control(*captured(case))
     assert "has deleted" not in str(refusal.value)
 
