@@ -38,6 +38,11 @@ class JobDir:
         return self.path / "job.dump"
 
     @property
+    def sent(self) -> Path:
+        """The inputs as the client sent them, written once by the web server."""
+        return self.path / "request.json"
+
+    @property
     def script(self) -> Path:
         """A copy of the batch script, for people; the scheduler keeps its own."""
         return self.path / "job.sh"

@@ -229,6 +229,12 @@ class Settings:
         "Whether a synchronous job continues when its client closes the connection before the "
         "end; otherwise it is dismissed.",
     )
+    pages: bool = setting(
+        readers.boolean,
+        "yes",
+        "Whether the service has web pages for people, at `ui/` beside the endpoint: forms for its "
+        "processes, and the jobs of whoever looks.",
+    )
     cors: str = setting(
         readers.choice("off", "*"),
         "off",

@@ -26,7 +26,14 @@ from joblauncher.shared.response import JobResponse
 from pywps_hpc import jobs
 from pywps_hpc.jobs import Job, LimitReached, State, TableUnavailable, job_name
 from pywps_hpc.spool import JobDir, atomic_write
-from pywps_hpc.web import admission, input_references, packing, principal, results
+from pywps_hpc.web import (
+    admission,
+    input_references,
+    packing,
+    principal,
+    results,
+    sent_inputs,
+)
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.requests import guard, outputs
 from pywps_hpc.web.requests import inputs as request_inputs
@@ -76,12 +83,14 @@ def accept(
         Exception: whatever stopped it; nothing of the job is left unless its row is there.
     """
     job = replace(service.spool.open(job_id), access=jobs.new_id())
+    sent = sent_inputs.serialised(wps_request.inputs)
     try:
         service.spool.create(job_id)
         failpoint.reach("accept.1")
         if form is not None:
             results.keep(job, form)
         filled = _fill_in(service, process, wps_request, job)
+        sent_inputs.keep(job, sent)
         row, answer = record(service, job, process, filled)
     except BaseException:
         if not _is_recorded(service, job_id):

@@ -17,6 +17,7 @@ from pywps_hpc.web import mounted, negotiation, outputs
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import Busy, in_form, storage_trouble
 from pywps_hpc.web.ogcapi import face as ogcapi
+from pywps_hpc.web.pages import face as pages
 from pywps_hpc.web.requests import guard, limits
 from pywps_hpc.web.requests import inputs as request_inputs
 from pywps_hpc.web.routes import Handler, Routes, Rules
@@ -40,6 +41,8 @@ UNEXPECTED = (
 )
 #: The URLs of the standards that clients speak here, and of what they share.
 RULES: tuple[Rules, ...] = (face.rules, outputs.rules, ogcapi.rules)
+#: Those of the pages for people, which an administrator can do without.
+PAGES: Rules = pages.rules
 
 
 def operate(service: Context, request: Request) -> Any:

@@ -15,6 +15,7 @@ from werkzeug.wrappers import Request, Response
 
 from joblauncher.shared import storage
 from joblauncher.shared.files import open_plain
+from pywps_hpc.spool import JobDir
 from pywps_hpc.web import health, lookup
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import Busy, NotFound
@@ -51,6 +52,27 @@ def response(service: Context, request: Request, access: str) -> Response:
         raise NotFound("The job has no log that can be read.") from None
     with file:
         return _response_of(file, request)
+
+
+def tail(job: JobDir, most: int) -> str:
+    """The last lines of a job's log, ``most`` bytes at most; empty if there is nothing to read.
+
+    Raises:
+        OSError: the storage is in trouble.
+    """
+    try:
+        file = open_plain(job.log)
+    except OSError as error:
+        if storage.trouble(error):
+            raise
+        return ""
+    with file:
+        size = file.seek(0, 2)
+        start = max(0, size - most)
+        body = _part(file, start, size)
+    if start:
+        body = body[body.find(b"\n") + 1 :]
+    return body.decode("utf-8", "replace")
 
 
 def _response_of(file: BinaryIO, request: Request) -> Response:

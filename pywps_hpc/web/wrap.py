@@ -17,7 +17,7 @@ from pywps_hpc.settings.checks import host, pywps_sections, warnings
 from pywps_hpc.spool import Spool
 from pywps_hpc.web import mounted, pywps_patches, waiting
 from pywps_hpc.web.addresses import configured
-from pywps_hpc.web.application import RULES, HpcService
+from pywps_hpc.web.application import PAGES, RULES, HpcService
 from pywps_hpc.web.routes import Routes
 
 LOGGER = logging.getLogger(__name__)
@@ -109,6 +109,7 @@ def _set_addresses(service: HpcService) -> None:
     service.addresses = configured(*values)
     if service.addresses.warning:
         LOGGER.warning("%s", service.addresses.warning)
-    service.routes = Routes(rule for rules in RULES for rule in rules(service.addresses))
+    known = (*RULES, PAGES) if service.settings.pages else RULES
+    service.routes = Routes(rule for rules in known for rule in rules(service.addresses))
     outputs = service.addresses.outputs.replace("%", "%%")
     configuration.CONFIG.set("server", "outputurl", outputs)

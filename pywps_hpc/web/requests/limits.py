@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import re
+import secrets
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -85,6 +86,29 @@ def in_base64(token: str) -> None:
 def values() -> Values | None:
     """The large values of the request that is being read."""
     return _current.get()
+
+
+def take_out(quoted: bytes | bytearray) -> str:
+    """Keep a large value out of the request that is being read; what stands in its place.
+
+    Args:
+        quoted: the value as a string of JSON, with its quotes.
+    """
+    held = _current.get()
+    if held is None:
+        held = Values(bytearray())
+        _current.set(held)
+    start = len(held.body)
+    held.body += quoted
+    token = f"{secrets.token_hex(16)}-{len(held.spans)}"
+    held.spans[token] = (start, len(held.body))
+    held.found[token] = Value(0, len(quoted), "json")
+    return token
+
+
+def largest_value() -> int:
+    """Bytes of a single value, by ``[server] maxsingleinputsize``."""
+    return _single()
 
 
 def largest_request() -> int:

@@ -1,0 +1,41 @@
+"""The addresses of the pages, and the cookies that belong to them."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlsplit
+
+from werkzeug.wrappers import Response
+
+from pywps_hpc.web.addresses import Addresses
+from pywps_hpc.web.context import Context
+
+#: Seconds that a browser keeps a cookie.
+_KEPT = 180 * 86400
+
+
+def root(addresses: Addresses) -> str:
+    """The path below which all pages lie, as browsers see it."""
+    return f"{urlsplit(addresses.root).path}ui/"
+
+
+def process(addresses: Addresses, identifier: str) -> str:
+    """The path of a process's form."""
+    return f"{root(addresses)}processes/{quote(identifier, safe='')}"
+
+
+def job(addresses: Addresses, access: str) -> str:
+    """The path of a job's page."""
+    return f"{root(addresses)}jobs/{access}"
+
+
+def set_cookie(service: Context, response: Response, name: str, value: str) -> None:
+    """Give the browser a cookie that no script reads and no page of another host sends."""
+    response.set_cookie(
+        name,
+        value,
+        max_age=_KEPT,
+        path=root(service.addresses),
+        secure=service.addresses.root.startswith("https:"),
+        httponly=True,
+        samesite="Lax",
+    )

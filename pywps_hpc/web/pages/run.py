@@ -1,0 +1,168 @@
+"""Run a process: the list of processes, the form of one, and what is sent with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pywps.app.WPSRequest import WPSRequest
+from pywps.exceptions import InvalidParameterValue, MissingParameterValue, NoApplicableCode
+from pywps.inout.basic import BasicComplex
+from werkzeug.wrappers import Request, Response
+
+from pywps_hpc import jobs
+from pywps_hpc.web import accept, admission, health, lookup, principal, sent_inputs
+from pywps_hpc.web.context import Context
+from pywps_hpc.web.errors import NotFound, NotNow
+from pywps_hpc.web.pages import kept, places, posted, tokens
+from pywps_hpc.web.pages.answers import page, seen
+from pywps_hpc.web.pages.fields import Field, fields_of
+from pywps_hpc.web.requests import guard, limits
+from pywps_hpc.web.sent_inputs import Given
+
+#: The version whose inputs and outputs PyWPS's objects have.
+_VERSION = "1.0.0"
+
+
+def show_list(service: Context, request: Request) -> Response:
+    """All processes."""
+    known = sorted(service.processes.values(), key=lambda one: str(one.title or one.identifier))
+    return page(service, request, "processes.html", processes=known)
+
+
+def show_form(service: Context, request: Request, process: str) -> Response:
+    """The form of a process; with ``from`` filled in with the inputs of a job."""
+    described = _find(service, process)
+    inputs: Given = {}
+    notice = ""
+    if access := request.args.get("from", ""):
+        row, job = lookup.find(service, request, access)
+        told = sent_inputs.of(job) if row.process == process else None
+        inputs = told or {}
+        notice = _notice(told)
+    counts = {name: len(values) for name, values in inputs.items()}
+    fields = fields_of(described, counts)
+    if access:
+        values = posted.shown(fields, inputs)
+    else:
+        values = {one.named(0, "value"): one.default for one in fields if one.kind == "literal"}
+    return _form(service, request, described, fields, values, {}, notice=notice)
+
+
+def send(service: Context, request: Request, process: str) -> Response:
+    """What was filled in becomes a job; or the form again, with what is wrong with it."""
+    with limits.turn(request, service.settings.retry_after):
+        posted.read(request)
+        tokens.check(service, request)
+        described = _find(service, process)
+        identifiers = [item.identifier for item in described.inputs]
+        fields = fields_of(described, posted.counts(request, identifiers))
+        found = posted.filled(request, fields)
+        if "add" in request.form:
+            return _form(service, request, described, fields, found.values, {})
+        if found.problems:
+            return _form(service, request, described, fields, found.values, found.problems, 400)
+        try:
+            row = _execute(service, request, described, found.inputs)
+        except (InvalidParameterValue, MissingParameterValue) as error:
+            named = str(error.locator or "")
+            known = named if named in identifiers else ""
+            problems = {known: str(error.description)}
+            return _form(service, request, described, fields, found.values, problems, 400)
+    return _begun(service, request, row)
+
+
+def again(service: Context, request: Request, access: str) -> Response:
+    """A job with the same inputs."""
+    posted.read(request)
+    tokens.check(service, request)
+    row, job = lookup.find(service, request, access)
+    inputs = sent_inputs.of(job)
+    if inputs is None:
+        raise NotNow("The inputs of this job were not kept: fill in the form of its process.")
+    return _begun(service, request, _execute(service, request, _find(service, row.process), inputs))
+
+
+def _begun(service: Context, request: Request, row: jobs.Job) -> Response:
+    response = seen(places.job(service.addresses, row.access))
+    if not principal.of(service.settings, request).name:
+        kept.keep(service, request, response, row.access)
+    return response
+
+
+def _find(service: Context, identifier: str) -> Any:
+    if identifier not in service.processes:
+        raise NotFound("There is no such process.")
+    return service.processes[identifier]
+
+
+def _execute(service: Context, request: Request, process: Any, inputs: Given) -> jobs.Job:
+    """Accept a job.
+
+    Raises:
+        NoApplicableCode: it is not accepted; nothing of it is left.
+    """
+    settings = service.settings
+    modes = settings.for_process(process.identifier).modes
+    if modes and "async" not in modes:
+        raise NoApplicableCode("This process is not offered to be executed in a job.", code=403)
+    found = WPSRequest(None, service.preprocessors)
+    found.http_request = request
+    found.operation, found.identifier = "execute", process.identifier
+    found.set_version(_VERSION)
+    found.check_and_set_language(None)
+    found.inputs = inputs
+    found.outputs = {item.identifier: _output(item) for item in process.outputs}
+    found.output_ids, found.raw = found.outputs, False
+    found.store_execute, found.status, found.lineage = "true", "true", "false"
+    guard.check_inputs(found, settings.inputs.max_inputs)
+    health.require_spool(service)
+    admission.admit(settings, service.store, process.identifier, request)
+    prepared = service.prepare_process_for_execution(process.identifier)
+    # Its documents are kept, whatever WPS 1.0.0 offers of it.
+    prepared.store_supported = prepared.status_supported = "true"
+    row, _, _ = accept.accept(service, prepared, found, jobs.new_id())
+    return row
+
+
+def _output(item: Any) -> dict[str, str]:
+    """An output; what is no small value is kept as a file."""
+    return {
+        item.identifier: "",
+        "mimetype": "",
+        "encoding": "",
+        "schema": "",
+        "uom": "",
+        "asReference": "true" if isinstance(item, BasicComplex) else "false",
+    }
+
+
+def _notice(inputs: Given | None) -> str:
+    if inputs is None:
+        return "The inputs of that job were not kept; the form is empty."
+    for values in inputs.values():
+        if any(value.get("kind") == "complex" and value.get("encoding") for value in values):
+            return "The form has the inputs of that job, but for its files: choose them again."
+    return "The form has the inputs of that job."
+
+
+def _form(
+    service: Context,
+    request: Request,
+    process: Any,
+    fields: tuple[Field, ...],
+    values: dict[str, str],
+    problems: dict[str, str],
+    code: int = 200,
+    notice: str = "",
+) -> Response:
+    return page(
+        service,
+        request,
+        "form.html",
+        code,
+        process=process,
+        fields=fields,
+        values=values,
+        problems=problems,
+        notice=notice,
+    )
