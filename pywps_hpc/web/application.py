@@ -93,6 +93,8 @@ class HpcService(Context, Service):  # type: ignore[misc]
     def _answer(self, http_request: Request) -> Any:
         message = "The service cannot reach its jobs now. Please try later."
         try:
+            if self.settings.pages and (page := pages.instead(self, http_request)) is not None:
+                return page
             handler = self.routes.find(http_request.environ)
             handler = handler or ogcapi.at_root(self.addresses, http_request) or ENDPOINT
             return handler(self, http_request)

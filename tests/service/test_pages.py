@@ -428,6 +428,28 @@ def test_inputs_that_a_process_has_changed_are_checked_like_any(
     assert len(app.store.recent(1000)) == before
 
 
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [
+        ("/", "/ui/"),
+        ("/jobs", "/ui/"),
+        ("/processes", "/ui/processes"),
+        ("/processes/repeat_2", "/ui/processes/repeat_2"),
+        (f"/jobs/{NOBODY}", f"/ui/jobs/{NOBODY}"),
+    ],
+)
+def test_a_browser_that_follows_an_address_of_the_api_sees_its_page(
+    app: InProcessService, path: str, page: str
+) -> None:
+    browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+    answer = app.get(path, Accept=browser)
+    assert (answer.status_code, answer.headers["Location"]) == (303, page)
+    assert "Accept" in answer.vary
+    for program in ("*/*", "application/json", "application/json, text/html;q=0.5"):
+        assert app.get(path, Accept=program).status_code in (200, 404)
+    assert app.get("/wps?service=WPS&request=GetCapabilities", Accept=browser).status_code == 200
+
+
 def test_pages_can_be_turned_off(tmp_path: Path) -> None:
     with open_service(tmp_path, hpc={"pages": "no"}) as without:
         assert b"<html" not in without.get("/ui/").data

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from urllib.parse import unquote, urlsplit
 
 from werkzeug.routing import Rule
 from werkzeug.wrappers import Request, Response
 
+from pywps_hpc.spool import JOB_ID
 from pywps_hpc.web.addresses import Addresses
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import NotFound
@@ -39,6 +42,11 @@ _STATIC = {
     "icon.svg": "image/svg+xml",
 }
 
+#: Resources of the API that have a page: the landing page, lists, processes and jobs.
+_RESOURCE = re.compile(
+    rf"(?:(?P<kind>processes)(?:/(?P<name>[^/]+))?|jobs(?:/(?P<job>{JOB_ID}))?)?"
+)
+
 
 def rules(addresses: Addresses) -> Iterator[Rule]:
     """The URLs of the pages."""
@@ -48,6 +56,35 @@ def rules(addresses: Addresses) -> Iterator[Rule]:
     yield Rule("/ui/static/<string:name>", endpoint=handler(_static), methods=["GET"])
     yield Rule("/ui", endpoint=_to_root, methods=["GET"])
     yield Rule("/ui/<rest:path>", endpoint=handler(_nowhere))
+
+
+def instead(service: Context, request: Request) -> Response | None:
+    """The page to which a browser is sent that asks for a resource of the API, as people do who
+    follow its addresses; ``None`` for programs, which get the resource.
+
+    A reverse proxy may hand on a part of the public path.
+    """
+    wanted = request.accept_mimetypes.best_match(["application/json", "text/html"])
+    if request.method not in ("GET", "HEAD") or request.query_string or wanted != "text/html":
+        return None
+    root = unquote(urlsplit(service.addresses.root).path)
+    for start in (root[at:] for at, sign in enumerate(root) if sign == "/"):
+        rest = request.path.removeprefix(start)
+        if request.path.startswith(start) and (found := _RESOURCE.fullmatch(rest)):
+            response = answers.seen(
+                _page_of(service.addresses, found["kind"], found["name"] or found["job"])
+            )
+            response.vary.add("Accept")
+            return response
+    return None
+
+
+def _page_of(addresses: Addresses, kind: str | None, name: str | None) -> str:
+    if kind == "processes":
+        if name:
+            return places.process(addresses, name)
+        return f"{places.root(addresses)}processes"
+    return places.job(addresses, name) if name else places.root(addresses)
 
 
 def _static(service: Context, request: Request, name: str) -> Response:
