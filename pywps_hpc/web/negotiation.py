@@ -59,13 +59,14 @@ def _of_document(body: bytes) -> str:
         parser.feed(body[:_BEGINNING])
         for number, (event, element) in enumerate(parser.read_events()):
             assert isinstance(element, etree._Element)
-            name = etree.QName(element)
+            # No QName, which refuses a prefix that is not bound.
+            namespace, _, name = str(element.tag).removeprefix("{").rpartition("}")
             if number == 0:
-                version = SECOND if name.namespace == CONTROL else FIRST
-                version = NAMESPACES.get(str(name.namespace), version)
-                capabilities = name.localname == "GetCapabilities"
+                version = SECOND if namespace == CONTROL else FIRST
+                version = NAMESPACES.get(namespace, version)
+                capabilities = name == "GetCapabilities"
             elif not capabilities or number > _MOST:
                 break
-            elif event == "end" and name.localname == "Version":
+            elif event == "end" and name == "Version":
                 versions.append(element.text or "")
     return _preferred(versions) or version

@@ -377,6 +377,9 @@ def bad_requests() -> Iterator[dict[str, Any]]:
     bodies += [("multipart/form-data", b"x"), ("", b"x"), ("application/json;charset=x", b"{}")]
     for kind, content in bodies:
         yield {"method": "POST", "path": "/wps", "data": content, "content_type": kind}
+        if "json" in kind:
+            url = "/processes/texts/execution"
+            yield {"method": "POST", "path": url, "data": content, "content_type": kind}
     for path in ("/", "/wps/x", "/status/", "/status/x", "/outputs/", "/jobs/x", "/processes/x"):
         for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"):
             yield {"method": method, "path": path}
