@@ -43,6 +43,11 @@ class JobDir:
         return self.path / "request.json"
 
     @property
+    def sent_values(self) -> Path:
+        """The large values among those inputs, one after the other."""
+        return self.path / "request.values"
+
+    @property
     def script(self) -> Path:
         """A copy of the batch script, for people; the scheduler keeps its own."""
         return self.path / "job.sh"

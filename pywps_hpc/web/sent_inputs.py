@@ -8,52 +8,82 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from joblauncher.inputs.large_values import Value
 from joblauncher.shared.files import read_plain
 from pywps_hpc.spool import JobDir, atomic_write
 from pywps_hpc.web.requests import limits
 
-#: Bytes of inputs that are kept; of larger ones nothing is.
-MOST = 256 << 10
+#: Bytes of inputs that are kept, and of their large values; where there are more, nothing is.
+MOST, MOST_VALUES = 256 << 10, 8 << 20
 
 Given = dict[str, list[dict[str, Any]]]
 
 
+@dataclass(frozen=True)
+class Sent:
+    """The inputs of a job.
+
+    Attributes:
+        inputs: in PyWPS's dictionaries, before PyWPS has read them.
+        held: the large values that were taken out of them; ``None`` if there are none.
+    """
+
+    inputs: Given
+    held: limits.Values | None = None
+
+
 def serialised(inputs: Mapping[str, Any] | None) -> bytes:
     """The inputs of a request, before PyWPS reads them; empty if they cannot be kept."""
-    values = limits.values()
-    if values is not None and values.found:
+    held = limits.values()
+    found = held.found if held is not None else {}
+    if sum(value.length for value in found.values()) > MOST_VALUES:
         return b""
+    plain = {name: [dict(value) for value in given] for name, given in (inputs or {}).items()}
+    values = {token: asdict(value) for token, value in found.items()}
     try:
-        content = json.dumps(
-            {name: [dict(value) for value in given] for name, given in (inputs or {}).items()}
-        ).encode()
+        content = json.dumps({"inputs": plain, "values": values}).encode()
     except (TypeError, ValueError, RecursionError):
         return b""
     return content if len(content) <= MOST else b""
 
 
 def keep(job: JobDir, content: bytes) -> None:
-    """Keep what :func:`serialised` made.
+    """Keep what :func:`serialised` made, and the large values of the request that is being read.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: they cannot be written.
     """
-    if content:
-        atomic_write(job.sent, content, mode=0o400)
+    if not content:
+        return
+    held = limits.values()
+    if held is not None and held.found:
+        parts = (held.body[start:end] for start, end in held.spans.values())
+        atomic_write(job.sent_values, b"".join(parts), mode=0o400)
+    atomic_write(job.sent, content, mode=0o400)
 
 
-def of(job: JobDir) -> Given | None:
+def of(job: JobDir) -> Sent | None:
     """The inputs of a job; ``None`` if they were not kept."""
     try:
         told = json.loads(read_plain(job.sent, MOST))
-    except (OSError, ValueError, RecursionError):
+        inputs, facts = told["inputs"], told["values"]
+        if not all(isinstance(value, dict) for given in inputs.values() for value in given):
+            return None
+        return Sent(inputs, _held(job, facts) if facts else None)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    if not isinstance(told, dict) or not all(map(_is_given, told.values())):
-        return None
-    return told
 
 
-def _is_given(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(value, dict) for value in values)
+def _held(job: JobDir, facts: Mapping[str, Mapping[str, Any]]) -> limits.Values:
+    held, place = limits.Values(bytearray(read_plain(job.sent_values, MOST_VALUES))), 0
+    for token, members in facts.items():
+        value = Value(0, int(members["length"]), str(members["kind"]), str(members["namespaces"]))
+        held.found[token] = value
+        held.spans[token] = (place, place + value.length)
+        place += value.length
+        if value.length < 0 or place > len(held.body):
+            raise ValueError("these are not the values of those inputs")
+    return held

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -69,7 +70,7 @@ def run(app: InProcessService, process: str, user: str = "", **values: Any) -> J
 
 
 def sent(app: InProcessService, job: JobDir) -> dict[str, Any]:
-    return dict(json.loads((job.path / "request.json").read_text()))
+    return dict(json.loads((job.path / "request.json").read_text())["inputs"])
 
 
 def page_of(app: InProcessService, job: JobDir, user: str = "") -> str:
@@ -415,7 +416,44 @@ def test_a_job_of_any_face_runs_again(app: InProcessService) -> None:
     assert sent(app, app.spool.open(other.id)) == sent(app, job)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"text": 7}', '{"text": [7]}', '{"x": [{}]}'])
+@pytest.mark.parametrize("size", [3, 2 << 20])
+def test_a_job_with_a_file_runs_again(app: InProcessService, size: int) -> None:
+    content = bytes(range(256)) * (size // 256) + b"abc"
+    picture = {"file.0.file": (io.BytesIO(content), "a.png"), "file.0.format": "1"}
+    job = run(app, "files", **picture)
+    answer = post(app, f"/ui/jobs/{app.row(job).access}/again")
+    assert answer.status_code == 303, answer.text
+    row = app.store.at(answer.headers["Location"].rpartition("/")[2])
+    assert row is not None
+    other = app.spool.open(row.id)
+    assert sent(app, other) == sent(app, job)
+    if size > 3:
+        kept = json.loads((other.path / "inputs/values").read_bytes())
+        assert base64.b64decode(kept) == content
+    else:
+        assert base64.b64decode(sent(app, other)["file"][0]["data"]) == content
+
+
+def test_inputs_that_are_too_large_are_not_kept(app: InProcessService) -> None:
+    job = run(app, "texts", **{"text.0.file": (io.BytesIO(b"a" * (9 << 20)), "a.txt")})
+    assert not (job.path / "request.json").exists()
+    assert not (job.path / "request.values").exists()
+    assert "Run again" not in page_of(app, job)
+    assert post(app, f"/ui/jobs/{app.row(job).access}/again").status_code == 409
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"inputs": {"text": 7}, "values": {}}',
+        '{"inputs": {"text": [7]}, "values": {}}',
+        '{"inputs": {"x": [{}]}, "values": {}}',
+        '{"inputs": {"text": [{"data": "t"}]}, "values": {"t": {"length": 9}}}',
+        '{"inputs": {"text": [{"data": []}]}, "values": {}}',
+    ],
+)
 def test_inputs_that_a_process_has_changed_are_checked_like_any(
     app: InProcessService, content: str
 ) -> None:

@@ -17,7 +17,7 @@ from pywps_hpc.web.pages import kept, places, posted, tokens
 from pywps_hpc.web.pages.answers import page, seen
 from pywps_hpc.web.pages.fields import Field, fields_of
 from pywps_hpc.web.requests import guard, limits
-from pywps_hpc.web.sent_inputs import Given
+from pywps_hpc.web.sent_inputs import Given, Sent
 
 #: The version whose inputs and outputs PyWPS's objects have.
 _VERSION = "1.0.0"
@@ -37,7 +37,7 @@ def show_form(service: Context, request: Request, process: str) -> Response:
     if access := request.args.get("from", ""):
         row, job = lookup.find(service, request, access)
         told = sent_inputs.of(job) if row.process == process else None
-        inputs = told or {}
+        inputs = told.inputs if told else {}
         notice = _notice(told)
     counts = {name: len(values) for name, values in inputs.items()}
     fields = fields_of(described, counts)
@@ -76,10 +76,14 @@ def again(service: Context, request: Request, access: str) -> Response:
     posted.read(request)
     tokens.check(service, request)
     row, job = lookup.find(service, request, access)
-    inputs = sent_inputs.of(job)
-    if inputs is None:
+    sent = sent_inputs.of(job)
+    if sent is None:
         raise NotNow("The inputs of this job were not kept: fill in the form of its process.")
-    return _begun(service, request, _execute(service, request, _find(service, row.process), inputs))
+    with limits.turn(request, service.settings.retry_after):
+        if sent.held is not None:
+            limits.put_back(sent.held)
+        new = _execute(service, request, _find(service, row.process), sent.inputs)
+    return _begun(service, request, new)
 
 
 def _begun(service: Context, request: Request, row: jobs.Job) -> Response:
@@ -136,11 +140,11 @@ def _output(item: Any) -> dict[str, str]:
     }
 
 
-def _notice(inputs: Given | None) -> str:
-    if inputs is None:
+def _notice(sent: Sent | None) -> str:
+    if sent is None:
         return "The inputs of that job were not kept; the form is empty."
-    for values in inputs.values():
-        if any(value.get("kind") == "complex" and value.get("encoding") for value in values):
+    for values in sent.inputs.values():
+        if sent.held or any(value.get("encoding") and not value.get("href") for value in values):
             return "The form has the inputs of that job, but for its files: choose them again."
     return "The form has the inputs of that job."
 

@@ -106,6 +106,11 @@ def take_out(quoted: bytes | bytearray) -> str:
     return token
 
 
+def put_back(held: Values) -> None:
+    """Let the request that is being read have large values that were taken out of another one."""
+    _current.set(held)
+
+
 def largest_value() -> int:
     """Bytes of a single value, by ``[server] maxsingleinputsize``."""
     return _single()
