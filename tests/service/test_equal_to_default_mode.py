@@ -496,7 +496,6 @@ REFUSED: Mapping[str, bytes] = {
     "date-out-of-range": client.execute_document(
         "literals", [*LITERALS[:1], ("day", "2005-01-01"), *LITERALS[2:]]
     ),
-    "file-elsewhere": client.execute_document("files", [("file", Reference("file:///etc/passwd"))]),
     "unknown-language": client.execute_document("request", language="tlh"),
     "stored-without-support": client.execute_document("closed", [("text", "x")], asynchronous=True),
     "not-xml": b"Execute",
@@ -517,6 +516,11 @@ def test_refusal_is_equal(
 
 #: What names the parameter that is wrong, where PyWPS names another one or none.
 WORDED: Mapping[str, tuple[bytes, str, str]] = {
+    "file-elsewhere": (
+        client.execute_document("files", [("file", Reference("file:///etc/passwd"))]),
+        "file",
+        "File URL not supported as input.",
+    ),
     "not-a-number": (
         client.execute_document("scaled_kilo", [("value", "many")]),
         "value",
