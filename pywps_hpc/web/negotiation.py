@@ -58,7 +58,8 @@ def _of_document(body: bytes) -> str:
     with contextlib.suppress(etree.XMLSyntaxError):  # told by the one that reads it for good
         parser.feed(body[:_BEGINNING])
         for number, (event, element) in enumerate(parser.read_events()):
-            assert isinstance(element, etree._Element)
+            if not isinstance(element, etree._Element):  # for the type checker: no other event
+                continue
             # No QName, which refuses a prefix that is not bound.
             namespace, _, name = str(element.tag).removeprefix("{").rpartition("}")
             if number == 0:

@@ -105,9 +105,9 @@ def test_a_folder_whose_name_only_begins_like_the_spool_s_may_be_shown() -> None
 
 @pytest.mark.parametrize("path", ["/a:b", "/a,b", '/a"b', "/a\\b"])
 def test_a_path_that_the_runtime_would_misread_is_refused(path: str) -> None:
-    with pytest.raises(ValueError, match="cannot be shown"):
+    with pytest.raises(ValueError, match="cannot be bound"):
         make(input_paths=(Path(path),))
-    with pytest.raises(ValueError, match="cannot be shown"):
+    with pytest.raises(ValueError, match="cannot be bound"):
         make(job=JobDir(Path(path) / JOB.job_id))
 
 

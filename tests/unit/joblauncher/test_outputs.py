@@ -238,7 +238,8 @@ def test_another_application_around_the_service_hides_no_document(
     from werkzeug.wrappers import Request, Response
 
     class Inner:
-        routes = routes_at(Addresses("http://host/status/", "http://host/outputs/"))
+        addresses = Addresses("http://host/status/", "http://host/outputs/")
+        routes = routes_at(addresses)
 
         def __call__(self, environ, start_response):  # type: ignore[no-untyped-def]
             mounted.notice(environ)

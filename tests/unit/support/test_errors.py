@@ -24,7 +24,7 @@ from pywps_hpc.settings import SettingsError
 
 #: Of other families: the command line's and the web server's answers to a client, words of a
 #: protocol that are caught where they are raised, and a program that has nothing but Python.
-OTHERS = {"NoTable", "Malformed", "Refused"}
+OTHERS = {"NoTable", "Malformed", "Refused", "Problem"}
 
 
 def test_all_are_of_one_tree() -> None:
