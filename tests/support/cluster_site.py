@@ -14,10 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from places import ROOT
 from servers import SERVICES, DefaultServer, HpcServer
-
-EXAMPLES = ROOT / "examples"
 
 
 def shared() -> Path:
@@ -55,7 +52,6 @@ def code(root: Path) -> Path:
     """A copy of the test services and examples that the service's account and nodes can read."""
     target = root / "code"
     shutil.copytree(SERVICES, target, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(EXAMPLES, target / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     return target
 
 
