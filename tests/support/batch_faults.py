@@ -30,6 +30,7 @@ import servers
 import wps_client as client
 from places import INFRA
 from pywps_hpc.jobs import standing
+from pywps_hpc.spool import JobDir
 
 HOME = Path(os.environ.get("PYWPS_HPC_TEST_HOME", "/var/tmp/pywps-hpc"))
 Sections = Mapping[str, Mapping[str, object]]
@@ -480,6 +481,10 @@ def counted_by(watch: Watch) -> set[str]:
     return {process for _, process in steps}
 
 
+def _left(folder: JobDir) -> list[Path]:
+    return [path for path in folder.scratch() if path.exists()]
+
+
 def agree(server: servers.HpcServer, site: Site, watches: list[Watch]) -> None:
     """Documents, job table, disk and batch system tell the same: each job ended once."""
     for watch in watches:
@@ -490,7 +495,8 @@ def agree(server: servers.HpcServer, site: Site, watches: list[Watch]) -> None:
         assert row["state"] == wanted, (row, watch.seen)
         assert client.get(watch.location).content == watch.document
         folder = server.job(watch.job_id)
-        assert not [path for path in folder.scratch() if path.exists()]
+        # It is removed aside, in a moment.
+        servers.wait_for(lambda one=folder: not _left(one), "its scratch goes")  # type: ignore[misc]
         if wanted == "succeeded":
             assert len(counted_by(watch)) == 1
 
