@@ -86,6 +86,12 @@ class Timing:
         "tells the end, from which its document is made",
     )
 
+    # Pages
+    page_cookie: float = _time(
+        180 * 86400.0,
+        "for which a browser keeps the cookie with its jobs: half a year between two visits",
+    )
+
     # Cleaning
     removed_known: float = _time(
         30 * 86400.0,

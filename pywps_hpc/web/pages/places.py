@@ -6,11 +6,9 @@ from urllib.parse import quote, urlsplit
 
 from werkzeug.wrappers import Response
 
+from pywps_hpc.timing import TIMING
 from pywps_hpc.web.addresses import Addresses
 from pywps_hpc.web.context import Context
-
-#: Seconds that a browser keeps a cookie.
-_KEPT = 180 * 86400
 
 
 def root(addresses: Addresses) -> str:
@@ -33,7 +31,7 @@ def set_cookie(service: Context, response: Response, name: str, value: str) -> N
     response.set_cookie(
         name,
         value,
-        max_age=_KEPT,
+        max_age=int(TIMING.page_cookie),
         path=root(service.addresses),
         secure=service.addresses.root.startswith("https:"),
         httponly=True,
