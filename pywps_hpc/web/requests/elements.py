@@ -14,6 +14,10 @@ XML = "http://www.w3.org/XML/1998/namespace"
 #: Attributes that say nothing about the request, in any namespace but none: clients are known to
 #: misspell that of XML Schema's instances.
 _INSTANCE = ("schemaLocation", "noNamespaceSchemaLocation", "type")
+#: How often a child may be there: least and greatest number.
+ONE, MAYBE, ANY, SOME = (1, 1), (0, 1), (0, None), (1, None)
+#: Attributes that tell a format.
+FORMAT = ("mimeType", "encoding", "schema")
 _LINK = ("type", "role", "arcrole", "title", "show", "actuate")
 
 Children = dict[str, list[etree._Element]]

@@ -11,10 +11,14 @@ from typing import Any
 from lxml import etree
 from pywps.exceptions import InvalidParameterValue, MissingParameterValue
 
-from joblauncher.inputs.large_values import element_value
-from pywps_hpc.web.requests import boxes
+from pywps_hpc.web.requests import values
 from pywps_hpc.web.requests.content import Content, collapse, output
 from pywps_hpc.web.requests.elements import (
+    ANY,
+    FORMAT,
+    MAYBE,
+    ONE,
+    SOME,
     Children,
     attributes,
     children,
@@ -27,11 +31,8 @@ OWS = "http://www.opengis.net/ows/1.1"
 #: Namespaces of later versions, and of the later OWS Common that they use.
 LATER = ("http://www.opengis.net/wps/2.0", "http://www.opengis.net/wps/2.0.0")
 _LATER_OWS = "http://www.opengis.net/ows/2.0"
-_FORMAT = ("mimeType", "encoding", "schema")
 _FLAGS = ("lineage", "storeExecuteResponse", "status")
-#: How often a child may be there.
-_ONE, _MAYBE, _ANY, _SOME = (1, 1), (0, 1), (0, None), (1, None)
-_DESCRIBED = {f"{{{OWS}}}Identifier": _ONE, f"{{{OWS}}}Title": _MAYBE, f"{{{OWS}}}Abstract": _MAYBE}
+_DESCRIBED = {f"{{{OWS}}}Identifier": ONE, f"{{{OWS}}}Title": MAYBE, f"{{{OWS}}}Abstract": MAYBE}
 
 
 def accepted_versions(root: etree._Element) -> list[str]:
@@ -43,8 +44,8 @@ def accepted_versions(root: etree._Element) -> list[str]:
     """
     names = ("AcceptVersions", "Sections", "AcceptFormats", "AcceptLanguages")
     spaces = (WPS, OWS, LATER[0], _LATER_OWS)
-    known = {f"{{{space}}}{name}": _MAYBE for space in spaces for name in names}
-    version = {f"{{{space}}}Version": _ANY for space in (OWS, _LATER_OWS)}
+    known = {f"{{{space}}}{name}": MAYBE for space in spaces for name in names}
+    version = {f"{{{space}}}Version": ANY for space in (OWS, _LATER_OWS)}
     found = [
         collapse(text(told))
         for element in children(root, known)["AcceptVersions"]
@@ -55,7 +56,7 @@ def accepted_versions(root: etree._Element) -> list[str]:
 
 def identifiers(root: etree._Element) -> list[str]:
     """The processes that a DescribeProcess names."""
-    found = children(root, {f"{{{OWS}}}Identifier": _SOME})["Identifier"]
+    found = children(root, {f"{{{OWS}}}Identifier": SOME})["Identifier"]
     return [collapse(text(element)) for element in found]
 
 
@@ -68,15 +69,15 @@ def execute(root: etree._Element) -> Content:
     parts = children(
         root,
         {
-            f"{{{OWS}}}Identifier": _ONE,
-            f"{{{WPS}}}DataInputs": _MAYBE,
-            f"{{{WPS}}}ResponseForm": _MAYBE,
+            f"{{{OWS}}}Identifier": ONE,
+            f"{{{WPS}}}DataInputs": MAYBE,
+            f"{{{WPS}}}ResponseForm": MAYBE,
         },
     )
     inputs: dict[str, list[dict[str, Any]]] = {}
     for holder in parts["DataInputs"]:
         attributes(holder)
-        for element in children(holder, {f"{{{WPS}}}Input": _ANY})["Input"]:
+        for element in children(holder, {f"{{{WPS}}}Input": ANY})["Input"]:
             given = _input(element)
             inputs.setdefault(given["identifier"], []).append(given)
     content = Content(_identifier(parts), inputs)
@@ -93,7 +94,7 @@ def _identifier(parts: Children) -> str:
 
 def _only(element: etree._Element, *names: str) -> etree._Element:
     """The one child of an element that holds one of these."""
-    parts = children(element, {f"{{{WPS}}}{name}": _MAYBE for name in names})
+    parts = children(element, {f"{{{WPS}}}{name}": MAYBE for name in names})
     return _choice(element, [child for found in parts.values() for child in found], names)
 
 
@@ -110,9 +111,7 @@ def _choice(
 
 def _input(element: etree._Element) -> dict[str, Any]:
     attributes(element)
-    parts = children(
-        element, {**_DESCRIBED, f"{{{WPS}}}Data": _MAYBE, f"{{{WPS}}}Reference": _MAYBE}
-    )
+    parts = children(element, {**_DESCRIBED, f"{{{WPS}}}Data": MAYBE, f"{{{WPS}}}Reference": MAYBE})
     name = _identifier(parts)
     form = _choice(element, parts["Data"] + parts["Reference"], ("Data", "Reference"))
     if name_of(form) == "Reference":
@@ -121,60 +120,31 @@ def _input(element: etree._Element) -> dict[str, Any]:
     value = _only(form, "LiteralData", "ComplexData", "BoundingBoxData")
     match name_of(value):
         case "LiteralData":
-            given = attributes(value, "dataType", "uom")
-            return {
-                "identifier": name,
-                "kind": "literal",
-                "data": text(value),
-                "uom": given.get("uom", ""),
-                "datatype": given.get("dataType", ""),
-            }
+            return {"identifier": name, **values.literal(value)}
         case "ComplexData":
-            given = attributes(value, *_FORMAT)
-            return {"identifier": name, "kind": "complex", "data": _document(value), **given}
-    given = attributes(value, "crs", "dimensions")
-    parts = children(value, {f"{{{OWS}}}LowerCorner": _ONE, f"{{{OWS}}}UpperCorner": _ONE})
-    lower, upper = (
-        collapse(text(parts[corner][0])).split() for corner in ("LowerCorner", "UpperCorner")
-    )
-    crs, dimensions = given.get("crs"), given.get("dimensions")
-    box = boxes.of_corners(name, lower, upper, crs, dimensions)
-    return {"identifier": name, "kind": "bbox", **box}
-
-
-def _document(element: etree._Element) -> str:
-    """What complex data holds: one element as XML, or text."""
-    try:
-        return element_value(element)
-    except ValueError as error:
-        raise InvalidParameterValue(
-            f"{name_of(element)} holds {error}.", name_of(element)
-        ) from None
+            given = attributes(value, *FORMAT)
+            data = values.document(value)
+            return {"identifier": name, "kind": "complex", "data": data, **given}
+    return {"identifier": name, **values.box(name, value, OWS)}
 
 
 def _reference(element: etree._Element) -> dict[str, Any]:
-    given: dict[str, Any] = attributes(element, "method", *_FORMAT, link=True)
+    given: dict[str, Any] = attributes(element, "method", *FORMAT, link=True)
     if not given.get("href"):
         raise MissingParameterValue("A Reference has no xlink:href.", "href")
     given.setdefault("method", "GET")
     parts = children(
         element,
         {
-            f"{{{WPS}}}Header": _ANY,
-            f"{{{WPS}}}Body": _MAYBE,
-            f"{{{WPS}}}BodyReference": _MAYBE,
+            f"{{{WPS}}}Header": ANY,
+            f"{{{WPS}}}Body": MAYBE,
+            f"{{{WPS}}}BodyReference": MAYBE,
         },
     )
-    bodies = parts["Body"] + parts["BodyReference"]
-    if len(bodies) > 1:
-        raise InvalidParameterValue("A Reference has more than one body.", "BodyReference")
+    given |= values.body(parts)
     for header in parts["Header"]:
         pair = attributes(header, "key", "value")
         given.setdefault("header", []).append((pair.get("key", ""), pair.get("value", "")))
-    for body in parts["Body"]:
-        given["body"] = _document(body)
-    for body in parts["BodyReference"]:
-        given["bodyreference"] = attributes(body, link=True).get("href", "")
     return given
 
 
@@ -182,14 +152,14 @@ def _response_form(content: Content, element: etree._Element) -> Content:
     attributes(element)
     form = _only(element, "ResponseDocument", "RawDataOutput")
     if name_of(form) == "RawDataOutput":
-        asked = attributes(form, "uom", *_FORMAT)
+        asked = attributes(form, "uom", *FORMAT)
         name = _identifier(children(form, _DESCRIBED))
         wanted = {name: output(name, asked, raw=True)}
         return Content(content.identifier, content.inputs, wanted, raw=True)
     flags = attributes(form, *_FLAGS)
     outputs: dict[str, dict[str, str]] = {}
-    for element in children(form, {f"{{{WPS}}}Output": _ANY})["Output"]:
-        asked = attributes(element, "uom", "asReference", *_FORMAT)
+    for element in children(form, {f"{{{WPS}}}Output": ANY})["Output"]:
+        asked = attributes(element, "uom", "asReference", *FORMAT)
         name = _identifier(children(element, _DESCRIBED))
         if name in outputs:
             raise InvalidParameterValue(f"The output {name} is asked for twice.", name)

@@ -9,10 +9,19 @@ from typing import Any
 from lxml import etree
 from pywps.exceptions import InvalidParameterValue, MissingParameterValue
 
-from joblauncher.inputs.large_values import element_value
-from pywps_hpc.web.requests import boxes, limits
+from pywps_hpc.web.requests import limits, values
 from pywps_hpc.web.requests.content import collapse
-from pywps_hpc.web.requests.elements import attributes, children, name_of, own_text, text
+from pywps_hpc.web.requests.elements import (
+    ANY,
+    FORMAT,
+    MAYBE,
+    ONE,
+    attributes,
+    children,
+    name_of,
+    own_text,
+    text,
+)
 from pywps_hpc.web.results import Asked
 from pywps_hpc.web.wps2.exceptions import OWS, Refused
 
@@ -22,9 +31,6 @@ MODES, RESPONSES, TRANSMISSIONS = (
     ("document", "raw"),
     ("value", "reference"),
 )
-_FORMAT = ("mimeType", "encoding", "schema")
-#: How often a child may be there.
-_ONE, _MAYBE, _ANY = (1, 1), (0, 1), (0, None)
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ def read(root: etree._Element, given: Mapping[str, str]) -> Execute:
     raw = _one_of(given, "response", RESPONSES) == "raw"
     parts = children(
         root,
-        {f"{{{OWS}}}Identifier": _ONE, f"{{{WPS}}}Input": _ANY, f"{{{WPS}}}Output": _ANY},
+        {f"{{{OWS}}}Identifier": ONE, f"{{{WPS}}}Input": ANY, f"{{{WPS}}}Output": ANY},
     )
     attributes(parts["Identifier"][0])
     identifier = collapse(text(parts["Identifier"][0]))
@@ -98,9 +104,9 @@ def _id_of(element: etree._Element, given: Mapping[str, str]) -> str:
 
 
 def _output(element: etree._Element) -> Asked:
-    given = attributes(element, "id", "transmission", *_FORMAT)
+    given = attributes(element, "id", "transmission", *FORMAT)
     name = _id_of(element, given)
-    for _ in children(element, {f"{{{WPS}}}Output": _ANY})["Output"]:
+    for _ in children(element, {f"{{{WPS}}}Output": ANY})["Output"]:
         raise Refused("NoSuchOutput", f"The output {name} has no outputs of its own.", name)
     transmission = given.get("transmission")
     if transmission is not None and transmission not in TRANSMISSIONS:
@@ -118,7 +124,7 @@ def _output(element: etree._Element) -> Asked:
 
 def _input(element: etree._Element) -> dict[str, Any]:
     name = _id_of(element, attributes(element, "id"))
-    parts = children(element, {f"{{{WPS}}}{form}": _ANY for form in ("Data", "Reference", "Input")})
+    parts = children(element, {f"{{{WPS}}}{form}": ANY for form in ("Data", "Reference", "Input")})
     if parts["Input"]:
         raise Refused("NoSuchInput", f"The input {name} has no inputs of its own.", name)
     forms = parts["Data"] + parts["Reference"]
@@ -132,56 +138,29 @@ def _input(element: etree._Element) -> dict[str, Any]:
 
 
 def _data(name: str, element: etree._Element) -> dict[str, Any]:
-    given: dict[str, Any] = dict(attributes(element, *_FORMAT))
+    given: dict[str, Any] = dict(attributes(element, *FORMAT))
     inside = list(element.iterchildren(etree.Element))
     if len(inside) != 1 or own_text(element).strip():
-        return given | {"data": _content(element)} | ({"kind": "complex"} if inside else {})
+        return given | {"data": values.document(element)} | ({"kind": "complex"} if inside else {})
     [value] = inside
     if value.tag == f"{{{WPS}}}LiteralValue":
-        told = attributes(value, "dataType", "uom")
-        return given | {
-            "kind": "literal",
-            "data": text(value),
-            "uom": told.get("uom", ""),
-            "datatype": told.get("dataType", ""),
-        }
+        return given | values.literal(value)
     if value.tag == f"{{{WPS}}}ComplexData":
         # No element of a request in the standard, but of its own test suite.
-        return given | attributes(value, *_FORMAT) | {"kind": "complex", "data": _content(value)}
-    if value.tag == f"{{{OWS}}}BoundingBox":
-        told = attributes(value, "crs", "dimensions")
-        parts = children(value, {f"{{{OWS}}}LowerCorner": _ONE, f"{{{OWS}}}UpperCorner": _ONE})
-        lower, upper = (
-            collapse(text(parts[corner][0])).split() for corner in ("LowerCorner", "UpperCorner")
+        return (
+            given | attributes(value, *FORMAT) | {"kind": "complex", "data": values.document(value)}
         )
-        box = boxes.of_corners(name, lower, upper, told.get("crs"), told.get("dimensions"))
-        return given | {"kind": "bbox", **box}
+    if value.tag == f"{{{OWS}}}BoundingBox":
+        return given | values.box(name, value, OWS)
     if limits.taken_out(value.text):  # an element of the same name in another namespace
         raise InvalidParameterValue(f"input {name}: its value is too large in this form.", name)
-    return given | {"kind": "complex", "data": _content(element)}
-
-
-def _content(element: etree._Element) -> str:
-    """What an element holds: one element as XML, or text."""
-    try:
-        return element_value(element)
-    except ValueError as error:
-        raise InvalidParameterValue(
-            f"{name_of(element)} holds {error}.", name_of(element)
-        ) from None
+    return given | {"kind": "complex", "data": values.document(element)}
 
 
 def _reference(element: etree._Element) -> dict[str, Any]:
-    given: dict[str, Any] = dict(attributes(element, *_FORMAT, link=True))
+    given: dict[str, Any] = dict(attributes(element, *FORMAT, link=True))
     if not given.get("href"):
         raise MissingParameterValue("A Reference has no xlink:href.", "href")
-    parts = children(element, {f"{{{WPS}}}Body": _MAYBE, f"{{{WPS}}}BodyReference": _MAYBE})
-    bodies = parts["Body"] + parts["BodyReference"]
-    if len(bodies) > 1:
-        raise InvalidParameterValue("A Reference has more than one body.", "BodyReference")
-    given["method"] = "POST" if bodies else "GET"
-    for body in parts["Body"]:
-        given["body"] = _content(body)
-    for body in parts["BodyReference"]:
-        given["bodyreference"] = attributes(body, link=True).get("href", "")
-    return given
+    parts = children(element, {f"{{{WPS}}}Body": MAYBE, f"{{{WPS}}}BodyReference": MAYBE})
+    body = values.body(parts)
+    return given | body | {"method": "POST" if body else "GET"}
