@@ -46,18 +46,19 @@ def listens(environ: Mapping[str, Any]) -> Callable[[], bool]:
     told = environ.get(LISTENS)
     if callable(told):
         return told  # type: ignore[no-any-return]
-    connection = environ.get("gunicorn.socket")
-    if not isinstance(connection, socket.socket):
-        return lambda: True
-    return lambda: not _is_closed(connection)
+    closed = _closed(environ)
+    return lambda: not closed()
 
 
 def has_left(environ: Mapping[str, Any]) -> Callable[[], bool]:
     """How to find out whether a client has closed its connection: false where that is not known,
     and of one that only a server which stops does not listen to any more."""
     told = environ.get(HAS_LEFT)
-    if callable(told):
-        return told  # type: ignore[no-any-return]
+    return told if callable(told) else _closed(environ)
+
+
+def _closed(environ: Mapping[str, Any]) -> Callable[[], bool]:
+    """How to find out whether the connection of gunicorn's is closed: false where there is none."""
     connection = environ.get("gunicorn.socket")
     if not isinstance(connection, socket.socket):
         return lambda: False
