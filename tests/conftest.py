@@ -60,14 +60,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without a cluster, its tests are left out and counted; with one, they run or fail."""
     parallel.check(items)
-    if os.environ.get(CLUSTER) == "1":
-        parallel.arrange(config, items)
-        return
-    left_out = [item for item in items if item.get_closest_marker("cluster")]
+    is_up = os.environ.get(CLUSTER) == "1"
+    left_out = [item for item in items if item.get_closest_marker("cluster") and not is_up]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("cluster")]
         config.stash[_LEFT_OUT] = len(left_out)
+    parallel.arrange(config, items)
 
 
 _LEFT_OUT = pytest.StashKey[int]()
