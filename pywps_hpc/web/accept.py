@@ -83,7 +83,8 @@ def accept(
         Exception: whatever stopped it; nothing of the job is left unless its row is there.
     """
     job = replace(service.spool.open(job_id), access=jobs.new_id())
-    sent = sent_inputs.serialised(wps_request.inputs)
+    # Only the pages run a job again.
+    sent = sent_inputs.serialised(wps_request.inputs) if service.settings.pages else b""
     try:
         service.spool.create(job_id)
         failpoint.reach("accept.1")

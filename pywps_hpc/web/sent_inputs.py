@@ -7,13 +7,15 @@ checked like those of any other request.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from joblauncher.inputs.large_values import Value
 from joblauncher.shared.files import read_plain
-from pywps_hpc.spool import JobDir, atomic_write
+from pywps_hpc.spool import JobDir
 from pywps_hpc.web.requests import limits
 
 #: Bytes of inputs that are kept, and of their large values; where there are more, nothing is.
@@ -53,6 +55,8 @@ def serialised(inputs: Mapping[str, Any] | None) -> bytes:
 def keep(job: JobDir, content: bytes) -> None:
     """Keep what :func:`serialised` made, and the large values of the request that is being read.
 
+    Nobody waits until they are on disk: what a power failure leaves of them counts as nothing.
+
     Raises:
         OSError: they cannot be written.
     """
@@ -61,8 +65,14 @@ def keep(job: JobDir, content: bytes) -> None:
     held = limits.values()
     if held is not None and held.found:
         parts = (held.body[start:end] for start, end in held.spans.values())
-        atomic_write(job.sent_values, b"".join(parts), mode=0o400)
-    atomic_write(job.sent, content, mode=0o400)
+        _write(job.sent_values, b"".join(parts))
+    _write(job.sent, content)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        os.fchmod(file.fileno(), 0o400)
+        file.write(content)
 
 
 def of(job: JobDir) -> Sent | None:
