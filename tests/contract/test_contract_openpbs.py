@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import pytest
 
 import pbs_site
-from pbs_site import PbsContract, configure, run_command
-from places import CAPTURED
+from pbs_site import PbsContract, PbsSilence, configure, run_command
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     NotPermitted,
@@ -19,8 +17,6 @@ from pywps_hpc.dispatch.schedulers.base import (
     Phase,
     Resources,
     Scheduler,
-    SchedulerUnavailable,
-    SubmissionPostponed,
     SubmissionRefused,
 )
 from pywps_hpc.dispatch.schedulers.dialects.openpbs import OpenPbsDialect
@@ -120,29 +116,6 @@ class TestOpenPbs(PbsContract):
         assert status.phase is Phase.QUEUED
         assert "Can Never Run" in status.detail
 
-    def test_job_waits_for_free_processors_and_says_so(
-        self, scheduler: Scheduler, logs: Path
-    ) -> None:
-        first = self.submit(scheduler, logs, "sleep 600", cpus=6)
-        self.until(scheduler, first, Phase.RUNNING)
-        second = self.submit(scheduler, logs, "true", cpus=6)
-        status = self.until(scheduler, second, lambda status: "(" in status.detail)
-        assert (status.phase, status.hopeless) == (Phase.QUEUED, False)
-        scheduler.cancel([first])
-        assert self.until(scheduler, second, Phase.FINISHED).exit_code == 0
-
-    def test_limit_on_the_number_of_jobs_postpones(
-        self, scheduler: Scheduler, logs: Path, state: Path
-    ) -> None:
-        configure(state, max_user_queuable=1)
-        jobs = [self.job(scheduler, logs, "sleep 600") for _ in range(2)]
-        scheduler.submit(jobs[0])
-        with pytest.raises(SubmissionPostponed) as trouble:
-            scheduler.submit(jobs[1])
-        assert trouble.value.passing
-        assert len(scheduler.find(jobs[0].name)) == 1
-        assert scheduler.find(jobs[1].name) == []
-
     def test_array_that_must_not_be_started_again_is_refused(
         self, scheduler: Scheduler, logs: Path
     ) -> None:
@@ -152,43 +125,16 @@ class TestOpenPbs(PbsContract):
             scheduler.submit(array)
 
 
-class TestOpenPbsDoesNotAnswer:
-    def test_no_question_is_answered_and_nothing_changes(
-        self, scheduler: Scheduler, logs: Path, state: Path
-    ) -> None:
-        contract = TestOpenPbs()
-        job = contract.submit(scheduler, logs, "sleep 600")
-        contract.until(scheduler, job, Phase.RUNNING)
-        configure(state, down=True)
-        for ask in (scheduler.poll, scheduler.history, scheduler.cancel, scheduler.pause):
-            with pytest.raises(SchedulerUnavailable) as trouble:
-                ask([job])
-            assert trouble.value.transient
-            assert trouble.value.returncode in (162, 255)
-        with pytest.raises(SchedulerUnavailable):
-            scheduler.find("tanything")
-        configure(state, down=False)
-        assert scheduler.poll([job])[job].phase is Phase.RUNNING
-
-    def test_submission_is_postponed_rather_than_refused_or_in_doubt(
-        self, scheduler: Scheduler, logs: Path, state: Path
-    ) -> None:
-        job = TestOpenPbs().job(scheduler, logs, "true")
-        configure(state, down=True)
-        with pytest.raises(SubmissionPostponed) as trouble:
-            scheduler.submit(job)
-        assert not trouble.value.answered
-        configure(state, down=False)
-        assert scheduler.find(job.name) == []
+class TestOpenPbsDoesNotAnswer(PbsSilence):
+    contract = TestOpenPbs
+    codes = (162, 255)
 
 
 class TestStandIn:
     """It says what real OpenPBS said (captured/openpbs)."""
 
     def captured(self, case: str, job: str) -> tuple[int, str]:
-        folder = CAPTURED / "openpbs"
-        code, words = ((folder / f"{case}.{part}").read_text() for part in ("rc", "stderr"))
-        return int(code), re.sub(r"\b(2|37|45|80)\.pbs1", job, words)
+        return pbs_site.captured("openpbs", case, r"\b(2|37|45|80)\.pbs1", job)
 
     def test_refusals_and_unknown_jobs(self, scheduler: Scheduler, logs: Path, state: Path) -> None:
         configure(state, operators=[])

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import pbs_site
-from pbs_site import PbsContract, configure, run_command
-from places import CAPTURED
+from pbs_site import PbsContract, PbsSilence, configure, run_command
 from pywps_hpc.dispatch.channels.local import LocalChannel
 from pywps_hpc.dispatch.schedulers.base import (
     Outcome,
     Phase,
     Scheduler,
-    SchedulerUnavailable,
     SubmissionPostponed,
     SubmissionRefused,
 )
@@ -42,6 +39,7 @@ def scheduler(state: Path) -> Iterator[Scheduler]:
 
 
 class TestTorque(PbsContract):
+    no_room = "Not enough of the right type of nodes"
     index = "PBS_ARRAYID"
 
     # --- where TORQUE differs
@@ -100,32 +98,9 @@ class TestTorque(PbsContract):
         assert scheduler.find(job.name) == []
         scheduler.cancel([number, UNKNOWN_ID])
 
-    def test_job_waits_for_free_processors_and_says_so(
-        self, scheduler: Scheduler, logs: Path
-    ) -> None:
-        first = self.submit(scheduler, logs, "sleep 600", cpus=6)
-        self.until(scheduler, first, Phase.RUNNING)
-        second = self.submit(scheduler, logs, "true", cpus=6)
-        status = self.until(scheduler, second, lambda status: "(" in status.detail)
-        assert status.phase is Phase.QUEUED
-        assert "Not enough of the right type of nodes" in status.detail
-        scheduler.cancel([first])
-        assert self.until(scheduler, second, Phase.FINISHED).exit_code == 0
-
     def test_job_that_no_node_can_hold_is_refused(self, scheduler: Scheduler, logs: Path) -> None:
         with pytest.raises(SubmissionRefused, match="cannot locate feasible nodes"):
             scheduler.submit(self.job(scheduler, logs, "true", cpus=64))
-
-    def test_limit_on_the_number_of_jobs_postpones(
-        self, scheduler: Scheduler, logs: Path, state: Path
-    ) -> None:
-        configure(state, max_user_queuable=1)
-        jobs = [self.job(scheduler, logs, "sleep 600") for _ in range(2)]
-        scheduler.submit(jobs[0])
-        with pytest.raises(SubmissionPostponed):
-            scheduler.submit(jobs[1])
-        assert len(scheduler.find(jobs[0].name)) == 1
-        assert scheduler.find(jobs[1].name) == []
 
     def test_log_is_copied_at_the_end_where_mom_does_not_write_it_live(
         self, scheduler: Scheduler, logs: Path, state: Path
@@ -170,33 +145,9 @@ class TestManyJobsThatAreUnknown:
         scheduler.cancel([job, *gone])
 
 
-class TestTorqueDoesNotAnswer:
-    def test_no_question_is_answered_and_nothing_changes(
-        self, scheduler: Scheduler, logs: Path, state: Path
-    ) -> None:
-        contract = TestTorque()
-        job = contract.submit(scheduler, logs, "sleep 600")
-        contract.until(scheduler, job, Phase.RUNNING)
-        configure(state, down=True)
-        for ask in (scheduler.poll, scheduler.history, scheduler.cancel, scheduler.pause):
-            with pytest.raises(SchedulerUnavailable) as trouble:
-                ask([job])
-            assert trouble.value.transient
-            assert trouble.value.returncode == 111
-        with pytest.raises(SchedulerUnavailable):
-            scheduler.find("tanything")
-        configure(state, down=False)
-        assert scheduler.poll([job])[job].phase is Phase.RUNNING
-
-    def test_submission_is_postponed_rather_than_refused(
-        self, scheduler: Scheduler, logs: Path, state: Path
-    ) -> None:
-        job = TestTorque().job(scheduler, logs, "true")
-        configure(state, down=True)
-        with pytest.raises(SubmissionPostponed):
-            scheduler.submit(job)
-        configure(state, down=False)
-        assert scheduler.find(job.name) == []
+class TestTorqueDoesNotAnswer(PbsSilence):
+    contract = TestTorque
+    codes = (111,)
 
     def test_commands_that_are_not_installed_postpone(self, logs: Path) -> None:
         lost = CommandScheduler(TorqueDialect(), LocalChannel({"PATH": "/nonexistent"}))
@@ -208,9 +159,7 @@ class TestStandIn:
     """It says what real TORQUE said (captured/torque)."""
 
     def captured(self, case: str, job: str) -> tuple[int, str]:
-        folder = CAPTURED / "torque"
-        code, words = ((folder / f"{case}.{part}").read_text() for part in ("rc", "stderr"))
-        return int(code), re.sub(r"1687\.vm|1689\.vm", job, words)
+        return pbs_site.captured("torque", case, r"1687\.vm|1689\.vm", job)
 
     def test_refusals_and_unknown_jobs(self, scheduler: Scheduler, logs: Path, state: Path) -> None:
         configure(state, operators=[])

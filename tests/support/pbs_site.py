@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,9 +15,18 @@ from typing import Any
 
 import pytest
 
+import dialects
 from places import TESTS
 from pywps_hpc.dispatch.channels.local import LocalChannel
-from pywps_hpc.dispatch.schedulers.base import BatchJob, NotPermitted, Phase, Resources, Scheduler
+from pywps_hpc.dispatch.schedulers.base import (
+    BatchJob,
+    NotPermitted,
+    Phase,
+    Resources,
+    Scheduler,
+    SchedulerUnavailable,
+    SubmissionPostponed,
+)
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.dialect import Dialect
 from scheduler_contract import SchedulerContract
@@ -88,11 +98,16 @@ def run_command(system: str, state: Path, *command: str, stdin: str = "") -> tup
 
 
 class PbsContract(SchedulerContract):
-    """The contract, as every PBS keeps it."""
+    """The contract, as every PBS keeps it.
+
+    Attributes:
+        no_room: in the detail of a job that waits for free processors.
+    """
 
     impossible = Resources(queue="nowhere")
     walltime = (2, 120)
     patience = 120
+    no_room = ""
 
     def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
         assert isinstance(scheduler, CommandScheduler)
@@ -114,3 +129,80 @@ class PbsContract(SchedulerContract):
         with pytest.raises(NotPermitted, match="an operator of the server may"):
             scheduler.pause([job])
         assert scheduler.poll([job])[job].phase is Phase.RUNNING
+
+    def test_job_waits_for_free_processors_and_says_so(
+        self, scheduler: Scheduler, logs: Path
+    ) -> None:
+        first = self.submit(scheduler, logs, "sleep 600", cpus=6)
+        self.until(scheduler, first, Phase.RUNNING)
+        second = self.submit(scheduler, logs, "true", cpus=6)
+        status = self.until(scheduler, second, lambda status: "(" in status.detail)
+        assert (status.phase, status.hopeless) == (Phase.QUEUED, False)
+        assert self.no_room in status.detail
+        scheduler.cancel([first])
+        assert self.until(scheduler, second, Phase.FINISHED).exit_code == 0
+
+    def test_limit_on_the_number_of_jobs_postpones(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        configure(state, max_user_queuable=1)
+        jobs = [self.job(scheduler, logs, "sleep 600") for _ in range(2)]
+        scheduler.submit(jobs[0])
+        with pytest.raises(SubmissionPostponed) as trouble:
+            scheduler.submit(jobs[1])
+        assert trouble.value.passing
+        assert len(scheduler.find(jobs[0].name)) == 1
+        assert scheduler.find(jobs[1].name) == []
+
+
+class PbsSilence:
+    """What holds while the server does not answer.
+
+    Attributes:
+        contract: makes the jobs.
+        codes: exit statuses of the commands meanwhile.
+    """
+
+    contract: type[PbsContract]
+    codes: tuple[int, ...]
+
+    def test_no_question_is_answered_and_nothing_changes(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        contract = self.contract()
+        job = contract.submit(scheduler, logs, "sleep 600")
+        contract.until(scheduler, job, Phase.RUNNING)
+        configure(state, down=True)
+        for ask in (scheduler.poll, scheduler.history, scheduler.cancel, scheduler.pause):
+            with pytest.raises(SchedulerUnavailable) as trouble:
+                ask([job])
+            assert trouble.value.transient
+            assert trouble.value.returncode in self.codes
+        with pytest.raises(SchedulerUnavailable):
+            scheduler.find("tanything")
+        configure(state, down=False)
+        assert scheduler.poll([job])[job].phase is Phase.RUNNING
+
+    def test_submission_is_postponed_rather_than_refused_or_in_doubt(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        job = self.contract().job(scheduler, logs, "true")
+        configure(state, down=True)
+        with pytest.raises(SubmissionPostponed) as trouble:
+            scheduler.submit(job)
+        assert not trouble.value.answered
+        configure(state, down=False)
+        assert scheduler.find(job.name) == []
+
+
+def captured(system: str, case: str, ids: str, job: str) -> tuple[int, str]:
+    """Exit status and standard error of a real system's command.
+
+    Args:
+        system: whose answer it is.
+        case: its name.
+        ids: pattern of the ids of the jobs that it is about.
+        job: to put in their place.
+    """
+    code, _, words = dialects.captured(system, case)
+    return code, re.sub(ids, job, words)
