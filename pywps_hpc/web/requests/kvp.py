@@ -82,9 +82,9 @@ def parameters(query: str) -> Parameters:
         if name in _KNOWN and raw.get(name, value) != value:
             raise InvalidParameterValue(f"The parameter {name} is given more than once.", name)
         raw[name] = value
-    for name in raw:
+    for name in [name for name in raw if name not in _KNOWN]:
         meant = difflib.get_close_matches(name, _GUARDED, 1, 0.85)
-        if meant and name not in _KNOWN:
+        if meant:
             raise InvalidParameterValue(
                 f"The parameter {name} is not supported; did you mean {meant[0]}?", name
             )
