@@ -75,6 +75,11 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def are_kept(job: JobDir) -> bool:
+    """Whether the inputs of a job were kept: told by a name, without a look at the content."""
+    return os.path.lexists(job.sent)
+
+
 def of(job: JobDir) -> Sent | None:
     """The inputs of a job; ``None`` if they were not kept."""
     try:

@@ -111,7 +111,7 @@ def show(service: Context, request: Request, access: str) -> Response:
         actions={action.value for action in view.actions},
         outputs=previews.all_shown(job, view.outputs),
         log=_tail(job, view),
-        can_rerun=view.process in service.processes and sent_inputs.of(job) is not None,
+        can_rerun=view.process in service.processes and sent_inputs.are_kept(job),
         has_process=view.process in service.processes,
         is_kept=access in kept.known(request),
         live=not view.is_closed,
