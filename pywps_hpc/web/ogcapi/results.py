@@ -22,8 +22,8 @@ from pywps_hpc.web import outputs as files
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.ogcapi import problems, schemas
 from pywps_hpc.web.ogcapi.answers import answer
-from pywps_hpc.web.ogcapi.kinds import is_json, is_text
 from pywps_hpc.web.ogcapi.problems import Problem
+from pywps_hpc.web.requests.kinds import is_json, is_text
 from pywps_hpc.web.results import Asked, Form, open_file, wanted
 
 #: Bytes of files that a document takes in; a further one is given by reference.

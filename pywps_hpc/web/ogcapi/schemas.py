@@ -10,7 +10,7 @@ from pywps.inout.literaltypes import AllowedValue
 from pywps.validator.allowed_value import ALLOWEDVALUETYPE, RANGECLOSURETYPE
 
 from joblauncher.shared.lineage import text
-from pywps_hpc.web.ogcapi.kinds import is_json, is_text
+from pywps_hpc.web.requests.kinds import is_json, is_text
 
 #: By PyWPS's name of a literal type; any other is a string.
 _TYPES: dict[str, dict[str, Any]] = {

@@ -9,11 +9,11 @@ from typing import Any
 
 from pywps.inout.basic import BasicBoundingBox, BasicComplex
 
-from pywps_hpc.web.ogcapi.kinds import is_json, is_text
 from pywps_hpc.web.ogcapi.problems import Problem, invalid
 from pywps_hpc.web.ogcapi.schemas import CRS84, CRS84H, most_of
 from pywps_hpc.web.requests import boxes, limits
 from pywps_hpc.web.requests.formats import format_of, media_type
+from pywps_hpc.web.requests.kinds import is_json, is_text
 
 #: Members of a link (link.yaml), of a qualified value (qualifiedInputValue.yaml), of a box.
 _LINK = ("href", "rel", "type", "hreflang", "title", "format")

@@ -11,6 +11,8 @@ from pywps.inout.basic import BasicBoundingBox, BasicComplex
 from pywps.inout.literaltypes import AllowedValue, ValuesReference
 from pywps.validator.allowed_value import ALLOWEDVALUETYPE, RANGECLOSURETYPE
 
+from pywps_hpc.web.requests.kinds import is_text
+
 #: Fields for values of one input that a form has at most.
 MOST = 50
 #: Characters of a text from which on it gets a field of several lines.
@@ -40,8 +42,6 @@ _HINTS = {
     "dateTime": "A day and time such as 2024-02-29T14:30:00Z.",
     "anyURI": "An address (URI).",
 }
-#: Formats that are text, beside text/*.
-_TEXTS = ("json", "xml", "csv", "javascript", "yaml", "wkt")
 #: Reference systems whose boxes can be drawn on the map.
 _DEGREES = ("4326", "CRS84", "84")
 
@@ -221,10 +221,8 @@ def _formats(item: Any) -> tuple[Format, ...]:
     for number, known in enumerate(item.supported_formats):
         mime, encoding = str(known.mime_type or ""), str(known.encoding or "")
         schema = str(known.schema or "")
-        kind = mime.lower()
-        is_text = kind.startswith("text/") or any(word in kind for word in _TEXTS)
         label = ", ".join(filter(None, (mime, encoding, schema)))
-        found.append(Format(str(number), label, mime, encoding, schema, is_text))
+        found.append(Format(str(number), label, mime, encoding, schema, is_text(mime)))
     return tuple(found)
 
 

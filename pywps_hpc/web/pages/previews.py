@@ -16,6 +16,7 @@ from joblauncher.shared.lineage import text
 from pywps_hpc.jobs.output import Output
 from pywps_hpc.spool import JobDir
 from pywps_hpc.web import media_types, results
+from pywps_hpc.web.requests.kinds import is_text
 
 #: What browsers show as a picture. SVG is none of them here: it may hold more than a picture.
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
@@ -79,7 +80,7 @@ def shown(job: JobDir, output: Output) -> Shown:
     if kind in _PICTURES:
         return Shown(output, name, picture=True)
     is_map = kind in _MAPS or output.mime_type in _MAPS
-    if not is_map and not _is_text(kind):
+    if not is_map and not is_text(kind):
         return Shown(output, name)
     content, is_cut = _beginning(job, output, _MAP if is_map else _TEXT)
     drawn = draw(content) if is_map and not is_cut else None
@@ -182,10 +183,6 @@ def _number(value: float) -> str:
     if not math.isfinite(value):
         raise ValueError("this is no number")
     return f"{value:.5f}".rstrip("0").rstrip(".")
-
-
-def _is_text(kind: str) -> bool:
-    return kind.startswith("text/") or kind.endswith(("/json", "+json", "/xml", "+xml"))
 
 
 def _beginning(job: JobDir, output: Output, most: int) -> tuple[bytes, bool]:

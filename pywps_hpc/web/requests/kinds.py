@@ -1,4 +1,4 @@
-"""Which media types are JSON, text, or bytes: that decides how JSON carries a value of them."""
+"""Which media types are JSON, XML, text, or bytes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pywps_hpc.web.requests.formats import media_type
 
 _TEXT = frozenset(
     (
-        *("application/xml", "application/javascript", "application/yaml", "application/x-yaml"),
+        *("application/javascript", "application/yaml", "application/x-yaml"),
         *("application/rtf", "application/sql", "application/x-sh", "application/json-seq"),
+        *("application/csv", "application/wkt", "application/x-javascript"),
         *("image/svg+xml", "application/x-ogc-dods"),
     )
 )
@@ -19,10 +20,17 @@ def is_json(kind: str) -> bool:
     return name == "application/json" or name.endswith("+json")
 
 
-def is_text(kind: str) -> bool:
-    """Whether a value of this type is text, which a string in JSON carries as it is."""
+def is_xml(kind: str) -> bool:
+    """Whether a value of this type is XML (RFC 7303, sections 9 and 4.2)."""
     name = _name(kind)
-    return is_json(kind) or name.startswith("text/") or name in _TEXT or name.endswith("+xml")
+    return name in ("text/xml", "application/xml") or name.endswith("+xml")
+
+
+def is_text(kind: str) -> bool:
+    """Whether a value of this type is text, which can be typed, and which a string in JSON carries
+    as it is."""
+    name = _name(kind)
+    return is_json(kind) or is_xml(kind) or name.startswith("text/") or name in _TEXT
 
 
 def _name(kind: str) -> str:

@@ -17,6 +17,7 @@ from pywps_hpc.jobs.view import JobView, PublicState
 from pywps_hpc.spool import JobDir
 from pywps_hpc.web import outputs, results
 from pywps_hpc.web.requests.formats import media_type
+from pywps_hpc.web.requests.kinds import is_xml
 from pywps_hpc.web.wps2.documents import XLINK, add, response, root
 from pywps_hpc.web.wps2.exceptions import OWS, Refused
 from pywps_hpc.web.wps2.execute_document import WPS
@@ -98,7 +99,7 @@ def _add_content(
     _set_format(data, output)
     encoding = (asked.encoding or output.encoding).lower()
     if encoding != "base64":
-        element = _parsed(content) if _is_xml(output.mime_type) else None
+        element = _parsed(content) if is_xml(output.mime_type) else None
         if element is not None:
             data.append(element)
             return
@@ -108,11 +109,6 @@ def _add_content(
             return
     data.set("encoding", "base64")
     data.text = base64.b64encode(content).decode()
-
-
-def _is_xml(mime_type: str) -> bool:
-    kind = (media_type(mime_type) or ("",))[0]
-    return kind in ("text/xml", "application/xml") or kind.endswith("+xml")
 
 
 def _parsed(content: bytes) -> etree._Element | None:
