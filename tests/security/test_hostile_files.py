@@ -405,7 +405,7 @@ def test_whatever_a_process_leaves_can_be_cleared_away(app: InProcessService, se
     job.inputs.symlink_to(secret.parent)
     app.spool.delete_work(job.job_id)
     assert {path.name for path in job.path.iterdir()} == {
-        *("job.dump", "status.xml", "outcome.json", "outputs")
+        *("job.dump", "request.json", "status.xml", "outcome.json", "outputs")
     }
     dig(job.outputs.parent, 2000)
     app.forget(job)
