@@ -56,25 +56,18 @@ def atomic_copy(source: str, path: Path, mode: int = 0o600) -> None:
     Raises:
         OSError: as there.
     """
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(source, "rb") as content, os.fdopen(descriptor, "wb") as file:
-            shutil.copyfileobj(content, file, 1 << 20)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with open(source, "rb") as content, staged({path: content}, mode) as replace:
+        replace(path)
 
 
 @contextmanager
-def staged(files: Mapping[Path, bytes], mode: int = 0o600) -> Iterator[Callable[[Path], None]]:
+def staged(
+    files: Mapping[Path, bytes | BinaryIO], mode: int = 0o600
+) -> Iterator[Callable[[Path], None]]:
     """As :func:`atomic_write`, several files: all are on disk before the first one is replaced.
 
     Args:
-        files: their new content.
+        files: their new content, or open files that have it.
         mode: of the files.
 
     Yields:
@@ -89,7 +82,10 @@ def staged(files: Mapping[Path, bytes], mode: int = 0o600) -> Iterator[Callable[
         for path, content in files.items():
             descriptor, ready[path] = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+                if isinstance(content, bytes):
+                    file.write(content)
+                else:
+                    shutil.copyfileobj(content, file, 1 << 20)
                 file.flush()
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())

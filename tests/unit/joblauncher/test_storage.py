@@ -13,6 +13,7 @@ import pytest
 
 from joblauncher import outputs
 from joblauncher.shared import storage
+from joblauncher.shared.files import atomic_copy, atomic_write
 from joblauncher.shared.jobdir import JobDir
 
 
@@ -127,3 +128,15 @@ def test_an_output_waits_for_room_unless_it_needs_none(
     assert stored.read_bytes() == b"map"
     assert [path.name for path in job.outputs.iterdir()] == ["map.nc"]
     assert len(tries) == (1 if own else 5)
+
+
+@pytest.mark.parametrize("is_copied", [True, False])
+def test_a_folder_in_a_files_place_gives_way(tmp_path: Path, is_copied: bool) -> None:
+    source, target = tmp_path / "source", tmp_path / "response.body"
+    source.write_bytes(b"map")
+    (target / "inside").mkdir(parents=True)
+    if is_copied:
+        atomic_copy(str(source), target)
+    else:
+        atomic_write(target, b"map")
+    assert target.read_bytes() == b"map"
