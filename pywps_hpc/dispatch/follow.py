@@ -89,10 +89,11 @@ class Follower:
         last, self._last = self._last, {}
         missing, self._missing = self._missing, {}
         unlisted, self._unlisted = self._unlisted, {}
+        silent, left_out = context.scheduler.unasked, context.scheduler.unpolled
         for job in jobs:
             status = answer.get(job.native_id)
-            known = unasked is None and job.native_id not in context.scheduler.unasked
-            unpolled = status is None and job.native_id in context.scheduler.unpolled
+            known = unasked is None and job.native_id not in silent
+            unpolled = status is None and job.native_id in left_out
             if status is None and not unpolled:
                 self._unlisted[job.id] = unlisted.get(job.id, asked)
                 # The row may have it from another dispatcher, which asked at other times.
@@ -140,13 +141,12 @@ class Follower:
                 not seen the job missing for so much longer.
         """
         context = self._context
-        folder = context.spool.open(job.id)
-        seen = Evidence()
+        seen, logged = Evidence(), None
         if needs_evidence(status, changed=fresh or job.end_seen > 0):
+            folder = context.spool.open(job.id)
             seen = folders.look(folder)
-        logged = None
-        if needs_log(status, seen):
-            logged = context.scheduler.explain(folders.log_tail(folder))
+            if needs_log(status, seen):  # never without evidence
+                logged = context.scheduler.explain(folders.log_tail(folder))
         if status is not None and logged is not None:
             status = replace(status, outcome=logged)
         action = decide(

@@ -12,18 +12,21 @@ from pywps_hpc.jobs.schema import jobs
 #: Conditions of a row: the job is over, or is not.
 IS_ENDED = jobs.c.state.in_([state.value for state in TERMINAL])
 IS_ACTIVE = jobs.c.state.in_([state.value for state in ACTIVE])
+#: The attributes of a job, each a column.
+_NAMES = tuple(field.name for field in fields(Job))
 
 
 def to_row(job: Job) -> dict[str, Any]:
-    row = {f.name: getattr(job, f.name) for f in fields(Job)}
+    row = {name: getattr(job, name) for name in _NAMES}
     own = {"state": job.state.value, "control": job.control.value, "access": job.access or job.id}
     return row | storable(row) | own
 
 
 def to_job(row: Any) -> Job:
-    found = {f.name: row[f.name] for f in fields(Job)}
-    own = {"state": State(row["state"]), "control": ControlRequest(row["control"])}
-    return Job(**found | own | {"access": row["access"] or row["id"]})
+    found = {name: row[name] for name in _NAMES}
+    found["state"], found["control"] = State(row["state"]), ControlRequest(row["control"])
+    found["access"] = row["access"] or row["id"]
+    return Job(**found)
 
 
 def storable(columns: Mapping[str, Any]) -> dict[str, str]:
