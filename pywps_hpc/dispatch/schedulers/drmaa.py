@@ -16,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
-from pywps_hpc.dispatch.channels.local import CommandMissing
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -43,7 +42,7 @@ from pywps_hpc.dispatch.schedulers.drmaa_session.protocol import (
     REFUSED,
     STATES,
 )
-from pywps_hpc.dispatch.schedulers.parts import Parts
+from pywps_hpc.dispatch.schedulers.parts import NotInstalled, Parts
 
 __all__ = ["DrmaaScheduler", "Helper"]
 
@@ -97,9 +96,7 @@ class DrmaaScheduler(Scheduler):
         library = self._ask("hello")
         try:
             system = self.commands.probe()
-        except SchedulerUnavailable as error:
-            if not _not_installed(error):
-                raise
+        except NotInstalled:
             system = self.system
         return f"{system} by DRMAA ({library.get('implementation') or 'library unknown'})"
 
@@ -142,9 +139,7 @@ class DrmaaScheduler(Scheduler):
         self._unpolled = set()
         try:
             return self.commands.poll(ids)
-        except SchedulerUnavailable as error:
-            if not _not_installed(error):
-                raise
+        except NotInstalled:
             return self._states(ids)
 
     def history(self, ids: Collection[str]) -> dict[str, JobStatus]:
@@ -241,9 +236,7 @@ class DrmaaScheduler(Scheduler):
         """
         try:
             do(ids)
-        except SchedulerUnavailable as error:
-            if not _not_installed(error):
-                raise
+        except NotInstalled as error:
             if left:
                 raise NotPermitted(
                     f"DRMAA holds and releases a job array of {self.system} as a whole only; one "
@@ -304,8 +297,3 @@ class DrmaaScheduler(Scheduler):
                 message or kind, command=f"DRMAA {do}", output=f"{kind}: {message}"
             )
         return answer
-
-
-def _not_installed(error: SchedulerUnavailable) -> bool:
-    """Whether this host has no such command."""
-    return isinstance(error.__cause__, CommandMissing)
