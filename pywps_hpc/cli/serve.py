@@ -94,19 +94,21 @@ def web(application: str, config: Path, bind: str, workers: int, threads: int) -
     from pywps_hpc.web.server.serve import ServerOptions
     from pywps_hpc.web.server.serve import serve as run
 
-    def options() -> ServerOptions:
-        own = settings.load_to_serve(config)
+    def options(own: settings.Settings) -> ServerOptions:
         drain = own.sync_timeout + 30
         return ServerOptions(bind, workers, threads, own.max_waiting, drain)
 
+    def renewed() -> ServerOptions:
+        return options(settings.load_to_serve(config))
+
     with _told():
-        first = options()
+        own = settings.load_to_serve(config)
         host.check_address(bind)
-        open_store(settings.load_to_run(config), wait=True)
+        open_store(own, wait=True)
     os.environ["PYWPS_CFG"] = str(config.absolute())  # PyWPS reads it when it is imported
     sys.argv[1:] = []  # gunicorn has options of its own
     try:
-        run(first, partial(load, application, bind), options)
+        run(options(own), partial(load, application, bind), renewed)
     except StartFailed as error:
         raise click.ClickException(str(error)) from None
 
