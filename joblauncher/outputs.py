@@ -56,7 +56,7 @@ class Outputs:
         Raises:
             ProcessError: there is no such file.
             OSError: it cannot be stored.
-            fence.Superseded: the job is not this launcher's any more.
+            lease.Superseded: the job is not this launcher's any more.
         """
         from pywps.app.exceptions import ProcessError
 
@@ -79,7 +79,7 @@ class Outputs:
 
         Raises:
             OSError: it cannot be stored.
-            fence.Superseded: the job is not this launcher's any more.
+            lease.Superseded: the job is not this launcher's any more.
         """
 
         def write() -> None:

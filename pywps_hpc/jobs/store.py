@@ -18,7 +18,7 @@ from pywps_hpc.jobs.queries import Queries
 class JobStore(Queries, Listing, Changes, Leadership, Facts):
     """The job table in a database. Safe to use from several threads, processes and hosts.
 
-    Every method raises :class:`~pywps_hpc.jobs.database.TableUnavailable` when the database cannot
+    Every method raises :class:`~pywps_hpc.errors.TableUnavailable` when the database cannot
     be asked, or is locked for too long.
 
     Args:

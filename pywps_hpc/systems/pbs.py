@@ -46,7 +46,7 @@ class Qsub:
     attributes: Collection[str]
 
     def reserved(self, tokens: Sequence[str], gpus: int) -> Iterator[tuple[str, str]]:
-        """The reserved options among these words, each with what to do instead."""
+        """The reserved options among these arguments, each with what to do instead."""
         for place, token in enumerate(tokens):
             following = tokens[place + 1] if place + 1 < len(tokens) else ""
             yield from short_options(token, self.options, self.with_value)
