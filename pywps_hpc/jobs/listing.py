@@ -22,8 +22,10 @@ from pywps_hpc.jobs.schema import jobs
 from pywps_hpc.jobs.standing import PublicState
 from pywps_hpc.jobs.table import Table
 
-#: Rows to look at for one page, where not all of them match.
-EXAMINED = 2000
+#: Rows to look at for one page, where not all of them match: each may cost a read from the disk.
+EXAMINED = 500
+#: Parts of a list of several processes at most; beyond it processes are looked at row by row.
+PARTS = 16
 
 _Condition = sa.ColumnElement[bool]
 _IS_DISMISSED = jobs.c.control == ControlRequest.DISMISS.value
@@ -131,23 +133,19 @@ def _horizon(connection: Connection, part: _Part, bounds: Sequence[_Condition]) 
 
 def _parts(wanted: Filter, now: float) -> Iterator[_Part]:
     """The list in parts, each of which one index gives in its order."""
-    owner = () if wanted.owner is None else (_either(jobs.c.owner, {wanted.owner}),)
-    process = (_either(jobs.c.process, wanted.processes),) if wanted.processes else ()
-    states, spans = _states(wanted.states), tuple(_spans(wanted, now))
-    # Of what is active there is little, whoever owns it.
-    if states and (not (owner or process) or states.keys() <= ACTIVE):
-        for state, dismissed in states.items():
-            rest = (*owner, *process, *spans, *dismissed)
-            yield _Part((jobs.c.state == state.value,), rest)
-        return
-    stands = (sa.or_(*(_stands(state, rest) for state, rest in states.items())),) if states else ()
-    if wanted.owner is not None:
-        yield _Part((jobs.c.owner == wanted.owner,), (*process, *stands, *spans))
-    elif wanted.processes:
-        for identifier in sorted(wanted.processes):
-            yield _Part((jobs.c.process == identifier,), (*stands, *spans))
+    states, rest = _states(wanted.states), tuple(_spans(wanted, now))
+    processes = sorted(wanted.processes)
+    lines: list[tuple[_Condition, ...]]
+    if wanted.owner is not None or len(processes) * max(1, len(states)) > PARTS:
+        lines = [() if wanted.owner is None else (jobs.c.owner == wanted.owner,)]
+        rest += (_either(jobs.c.process, processes),) if processes else ()
     else:
-        yield _Part((), spans)
+        lines = [(jobs.c.process == identifier,) for identifier in processes] or [()]
+    for line in lines:
+        if not states:
+            yield _Part(line, rest)
+        for state, dismissed in states.items():
+            yield _Part((*line, jobs.c.state == state.value), (*rest, *dismissed))
 
 
 def _states(wanted: frozenset[PublicState]) -> dict[State, tuple[_Condition, ...]]:
@@ -166,15 +164,11 @@ def _states(wanted: frozenset[PublicState]) -> dict[State, tuple[_Condition, ...
     return found
 
 
-def _stands(state: State, rest: tuple[_Condition, ...]) -> _Condition:
-    return sa.and_(_either(jobs.c.state, {state.value}), *rest)
-
-
-def _either(column: sa.Column[str], values: frozenset[str] | set[str]) -> _Condition:
+def _either(column: sa.Column[str], values: Sequence[str]) -> _Condition:
     """Whether a column has one of these values; written such that no index is used for it, since
     that would be another one than the list is read along."""
     text = sa.func.coalesce(column, "")
-    return reduce(sa.or_, [text == value for value in sorted(values)], sa.false())
+    return reduce(sa.or_, [text == value for value in values], sa.false())
 
 
 def _spans(wanted: Filter, now: float) -> Iterator[_Condition]:

@@ -1,7 +1,8 @@
 """The tables, and the steps that bring those of an earlier version to their present form.
 
-A version number stands in the database. Steps only add: a program of the version before, which may
-still be running beside, goes on working with the new tables.
+A version number stands in the database. Steps add columns, tables and indexes, and take away
+nothing but indexes: a program of the version before, which may still be running beside, goes on
+working with the new tables.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ jobs = sa.Table(
     sa.Column("owner", sa.String(255), nullable=False),
     sa.Column("client", sa.String(255), nullable=False, server_default=""),
     sa.Column("sync", sa.Boolean, nullable=False),
-    sa.Column("state", sa.String(12), nullable=False, index=True),
+    sa.Column("state", sa.String(12), nullable=False),
     sa.Column("wish", sa.String(12), key="control", nullable=False),
     sa.Column("place", sa.Integer, key="array_index", nullable=False, server_default="0"),
     sa.Column("native_id", sa.String(255), nullable=False),
@@ -42,9 +43,11 @@ jobs = sa.Table(
     sa.Column("end_seen", sa.BigInteger, nullable=False, server_default="0", index=True),
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
 )
-# Pages of a list, newest first: of one owner, in one state, of one process.
-for _column in ("owner", "state", "process"):
-    sa.Index(f"ix_hpc_jobs_{_column}_created", jobs.c[_column], jobs.c.created)
+# Pages of a list, newest first: of one owner, in one state, of one process; of an owner or of a
+# process in one state.
+for _columns in (["owner"], ["state"], ["process"], ["owner", "state"], ["process", "state"]):
+    _columns = [*_columns, "created"]
+    sa.Index(f"ix_hpc_jobs_{'_'.join(_columns)}", *(jobs.c[name] for name in _columns))
 removed = sa.Table(
     "hpc_removed",  # jobs that are no longer there, for those who owned them
     metadata,
@@ -145,6 +148,14 @@ STEPS = (
             "access VARCHAR(36) NOT NULL, owner VARCHAR(255) NOT NULL, "
             "removed FLOAT NOT NULL, PRIMARY KEY (access))",
             "CREATE INDEX ix_hpc_removed_removed ON hpc_removed (removed)",
+        ],
+    ),
+    Step(
+        9,
+        [
+            "DROP INDEX ix_hpc_jobs_state",  # ix_hpc_jobs_state_created begins with the same
+            "CREATE INDEX ix_hpc_jobs_owner_state_created ON hpc_jobs (owner, state, created)",
+            "CREATE INDEX ix_hpc_jobs_process_state_created ON hpc_jobs (process, state, created)",
         ],
     ),
 )

@@ -163,11 +163,20 @@ def test_what_is_no_place_in_the_list_is_refused(after: str, tmp_path: object) -
     [
         (Filter(owner="anna"), "owner"),
         (Filter(owner="anna", processes=frozenset({"p"})), "owner"),
-        (Filter(owner="anna", states=frozenset({PublicState.FAILED})), "owner"),
-        (Filter(owner="anna", states=frozenset({PublicState.RUNNING})), "state"),
+        (Filter(owner="anna", states=frozenset({PublicState.FAILED})), "owner_state"),
+        (Filter(owner="anna", states=frozenset({PublicState.RUNNING})), "owner_state"),
+        (
+            Filter(
+                "anna", frozenset({PublicState.FAILED}), frozenset({"p", "q"}), min_duration=600
+            ),
+            "owner_state",
+        ),
         (Filter(states=frozenset({PublicState.FAILED})), "state"),
         (Filter(processes=frozenset({"p"})), "process"),
-        (Filter(processes=frozenset({"p"}), states=frozenset({PublicState.FAILED})), "process"),
+        (
+            Filter(processes=frozenset({"p", "q"}), states=frozenset({PublicState.FAILED})),
+            "process_state",
+        ),
     ],
 )
 def test_a_page_is_read_along_one_index(wanted: Filter, index: str, tmp_path: object) -> None:
