@@ -42,7 +42,7 @@ def live(publisher: Publisher, header: dump.Header, body: bytes, writer: int) ->
         reason, code = str(superseded), exits.NOT_MINE
     except dump.PayloadError as error:
         _print_trace()
-        reason = str(error)
+        reason, code = str(error), exits.REFUSED
     except SystemExit as error:
         reason = f"the process called sys.exit({error.code if error.code is not None else ''})"
         code = error.code if isinstance(error.code, int) and error.code else exits.FAILED
@@ -53,7 +53,8 @@ def live(publisher: Publisher, header: dump.Header, body: bytes, writer: int) ->
         _print_trace()
         # PyWPS's own exceptions have a description, which is written for the client.
         message = getattr(error, "description", "") or type(error).__name__
-        reason = f"the process failed: {storage.trouble(error) or message}"
+        trouble = storage.trouble(error)
+        reason, code = f"the process failed: {trouble or message}", exits.FAILED
     with contextlib.suppress(OSError):
         os.write(writer, reason.encode()[:_MOST_REASON])
     for stream in (sys.stdout, sys.stderr):

@@ -48,7 +48,9 @@ class Ending:
             return "stopped"
         if self.reason == exits.OUT_OF_MEMORY:
             return "memory"
-        return "killed" if self.signal in (signal.SIGKILL, signal.SIGTERM) else "launcher"
+        if self.signal in (signal.SIGKILL, signal.SIGTERM):
+            return "killed"
+        return "launcher" if self.code == exits.REFUSED else "crashed"
 
     def exit_code(self) -> int:
         """The launcher's exit code if the process did not succeed."""

@@ -37,10 +37,12 @@ class Publisher:
     Attributes:
         job: the same.
         facts: what is known of it so far.
+        blames_input: whether a failure that the process tells is due to one of its inputs.
     """
 
     def __init__(self, job: JobDir) -> None:
         self.job = job
+        self.blames_input = False
         self.facts = outcome.Report(
             job=job.job_id,
             process="",
@@ -124,7 +126,8 @@ class Publisher:
         Raises:
             OSError: it cannot be written; the launcher, which hears of it, tries for longer.
         """
-        self._set(Status(outcome.FAILED, 100, message), "process")
+        cause = "input" if self.blames_input else "process"
+        self._set(Status(outcome.FAILED, 100, message), cause)
         storage.insist(self.job, lambda: self._write(document), patience=0)
 
     def answered(self, status: int, headers: list[tuple[str, str]]) -> None:

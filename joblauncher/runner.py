@@ -77,7 +77,7 @@ def run(
     _restore_request(wps_request, header.http)
     process.set_workdir(str(job.work))
     prepared.use_own(job, wps_request.inputs)
-    process.handler = _telling_of_memory(process.handler)
+    process.handler = _telling_why(process.handler, publisher)
     stored = outputs.install(job)
     response = _response(publisher, job, header, process, wps_request, stored, announce)
     os.chdir(job.work)
@@ -87,6 +87,7 @@ def run(
         literals.restore(wps_request.inputs, fetch, bounds, job.temporary)
         references.check(wps_request.inputs, bounds)
     except NoApplicableCode as error:
+        publisher.blames_input = True
         response._update_status(WPS_STATUS.FAILED, str(error.description), 100)
         _answer(publisher, header, response)
     else:
@@ -218,12 +219,17 @@ def _too_large(size: int, header: dump.Header) -> str:
     return f"its outputs are {amount(size)}, more than the {most} allowed"
 
 
-def _telling_of_memory(handler: Any) -> Any:
-    """The handler, whose MemoryError passes PyWPS by."""
+def _telling_why(handler: Any, publisher: Publisher) -> Any:
+    """The handler, whose MemoryError passes PyWPS by; whether it ended for an input that could not
+    be had is noted."""
+    from joblauncher.inputs.errors import InputUnavailable
 
     def handle(*arguments: Any) -> Any:
         try:
             return handler(*arguments)
+        except InputUnavailable as error:
+            publisher.blames_input = error.is_input
+            raise
         except MemoryError as error:
             raise NoMemory from error
 

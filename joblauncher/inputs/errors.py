@@ -8,11 +8,16 @@ from pywps.exceptions import FileSizeExceeded, InvalidParameterValue
 
 class InputUnavailable(ProcessError, InvalidParameterValue):  # type: ignore[misc]
     """An input, or the content of an output that lies elsewhere, cannot be had. Of a process's
-    exceptions, PyWPS shows only the message of a ``ProcessError`` to the client."""
+    exceptions, PyWPS shows only the message of a ``ProcessError`` to the client.
 
-    def __init__(self, message: str, identifier: str) -> None:
+    Attributes:
+        is_input: whether it is an input.
+    """
+
+    def __init__(self, message: str, identifier: str, *, is_input: bool = True) -> None:
         InvalidParameterValue.__init__(self, message, locator=identifier)
         ProcessError.__init__(self, message)
+        self.is_input = is_input
 
     @property
     def name(self) -> str:

@@ -19,7 +19,15 @@ from urllib.parse import urljoin
 
 from joblauncher.inputs.content import ENDED_EARLY, Rate, decoder
 from joblauncher.inputs.deadline import Deadline
-from joblauncher.inputs.policy import Bounds, Reference, Refused, Target, TooLarge, parse
+from joblauncher.inputs.policy import (
+    Bounds,
+    NotStored,
+    Reference,
+    Refused,
+    Target,
+    TooLarge,
+    parse,
+)
 from joblauncher.inputs.resolve import vetted
 from joblauncher.shared.files import amount
 
@@ -81,7 +89,7 @@ def _replacing(target: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of another once it is whole.
 
     Raises:
-        Refused: it cannot be stored.
+        NotStored: it cannot be.
     """
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=".fetch-", dir=target.parent)
@@ -96,7 +104,7 @@ def _replacing(target: Path) -> Iterator[BinaryIO]:
                 os.unlink(temporary)
             raise
     except OSError as error:
-        raise Refused(f"it cannot be stored: {error.strerror}") from None
+        raise NotStored(f"it cannot be stored: {error.strerror}") from None
 
 
 class _Download:

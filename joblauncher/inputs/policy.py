@@ -40,6 +40,10 @@ class TooLarge(Refused):
     """It has more bytes than allowed."""
 
 
+class NotStored(Refused):
+    """There is no room for it here: neither the client nor its server can help."""
+
+
 class Stopped(Refused):
     """It is no longer needed."""
 

@@ -24,7 +24,7 @@ from pywps.inout.outputs import ComplexOutput
 from joblauncher.inputs import fetch, file_names
 from joblauncher.inputs.allowance import Allowance
 from joblauncher.inputs.errors import InputTooLarge, InputUnavailable
-from joblauncher.inputs.policy import Bounds, Reference, Refused, TooLarge, local_file
+from joblauncher.inputs.policy import Bounds, NotStored, Reference, Refused, TooLarge, local_file
 from joblauncher.shared.jobdir import JobDir
 
 LOGGER = logging.getLogger("PYWPS")
@@ -173,13 +173,15 @@ def is_input(item: Any) -> bool:
 def pywps_exception(item: Any) -> Iterator[None]:
     """Turn a refusal into an exception whose message PyWPS passes on to the client."""
     name = identifier(item)
-    kind = "input" if is_input(item) else "output"
+    known = is_input(item)
+    kind = "input" if known else "output"
     try:
         yield
     except TooLarge as error:
-        raise InputTooLarge(f"{kind} {name}: {error}", name) from None
+        raise InputTooLarge(f"{kind} {name}: {error}", name, is_input=known) from None
     except Refused as error:
-        raise InputUnavailable(f"{kind} {name}: {error}", name) from None
+        known = known and not isinstance(error, NotStored)
+        raise InputUnavailable(f"{kind} {name}: {error}", name, is_input=known) from None
 
 
 def _copy_staged(job: JobDir, handler: Any, target: Path) -> bool:
@@ -193,5 +195,5 @@ def _copy_staged(job: JobDir, handler: Any, target: Path) -> bool:
     try:
         shutil.copyfile(staged, target)
     except OSError as error:
-        raise Refused(f"it cannot be stored: {error.strerror}") from None
+        raise NotStored(f"it cannot be stored: {error.strerror}") from None
     return True

@@ -34,11 +34,13 @@ class Report:
         state: ``accepted``, ``started``, ``succeeded`` or ``failed``.
         percent: 0 to 100.
         message: for the user.
-        cause: who found a failure: ``process`` (its handler raised), ``launcher`` (it crashed or
-            could not be loaded), ``stopped`` (the batch system asked the job to end), ``killed``
-            (from outside, nobody here knows why), ``memory`` (it could get no more of it), or
-            ``dispatcher`` (nothing was left on the node to say it). Empty unless failed; of a
-            success, ``dispatcher`` means that it was told, and no launcher may change it.
+        cause: who found a failure: ``process`` (its handler raised), ``input`` (one could not be
+            had, or is not what the process takes), ``crashed`` (its interpreter ended without a
+            result), ``launcher`` (it could not be loaded), ``stopped`` (the batch system asked the
+            job to end), ``killed`` (from outside, nobody here knows why), ``memory`` (it could get
+            no more of it), or ``dispatcher`` (nothing was left on the node to say it). Empty unless
+            failed; of a success, ``dispatcher`` means that it was told, and no launcher may change
+            it.
         attempt: which start of the job this was, from 0.
         host: where it ran.
         started, finished: seconds since the epoch (UTC); 0 means not yet.

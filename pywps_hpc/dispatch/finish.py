@@ -12,7 +12,7 @@ from pywps_hpc.dispatch import folders
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.decide.evidence import Evidence
-from pywps_hpc.jobs import ControlRequest, Job, State
+from pywps_hpc.jobs import Cause, ControlRequest, Job, State
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ def end(
     overrule: bool = False,
     exited: bool = False,
     seen: Evidence | None = None,
+    cause: Cause = Cause.SYSTEM,
 ) -> bool:
     """Bring a job to its end: its document first, its row last.
 
@@ -43,6 +44,7 @@ def end(
         exited: whether the batch system saw its launcher come to its end. One that may live on,
             on a node that is lost, is kept from changing a success that is told.
         seen: what its folder said.
+        cause: of a failure.
 
     Returns:
         Whether it is over now, and was not before. It is not if a launcher that lives on took its
@@ -76,7 +78,8 @@ def end(
     finished = seen.finished if job.created <= seen.finished <= now else now
     facts = {"started": job.started or seen.started, "finished": finished}
     facts |= {"missing_since": 0.0, "end_seen": 0}
-    if context.store.move(job, state, message=reason, **facts) is None:
+    known = cause.value if state is State.FAILED else ""
+    if context.store.move(job, state, message=reason, cause=known, **facts) is None:
         return False  # if it was dismissed just now, the next turn sees to it
     failpoint.reach("end.5")
     context.forget(job)

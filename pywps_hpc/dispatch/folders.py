@@ -13,13 +13,16 @@ from joblauncher.shared import outcome, status_xml
 from joblauncher.shared.files import has_entries, make_usable, open_plain, read_plain
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch.decide.evidence import Evidence, Left
+from pywps_hpc.jobs import Cause
 from pywps_hpc.spool import IDENTITY
 
 #: Bytes at the end of a log in which the batch system's messages are looked for.
 TAIL = 8192
+#: What the launcher knows of why the process failed.
+_CAUSES = {"process": Cause.PROCESS, "crashed": Cause.PROCESS, "input": Cause.INPUT}
 #: Causes of a failure that may have a better reason. Our own is among them: a dispatcher that was
 #: killed after it had written that decides anew.
-_CUT_SHORT = outcome.PROVISIONAL | {"launcher", "dispatcher"}
+_CUT_SHORT = outcome.PROVISIONAL | {"launcher", "crashed", "dispatcher"}
 
 
 def exists(folder: JobDir) -> bool:
@@ -58,6 +61,7 @@ def look(folder: JobDir) -> Evidence:
         stopped=facts.cause == "stopped",
         attempt=facts.attempt,
         out_of_memory=facts.cause == "memory",
+        cause=_CAUSES.get(facts.cause, Cause.UNKNOWN),
         elapsed=facts.usage.get("elapsed_seconds"),
         peak_memory=facts.usage.get("peak_memory_mib"),
         started=facts.started,

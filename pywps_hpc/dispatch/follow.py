@@ -221,6 +221,7 @@ class Follower:
                 overrule=not may_succeed(status, seen),
                 exited=_has_exited(status),
                 seen=seen,
+                cause=action.cause,
             )
         return False
 

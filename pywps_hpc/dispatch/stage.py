@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 
 from joblauncher.inputs.allowance import Allowance
-from joblauncher.inputs.policy import Bounds, Reference, Refused, Stopped
+from joblauncher.inputs.policy import Bounds, NotStored, Reference, Refused, Stopped
 from joblauncher.shared import failpoint
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch import finish
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.decide import turns
-from pywps_hpc.jobs import Job, State
+from pywps_hpc.jobs import Cause, Job, State
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,8 @@ class Stager:
         self._at_work: dict[str, _Fetching] = {}
         self._stopped: dict[str, _Stopped] = {}
         #: The ids of jobs, and why their inputs cannot be had: empty if all are here, ``None`` if
-        #: they are to be fetched later.
-        self._ended: SimpleQueue[tuple[str, str | None]] = SimpleQueue()
+        #: they are to be fetched later; and the cause of that failure.
+        self._ended: SimpleQueue[tuple[str, str | None, Cause]] = SimpleQueue()
 
     def is_due(self) -> bool:
         """Whether a thread has come to its end."""
@@ -102,7 +102,7 @@ class Stager:
         fetching = self._at_work[job.id] = _Fetching(job, had.begun, now - had.spent)
         threading.Thread(target=self._work, args=(fetching, had.spent), daemon=True).start()
 
-    def _collect(self, job_id: str, problem: str | None) -> bool:
+    def _collect(self, job_id: str, problem: str | None, cause: Cause) -> bool:
         """A thread has come to its end; whether its job changed."""
         fetching = self._at_work.pop(job_id)
         if problem is None:
@@ -110,27 +110,31 @@ class Stager:
             self._stopped[job_id] = _Stopped(fetching.begun, spent)
             return False
         with self._context.guard(fetching.job):
-            return self._conclude(fetching.job, problem)
+            return self._conclude(fetching.job, problem, cause)
         return False
 
-    def _conclude(self, job: Job, problem: str) -> bool:
+    def _conclude(self, job: Job, problem: str, cause: Cause) -> bool:
         context = self._context
         if problem:
-            return finish.end(context, job, State.FAILED, problem, rewrite=True)
+            return finish.end(context, job, State.FAILED, problem, rewrite=True, cause=cause)
         log.info("%s: its inputs have been fetched", job.id)
         return context.store.move(job, State.ACCEPTED) is not None
 
     def _work(self, fetching: _Fetching, spent: float) -> None:
         job = fetching.job
         problem: str | None = FAILED
+        cause = Cause.SYSTEM
         try:
             problem = stage(self._context.spool.open(job.id), fetching.stop, spent)
+            cause = Cause.INPUT
         except Stopped:
             problem = None
+        except NotStored as error:
+            problem = str(error)
         except Exception:
             log.exception("%s: %s", job.id, FAILED)
         finally:
-            self._ended.put((job.id, problem))
+            self._ended.put((job.id, problem, cause))
 
 
 def stage(job: JobDir, stop: threading.Event, spent: float = 0.0) -> str:
@@ -146,6 +150,7 @@ def stage(job: JobDir, stop: threading.Event, spent: float = 0.0) -> str:
 
     Raises:
         Stopped: it was given up.
+        NotStored: there is no room for it; as a message for the user.
     """
     try:
         note = json.loads(job.references.read_bytes())
@@ -169,6 +174,8 @@ def stage(job: JobDir, stop: threading.Event, spent: float = 0.0) -> str:
             target.chmod(0o400)
         except Stopped:
             raise
+        except NotStored as error:
+            raise NotStored(f"input {entry['input']}: {error}") from None
         except Refused as error:
             return f"input {entry['input']}: {error}"
         failpoint.reach("stage.1")

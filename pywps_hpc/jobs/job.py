@@ -24,6 +24,18 @@ class State(Enum):
     DISMISSED = "dismissed"
 
 
+class Cause(Enum):
+    """Why a job failed: what would have to change for it to succeed."""
+
+    UNKNOWN = ""  # nobody noted it: of every job that did not fail, too
+    PROCESS = "process"  # it said so itself, or its interpreter ended without a result
+    INPUT = "input"  # one could not be had, or is not what the process takes
+    MEMORY = "memory"  # it needed more than it may use
+    TIME = "time"
+    NODE = "node"  # the compute node failed, or cannot run jobs
+    SYSTEM = "system"  # anything else beside the process
+
+
 class ControlRequest(Enum):
     """What a client or an administrator asks for; the dispatcher carries it out."""
 
@@ -74,6 +86,7 @@ class Job:
             The id and the name do not do: who may see the queue can read them. A job of an earlier
             version has its id here.
         attempt: which start of the job counts, from 0; reports of earlier ones are out of date.
+        cause: why it failed.
         end_seen: when somebody who reads its document first found that it tells an end, which the
             batch system has yet to confirm; 0 if nobody did.
     """
@@ -100,6 +113,7 @@ class Job:
     access: str = ""
     end_seen: int = 0
     attempt: int = 0
+    cause: Cause = Cause.UNKNOWN
 
     @property
     def is_dismissed(self) -> bool:

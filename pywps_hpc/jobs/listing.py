@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -103,12 +104,10 @@ class Listing(Table):
         bounds = tuple(_bounds(wanted, after))
         parts = list(_parts(wanted, time.time()))
         with self._begin() as connection:
-            found = [_horizon(connection, part, bounds) for part in parts if part.rest]
-            reached = [created for created in found if created is not None]
-            horizon = max(reached) if reached else None
+            horizon = _horizon(connection, [part for part in parts if part.rest], bounds)
             if horizon is not None:
                 bounds += (jobs.c.created >= horizon,)
-            rows = [row for part in parts for row in _rows(connection, part, bounds, limit + 1)]
+            rows = _rows(connection, parts, bounds, limit + 1)
         rows.sort(key=lambda row: (row.created, row.id), reverse=True)
         if len(rows) > limit:
             return Page(tuple(rows[:limit]), _cursor(rows[limit - 1].created, rows[limit - 1].id))
@@ -116,19 +115,39 @@ class Listing(Table):
 
 
 def _rows(
-    connection: Connection, part: _Part, bounds: Sequence[_Condition], limit: int
+    connection: Connection, parts: Sequence[_Part], bounds: Sequence[_Condition], limit: int
 ) -> list[Job]:
-    query = sa.select(jobs).where(*part.index, *part.rest, *bounds)
-    query = query.order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit)
-    return [to_job(row) for row in connection.execute(query).mappings()]
+    """The first jobs of each part, in no order."""
+    queries = [
+        sa.select(jobs)
+        .where(*part.index, *part.rest, *bounds)
+        .order_by(jobs.c.created.desc(), jobs.c.id.desc())
+        .limit(limit)
+        for part in parts
+    ]
+    return [to_job(row) for row in connection.execute(_at_once(queries)).mappings()]
 
 
-def _horizon(connection: Connection, part: _Part, bounds: Sequence[_Condition]) -> float | None:
+def _horizon(
+    connection: Connection, parts: Sequence[_Part], bounds: Sequence[_Condition]
+) -> float | None:
     """When the last job was accepted that is looked at for this page; ``None``: all are."""
-    query = sa.select(jobs.c.created).where(*part.index, *bounds)
-    query = query.order_by(jobs.c.created.desc()).limit(1).offset(EXAMINED - 1)
-    found = connection.execute(query).scalar()
-    return None if found is None else float(found)
+    queries = [
+        sa.select(jobs.c.created)
+        .where(*part.index, *bounds)
+        .order_by(jobs.c.created.desc())
+        .limit(1)
+        .offset(EXAMINED - 1)
+        for part in parts
+    ]
+    return max(connection.execute(_at_once(queries)).scalars(), default=None) if parts else None
+
+
+def _at_once(queries: Sequence[sa.Select[Any]]) -> sa.Select[Any]:
+    """One query for all of them: each way to a database server and back takes its time."""
+    if len(queries) == 1:
+        return queries[0]
+    return sa.select(sa.union_all(*(sa.select(query.subquery()) for query in queries)).subquery())
 
 
 def _parts(wanted: Filter, now: float) -> Iterator[_Part]:

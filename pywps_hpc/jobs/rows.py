@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from pywps_hpc.jobs.job import ACTIVE, TERMINAL, ControlRequest, Job, State
+from pywps_hpc.jobs.job import ACTIVE, TERMINAL, Cause, ControlRequest, Job, State
 from pywps_hpc.jobs.schema import jobs
 
 #: Conditions of a row: the job is over, or is not.
@@ -18,13 +18,14 @@ _NAMES = tuple(field.name for field in fields(Job))
 
 def to_row(job: Job) -> dict[str, Any]:
     row = {name: getattr(job, name) for name in _NAMES}
-    own = {"state": job.state.value, "control": job.control.value, "access": job.access or job.id}
-    return row | storable(row) | own
+    own = {"state": job.state.value, "control": job.control.value, "cause": job.cause.value}
+    return row | storable(row) | own | {"access": job.access or job.id}
 
 
 def to_job(row: Any) -> Job:
     found = {name: row[name] for name in _NAMES}
     found["state"], found["control"] = State(row["state"]), ControlRequest(row["control"])
+    found["cause"] = Cause(row["cause"])
     found["access"] = row["access"] or row["id"]
     return Job(**found)
 

@@ -42,6 +42,7 @@ jobs = sa.Table(
     sa.Column("access", sa.String(36), unique=True, index=True),  # a row without one: its id
     sa.Column("end_seen", sa.BigInteger, nullable=False, server_default="0", index=True),
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("cause", sa.String(12), nullable=False, server_default=""),
 )
 # Pages of a list, newest first: of one owner, in one state, of one process; of an owner or of a
 # process in one state.
@@ -158,6 +159,7 @@ STEPS = (
             "CREATE INDEX ix_hpc_jobs_process_state_created ON hpc_jobs (process, state, created)",
         ],
     ),
+    Step(10, ["ALTER TABLE hpc_jobs ADD COLUMN cause VARCHAR(12) NOT NULL DEFAULT ''"]),
 )
 #: The version of the tables above.
 VERSION = STEPS[-1].version

@@ -16,11 +16,15 @@ from enum import Enum
 
 from joblauncher.shared import outcome
 from joblauncher.shared.outcome import Report
-from pywps_hpc.jobs.job import TERMINAL, ControlRequest, Job, State
+from pywps_hpc.jobs.job import TERMINAL, Cause, ControlRequest, Job, State
 from pywps_hpc.jobs.output import Output, outputs_of
 from pywps_hpc.jobs.standing import PublicState, standing_of
 
 __all__ = ["Action", "JobView", "Output", "PublicState", "Queued", "Usage", "job_view"]
+
+
+#: What a report says of a failure -> its cause, where that is all there is to know.
+_REPORTED = {"process": Cause.PROCESS, "input": Cause.INPUT, "memory": Cause.MEMORY}
 
 
 class Action(Enum):
@@ -87,7 +91,7 @@ class JobView:
         waits: what it waits for, before its process begins; empty otherwise.
         process_message: what the process said last; empty once the dismissal is recorded.
         batch_message: what the dispatcher or the batch system said last.
-        cause: who found a failure, as in :attr:`~joblauncher.shared.outcome.Report.cause`.
+        cause: why it failed; ``UNKNOWN`` otherwise, and where nobody noted it.
         created: when it was accepted.
         submitted: when the batch system was given it.
         started: when it began for the first time.
@@ -121,7 +125,7 @@ class JobView:
     waits: str
     process_message: str
     batch_message: str
-    cause: str
+    cause: Cause
     created: float | None
     submitted: float | None
     started: float | None
@@ -190,7 +194,7 @@ def job_view(
         waits=standing.waits,
         process_message="" if row.is_dismissed else known.message,
         batch_message=row.message,
-        cause=known.cause if standing.state is PublicState.FAILED else "",
+        cause=_cause(row, known) if standing.state is PublicState.FAILED else Cause.UNKNOWN,
         created=row.created or None,
         submitted=row.submitted or None,
         started=row.started or (known.started if has_begun else 0.0) or None,
@@ -222,6 +226,13 @@ def _actions(row: Job, state: PublicState, *, has_begun: bool) -> frozenset[Acti
         stands_still = row.state is State.PAUSED and row.control is not ControlRequest.RESUME
         found.add(Action.RESUME if asked or stands_still else Action.PAUSE)
     return frozenset(found)
+
+
+def _cause(row: Job, known: Report) -> Cause:
+    """Of a failure; of one that was recorded by an earlier version, what its report says."""
+    if row.cause is not Cause.UNKNOWN:
+        return row.cause
+    return _REPORTED.get(known.cause, Cause.UNKNOWN)
 
 
 def _usage(told: Mapping[str, float]) -> Usage:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from werkzeug.wrappers import Request
 
 from joblauncher.shared import storage
-from pywps_hpc.jobs import ControlRequest, Job
+from pywps_hpc.jobs import Cause, ControlRequest, Job
 from pywps_hpc.jobs.job import TERMINAL
 from pywps_hpc.jobs.retention import expires
 from pywps_hpc.jobs.view import JobView, PublicState, job_view
@@ -152,7 +152,7 @@ def _removed(service: Context, row: Job) -> Dismissal:
         percent=None,
         message=REMOVED,
         reason=REMOVED,
-        cause="",
+        cause=Cause.UNKNOWN,
         outputs=(),
         actions=frozenset(),
     )

@@ -505,6 +505,15 @@ def test_a_failure_is_told_by_its_cause(server: HpcServer, how: str, kind: str) 
     assert ("the job's log" in problem["detail"]) == (how == "raise")
 
 
+def test_a_failure_for_an_input_that_cannot_be_had_blames_the_input(server: HpcServer) -> None:
+    """Where the job fetches it."""
+    given = {"document": {"href": f"{server.base}/outputs/none", "type": "text/plain"}}
+    job = execute(server, inputs=given, prefer="respond-async").headers["Location"]
+    assert ended(job)["status"] == "failed"
+    problem = assert_problem(HTTP.get(f"{job}/results"), 400, "urn:pywps-hpc:problem:input")
+    assert "input document: " in problem["detail"]
+
+
 def test_a_job_is_paused_and_goes_on(server: HpcServer) -> None:
     job = execute(server, prefer="respond-async", inputs={"pause": 3}).headers["Location"]
     wait_for(lambda: HTTP.get(job).json()["status"] == "running", "it runs")

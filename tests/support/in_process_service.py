@@ -85,7 +85,10 @@ class InProcessService:
         if action.rewrite:
             assert finish.write_failure(job, row.process, action.message, 1.0)
         assert action.state is not None
-        assert self.store.move(row, action.state, message=action.message) is not None
+        assert (
+            self.store.move(row, action.state, message=action.message, cause=action.cause.value)
+            is not None
+        )
 
     def forget(self, job: JobDir) -> None:
         """Let a job be as if it had never been."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from pywps_hpc.jobs.job import Cause
+
 
 class Left(Enum):
     """What a job left in its folder."""
@@ -26,6 +28,7 @@ class Evidence:
         stopped: whether the launcher was asked to stop.
         attempt: which start of the job tells all this, from 0.
         out_of_memory: whether the process could get no more memory.
+        cause: why it failed, as far as its launcher knows that.
         elapsed: seconds that the process took; ``None`` if not known.
         peak_memory: MiB that its largest process used at most; ``None`` if not known.
         started, finished: seconds since the epoch; 0 means not known.
@@ -37,6 +40,7 @@ class Evidence:
     stopped: bool = False
     attempt: int = 0
     out_of_memory: bool = False
+    cause: Cause = Cause.UNKNOWN
     elapsed: float | None = None
     peak_memory: float | None = None
     started: float = 0.0

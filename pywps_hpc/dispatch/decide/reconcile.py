@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from joblauncher.shared.exits import NOT_MINE
-from pywps_hpc.dispatch.decide import messages
+from pywps_hpc.dispatch.decide import causes, messages
 from pywps_hpc.dispatch.decide.evidence import Evidence, Left
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
-from pywps_hpc.jobs.job import ControlRequest, Job, State
+from pywps_hpc.jobs.job import Cause, ControlRequest, Job, State
 from pywps_hpc.timing import TIMING, Timing
 
 
@@ -113,6 +113,7 @@ class Action:
         message: for the user.
         rewrite: whether the job's document has to be replaced, too.
         native_id: for ADOPT.
+        cause: of a failure.
     """
 
     do: Do
@@ -120,6 +121,7 @@ class Action:
     message: str = ""
     rewrite: bool = False
     native_id: str = ""
+    cause: Cause = Cause.UNKNOWN
 
 
 KEEP = Action(Do.KEEP)
@@ -187,17 +189,20 @@ def decide(
     if left is Left.SUCCESS:
         return Action(do, State.SUCCEEDED)
     if left is Left.FAILURE:
-        return Action(do, State.FAILED, evidence.message)
+        cause = causes.of_document(evidence)
+        return Action(do, State.FAILED, evidence.message, cause=cause)
     # The job did not come to an end of its own.
     told = logged if status is None else None
     if step is Step.FAIL or (step is Step.GRACE and left is Left.CUT_SHORT and not told):
         reason = messages.out_of_memory(resources) if evidence.out_of_memory else evidence.message
+        cause = causes.of_launcher(evidence)
     elif job.message == messages.LINGERED and status is not None:
-        reason = messages.LINGERED
+        reason, cause = messages.LINGERED, Cause.PROCESS
     else:
         end = JobStatus(Phase.FINISHED, told) if told else status
         reason = messages.why(end, resources, evidence.peak_memory) if end else _lost(job)
-    return Action(do, State.FAILED, reason, rewrite=True)
+        cause = causes.of_end(end)
+    return Action(do, State.FAILED, reason, rewrite=True, cause=cause)
 
 
 def _dismiss(job: Job, status: JobStatus | None, seen: Seen, *, now: float, grace: float) -> Action:

@@ -17,8 +17,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.wrappers import Request, Response
 
-from joblauncher.shared.exits import OUT_OF_MEMORY
-from pywps_hpc.jobs import TableUnavailable
+from pywps_hpc.jobs import Cause, TableUnavailable
 from pywps_hpc.jobs.view import JobView, PublicState
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import Busy, NotFound, storage_trouble
@@ -34,31 +33,18 @@ NO_SUCH_JOB, NO_SUCH_PROCESS = f"{STANDARD}no-such-job", f"{STANDARD}no-such-pro
 NO_SUCH_OUTPUT = f"{OWN}no-such-output"
 NOT_READY = f"{STANDARD}result-not-ready"
 
-#: Who found a failure (:attr:`~joblauncher.shared.outcome.Report.cause`): the process's own word
-#: comes before all that the message says.
-_BY_CAUSE = {"process": "process", "memory": "memory"}
-#: How the messages of the dispatcher and of the launcher begin, for the other failures.
-_BY_REASON = (
-    ("killed: time limit", "time"),
-    ("killed: used more than", "memory"),
-    ("killed: one process used", "memory"),
-    (OUT_OF_MEMORY, "memory"),
-    ("input ", "input"),
-    ("its inputs could not be fetched", "input"),
-    ("the compute node failed", "node"),
-    ("could not start: the compute node", "node"),
-    ("could not start: the shared file system", "node"),
-)
-_TITLES = {
-    "process": "The process failed",
-    "input": "An input could not be used",
-    "memory": "The job needed more memory than it may use",
-    "time": "The job needed more time than it may use",
-    "node": "The compute node failed",
-    "system": "The job could not be run",
+#: By the cause of a failure: the last segment of the problem's type, and its title.
+_FAILURES = {
+    Cause.UNKNOWN: ("failed", "The job failed"),
+    Cause.PROCESS: ("process", "The process failed"),
+    Cause.INPUT: ("input", "An input could not be used"),
+    Cause.MEMORY: ("memory", "The job needed more memory than it may use"),
+    Cause.TIME: ("time", "The job needed more time than it may use"),
+    Cause.NODE: ("node", "The compute node could not run the job"),
+    Cause.SYSTEM: ("system", "The job could not be run to its end"),
 }
 #: Where it is the client who has to change something.
-_CODES = {"input": 400}
+_CODES = {Cause.INPUT: 400}
 
 
 class Problem(Exception):
@@ -96,20 +82,12 @@ def no_such_process(identifier: str) -> Problem:
     return Problem(404, f"There is no process '{identifier}'.", NO_SUCH_PROCESS, "No such process")
 
 
-def cause_of(view: JobView) -> str:
-    """Why a job failed: ``process``, ``input``, ``memory``, ``time``, ``node`` or ``system``."""
-    if view.cause in _BY_CAUSE:
-        return _BY_CAUSE[view.cause]
-    reason = view.reason.lower()
-    return next((cause for start, cause in _BY_REASON if reason.startswith(start)), "system")
-
-
 def of_job(view: JobView) -> Problem:
     """Why a job has no results (clauses 7.13.3 and 7.13.4)."""
     if view.state is PublicState.FAILED:
-        cause = cause_of(view)
+        name, title = _FAILURES[view.cause]
         detail = view.reason or "The job failed."
-        return Problem(_CODES.get(cause, 500), detail, f"{OWN}{cause}", _TITLES[cause])
+        return Problem(_CODES.get(view.cause, 500), detail, f"{OWN}{name}", title)
     if view.state is PublicState.DISMISSED:
         detail = "The job was dismissed; it has no results."
         return Problem(404, detail, f"{OWN}dismissed", "Dismissed")

@@ -19,6 +19,7 @@ import pytest
 from dispatcher_harness import GRACE, DispatcherHarness
 from fake_scheduler import DONE, QUEUED, RUNNING
 from joblauncher.shared import status_xml
+from joblauncher.shared.exits import REFUSED
 from kill_points import Fragile, Hooks, Killed
 from pywps_hpc.dispatch import clean, finish, folders
 from pywps_hpc.dispatch import dispatcher as dispatcher_module
@@ -34,7 +35,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SchedulerUnavailable,
 )
 from pywps_hpc.dispatch.scripts.script import Scripts
-from pywps_hpc.jobs import TERMINAL, ControlRequest, Job, JobStore, State
+from pywps_hpc.jobs import TERMINAL, Cause, ControlRequest, Job, JobStore, State
 from pywps_hpc.settings import Container, SettingsError
 from pywps_hpc.timing import TIMING
 from servers import wait_for
@@ -1472,3 +1473,53 @@ def test_resumption_reaches_a_running_job_that_others_sent_a_stop_signal(
     harness.cycle(later=1)
     row = harness.row(job)
     assert (row.state, row.message, row.control) == (State.RUNNING, "", ControlRequest.NONE)
+
+
+# Why a job failed, as data
+
+
+def over(outcome: Outcome, **facts: Any) -> JobStatus:
+    return JobStatus(Phase.FINISHED, outcome, **facts)
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "cause"),
+    [
+        ("process", DONE, Cause.PROCESS),
+        ("input", DONE, Cause.INPUT),
+        ("crashed", failed(1), Cause.PROCESS),
+        ("launcher", failed(REFUSED), Cause.SYSTEM),
+        ("memory", failed(1), Cause.MEMORY),
+        ("killed", over(Outcome.MEMORY_LIMIT), Cause.MEMORY),
+        ("stopped", over(Outcome.TIME_LIMIT), Cause.TIME),
+        ("killed", over(Outcome.NODE_FAILURE), Cause.NODE),
+        ("killed", over(Outcome.CANCELLED), Cause.SYSTEM),
+    ],
+)
+def test_the_row_of_a_failed_job_keeps_the_cause(
+    harness: DispatcherHarness, told: str, status: JobStatus, cause: Cause
+) -> None:
+    job = harness.running()
+    harness.fail(job, "killed: time limit reached", told)  # whatever the message says
+    harness.scheduler.say(job.native_id, status)
+    harness.cycle()
+    row = harness.row(job)
+    assert (row.state, row.cause) == (State.FAILED, cause)
+
+
+def test_a_job_that_did_not_fail_has_no_cause(harness: DispatcherHarness) -> None:
+    done, gone = harness.running(), harness.running()
+    harness.succeed_in_queue(done)
+    assert harness.store.request(gone.id, ControlRequest.DISMISS)
+    harness.cycle()
+    harness.scheduler.say(gone.native_id, over(Outcome.CANCELLED))
+    harness.cycle()
+    assert [harness.row(job).cause for job in (done, gone)] == [Cause.UNKNOWN] * 2
+    assert harness.row(gone).state is State.DISMISSED
+
+
+def test_a_refused_submission_is_the_system_s_fault(harness: DispatcherHarness) -> None:
+    harness.scheduler.refuse = "no such queue"
+    job = harness.accept()
+    harness.cycle()
+    assert (harness.row(job).state, harness.row(job).cause) == (State.FAILED, Cause.SYSTEM)

@@ -28,7 +28,7 @@ from pywps_hpc.dispatch.decide.reconcile import (
 )
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
 from pywps_hpc.durations import clock_with_days
-from pywps_hpc.jobs import TERMINAL, TRANSITIONS, ControlRequest, Job, State
+from pywps_hpc.jobs import TERMINAL, TRANSITIONS, Cause, ControlRequest, Job, State
 from pywps_hpc.timing import TIMING
 
 NOW, GRACE = 1_000_000.0, 60.0
@@ -85,13 +85,27 @@ STATUSES: list[tuple[Seen, JobStatus | None, bool]] = [
     (Seen.GONE, None, True),
     (Seen.UNASKED, None, False),
 ]
-FAIL_OWN = Action(Do.END, State.FAILED, OWN)
+FAIL_OWN = Action(Do.END, State.FAILED, OWN, cause=Cause.PROCESS)
 WAIT, KEEP = Action(Do.WAIT), Action(Do.KEEP)
 SUCCEED = Action(Do.END, State.SUCCEEDED)
 
 
-def explain(reason: str, do: Do = Do.END) -> Action:
-    return Action(do, State.FAILED, reason, rewrite=True)
+#: Of an end of which the batch system alone tells; of any other it is the system.
+CAUSES = {
+    Outcome.TIME_LIMIT: Cause.TIME,
+    Outcome.MEMORY_LIMIT: Cause.MEMORY,
+    Outcome.NODE_FAILURE: Cause.NODE,
+}
+
+
+def explain(reason: str, do: Do = Do.END, cause: Cause = Cause.SYSTEM) -> Action:
+    return Action(do, State.FAILED, reason, rewrite=True, cause=cause)
+
+
+def told_by(status: JobStatus) -> Action:
+    """What follows from an end of which the batch system alone tells."""
+    cause = CAUSES.get(status.outcome, Cause.SYSTEM) if status.outcome else Cause.SYSTEM
+    return explain(messages.why(status, RESOURCES), cause=cause)
 
 
 def test_the_table_has_an_answer_to_everything() -> None:
@@ -113,9 +127,7 @@ def test_a_forged_success_does_not_outlive_the_end_that_the_batch_system_saw(
 ) -> None:
     evidence = left(Left.SUCCESS, closed=closed)
     assert not may_succeed(status, evidence)
-    assert judge(job(missing=TIMING.document_lag), status, evidence) == explain(
-        messages.why(status, RESOURCES)
-    )
+    assert judge(job(missing=TIMING.document_lag), status, evidence) == told_by(status)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +194,9 @@ def test_a_second_start_that_was_refused_confirms_the_success_of_the_first() -> 
     again = dataclasses.replace(TWICE, restarts=1)
     assert judge(job(), again, left(Left.SUCCESS)) == Action(Do.LOOK_UP, State.SUCCEEDED)
     assert judge(job(), TWICE, left(Left.SUCCESS)) == explain(messages.TWICE, Do.LOOK_UP)
-    assert judge(job(), TWICE, left(Left.FAILURE)) == Action(Do.LOOK_UP, State.FAILED, OWN)
+    assert judge(job(), TWICE, left(Left.FAILURE)) == Action(
+        Do.LOOK_UP, State.FAILED, OWN, cause=Cause.PROCESS
+    )
 
 
 @pytest.mark.parametrize("status", [over(Outcome.EXITED, exit_code=1), CLEAN])
@@ -191,7 +205,7 @@ def test_a_process_that_got_no_more_memory_is_told_how_much_was_asked_for(
 ) -> None:
     message = "the process ran out of memory: 2 GB had been asked for"
     assert judge(job(missing=GRACE), status, left(Left.CUT_SHORT, out_of_memory=True)) == explain(
-        message
+        message, cause=Cause.MEMORY
     )
 
 
@@ -203,7 +217,7 @@ def test_the_reason_why_a_job_was_cut_short_is_awaited(status: JobStatus) -> Non
 @pytest.mark.parametrize("status", CUT)
 def test_the_batch_system_s_reason_replaces_the_launcher_s(status: JobStatus) -> None:
     action = judge(job(), status, left(Left.CUT_SHORT))
-    assert action == explain(messages.why(status, RESOURCES))
+    assert action == told_by(status)
 
 
 @pytest.mark.parametrize("status", [CLEAN, *ENDED, TWICE])
@@ -217,9 +231,31 @@ def test_a_job_that_left_nothing_is_explained_once_the_file_system_has_settled(
 ) -> None:
     assert judge(job(), status, Evidence()) == WAIT
     assert judge(job(missing=TIMING.document_lag - 0.1), status, Evidence()) == WAIT
-    assert judge(job(missing=TIMING.document_lag), status, Evidence()) == explain(
-        messages.why(status, RESOURCES)
-    )
+    assert judge(job(missing=TIMING.document_lag), status, Evidence()) == told_by(status)
+
+
+@pytest.mark.parametrize(
+    ("known", "cause"),
+    [
+        (Cause.UNKNOWN, Cause.SYSTEM),  # killed from outside, or refused
+        (Cause.PROCESS, Cause.PROCESS),  # its interpreter crashed
+    ],
+)
+def test_the_launcher_s_words_come_with_the_cause_that_it_knows(known: Cause, cause: Cause) -> None:
+    action = judge(job(), over(Outcome.EXITED, exit_code=1), left(Left.CUT_SHORT, cause=known))
+    assert action == explain(OWN, cause=cause)
+
+
+@pytest.mark.parametrize("code", [72, 126, 127, 255])
+def test_an_exit_code_that_tells_of_the_node_blames_it(code: int) -> None:
+    status = over(Outcome.EXITED, exit_code=code)
+    action = judge(job(missing=GRACE), status, Evidence())
+    assert action == explain(messages.exit_code(code), cause=Cause.NODE)
+
+
+def test_a_process_that_fails_for_an_input_says_so() -> None:
+    evidence = left(Left.FAILURE, cause=Cause.INPUT)
+    assert judge(job(), CLEAN, evidence) == Action(Do.END, State.FAILED, OWN, cause=Cause.INPUT)
 
 
 def test_settling_takes_no_longer_than_the_grace() -> None:
@@ -487,7 +523,7 @@ def test_limit_in_the_log_of_a_job_that_is_forgotten_is_its_end_without_the_whol
         return judge(job(missing=missing), None, left(what), asked=asked, logged=logged)
 
     assert after(None) == after(TIMING.document_lag - 1) == WAIT  # one answer may lack a job
-    assert after(TIMING.document_lag) == explain(messages.why(over(logged), RESOURCES))
+    assert after(TIMING.document_lag) == told_by(over(logged))
 
 
 def test_deletion_in_the_log_of_a_job_that_is_forgotten_is_told_once_the_grace_has_passed() -> None:
@@ -495,7 +531,7 @@ def test_deletion_in_the_log_of_a_job_that_is_forgotten_is_told_once_the_grace_h
     for what in (Left.OPEN, Left.CUT_SHORT):
         told = partial(judge, status=None, evidence=left(what), logged=Outcome.CANCELLED)
         assert told(job(missing=GRACE - 1)) == WAIT
-        assert told(job(missing=GRACE)) == explain(messages.why(over(Outcome.CANCELLED), RESOURCES))
+        assert told(job(missing=GRACE)) == told_by(over(Outcome.CANCELLED))
 
 
 @pytest.mark.parametrize("what", [Left.SUCCESS, Left.FAILURE])

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from dispatcher_harness import DispatcherHarness
 from joblauncher.inputs import allowance, deadline, fetch
 from joblauncher.inputs.allowance import Allowance
-from joblauncher.inputs.policy import Bounds, Reference, Refused, TooLarge
+from joblauncher.inputs.policy import Bounds, NotStored, Reference, Refused, TooLarge
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch import stage as staging
 from pywps_hpc.dispatch.decide.turns import share
-from pywps_hpc.jobs import Job, State, new_id
+from pywps_hpc.jobs import Cause, Job, State, new_id
 from servers import wait_for
 from web_answers import HERE, OK_HEAD, Web, content, drip
 
@@ -257,6 +257,25 @@ def note(folder: Path, *urls: str, bounds: Bounds = HERE) -> JobDir:
     ]
     job.references.write_text(json.dumps({"bounds": vars(bounds), "references": references}))
     return job
+
+
+@pytest.mark.parametrize("trouble", ["", "No space left on device"])
+def test_an_input_that_cannot_be_had_is_the_cause_unless_there_is_no_room_for_it(
+    harness: DispatcherHarness, web: Web, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise NotStored(f"it cannot be stored: {trouble}")
+
+    if trouble:
+        monkeypatch.setattr(staging.Allowance, "fetch", full)
+    web.answers["/a"] = content(b"", 500)
+    job = stage(harness, "he", f"{web.url}/a")
+    harness.dispatcher._stager.run()
+    wait_for(harness.dispatcher._stager.is_due, "it has come to its end")
+    harness.dispatcher._stager.run()
+    row = harness.row(job)
+    assert (row.state, row.cause) == (State.FAILED, Cause.SYSTEM if trouble else Cause.INPUT)
+    assert row.message.startswith("input data: ")
 
 
 def test_staging_goes_on_where_it_was_killed(web: Web, tmp_path: Path) -> None:

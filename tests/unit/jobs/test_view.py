@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from joblauncher.shared.outcome import PROVISIONAL, Report
-from pywps_hpc.jobs import ACTIVE, TERMINAL, ControlRequest, Job, State, standing
+from pywps_hpc.jobs import ACTIVE, TERMINAL, Cause, ControlRequest, Job, State, standing
 from pywps_hpc.jobs.view import Action, JobView, Output, PublicState, Queued, Usage, job_view
 
 LOST = "lost: the batch system no longer knows the job"
@@ -38,6 +38,13 @@ ENDS = (
     report("failed", 100, "no outlet", cause="process"),
     report("failed", 100, "crashed", cause="launcher", finished=9.0),
 )
+#: What the report of a row without a cause says of it.
+CAUSES = {
+    "process": Cause.PROCESS,
+    "input": Cause.INPUT,
+    "memory": Cause.MEMORY,
+    **dict.fromkeys(["dispatcher", "launcher", "killed", "stopped", "forged"], Cause.UNKNOWN),
+}
 CUT_SHORT = [report("failed", 40, "cut", cause=cause) for cause in sorted(PROVISIONAL)]
 REPORTS = (None, report("accepted", 0, ""), report(), *ENDS, *CUT_SHORT)
 
@@ -211,8 +218,18 @@ def test_a_failure_keeps_its_own_words_and_else_has_the_rows() -> None:
     ):
         seen = shown(failed, said)
         assert (seen.message, seen.reason) == (words, words)
-    assert shown(failed, ENDS[1]).cause == "process"
-    assert shown(row(), ENDS[1]).cause == ""
+
+
+def test_the_cause_of_a_failure_is_the_row_s_and_of_an_old_one_what_its_report_says() -> None:
+    for cause in Cause:
+        known = shown(row(State.FAILED, message=LOST, cause=cause), report())
+        assert known.cause is cause
+        assert shown(row(State.DISMISSED, cause=cause), ENDS[1]).cause is Cause.UNKNOWN
+    old = row(State.FAILED, message=LOST)
+    told = {said: shown(old, report("failed", 100, "", cause=said)).cause for said in CAUSES}
+    assert told == CAUSES
+    assert shown(old, None).cause is Cause.UNKNOWN
+    assert shown(row(), ENDS[1]).cause is Cause.UNKNOWN
 
 
 def test_a_success_tells_its_own_words_only_if_it_is_its_own() -> None:

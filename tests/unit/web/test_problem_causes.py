@@ -1,39 +1,30 @@
-"""The type of a failed job's problem document follows from whatever ended it."""
+"""The problem document of a failed job follows from the cause that its row has, not from a text."""
 
 from __future__ import annotations
 
 import pytest
 
-from pywps_hpc.dispatch import stage
-from pywps_hpc.dispatch.decide import messages
-from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
-from pywps_hpc.jobs import Job, State
+from pywps_hpc.jobs import Cause, Job, State
 from pywps_hpc.jobs.view import job_view
-from pywps_hpc.web.ogcapi.problems import cause_of
+from pywps_hpc.web.ogcapi.problems import OWN, of_job
 
-ASKED = Resources(memory=300, walltime=60)
-OUTCOMES = {
-    Outcome.TIME_LIMIT: "time",
-    Outcome.MEMORY_LIMIT: "memory",
-    Outcome.NODE_FAILURE: "node",
-    Outcome.PREEMPTED: "system",
-    Outcome.CANCELLED: "system",
-    Outcome.COULD_NOT_START: "system",
-}
-REASONS = {
-    **{messages.why(JobStatus(Phase.FINISHED, end), ASKED): kind for end, kind in OUTCOMES.items()},
-    messages.why(JobStatus(Phase.FINISHED, Outcome.MEMORY_LIMIT), ASKED, 159): "memory",
-    messages.why(JobStatus(Phase.FINISHED, Outcome.MEMORY_LIMIT), ASKED, 400): "memory",
-    messages.out_of_memory(ASKED): "memory",
-    messages.exit_code(72): "node",
-    messages.exit_code(126): "node",
-    messages.exit_code(127): "system",
-    f"{stage.FAILED}: input a: its host is unknown or not allowed": "input",
-    messages.LOST: "system",
+TYPES = {
+    Cause.UNKNOWN: (500, "failed"),
+    Cause.PROCESS: (500, "process"),
+    Cause.INPUT: (400, "input"),
+    Cause.MEMORY: (500, "memory"),
+    Cause.TIME: (500, "time"),
+    Cause.NODE: (500, "node"),
+    Cause.SYSTEM: (500, "system"),
 }
 
 
-@pytest.mark.parametrize("reason", REASONS)
-def test_a_failure_is_of_the_kind_that_its_reason_tells(reason: str) -> None:
-    row = Job("i", "w", "p", "0", state=State.FAILED, message=reason)
-    assert cause_of(job_view(row, None, scheduler="slurm")) == REASONS[reason]
+@pytest.mark.parametrize("cause", Cause)
+@pytest.mark.parametrize("message", ["killed: time limit 00:10:00 reached", "input a: none", ""])
+def test_a_failed_job_is_told_by_its_cause_whatever_its_message(cause: Cause, message: str) -> None:
+    row = Job("i", "w", "p", "0", state=State.FAILED, message=message, cause=cause)
+    problem = of_job(job_view(row, None, scheduler="slurm"))
+    code, name = TYPES[cause]
+    assert (problem.status, problem.kind) == (code, f"{OWN}{name}")
+    assert problem.detail == (message or "The job failed.")
+    assert problem.title
