@@ -42,15 +42,19 @@ class Dismissal:
     is_removed: bool = False
 
 
-def dismiss(service: Context, request: Request, access: str) -> Dismissal:
+def dismiss(service: Context, request: Request, access: str, *, removes: bool = True) -> Dismissal:
     """Dismiss a job, or remove one that has ended.
 
     A job that is being dismissed already is answered like one that is dismissed now. Of a dismissal
     and an end that come at the same time one is recorded first, and holds: if it is the end, the
     job is removed.
 
+    Args:
+        removes: whether a job that has ended is removed.
+
     Raises:
         NotFound: there is no such job, or not for this client.
+        NotNow: it has ended, and is not to be removed.
         Busy: a job that has ended cannot be removed now.
         TableUnavailable: it is not known whether the dismissal has been recorded.
     """
@@ -62,6 +66,8 @@ def dismiss(service: Context, request: Request, access: str) -> Dismissal:
             return _removed(service, row)
         return Dismissal(_view(service, recorded))
     row, _ = lookup.find(service, request, access)
+    if not removes:
+        raise NotNow("The job has ended meanwhile: it cannot be dismissed any more.")
     return _remove(service, row)
 
 

@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from in_process_service import InProcessService, open_service
 from joblauncher.shared import outcome
-from pywps_hpc.jobs import ControlRequest, State
+from pywps_hpc.jobs import ControlRequest, JobStore, State
 from pywps_hpc.spool import JobDir
 from pywps_hpc.web.pages import fields, previews
 
@@ -390,6 +390,21 @@ def test_a_dismissal_that_comes_late_removes_nothing(app: InProcessService) -> N
     assert "it broke" in page_of(app, job)
     assert post(app, f"{path}/remove").status_code == 303
     assert app.get(path).status_code in (404, 410)
+
+
+def test_a_job_that_ends_as_it_is_dismissed_keeps_its_results(
+    app: InProcessService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = run(app, "repeat_2", **{"text.0.value": "a"})
+    record = JobStore.request
+
+    def end_before(store: JobStore, job_id: str, wanted: ControlRequest) -> bool:
+        assert store.move(app.row(job), State.FAILED, message="it broke") is not None
+        return record(store, job_id, wanted)
+
+    monkeypatch.setattr(JobStore, "request", end_before)
+    assert post(app, f"/ui/jobs/{app.row(job).access}/dismiss").status_code == 409
+    assert "it broke" in page_of(app, job)
 
 
 def test_a_job_runs_again_with_the_same_inputs(app: InProcessService) -> None:

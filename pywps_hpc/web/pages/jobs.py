@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pywps.exceptions import InvalidParameterValue
@@ -15,7 +16,7 @@ from pywps_hpc.jobs.view import Action, JobView, PublicState
 from pywps_hpc.spool import JOB_ID, JobDir
 from pywps_hpc.web import control, job_list, log, lookup, principal, sent_inputs
 from pywps_hpc.web.context import Context
-from pywps_hpc.web.errors import NotFound, NotNow
+from pywps_hpc.web.errors import NotFound
 from pywps_hpc.web.pages import kept, places, posted, previews, tokens, words
 from pywps_hpc.web.pages.answers import page, seen
 
@@ -124,14 +125,8 @@ def show_log(service: Context, request: Request, access: str) -> Response:
 
 
 def dismiss(service: Context, request: Request, access: str) -> Response:
-    """Dismiss a job that has not ended."""
-
-    def act(view: JobView) -> None:
-        if view.is_closed:
-            raise NotNow("The job has ended meanwhile: it cannot be dismissed any more.")
-        control.dismiss(service, request, access)
-
-    return _act(service, request, access, act)
+    """Dismiss a job that has not ended: one that ends meanwhile keeps its results."""
+    return _act(service, request, access, partial(control.dismiss, removes=False))
 
 
 def remove(service: Context, request: Request, access: str) -> Response:
@@ -146,20 +141,19 @@ def remove(service: Context, request: Request, access: str) -> Response:
 
 def pause(service: Context, request: Request, access: str) -> Response:
     """Pause a job."""
-    return _act(service, request, access, lambda _: control.pause(service, request, access))
+    return _act(service, request, access, control.pause)
 
 
 def resume(service: Context, request: Request, access: str) -> Response:
     """Let a job go on."""
-    return _act(service, request, access, lambda _: control.resume(service, request, access))
+    return _act(service, request, access, control.resume)
 
 
 def _act(
-    service: Context, request: Request, access: str, act: Callable[[JobView], Any]
+    service: Context, request: Request, access: str, act: Callable[[Context, Request, str], Any]
 ) -> Response:
     _checked(service, request)
-    row, job = lookup.find(service, request, access)
-    act(lookup.view_of(service, row, job))
+    act(service, request, access)
     return seen(places.job(service.addresses, access))
 
 
