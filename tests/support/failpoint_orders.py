@@ -121,6 +121,14 @@ def suspend(server: servers.HpcServer, process: psutil.Process) -> None:
     servers.wait_for(stop, "it stands still without a lock")
 
 
+def resume(process: psutil.Process) -> None:
+    """Let a process go on that was stopped."""
+    process.resume()
+    parent = process.parent()
+    if parent is not None and parent.name() == "runuser":  # which stops along with its child
+        parent.resume()
+
+
 @contextlib.contextmanager
 def held(server: servers.HpcServer) -> Iterator[None]:
     """The server's dispatcher stands still meanwhile."""
@@ -172,10 +180,7 @@ class Dispatcher:
 
     def resume(self) -> None:
         """Let it go on."""
-        self.process.resume()
-        parent = self.process.parent()
-        if parent is not None and parent.name() == "runuser":  # which stops along with its child
-            parent.resume()
+        resume(self.process)
 
     def __enter__(self) -> Dispatcher:
         return self
