@@ -55,6 +55,14 @@ def _state(server: servers.HpcServer, job_id: str) -> str:
     return str(row["state"]) if row else ""
 
 
+def _standing(server: servers.HpcServer) -> str:
+    """The processes of its jobs on this host and their states (ps(1)), to see who stands still."""
+    pids = ",".join(str(process.pid) for process in server.job_processes())
+    fields = "pid,ppid,pgid,stat,wchan:20,etimes,args"
+    listed = subprocess.run(["ps", "-o", fields, "-p", pids or "0"], capture_output=True, text=True)
+    return listed.stdout
+
+
 def test_a_job_that_counts_stops_counting_and_goes_on(hpc: servers.HpcServer, case: str) -> None:
     location = client.submit(hpc.url, "ticks")
     job_id = client.job_id_of(location)
@@ -87,7 +95,10 @@ def test_a_job_that_counts_stops_counting_and_goes_on(hpc: servers.HpcServer, ca
     servers.wait_for(lambda: len(ticks.read_bytes()) > len(counted) + 20, "it counts again")
     servers.wait_for(lambda: _state(hpc, job_id) == "running", "the table says running again")
     site.release(hpc, job_id)
-    document = client.await_end(location)
+    try:
+        document = client.await_end(location)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{_standing(hpc)}") from None
     assert client.state_of(document) == "ProcessSucceeded", client.message_of(document)
     text = client.outputs_of(document)["document"].content
     lines = (text.decode() if isinstance(text, bytes) else text).splitlines()
