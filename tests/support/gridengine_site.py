@@ -194,7 +194,7 @@ class GridEngineContract(SchedulerContract):
         self.until_gone(scheduler, job)
 
     def test_suspended_job_is_cancelled(self, scheduler: Scheduler, logs: Path) -> None:
-        """It mostly cannot act on the notice, and then its KILL looks like one of its own."""
+        """It goes on first, and can act on the notice; its KILL would look like one of its own."""
         job = self.started(scheduler, logs)
         scheduler.pause([job])
         self.until(scheduler, job, Phase.SUSPENDED)
