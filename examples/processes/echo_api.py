@@ -22,6 +22,7 @@ from pywps import (
     LiteralOutput,
 )
 from pywps.app import Process
+from pywps.inout.literaltypes import AllowedValue
 
 _TIFF = Format("image/tiff; application=geotiff", extension=".tiff", encoding="base64")
 _FORMATS = [FORMATS.TEXT, Format("application/xml", extension=".xml"), FORMATS.GEOJSON]
@@ -29,9 +30,14 @@ _CRS = ["EPSG:4326"]
 
 
 class Echo(Process):
-    """Give back the inputs."""
+    """Give back the inputs.
 
-    def __init__(self) -> None:
+    Args:
+        longest: seconds for which a client may have it wait.
+    """
+
+    def __init__(self, longest: float = 5.0) -> None:
+        pauses = [AllowedValue(minval=0.0, maxval=longest)]
         super().__init__(
             self._handler,
             identifier="echo",
@@ -45,7 +51,14 @@ class Echo(Process):
                 ComplexInput("document", "Text, XML or JSON", _FORMATS, min_occurs=0),
                 ComplexInput("image", "A picture", [_TIFF], min_occurs=0),
                 BoundingBoxInput("box", "A bounding box", _CRS, min_occurs=0),
-                LiteralInput("pause", "Seconds to wait", "float", min_occurs=0, default=0.0),
+                LiteralInput(
+                    "pause",
+                    "Seconds to wait",
+                    "float",
+                    min_occurs=0,
+                    default=0.0,
+                    allowed_values=pauses,
+                ),
             ],
             outputs=[
                 LiteralOutput("text", "The text", "string"),

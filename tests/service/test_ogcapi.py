@@ -17,6 +17,7 @@ from typing import Any
 import iris_sample_data
 import pytest
 import requests
+from jsonschema import Draft4Validator, FormatChecker
 from owslib.ogcapi.processes import Processes
 
 import ogc_schemas
@@ -169,6 +170,11 @@ def test_a_method_that_a_resource_does_not_take_is_told_by_a_problem(
     answer = HTTP.delete(server.base + path)
     assert_problem(answer, 405)
     assert "GET" in answer.headers["Allow"]
+
+
+def test_an_empty_post_to_the_landing_page_is_no_request_of_wps(server: HpcServer) -> None:
+    assert_problem(HTTP.post(f"{server.base}/"), 405)
+    assert b"ExceptionReport" in HTTP.post(f"{server.base}/", data=b"<a/>").content
 
 
 def test_a_parameter_that_is_not_known_is_refused(server: HpcServer) -> None:
@@ -348,46 +354,80 @@ def test_a_box_has_the_order_of_axes_of_its_reference_system(server: HpcServer) 
         assert answer.json()["bbox"] == expected
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"inputs": {"text": None}},
-        {"inputs": {"text": ["a", "b"]}},
-        {"inputs": {"text": {"value": "a", "mediaType": "image/png"}}},
-        {"inputs": {"text": {"value": "a", "other": 1}}},
-        {"inputs": {"numbers": ["x"]}},
-        {"inputs": {"numbers": [1.5]}},
-        {"inputs": {"numbers": list(range(11))}},
-        {"inputs": {"document": {"value": "a", "mediaType": "image/png"}}},
-        {"inputs": {"document": 7}},
-        {"inputs": {"image": "no base64!"}},
-        {"inputs": {"image": {"value": {"a": 1}}}},
-        {"inputs": {"box": [1, 2, 3, 4]}},
-        {"inputs": {"box": {"bbox": [1, 2, 3]}}},
-        {"inputs": {"box": {"bbox": [1, 2, 3, 4, 5, 6]}}},
-        {"inputs": {"box": {"bbox": [1, 2, 3, "4"]}}},
-        {"inputs": {"box": {"bbox": [1, 2, 3, 4], "crs": "EPSG:3035"}}},
-        {"inputs": {"none": 1}},
-        {"inputs": []},
-        {"outputs": {"none": {}}},
-        {"outputs": {"text": {"transmissionMode": "post"}}},
-        {"outputs": {"text": {"other": 1}}},
-        {"outputs": ["text"]},
-        {"response": "xml"},
-        {"mode": "sync"},
-        {"id": "fail"},
-        {"subscriber": {"successUri": "ftp://host/"}},
-        {"subscriber": {"failedUri": "http://host/"}},
-        [],
-        "text",
-    ],
-    ids=repr,
-)
+REFUSED: list[Any] = [
+    {"inputs": {"text": None}},
+    {"inputs": {"text": ["a", "b"]}},
+    {"inputs": {"text": {"value": "a", "mediaType": "image/png"}}},
+    {"inputs": {"text": {"value": "a", "other": 1}}},
+    {"inputs": {"numbers": ["x"]}},
+    {"inputs": {"numbers": [1.5]}},
+    {"inputs": {"numbers": list(range(11))}},
+    {"inputs": {"document": {"value": "a", "mediaType": "image/png"}}},
+    {"inputs": {"document": 7}},
+    {"inputs": {"image": "no base64!"}},
+    {"inputs": {"image": {"value": {"a": 1}}}},
+    {"inputs": {"box": [1, 2, 3, 4]}},
+    {"inputs": {"box": {"bbox": [1, 2, 3]}}},
+    {"inputs": {"box": {"bbox": [1, 2, 3, 4, 5, 6]}}},
+    {"inputs": {"box": {"bbox": [1, 2, 3, "4"]}}},
+    {"inputs": {"box": {"bbox": [1, 2, 3, 4], "crs": "EPSG:3035"}}},
+    {"inputs": {"none": 1}},
+    {"inputs": []},
+    {"outputs": {"none": {}}},
+    {"outputs": {"text": {"transmissionMode": "post"}}},
+    {"outputs": {"text": {"other": 1}}},
+    {"outputs": {"text": {"format": {"mediaType": "image/png"}}}},
+    {"outputs": {"image": {"format": {"mediaType": "image/png"}}}},
+    {"outputs": ["text"]},
+    {"response": "xml"},
+    {"mode": "sync"},
+    {"id": "fail"},
+    {"subscriber": {"successUri": "ftp://host/"}},
+    {"subscriber": {"failedUri": "http://host/"}},
+    {"subscriber": None},
+    {"inputs": {"text": {"href": "http://host/", "rel": 1}}},
+    {"inputs": {"box": {"href": "http://host/"}}},
+    {"inputs": {"image": {"href": "http://host/", "type": "image/png"}}},
+    [],
+    "text",
+]
+
+
+@pytest.mark.parametrize("body", REFUSED, ids=repr)
 def test_what_is_not_understood_is_refused(server: HpcServer, body: Any) -> None:
     before = len(server.rows())
     answer = HTTP.post(f"{server.base}/processes/echo/execution", json=body)
     assert_problem(answer, 400)
     assert len(server.rows()) == before
+
+
+ACCEPTED: list[Any] = [
+    {},
+    {"inputs": INPUTS, "response": "document"},
+    {"inputs": {"numbers": 7, "text": {"value": "a"}, "image": {"href": "http://host/a"}}},
+    {"inputs": {"numbers": [{"value": 7}, 8], "document": GEOJSON}},
+    {"inputs": {"document": {"value": "<a/>", "mediaType": "application/xml"}}},
+    {"outputs": {"text": {"transmissionMode": "reference"}, "image": {"format": {}}}},
+    {"subscriber": {"successUri": "https://host/"}},
+]
+
+
+def is_base64(value: Any) -> bool:
+    return not isinstance(value, str) or base64.b64decode(value, validate=True) is not None
+
+
+def test_the_definition_allows_what_is_accepted_and_nothing_else(server: HpcServer) -> None:
+    definition = get(server, "/api")
+    path = definition["paths"]["/processes/echo/execution"]["post"]
+    schema = path["requestBody"]["content"]["application/json"]["schema"]
+    formats = FormatChecker(formats=())
+    formats.checks("byte", ValueError)(is_base64)
+    # OpenAPI 3.0 has the schemas of JSON Schema's draft 4, and the formats of its own.
+    validator = Draft4Validator(
+        schema | {"components": definition["components"]}, format_checker=formats
+    )
+    assert [body for body in ACCEPTED if not validator.is_valid(body)] == []
+    assert [body for body in REFUSED if validator.is_valid(body)] == []
 
 
 def test_a_body_that_is_no_json_is_refused(server: HpcServer) -> None:
@@ -564,13 +604,15 @@ def test_the_list_of_jobs_has_filters_and_pages(server: HpcServer) -> None:
     assert len(listed(f"datetime={created[1]}/..")) == 2
     assert len(listed(f"datetime=../{created[1]}")) == 2
     assert listed("datetime=2001-02-03/2001-02-04T00:00:00Z") == []
+    assert listed(f"datetime={created[0]}/{created[2]}") == []  # no time is in there
     assert len(listed("minDuration=0&maxDuration=600")) == 3
     assert listed("minDuration=600") == []
     assert listed("", {"X-User": "ben"}) == listed("", {}) == []
     assert len(listed("limit=1000", ADMINISTRATOR)) > 3
     for wrong in (
-        *("status=paused", "type=wps", "datetime=..", "datetime=yesterday", "limit=0"),
-        *("minDuration=-1", "after=x", "datetime=2001-02-03/2001-02-02", "status=failed&x=1"),
+        *("status=paused", "type=wps", "datetime=..", "datetime=yesterday", "datetime="),
+        *("datetime=2001-02-29", "datetime=2001-02-03T24:00:00Z", "datetime=../..", "limit=0"),
+        *("minDuration=-1", "after=x", "status=failed&x=1"),
     ):
         assert_problem(HTTP.get(f"{server.base}/jobs?{wrong}", headers=mine), 400)
 

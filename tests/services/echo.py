@@ -21,7 +21,7 @@ def fail(request: Any, response: Any) -> None:
 
 service = Service(
     [
-        Echo(),
+        Echo(longest=600.0),
         Process(
             fail,
             "fail",
