@@ -84,7 +84,8 @@ class ChaoticScheduler(Nodes, FakeScheduler):
         if lost and self._happens("job shows late"):
             appears += self.chance.uniform(1, 2 * self.patience)
         taken = self._accept(job, appears)
-        self._unsure.update(places)
+        if not self.taken_back:  # whoever leads now cannot know of it: the launcher's lease decides
+            self._unsure.update(places)
         if self._happens("submission doubled", 0.3):
             taken = self.chance.choice((taken, self._accept(job, self.clock())))
         if lost:
