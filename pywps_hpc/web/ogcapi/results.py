@@ -23,6 +23,7 @@ from pywps_hpc.web.context import Context
 from pywps_hpc.web.ogcapi import problems, schemas
 from pywps_hpc.web.ogcapi.answers import answer
 from pywps_hpc.web.ogcapi.problems import Problem
+from pywps_hpc.web.requests import boxes
 from pywps_hpc.web.requests.kinds import is_json, is_text
 from pywps_hpc.web.results import Asked, Form, open_file, wanted
 
@@ -30,6 +31,13 @@ from pywps_hpc.web.results import Asked, Form, open_file, wanted
 INLINE = 16 << 20
 _BLOCK = 1 << 20
 _TEXT, _BOX = "text/plain; charset=utf-8", "application/ogc-bbox+json"
+#: By authority and code, the reference systems that the standard names.
+_SYSTEMS = {
+    ("OGC", "CRS84"): schemas.CRS84,
+    ("EPSG", "4326"): schemas.CRS84,
+    ("OGC", "CRS84H"): schemas.CRS84H,
+    ("EPSG", "4979"): schemas.CRS84H,
+}
 
 
 @dataclass(frozen=True)
@@ -242,20 +250,22 @@ def _content(service: Context, view: JobView, job: JobDir, output: Output) -> Co
         except OSError:
             raise _gone() from None
     if output.kind == "bbox" or output.crs:
-        return Content(_BOX, json.dumps(_box(output)).encode())
+        return Content(_BOX, json.dumps(box_of(output)).encode())
     if output.value is None:  # it was asked for in a document of WPS 1.0.0, and is there alone
         return Content("text/xml", href=f"{service.addresses.status}{view.access}")
     data = text(output.value)
     return Content(output.mime_type or _TEXT, data.encode())
 
 
-def _box(output: Output) -> dict[str, Any]:
+def box_of(output: Output) -> dict[str, Any]:
+    """A bounding box (bbox.yaml). The coordinates of a process are x before y, so what it calls
+    EPSG:4326 is CRS84 here."""
     numbers = [float(one) for one in output.value or []]
-    crs, key = output.crs, output.crs.upper().replace("URN:OGC:DEF:CRS:EPSG::", "EPSG:")
-    same = {"EPSG:4326": schemas.CRS84, "EPSG:4979": schemas.CRS84H}
-    if key.startswith("EPSG:"):
-        crs = f"http://www.opengis.net/def/crs/EPSG/0/{key.removeprefix('EPSG:')}"
-    return {"bbox": numbers, "crs": same.get(key, crs)}
+    known = boxes.key(output.crs)
+    if known is None or (known not in _SYSTEMS and known[0] != "EPSG"):
+        return {"bbox": numbers, "crs": output.crs}
+    uri = _SYSTEMS.get(known, f"http://www.opengis.net/def/crs/EPSG/0/{known[1]}")
+    return {"bbox": numbers, "crs": uri}
 
 
 def _data_type(service: Context, view: JobView, output: Output) -> str:

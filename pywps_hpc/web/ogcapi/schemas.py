@@ -132,18 +132,24 @@ def _box(item: Any) -> dict[str, Any]:
     """A box, with the reference systems that may be named."""
     sides = 2 * int(item.dimensions or 2)
     systems = [str(crs) for crs in item.crss or []]
-    implied, same = (CRS84, "EPSG:4326") if sides == 4 else (CRS84H, "EPSG:4979")
-    codes = {crs.upper().replace("URN:OGC:DEF:CRS:EPSG::", "EPSG:") for crs in systems}
-    is_known = not systems or implied in systems or same in codes
-    named = list(dict.fromkeys([*([implied] if is_known else []), *systems]))
-    numbers = {"type": "array", "items": {"type": "number"}, "minItems": sides, "maxItems": sides}
+    implied = CRS84 if sides == 4 else CRS84H
     content = {
         "type": "object",
         "format": "ogc-bbox",
-        "required": ["bbox"] if is_known else ["bbox", "crs"],
+        "required": ["bbox"],
         "properties": {
-            "bbox": numbers,
-            "crs": {"type": "string", "enum": named} | ({"default": implied} if is_known else {}),
+            "bbox": {
+                "type": "array",
+                "minItems": sides,
+                "maxItems": sides,
+                "items": {"type": "number"},
+            },
+            "crs": {
+                "type": "string",
+                "format": "uri",
+                "default": implied,
+                "description": f"One of {', '.join(dict.fromkeys([implied, *systems]))}",
+            },
         },
     }
     return {"allOf": [content]}

@@ -22,7 +22,7 @@ _FORMAT = ("mediaType", "encoding", "schema")
 _BOX = ("bbox", "crs")
 #: The reference systems that differ from these two by the order of axes alone, and that PyWPS knows
 #: with the one that these have.
-_SAME = {CRS84: "EPSG:4326", CRS84H: "EPSG:4979"}
+_SAME = {("OGC", "CRS84"): ("EPSG", "4326"), ("OGC", "CRS84H"): ("EPSG", "4979")}
 
 Given = dict[str, Any]
 
@@ -84,12 +84,10 @@ def _link(item: Any, value: Mapping[str, Any]) -> Given:
     """A value by reference (link.yaml)."""
     name = item.identifier
     _only(name, value, _LINK)
-    told, texts = _format(name, value), {key: value[key] for key in value if key != "format"}
-    if not all(isinstance(text, str) for text in texts.values()):
-        raise invalid(f"input {name}: the members of a link are text.")
-    href, kind = texts["href"], texts.get("type") or told["mimeType"]
-    if not href.strip():
-        raise invalid(f"input {name}: the href of its link is empty.")
+    href, told = value["href"], _format(name, value)
+    kind = value.get("type") or told["mimeType"]
+    if not isinstance(href, str) or not isinstance(kind, str) or not href.strip():
+        raise invalid(f"input {name}: href and type of a link are text.")
     return {
         "kind": "reference",
         "identifier": name,
@@ -168,12 +166,11 @@ def _box(item: Any, value: Any) -> Given:
 
 def _named(item: Any, asked: str, normal: str) -> str:
     """A reference system as the process knows it."""
-    if asked not in _SAME or normal in item.crss or asked in item.crss:
+    known = {boxes.key(str(crs)): str(crs) for crs in item.crss}
+    wanted = boxes.key(asked)
+    if wanted is None or wanted in known or wanted not in _SAME:
         return normal
-    for crs in item.crss:
-        if str(crs).upper().replace("URN:OGC:DEF:CRS:EPSG::", "EPSG:") == _SAME[asked]:
-            return str(crs)
-    return normal
+    return known.get(_SAME[wanted], normal)
 
 
 def _format(name: str, value: Mapping[str, Any]) -> Given:

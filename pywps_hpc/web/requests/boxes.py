@@ -38,7 +38,7 @@ def of_corners(
         raise InvalidParameterValue(f"input {name}: its corners do not match.", name)
     box = _box(name, [*lower, *upper], crs, dimensions)
     box["corners"] = [*map(float, lower), *map(float, upper)]
-    known = _key(crs or "")
+    known = key(crs or "")
     if known is not None:
         box["crs"] = f"urn:ogc:def:crs:{known[0]}::{known[1]}"
         if known[0] == "EPSG" and known[1].isdigit() and int(known[1]) in axisorder_yx:
@@ -75,9 +75,9 @@ def fit(name: str, box: dict[str, Any], supported: Iterable[str], dimensions: An
     Raises:
         InvalidParameterValue: it does not.
     """
-    known = {_key(str(crs)) or str(crs) for crs in supported}
+    known = {key(str(crs)) or str(crs) for crs in supported}
     crs = box.get("crs")
-    if crs and (_key(str(crs)) or str(crs)) not in known:
+    if crs and (key(str(crs)) or str(crs)) not in known:
         names = ", ".join(map(str, supported))
         raise InvalidParameterValue(
             f"input {name}: the CRS {crs} is not supported; it takes {names}.", name
@@ -117,7 +117,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _key(crs: str) -> tuple[str, str] | None:
+def key(crs: str) -> tuple[str, str] | None:
     """Authority and code of a reference system, which tell whether two names mean the same."""
     for pattern in _CRS:
         found = pattern.fullmatch(crs.strip())
