@@ -23,6 +23,8 @@ from pywps_hpc.jobs.schema import jobs
 from pywps_hpc.jobs.standing import PublicState
 from pywps_hpc.jobs.table import Table
 
+#: Where a page begins: none, or after the job of this time of acceptance and this id.
+CURSOR = r"^(?:([0-9]{1,20}\.[0-9]{1,20})_([0-9a-f-]{0,36}))?$"
 #: Rows to look at for one page, where not all of them match: each may cost a read from the disk.
 EXAMINED = 500
 #: Parts of a list of several processes at most; beyond it processes are looked at row by row.
@@ -217,7 +219,7 @@ def _cursor(created: float, job_id: str) -> str:
 
 
 def _read_cursor(text: str) -> tuple[float, str]:
-    found = re.fullmatch(r"(\d{1,20}\.\d{1,20})_([0-9a-f-]{0,36})", text, re.ASCII)
+    found = re.fullmatch(CURSOR, text)
     if found is None:
         raise ValueError("this is no place in the list of jobs")
     return float(found[1]), found[2]

@@ -128,7 +128,21 @@ class CommandScheduler(Scheduler):
         return answer
 
     def cancel(self, ids: Collection[str]) -> None:
+        self.wake(ids)
         self._control(Action.CANCEL, ids)
+
+    def wake(self, ids: Collection[str]) -> None:
+        """Let suspended jobs go on, where only a running job can be cancelled for certain."""
+        if not self.dialect.cancels_running:
+            return
+        for job, status in self._poll(ids).items():
+            if status.phase is Phase.SUSPENDED:
+                try:
+                    self._control(Action.RESUME, [job], status.detail)
+                except SchedulerUnavailable:
+                    raise
+                except SchedulerError as error:  # it may be possible to cancel it nevertheless
+                    log.info("%s: %s", self.system, error)
 
     def pause(self, ids: Collection[str]) -> None:
         self._steer(PAUSE, ids)

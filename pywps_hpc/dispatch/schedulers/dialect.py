@@ -109,6 +109,8 @@ class Dialect(ABC):
     recent_chunk: int = 1
     history_chunk: int = 100
     control_chunk: int = 100
+    #: Whether a suspended job is to be resumed before it is cancelled.
+    cancels_running: bool = False
 
     def __init__(self) -> None:
         self._unknown: set[str] = set()

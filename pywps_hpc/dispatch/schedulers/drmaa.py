@@ -146,6 +146,7 @@ class DrmaaScheduler(Scheduler):
         return self.commands.history(ids)
 
     def cancel(self, ids: Collection[str]) -> None:
+        self._afterwards(self.commands.wake, ids)
         # DRMAA promises to know the jobs of its own session only.
         unknown = self._control(ids, Action.CANCEL)
         if unknown:

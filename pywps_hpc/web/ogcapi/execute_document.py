@@ -78,7 +78,8 @@ def of_document(document: Any, identifier: str) -> Execute:
         raise invalid("inputs: an object is wanted.")
     raw = _choice("response", document.get("response", "raw"), _RESPONSES) == "raw"
     form = Form(raw, tuple(_outputs(document.get("outputs", {}))))
-    return Execute(inputs, form, _subscriber(document.get("subscriber")))
+    subscriber = _subscriber(document["subscriber"]) if "subscriber" in document else {}
+    return Execute(inputs, form, subscriber)
 
 
 def _outputs(told: Any) -> list[Asked]:
@@ -101,8 +102,6 @@ def _outputs(told: Any) -> list[Asked]:
 
 
 def _subscriber(told: Any) -> dict[str, str]:
-    if told is None:
-        return {}
     _object("subscriber", told, _SUBSCRIBER)
     for name, address in told.items():
         if not _is_address(address):

@@ -53,7 +53,8 @@ def at_root(addresses: Addresses, request: Request) -> Callable[..., Any] | None
     """
     path, root = request.path, unquote(urlsplit(addresses.root).path)
     names = {name.lower() for name in request.args}
-    if request.method == "POST" or {"service", "request"} & names:
+    has_content = request.content_length or "Transfer-Encoding" in request.headers
+    if (request.method == "POST" and has_content) or {"service", "request"} & names:
         return None
     for start in (at for at, sign in enumerate(root) if sign == "/"):
         place = root[start:]

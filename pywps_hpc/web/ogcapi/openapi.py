@@ -9,6 +9,7 @@ from typing import Any
 from pywps import configuration
 from werkzeug.wrappers import Request, Response
 
+from pywps_hpc.jobs import listing
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.ogcapi import openapi_schemas, processes, query, status
 from pywps_hpc.web.ogcapi.answers import answer, place
@@ -51,7 +52,7 @@ def _paths(service: Context, language: str) -> Iterator[tuple[str, Any]]:
     yield "/", _get("landingPage", "The landing page", "landingPage")
     yield "/conformance", _get("conformance", "What the service conforms to", "confClasses")
     yield "/api", _get("api", "This document", None)
-    paging = [_query("limit", _whole(1, query.MOST, query.USUAL)), _query("start", _whole(0))]
+    paging = [_limit(), _query("start", _whole(0))]
     yield "/processes", _get("processes", "The list of processes", "processList", paging)
     for process in service.processes.values():
         path = f"/{place('processes', process.identifier)}"
@@ -79,14 +80,14 @@ def _job_paths() -> Iterator[tuple[str, Any]]:
     yield "/jobs/{jobID}/usage", _get("usage", "What a job used", "usage", [_JOB])
 
 
-_CLOSED = {"additionalProperties": False}
+_CLOSED = openapi_schemas.CLOSED
 
 
 def _execution(service: Context, process: Any, language: str) -> dict[str, Any]:
     """How one process is executed."""
     facts = processes.description(service, process, language)
     inputs = {name: openapi_schemas.input_value(told) for name, told in facts["inputs"].items()}
-    outputs = dict.fromkeys(facts["outputs"], openapi_schemas.ref("output"))
+    outputs = {name: openapi_schemas.output(told) for name, told in facts["outputs"].items()}
     needed = [name for name, told in facts["inputs"].items() if told["minOccurs"]]
     required = {"required": needed} if needed else {}
     body = {
@@ -112,14 +113,14 @@ def _execution(service: Context, process: Any, language: str) -> dict[str, Any]:
 def _filters() -> list[dict[str, Any]]:
     texts: dict[str, Any] = {"type": "string"}
     return [
-        _query("limit", _whole(1, query.MOST, query.USUAL)),
+        _limit(),
         _query("type", {"type": "array", "items": texts | {"enum": ["process"]}}),
         _query("processID", {"type": "array", "items": texts}),
         _query("status", {"type": "array", "items": texts | {"enum": list(status.STATUSES)}}),
-        _query("datetime", texts),
+        _query("datetime", texts | {"pattern": query.DATETIME}),
         _query("minDuration", _whole(0)),
         _query("maxDuration", _whole(0)),
-        _query("after", texts),
+        _query("after", texts | {"pattern": listing.CURSOR}),
     ]
 
 
@@ -127,9 +128,14 @@ def _query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "in": "query", "schema": schema}
 
 
-def _whole(least: int, most: int | None = None, usual: int | None = None) -> dict[str, Any]:
-    bounds = {"minimum": least, "maximum": most, "default": usual}
-    return {"type": "integer"} | {key: value for key, value in bounds.items() if value is not None}
+def _limit() -> dict[str, Any]:
+    """No maximum: whoever asks for more than a page has is given a page (clause 7.9.3)."""
+    about = f"Entries of a page; no page has more than {query.MOST}"
+    return _query("limit", _whole(1) | {"default": query.USUAL}) | {"description": about}
+
+
+def _whole(least: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": least}
 
 
 def _get(

@@ -3,9 +3,13 @@ than the standard's schemas, which the tests hold the answers against."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from pywps_hpc.web.ogcapi.status import STATUSES
+
+#: What is not understood is refused: nobody has to guess that.
+CLOSED = {"additionalProperties": False}
 
 
 def ref(name: str) -> dict[str, str]:
@@ -24,24 +28,85 @@ def _list(items: dict[str, Any]) -> dict[str, Any]:
 
 def input_value(told: dict[str, Any]) -> dict[str, Any]:
     """The schema of an input in a request: its value, with its format or without, or a link; and of
-    one that may be given several times, a list of these."""
-    single = told["schema"]
-    one: dict[str, Any] = {
-        "anyOf": [single, ref("link"), ref("qualifiedValue")],
-        "title": told["title"],
-    }
-    if told["maxOccurs"] == 1:
-        return one
-    return {"anyOf": [one, _list(one)], "title": told["title"]}
+    one that may be given several times, a list of these.
+
+    Args:
+        told: what the description of the process tells of it.
+    """
+    schema = told["schema"]
+    is_list = "items" in schema  # literal values, as many as that says
+    values = list(_values(schema["items"] if is_list else schema))
+    units = [value for more in _more(told) if more["name"] == "uom" for value in more["value"]]
+    qualified = [_qualified(value, units) for value in values]
+    is_box = "allOf" in schema  # which is given by value alone
+    link = [] if is_box else [_link(schema)]
+    one: dict[str, Any] = {"anyOf": [*values, *qualified, *link]}
+    most = schema.get("maxItems") if is_list else told["maxOccurs"]
+    if most != 1:
+        least = schema.get("minItems", told["minOccurs"]) if is_list else told["minOccurs"]
+        several = _list(one) | ({"minItems": least} if least else {})
+        several |= {"maxItems": most} if isinstance(most, int) else {}
+        one = {"anyOf": [*([one] if least < 2 else []), several]}
+    return one | {"title": told["title"]}
+
+
+def _values(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The forms of a single value. Two formats that are text are told apart by their names alone,
+    so that no text would be of exactly one."""
+    for branch in schema.get("oneOf", [schema]):
+        if "allOf" in branch:  # a box
+            [box] = branch["allOf"]
+            yield box | CLOSED
+        elif branch.get("type") == "object":  # JSON as it is: what is no qualified value or link
+            yield branch | {"not": {"anyOf": [{"required": ["value"]}, {"required": ["href"]}]}}
+        else:
+            yield branch
+
+
+def output(told: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an output in a request: in one of its formats, by value or by reference."""
+    kinds = _kinds(told["schema"]) or ["text/plain", "application/json"]
+    wanted = _object(mediaType=_TEXT | {"enum": kinds}) | CLOSED
+    modes = {"type": "string", "enum": ["value", "reference"], "default": "value"}
+    return _object(format=wanted, transmissionMode=modes) | CLOSED
+
+
+def _link(schema: dict[str, Any]) -> dict[str, Any]:
+    """A value by reference (link.yaml)."""
+    kind = _TEXT | {"enum": _kinds(schema) or ["text/plain"]}
+    return _object("href", href=_URI, type=kind, rel=_TEXT, hreflang=_TEXT, title=_TEXT) | CLOSED
+
+
+def _kinds(schema: dict[str, Any]) -> list[str]:
+    branches = schema.get("oneOf", [schema])
+    kinds = [branch["contentMediaType"] for branch in branches if "contentMediaType" in branch]
+    return list(dict.fromkeys(kinds))
+
+
+def _more(told: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(told.get("additionalParameters", {}).get("parameters", []))
+
+
+def _qualified(value: dict[str, Any], units: list[str]) -> dict[str, Any]:
+    """A value with its format (qualifiedInputValue.yaml) or its unit."""
+    plain = {key: value[key] for key in value if key != "not"}
+    found: dict[str, Any] = {"value": plain} | ({"uom": _TEXT | {"enum": units}} if units else {})
+    if kind := value.get("contentMediaType"):
+        found["mediaType"] = _TEXT | {"enum": [kind]}
+        if "contentEncoding" in value:
+            found["encoding"] = _TEXT | {"enum": ["base64"]}
+        if "contentSchema" in value:
+            found["schema"] = _TEXT | {"enum": [value["contentSchema"]]}
+    return _object("value", **found) | CLOSED
 
 
 _TEXT: dict[str, Any] = {"type": "string"}
 _TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
 _URI: dict[str, Any] = {"type": "string", "format": "uri"}
+_WEB: dict[str, Any] = _URI | {"pattern": "^https?://"}
 _WHOLE: dict[str, Any] = {"type": "integer"}
 _NUMBER: dict[str, Any] = {"type": "number"}
 _LINKS = _list(ref("link"))
-_FORMAT = {"mediaType": _TEXT, "encoding": _TEXT, "schema": _TEXT}
 _SUMMARY: dict[str, Any] = {
     "id": _TEXT,
     "version": _TEXT,
@@ -56,7 +121,7 @@ _SUMMARY: dict[str, Any] = {
 _ANYTHING = {"type": "object", "additionalProperties": {"type": "object"}}
 
 SCHEMAS: dict[str, Any] = {
-    "link": _object("href", href=_TEXT, rel=_TEXT, type=_TEXT, hreflang=_TEXT, title=_TEXT),
+    "link": _object("href", href=_URI, rel=_TEXT, type=_TEXT, hreflang=_TEXT, title=_TEXT) | CLOSED,
     "landingPage": _object("links", title=_TEXT, description=_TEXT, links=_LINKS),
     "confClasses": _object("conformsTo", conformsTo=_list(_TEXT)),
     "exception": _object(
@@ -89,15 +154,6 @@ SCHEMAS: dict[str, Any] = {
         **dict.fromkeys(("cpuSeconds", "peakMemoryMiB", "elapsedSeconds"), _NUMBER),
         **dict.fromkeys(("attempts", "exitCode", "signal"), _WHOLE),
     ),
-    "qualifiedValue": _object("value", value={}, uom=_TEXT, **_FORMAT),
-    "output": _object(
-        format=_object(**_FORMAT),
-        transmissionMode={"type": "string", "enum": ["value", "reference"], "default": "value"},
-    ),
-    "subscriber": _object(
-        "successUri",
-        successUri=_URI,
-        inProgressUri=_URI,
-        failedUri=_URI,
-    ),
+    "subscriber": _object("successUri", successUri=_WEB, inProgressUri=_WEB, failedUri=_WEB)
+    | CLOSED,
 }

@@ -9,15 +9,26 @@ from urllib.parse import urlencode
 
 from werkzeug.wrappers import Request
 
-from pywps_hpc.web.ogcapi.problems import Problem, invalid
+from pywps_hpc.web.ogcapi.problems import invalid
 from pywps_hpc.web.requests import limits
 
 #: Entries of a page by default, and at most (limit.yaml).
 USUAL, MOST = 100, 1000
-#: A time, or the day it is on (RFC 3339).
-_TIME = re.compile(
-    r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d))?", re.ASCII
+#: A day, with the months' lengths and leap years; a time on it, which is optional (RFC 3339).
+_DAY = (
+    r"(?:[12][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+    r"|(?:[12][0-9](?:0[48]|[2468][048]|[13579][26])|(?:1[26]|2[048])00)-02-29)"
 )
+_CLOCK = (
+    r"[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?"
+    r"(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+)
+_TIME = rf"{_DAY}(?:{_CLOCK})?"
+#: One of these, or two with a slash between them, of which one may be open.
+DATETIME = rf"^(?:{_TIME}|{_TIME}/(?:{_TIME}|(?:\.\.)?)|(?:\.\.)?/{_TIME})$"
+#: Digits of a number at most; a larger one than there can be is a whole number, too.
+_DIGITS = 300
 
 
 def check(request: Request, known: Collection[str]) -> None:
@@ -44,7 +55,7 @@ def number(request: Request, name: str, least: int) -> int:
     text = one(request, name)
     if text is None:
         return least
-    if not re.fullmatch(r"\d{1,15}", text, re.ASCII) or int(text) < least:
+    if not re.fullmatch(rf"[0-9]{{1,{_DIGITS}}}", text) or int(text) < least:
         raise invalid(f"{name}: a whole number of at least {least} is wanted.")
     return int(text)
 
@@ -95,46 +106,35 @@ def interval(text: str) -> tuple[float | None, float | None]:
     which may be open. A day without a time is all of that day, UTC.
 
     Returns:
-        Seconds since the epoch; ``None`` where it is open.
+        Seconds since the epoch; ``None`` where it is open. The first may be after the last: then no
+        time is between them.
 
     Raises:
         Problem: it is none.
     """
-    parts = text.split("/")
-    if len(parts) > 2 or all(part in ("", "..") for part in parts):
-        raise _no_interval(text)
-    first, last = _moment(parts[0], 0.0), _moment(parts[-1], 1.0)
-    if first is not None and last is not None and first > last:
-        raise _no_interval(text)
-    return first, last
+    if not re.fullmatch(DATETIME, text):
+        raise invalid(
+            f"datetime: '{text}' is neither a time (RFC 3339) nor two with a slash between them."
+        )
+    first, _, last = text.partition("/")
+    return _moment(first, 0.0), _moment(last if "/" in text else first, 1.0)
 
 
 def _moment(text: str, end: float) -> float | None:
     if text in ("", ".."):
         return None
-    if not _TIME.fullmatch(text):
-        raise _no_interval(text)
-    try:
-        found = datetime.fromisoformat(_python(text))
-        if len(text) == 10:
-            return found.replace(tzinfo=timezone.utc).timestamp() + end * 86399.999999
-        # A time that is given to the second, or to a part of it, means all of that.
-        digits = len(re.sub(r"[^.]*\.?(\d*).*", r"\1", text))
-        return found.timestamp() + end * max(10.0**-digits - 1e-6, 0.0)
-    except (ValueError, OverflowError):
-        raise _no_interval(text) from None
+    found = datetime.fromisoformat(_python(text))
+    if len(text) == 10:
+        return found.replace(tzinfo=timezone.utc).timestamp() + end * 86399.999999
+    # A time that is given to the second, or to a part of it, means all of that.
+    digits = len(re.sub(r"[^.]*\.?(\d*).*", r"\1", text))
+    return found.timestamp() + end * max(10.0**-digits - 1e-6, 0.0)
 
 
 def _python(text: str) -> str:
     """As Python 3.10 reads it: with six digits of a second's fraction, and an offset for Z."""
     text = text.upper().replace("Z", "+00:00")
     return re.sub(r"\.(\d+)", lambda found: f".{found[1][:6]:0<6}", text)
-
-
-def _no_interval(text: str) -> Problem:
-    return invalid(
-        f"datetime: '{text}' is neither a time (RFC 3339) nor two with a slash between them."
-    )
 
 
 def url(base: str, request: Request, **changed: object) -> str:

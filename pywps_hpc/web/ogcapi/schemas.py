@@ -132,24 +132,18 @@ def _box(item: Any) -> dict[str, Any]:
     """A box, with the reference systems that may be named."""
     sides = 2 * int(item.dimensions or 2)
     systems = [str(crs) for crs in item.crss or []]
-    implied = CRS84 if sides == 4 else CRS84H
+    implied, same = (CRS84, "EPSG:4326") if sides == 4 else (CRS84H, "EPSG:4979")
+    codes = {crs.upper().replace("URN:OGC:DEF:CRS:EPSG::", "EPSG:") for crs in systems}
+    is_known = not systems or implied in systems or same in codes
+    named = list(dict.fromkeys([*([implied] if is_known else []), *systems]))
+    numbers = {"type": "array", "items": {"type": "number"}, "minItems": sides, "maxItems": sides}
     content = {
         "type": "object",
         "format": "ogc-bbox",
-        "required": ["bbox"],
+        "required": ["bbox"] if is_known else ["bbox", "crs"],
         "properties": {
-            "bbox": {
-                "type": "array",
-                "minItems": sides,
-                "maxItems": sides,
-                "items": {"type": "number"},
-            },
-            "crs": {
-                "type": "string",
-                "format": "uri",
-                "default": implied,
-                "description": f"One of {', '.join(dict.fromkeys([implied, *systems]))}",
-            },
+            "bbox": numbers,
+            "crs": {"type": "string", "enum": named} | ({"default": implied} if is_known else {}),
         },
     }
     return {"allOf": [content]}

@@ -84,10 +84,12 @@ def _link(item: Any, value: Mapping[str, Any]) -> Given:
     """A value by reference (link.yaml)."""
     name = item.identifier
     _only(name, value, _LINK)
-    href, told = value["href"], _format(name, value)
-    kind = value.get("type") or told["mimeType"]
-    if not isinstance(href, str) or not isinstance(kind, str) or not href.strip():
-        raise invalid(f"input {name}: href and type of a link are text.")
+    told, texts = _format(name, value), {key: value[key] for key in value if key != "format"}
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise invalid(f"input {name}: the members of a link are text.")
+    href, kind = texts["href"], texts.get("type") or told["mimeType"]
+    if not href.strip():
+        raise invalid(f"input {name}: the href of its link is empty.")
     return {
         "kind": "reference",
         "identifier": name,

@@ -31,6 +31,7 @@ from pywps_hpc.dispatch.schedulers.base import (
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.dialects import DIALECTS
+from pywps_hpc.dispatch.schedulers.dialects.gridengine import GridEngineDialect
 from pywps_hpc.dispatch.schedulers.dialects.slurm import SlurmDialect
 from pywps_hpc.dispatch.schedulers.dialects.torque import TorqueDialect
 from pywps_hpc.systems import SYSTEMS
@@ -426,6 +427,36 @@ def test_cancel_goes_out_in_chunks() -> None:
     scheduler, channel = slurm(scancel=OK)
     scheduler.cancel([str(number) for number in range(150)])
     assert [len(argv) - 1 for argv in channel.asked] == [100, 50]
+
+
+def grid_engine_queue(**jobs: str) -> Completed:
+    """qstat's answer: ``j7="ds"``."""
+    rows = (
+        f'<job_list state="running"><JB_job_number>{name[1:]}</JB_job_number><JB_name>t1</JB_name>'
+        f"<state>{state}</state></job_list>"
+        for name, state in jobs.items()
+    )
+    document = f"<job_info><queue_info>{''.join(rows)}</queue_info></job_info>"
+    return Completed(0, f"<?xml version='1.0'?>{document}", "")
+
+
+def test_suspended_job_is_resumed_before_it_is_cancelled_where_only_that_is_certain(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Not where it is being killed already, or with its queue, which only an operator resumes."""
+    listed = grid_engine_queue(j1="r", j2="s", j3="ds", j4="S", j5="hqw", j6="s")
+    channel = FakeChannel(qstat=listed, qmod=OK, qdel=OK)
+    with caplog.at_level(logging.INFO):
+        CommandScheduler(GridEngineDialect(), channel).cancel([*"12345"])
+    assert channel.asked[1:] == [["qmod", "-usj", "2"], ["qdel", *"12345"]]
+    assert "suspended with its queue" in caplog.text
+
+
+def test_job_that_cannot_be_resumed_is_cancelled_nevertheless() -> None:
+    refused = Completed(1, "denied: job 2 is locked", "")
+    channel = FakeChannel(qstat=grid_engine_queue(j2="s"), qmod=refused, qdel=OK)
+    CommandScheduler(GridEngineDialect(), channel).cancel(["2"])
+    assert channel.asked[1:] == [["qmod", "-usj", "2"], ["qdel", "2"]]
 
 
 def test_pause_holds_what_waits_and_suspends_what_runs_and_leaves_the_rest() -> None:

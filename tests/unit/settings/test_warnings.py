@@ -14,7 +14,7 @@ import wps_client as client
 from dispatcher_harness import DispatcherHarness
 from in_process_service import InProcessService, open_service
 from places import ROOT
-from pywps_hpc.settings import ProcessSettings, Settings
+from pywps_hpc.settings import ProcessSettings, Settings, read_files
 from pywps_hpc.settings.checks import mounts, pywps_sections, warnings
 from pywps_hpc.web import pywps_patches
 
@@ -76,13 +76,16 @@ def test_a_service_s_own_sections_and_keys_are_its_own() -> None:
     assert told(warnings.of_sections(own)) == []
 
 
-def test_the_sample_configuration_and_pywps_s_own_keys_are_known() -> None:
+@pytest.mark.parametrize("name", ["pywps.cfg", "examples/conformance.cfg"])
+def test_a_sample_configuration_can_be_read_and_its_keys_are_known(name: str) -> None:
+    sample, _ = read_files([ROOT / name])
+    assert sample["processing"]["mode"] == "scheduler"
+    assert told(warnings.of_sections(sample)) == []
+
+
+def test_pywps_s_own_keys_are_known() -> None:
     from pywps import configuration
 
-    from pywps_hpc.settings import read_files
-
-    sample, _ = read_files([ROOT / "pywps.cfg"])
-    assert told(warnings.of_sections(sample)) == []
     configuration.load_configuration()
     for section in configuration.CONFIG._sections:
         assert set(configuration.CONFIG._sections[section]) <= set(pywps_sections.PYWPS[section])

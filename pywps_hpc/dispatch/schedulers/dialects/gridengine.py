@@ -87,6 +87,9 @@ class GridEngineDialect(Dialect):
     )
     index = re.compile(r"\.(\d+)$")
     history_chunk = 1  # qacct -j takes one job
+    # A suspended job cannot act on the notice before its kill, and the shepherd was seen to lose
+    # the kill itself where execd repeated its order just when the notice was over.
+    cancels_running = True
 
     def header(self, job: BatchJob) -> list[str]:
         # The colon keeps one in the path from ending a host name (qsub(1), -o).
@@ -124,6 +127,8 @@ class GridEngineDialect(Dialect):
         self, action: Action, ids: Sequence[str], detail: str = ""
     ) -> Sequence[Question[None]]:
         state = detail.partition(" ")[0]
+        if action is Action.RESUME and gridengine.IS_BEING_DELETED in state:
+            return ()  # measured: one that ignores the notice would then never be killed
         if action is Action.RESUME and state and "s" not in state:
             # qmod -usj would report success and change nothing.
             raise NotPermitted(
