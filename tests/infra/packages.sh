@@ -18,6 +18,8 @@ packages=(
   openssh-server openssh-client
   # A browser, to see what it makes of what the service shows.
   chromium
+  # A web server in front at which people log in.
+  apache2-bin libapache2-mod-auth-openidc
   # Fault tests: a process whose clock is wrong.
   faketime
 )
