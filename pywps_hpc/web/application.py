@@ -76,7 +76,7 @@ class HpcService(Context, Service):  # type: ignore[misc]
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
         """Answer one request with safe headers (PEP 3333)."""
-        mounted.notice(environ)
+        mounted.notice(environ, self.routes.names)
 
         def begin(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             given = {name.lower() for name, _ in headers}

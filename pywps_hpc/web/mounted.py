@@ -1,14 +1,15 @@
-"""A service inside another application: its jobs' documents and outputs stay within reach.
+"""A service inside another application: its jobs' documents and outputs, its pages and its API stay
+within reach.
 
 A Flask view that returns the service sees the requests of its own route only; the addresses that
-clients are given for documents and outputs lie beside it.
+clients are given for all of these lie beside it.
 """
 
 from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -43,12 +44,19 @@ def around(application: Application) -> Application:
     return routed
 
 
-def notice(environ: Any) -> None:
-    """Say once if the service stands in an application that may keep those requests to itself."""
+def notice(environ: Any, names: Collection[str]) -> None:
+    """Say once if the service stands in an application that may keep those requests to itself.
+
+    Args:
+        environ: of a request (PEP 3333).
+        names: the first segments of the service's URLs.
+    """
     global _told
     if _WITHIN in environ and _ROUTED not in environ and not _told:
         _told = True
         LOGGER.warning(
-            "the service is part of another application: let that pass status/ and outputs/ on to "
-            "it, too, or clients cannot reach their documents (see docs/operations.md)"
+            "the service is part of another application: put pywps_hpc.web.mounted.around() in "
+            "front of that, or let it pass on to the service whatever lies beside the endpoint "
+            "(%s), or clients cannot reach their jobs (see docs/operations.md)",
+            ", ".join(f"{name}/" for name in names),
         )

@@ -62,11 +62,16 @@ class Routes:
 
     Args:
         rules: of all faces and parts; of two that match the same URL the first one counts.
+
+    Attributes:
+        names: the first segments of the URLs, beside the endpoint.
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         converters = {"job": JobConverter, "rest": RestConverter}
-        known = Map(list(rules), converters=converters, merge_slashes=False)
+        listed = list(rules)
+        self.names = tuple(dict.fromkeys(rule.rule.split("/")[1] for rule in listed))
+        known = Map(listed, converters=converters, merge_slashes=False)
         self._adapter = known.bind("service")
 
     def find(self, environ: Mapping[str, Any]) -> Callable[[Context, Request], Any] | None:

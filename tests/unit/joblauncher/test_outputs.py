@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -17,8 +17,8 @@ from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.web import media_types, mounted
 from pywps_hpc.web import outputs as served
 from pywps_hpc.web.addresses import Addresses, configured
-from pywps_hpc.web.application import RULES
-from pywps_hpc.web.routes import Routes
+from pywps_hpc.web.application import PAGES, RULES
+from pywps_hpc.web.routes import Routes, Rules
 from pywps_hpc.web.wps1 import face
 from servers import HpcServer
 
@@ -206,8 +206,8 @@ def test_a_folder_that_another_server_shows_is_no_address_of_ours(
     assert ("outputurl and outputpath" in found.warning) is elsewhere
 
 
-def routes_at(addresses: Addresses) -> Routes:
-    return Routes(rule for rules in RULES for rule in rules(addresses))
+def routes_at(addresses: Addresses, known: Sequence[Rules] = RULES) -> Routes:
+    return Routes(rule for rules in known for rule in rules(addresses))
 
 
 def test_an_address_is_found_behind_any_prefix() -> None:
@@ -239,10 +239,10 @@ def test_another_application_around_the_service_hides_no_document(
 
     class Inner:
         addresses = Addresses("http://host/status/", "http://host/outputs/")
-        routes = routes_at(addresses)
+        routes = routes_at(addresses, (*RULES, PAGES))
 
         def __call__(self, environ, start_response):  # type: ignore[no-untyped-def]
-            mounted.notice(environ)
+            mounted.notice(environ, self.routes.names)
             return Response("the service")(environ, start_response)
 
     inner = Inner()
@@ -260,4 +260,5 @@ def test_another_application_around_the_service_hides_no_document(
     for _ in range(2):  # under another server: told, once
         assert Client(outer).get("/wps").text == "the service"
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "status/ and outputs/" in caplog.text
+    for name in ("status/", "outputs/", "processes/", "jobs/", "conformance/", "api/", "ui/"):
+        assert name in caplog.text
