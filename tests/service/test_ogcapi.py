@@ -7,6 +7,7 @@ import base64
 import email
 import email.policy
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import iris_sample_data
+import lxml.html
 import pytest
 import requests
 from jsonschema import Draft4Validator, FormatChecker
@@ -128,10 +130,59 @@ def test_the_landing_page_leads_to_all_else(server: HpcServer) -> None:
     assert_valid("jobList", HTTP.get(link_of(page, f"{REL}job-list")).json())
 
 
+def test_every_answer_is_there_to_be_read_with_all_its_links(server: HpcServer) -> None:
+    job = execute(server, prefer="respond-async", inputs={"text": "<b>"}, response="document")
+    place = job.headers["Location"]
+    ended(place)
+    for path in (
+        *(f"{server.base}{one}" for one in ("/", "/conformance", "/api", "/processes", "/jobs")),
+        *(f"{server.base}/processes/echo", place, f"{place}/results", f"{place}/usage"),
+    ):
+        found = HTTP.get(path).json()
+        answer = HTTP.get(f"{path}?f=html")
+        assert (answer.status_code, answer.headers["Content-Type"]) == (
+            200,
+            "text/html; charset=utf-8",
+        )
+        assert HTTP.get(f"{path}?f=json").headers["Content-Type"] != "text/html; charset=utf-8"
+        page = lxml.html.document_fromstring(answer.text)
+        shown = [{"href": str(a.get("href"))} for a in page.iter("a")]
+        assert set(hrefs(shown)) == set(hrefs(found)), path
+        told = "".join(page.itertext())
+        said = [text for text in texts(found) if not text.startswith(("This page", "Its other"))]
+        assert [text for text in said if text not in told] == [], path
+    # Where there are no pages of their own, browsers are answered so.
+    answer = HTTP.get(f"{server.base}/conformance", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert HTTP.get(link_of(get(server, "/"), "service-doc")).text.startswith("<!DOCTYPE html>")
+
+
+def hrefs(value: Any) -> Iterator[str]:
+    if isinstance(value, dict) and isinstance(value.get("href"), str):
+        yield re.sub("[?]f=(html|json)$", "", value["href"])  # of its two forms either
+    for one in value.values() if isinstance(value, dict) else value:
+        if isinstance(one, dict | list):
+            yield from hrefs(one)
+
+
+def texts(value: Any) -> Iterator[str]:
+    """All that a document says, but for the addresses of its links."""
+    if isinstance(value, dict):
+        for name, one in value.items():
+            yield from (() if name == "href" else texts(one))
+    elif isinstance(value, list):
+        for one in value:
+            yield from texts(one)
+    else:
+        yield value if isinstance(value, str) else json.dumps(value)
+
+
 def test_conformance_tells_each_class_that_is_met(server: HpcServer) -> None:
     found = get(server, "/conformance", "confClasses")["conformsTo"]
     start = "http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/"
-    for name in ("core", "ogc-process-description", "json", "oas30", "job-list", "dismiss"):
+    for name in (
+        *("core", "ogc-process-description", "json", "html", "oas30", "job-list", "dismiss"),
+    ):
         assert f"{start}{name}" in found
     assert "urn:pywps-hpc:conf:pause" in found
 
@@ -205,6 +256,16 @@ def test_the_list_of_processes_has_pages(server: HpcServer) -> None:
     assert len(everything["processes"]) == 3
     for wrong in ("0", "-1", "x", "1.5", ""):
         assert_problem(HTTP.get(f"{server.base}/processes?limit={wrong}"), 400)
+
+
+@pytest.mark.parametrize("path", ["/processes?limit=1", "/jobs?limit=1"])
+def test_lists_lead_to_themselves_and_to_their_other_form(server: HpcServer, path: str) -> None:
+    found = get(server, path)
+    assert link_of(found, "self") == f"{server.base}{path}"
+    [other] = [link for link in found["links"] if link["rel"] == "alternate"]
+    page = HTTP.get(other["href"])
+    assert page.headers["Content-Type"].startswith(other["type"])
+    assert 'href="' + link_of(found, "self") in page.text
 
 
 def test_a_description_has_a_schema_for_each_input_and_output(server: HpcServer) -> None:
@@ -330,13 +391,14 @@ def test_values_of_other_clients_are_understood(server: HpcServer) -> None:
         assert (answer.status_code, answer.content) == (200, expected), given
 
 
-def test_an_input_by_reference_is_fetched(server: HpcServer) -> None:
+@pytest.mark.parametrize("name", ["document", "text"])
+def test_an_input_by_reference_is_fetched(server: HpcServer, name: str) -> None:
     url = (server.folder / "inputs" / "a.txt").as_uri()
-    given = {"document": {"href": url, "type": "text/plain"}}
-    answer = execute(server, inputs=given, outputs={"document": {}})
-    assert (answer.status_code, answer.text) == (200, "from a file\n")
+    given = {name: {"href": url, "type": "text/plain"}}
+    answer = execute(server, inputs=given, outputs={name: {}})
+    assert (answer.status_code, answer.text.strip()) == (200, "from a file")
     for href in ("http://169.254.169.254/", "gopher://a/", "file:///etc/passwd", "", "x", 7):
-        given = {"document": {"href": href}}
+        given = {name: {"href": href}}
         url = f"{server.base}/processes/echo/execution"
         assert_problem(HTTP.post(url, json={"inputs": given}), 400)
 
@@ -388,6 +450,7 @@ REFUSED: list[Any] = [
     {"inputs": {"text": {"href": "http://host/", "rel": 1}}},
     {"inputs": {"box": {"href": "http://host/"}}},
     {"inputs": {"image": {"href": "http://host/", "type": "image/png"}}},
+    {"inputs": {"text": {"href": "http://host/", "type": "image/png"}}},
     [],
     "text",
 ]
@@ -405,6 +468,7 @@ ACCEPTED: list[Any] = [
     {},
     {"inputs": INPUTS, "response": "document"},
     {"inputs": {"numbers": 7, "text": {"value": "a"}, "image": {"href": "http://host/a"}}},
+    {"inputs": {"text": {"href": "https://host/a", "type": "text/plain"}}},
     {"inputs": {"numbers": [{"value": 7}, 8], "document": GEOJSON}},
     {"inputs": {"document": {"value": "<a/>", "mediaType": "application/xml"}}},
     {"outputs": {"text": {"transmissionMode": "reference"}, "image": {"format": {}}}},
@@ -530,6 +594,46 @@ def test_results_are_given_in_the_form_that_was_asked_for(server: HpcServer) -> 
     assert "succeeded" in log.text
     assert get(server, job.removeprefix(server.base) + "/usage")["elapsedSeconds"] > 0
     assert HTTP.delete(job).status_code == 200
+    assert_problem(HTTP.get(job), 404, f"{EXCEPTIONS}no-such-job")
+
+
+def test_raw_results_of_a_job_have_each_form(server: HpcServer) -> None:
+    value, link = {"transmissionMode": "value"}, {"transmissionMode": "reference"}
+    jobs = [
+        execute(server, prefer="respond-async", inputs=INPUTS, outputs=asked).headers["Location"]
+        for asked in (
+            {"text": value, "image": value},
+            {"text": link, "pause": link},
+            {"text": value, "numbers": link},
+        )
+    ]
+    for job in jobs:
+        assert ended(job)["status"] == "successful"
+    several, links, mixed = (HTTP.get(f"{job}/results") for job in jobs)
+    parts = parts_of(several)
+    assert parts["text"].get_payload(decode=True) == "a <b> & ü".encode()
+    assert parts["image"].get_payload(decode=True) == TIFF
+    assert (links.status_code, links.content) == (204, b"")
+    found = requests.utils.parse_header_links(links.headers["Link"])
+    assert [HTTP.get(one["url"]).text for one in found] == ["a <b> & ü", "0.0"]
+    parts = parts_of(mixed)
+    assert parts["text"].get_payload(decode=True) == "a <b> & ü".encode()
+    assert HTTP.get(parts["numbers"]["Content-Location"]).json() == [1, 2]
+
+
+def test_results_after_the_answer_are_those_of_the_answer(server: HpcServer) -> None:
+    before = {row["access"] for row in server.rows()}
+    answer = execute(server, inputs=INPUTS, response="document")
+    [job] = {row["access"] for row in server.rows()} - before
+    assert HTTP.get(f"{server.base}/jobs/{job}/results").json() == answer.json()
+
+
+def test_a_dismissed_job_can_be_removed(server: HpcServer) -> None:
+    job = execute(server, prefer="respond-async", inputs={"pause": 60}).headers["Location"]
+    assert HTTP.delete(job).json()["status"] == "dismissed"
+    assert HTTP.get(job).json()["status"] == "dismissed"
+    # As long as the dispatcher carries it out, the same answer; then it is gone.
+    wait_for(lambda: HTTP.delete(job).status_code == 404, "it is removed")
     assert_problem(HTTP.get(job), 404, f"{EXCEPTIONS}no-such-job")
 
 

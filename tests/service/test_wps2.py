@@ -146,6 +146,51 @@ def test_describe_process_all_tells_of_each_process_once(url: str) -> None:
     assert len(set(names)) == len(names) == 9
 
 
+def test_describe_process_is_answered_to_a_document(url: str) -> None:
+    inside = f"<ows:Identifier>{ECHO}</ows:Identifier>"
+    root = wps2.valid(client.send(url, wps2.document("DescribeProcess", inside)))
+    assert root.tag == f"{{{WPS}}}ProcessOfferings"
+    assert [e.findtext("ows:Identifier", "", NS) for e in root.iterfind(".//wps:Process", NS)] == [
+        ECHO
+    ]
+
+
+def test_capabilities_tell_of_each_operation_and_of_the_modes_of_each_process(url: str) -> None:
+    root = wps2.valid(wps2.query(url, "GetCapabilities"))
+    operations = {e.get("name"): e for e in root.iterfind("ows:OperationsMetadata/*[@name]", NS)}
+    expected = {"GetCapabilities", "DescribeProcess", "Execute", "GetStatus", "GetResult"}
+    assert expected | {"Dismiss"} <= set(operations)
+    for name, operation in operations.items():
+        bindings = {etree.QName(e).localname for e in operation.iterfind("ows:DCP/ows:HTTP/*", NS)}
+        assert bindings == ({"Post"} if name == "Execute" else {"Get", "Post"}), name
+    options = [e.get("jobControlOptions") for e in root.iterfind(".//wps:ProcessSummary", NS)]
+    assert all("async-execute" in str(told) and "dismiss" in str(told) for told in options)
+    assert any("sync-execute" in str(told).split() for told in options)
+
+
+@pytest.mark.parametrize("name", ["service", "version"])
+def test_each_request_for_another_service_or_version_is_refused(
+    url: str, finished: str, name: str
+) -> None:
+    queries = [
+        {"request": "GetCapabilities"},
+        {"request": "DescribeProcess", "identifier": ECHO},
+        *({"request": one, "jobid": finished} for one in ("GetStatus", "GetResult", "Dismiss")),
+    ]
+    right = {"service": "WPS", "version": "2.0.0"}
+    wrong = right | {name: {"service": "WMS", "version": "3.0.0"}[name]}
+    for query in queries:
+        pairs = "&".join(f"{key}={value}" for key, value in (wrong | query).items())
+        assert client.get(url, pairs).status == 400, pairs
+    document = wps2.execute_document(ECHO, *LITERAL).decode()
+    for told in (f"{name}='{right[name]}'", f'{name}="{right[name]}"'):
+        document = document.replace(told, f"{name}='{wrong[name]}'")
+    assert wrong[name] in document
+    assert client.send(url, document.encode()).status == 400
+    # None of these has dismissed it.
+    assert wps2.state_of(wps2.query(url, "GetStatus", jobid=finished)) == "Succeeded"
+
+
 @pytest.mark.parametrize("case", [str.upper, str.lower, str.title])
 def test_names_of_parameters_are_read_in_any_case(url: str, case) -> None:  # type: ignore[no-untyped-def]
     query = "&".join(
@@ -479,6 +524,22 @@ def test_an_ended_job_tells_when_it_goes_and_is_removed_by_a_dismissal(url: str)
     assert wps2.state_of(wps2.query(url, "Dismiss", jobid=job)) == "Dismissed"
     for operation in ("GetStatus", "GetResult", "Dismiss"):
         assert wps2.refusal(wps2.query(url, operation, jobid=job), 404)[0] == "NoSuchJob"
+
+
+@pytest.mark.parametrize("how", ["document", "UPPER", "lower"])
+def test_a_dismissal_is_taken_from_documents_and_from_queries_in_any_case(
+    url: str, how: str
+) -> None:
+    given, asked = [literal("seconds", "300")], [output("done")]
+    job = wps2.job_of(wps2.execute(url, "queued", given, asked, mode="async"))
+    if how == "document":
+        answer = wps2.on_job(url, "Dismiss", job)
+    else:
+        case = str.upper if how == "UPPER" else str.lower
+        pairs = {"service": "WPS", "version": "2.0.0", "request": "Dismiss", "jobid": job}
+        answer = client.get(url, "&".join(f"{case(n)}={value}" for n, value in pairs.items()))
+    assert wps2.state_of(answer) == "Dismissed"
+    assert wps2.state_of(wps2.query(url, "GetStatus", jobid=job)) == "Dismissed"
 
 
 def test_the_reason_of_a_failure_is_told_by_get_result(url: str) -> None:

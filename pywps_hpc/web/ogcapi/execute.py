@@ -113,7 +113,7 @@ def _wps_request(
     found.operation, found.identifier = "execute", process.identifier
     found.set_version(_VERSION)
     found.check_and_set_language(processes.language_of(request))
-    found.inputs = values.read(process, asked.inputs)
+    found.inputs = values.read(process, asked.inputs, service.settings)
     found.outputs = {one.identifier: _output(process, one) for one in form.outputs}
     found.output_ids, found.raw = found.outputs, False
     found.store_execute, found.status, found.lineage = "true", "true", "false"

@@ -13,7 +13,7 @@ from pywps_hpc.web import control, job_list, log, lookup
 from pywps_hpc.web import outputs as files
 from pywps_hpc.web import results as kept
 from pywps_hpc.web.context import Context
-from pywps_hpc.web.ogcapi import execute_document, query, results, status
+from pywps_hpc.web.ogcapi import execute_document, html, query, results, status
 from pywps_hpc.web.ogcapi.answers import answer, link
 from pywps_hpc.web.ogcapi.problems import Problem, invalid
 
@@ -50,7 +50,7 @@ def show_list(service: Context, request: Request) -> Response:
     except ValueError:
         raise invalid("after: it is of no page of this list.") from None
     url = f"{service.addresses.root}jobs"
-    links = [link(query.url(url, request), "self", "This page")]
+    links = html.links(url, request)
     if page.after:
         links.append(link(query.url(url, request, after=page.after), "next", "Next page"))
     shown = [view for view in page.views if not names or status.status_of(view) in names]

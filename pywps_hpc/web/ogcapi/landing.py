@@ -7,17 +7,13 @@ from werkzeug.wrappers import Request, Response
 
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.ogcapi.answers import REL, answer, link
+from pywps_hpc.web.ogcapi.html import HTML
 
 _CONFORMANCE = "http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/"
 OPENAPI = "application/vnd.oai.openapi+json;version=3.0"
+_CLASSES = ("core", "ogc-process-description", "json", "html", "oas30", "job-list", "dismiss")
 #: What the standard defines, and our own extension: pausing and resuming jobs.
-CONFORMS = (
-    *(
-        f"{_CONFORMANCE}{name}"
-        for name in ("core", "ogc-process-description", "json", "oas30", "job-list", "dismiss")
-    ),
-    "urn:pywps-hpc:conf:pause",
-)
+CONFORMS = (*(f"{_CONFORMANCE}{name}" for name in _CLASSES), "urn:pywps-hpc:conf:pause")
 
 
 def show(service: Context, request: Request) -> Response:
@@ -29,6 +25,8 @@ def show(service: Context, request: Request) -> Response:
     links = [
         link(root, "self", "This page"),
         link(f"{root}api", "service-desc", "The definition of this API", OPENAPI),
+        link(f"{root}api?f=html", "service-doc", "The definition of this API, to be read", HTML),
+        link(f"{root}?f=html", "alternate", "This page, to be read", HTML),
         link(f"{root}conformance", f"{REL}conformance", "What this service conforms to"),
         link(f"{root}conformance", "conformance", "What this service conforms to"),
         link(f"{root}processes", f"{REL}processes", "The processes"),

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Request, Response
 
 from pywps_hpc.settings import Settings
 from pywps_hpc.web.context import Context
-from pywps_hpc.web.ogcapi import problems, query, schemas
+from pywps_hpc.web.ogcapi import html, problems, query, schemas
 from pywps_hpc.web.ogcapi.answers import REL, answer, link, place
 
 #: What an execution may give back.
@@ -42,7 +42,7 @@ def show_list(service: Context, request: Request) -> Response:
     known = list(service.processes.values())
     language, root = language_of(request), service.addresses.root
     url = f"{root}processes"
-    links = [link(query.url(url, request), "self", "This page")]
+    links = html.links(url, request)
     if start + limit < len(known):
         links.append(link(query.url(url, request, start=start + limit), "next", "Next page"))
     if start > 0:

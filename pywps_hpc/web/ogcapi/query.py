@@ -12,6 +12,8 @@ from werkzeug.wrappers import Request
 from pywps_hpc.web.ogcapi.problems import invalid
 from pywps_hpc.web.requests import limits
 
+#: Values of the parameter ``f``, which comes before what a client accepts.
+FORMS = ("json", "application/json", "html", "text/html")
 #: Entries of a page by default, and at most (limit.yaml).
 USUAL, MOST = 100, 1000
 #: A day, with the months' lengths and leap years; a time on it, which is optional (RFC 3339).
@@ -39,7 +41,7 @@ def check(request: Request, known: Collection[str]) -> None:
     """
     limits.check_query(str(request.environ.get("QUERY_STRING", "")))
     for name, value in request.args.items(multi=True):
-        if name == "f" and value.lower() in ("json", "application/json"):
+        if name == "f" and value.lower() in FORMS:
             continue
         if name not in known:
             words = f"known here: {', '.join(sorted(known))}" if known else "there are none here"

@@ -9,7 +9,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.wrappers import Request, Response
 
 from pywps_hpc.web.context import Context
-from pywps_hpc.web.ogcapi import problems, query
+from pywps_hpc.web.ogcapi import html, problems, query
 
 #: Answers one method; may raise whatever :func:`problems.of_error` knows, which is everything.
 Method = Callable[..., Response]
@@ -39,7 +39,7 @@ def resource(*parameters: str, **methods: Method) -> Callable[..., Response]:
             else:
                 query.check(request, parameters)
                 called = methods["GET" if method == "HEAD" else method]
-                response = called(service, request, **arguments)
+                response = html.of_answer(request, called(service, request, **arguments))
         except Exception as error:
             error.__context__ = None
             response = problems.response(request, problems.of_error(service, error))

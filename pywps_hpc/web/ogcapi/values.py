@@ -7,12 +7,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pywps.inout.basic import BasicBoundingBox, BasicComplex
+from pywps.inout.basic import BasicBoundingBox, BasicComplex, BasicLiteral
 
+from joblauncher.inputs.policy import Refused
+from pywps_hpc.settings import Settings
+from pywps_hpc.web import input_references
 from pywps_hpc.web.ogcapi.problems import Problem, invalid
 from pywps_hpc.web.ogcapi.schemas import CRS84, CRS84H, most_of
 from pywps_hpc.web.requests import boxes, limits
 from pywps_hpc.web.requests.formats import format_of, media_type
+from pywps_hpc.web.requests.inputs import Fetched
 from pywps_hpc.web.requests.kinds import is_json, is_text
 
 #: Members of a link (link.yaml), of a qualified value (qualifiedInputValue.yaml), of a box.
@@ -27,8 +31,12 @@ _SAME = {("OGC", "CRS84"): ("EPSG", "4326"), ("OGC", "CRS84H"): ("EPSG", "4979")
 Given = dict[str, Any]
 
 
-def read(process: Any, inputs: Mapping[str, Any]) -> dict[str, list[Given]]:
+def read(process: Any, inputs: Mapping[str, Any], settings: Settings) -> dict[str, list[Given]]:
     """The inputs of a request, by identifier.
+
+    Args:
+        settings: tell which references of literal values will be fetched; those of complex data are
+            looked at when the job is accepted.
 
     Raises:
         Problem: one is not of the form of the standard, or the process does not have it.
@@ -39,7 +47,8 @@ def read(process: Any, inputs: Mapping[str, Any]) -> dict[str, list[Given]]:
     for name, value in inputs.items():
         if name not in known:
             raise invalid(f"Process '{process.identifier}' has no input '{name}'.")
-        given = [_one(known[name], one) for one in _occurrences(known[name], value)]
+        item = known[name]
+        given = [_one(item, one, settings) for one in _occurrences(item, value)]
         if given:  # an empty list is no value
             found[name] = given
     return found
@@ -57,10 +66,11 @@ def _occurrences(item: Any, value: Any) -> Sequence[Any]:
     return value
 
 
-def _one(item: Any, value: Any) -> Given:
+def _one(item: Any, value: Any, settings: Settings) -> Given:
     name = item.identifier
     if isinstance(value, dict) and "href" in value:
-        return _link(item, value)
+        link = _link(item, value)
+        return _fetched(item, link, settings) if isinstance(item, BasicLiteral) else link
     given: Given = {}
     if isinstance(value, dict) and "value" in value:
         _only(name, value, _QUALIFIED)
@@ -99,6 +109,19 @@ def _link(item: Any, value: Mapping[str, Any]) -> Given:
         "schema": told["schema"],
         "method": "GET",
     }
+
+
+def _fetched(item: Any, link: Given, settings: Settings) -> Given:
+    """A literal value that is the text of a file."""
+    kind = (media_type(link["mimeType"]) or ("",))[0]
+    if kind not in ("", "text/plain") or link["encoding"] or link["schema"]:
+        raise invalid(f"input {item.identifier}: a literal value by reference is text/plain.")
+    try:
+        reference = input_references.of_literal(link, settings)
+    except Refused as error:
+        raise invalid(f"input {item.identifier}: {error}") from None
+    fetched = Fetched(reference, is_xml=False)
+    return {"identifier": item.identifier, "kind": "literal", "fetched": fetched}
 
 
 def _document(item: Any, value: Any, given: Given) -> Given:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pywps import BoundingBoxInput, Process
 
 from pywps_hpc.jobs.output import Output
+from pywps_hpc.settings import Settings
 from pywps_hpc.web.ogcapi import results, values
 from pywps_hpc.web.ogcapi.schemas import CRS84, CRS84H
 
@@ -49,7 +52,7 @@ def test_a_box_without_a_system_or_in_crs84_suits_whoever_knows_it_by_any_name(
 ) -> None:
     process = Process(lambda: None, "p", "P", inputs=[BoundingBoxInput("box", "Box", [supported])])
     given = {"bbox": [7, 51, 8, 52], **({"crs": asked} if asked else {})}
-    [found] = values.read(process, {"box": given})["box"]
+    [found] = values.read(process, {"box": given}, Settings(spool=Path("/spool")))["box"]
     assert found["data"] == [7.0, 51.0, 8.0, 52.0]
     expected = supported if supported in OF_4326 else "urn:ogc:def:crs:OGC::CRS84"
     assert found["crs"] == expected
