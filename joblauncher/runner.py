@@ -6,16 +6,14 @@ somebody to tell of it. PyWPS is imported here and nowhere else on the node.
 
 from __future__ import annotations
 
-import configparser
 import contextlib
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from joblauncher import answers, lease, nodatabase, outputs, pywps_patches
+from joblauncher import answers, configured, lease, nodatabase, outputs, pywps_patches, warm
 from joblauncher.inputs import prepared
 from joblauncher.inputs.policy import Bounds
 from joblauncher.publisher import Publisher
@@ -55,7 +53,7 @@ def run(
     nodatabase.install()
     strange = tuple(pywps_pieces.strange(pywps_patches.ALL))
     # Configuration first: a module of the service may read it while dill imports it.
-    _configure(job, header.config)
+    configured.install(header.config, job.work, job.storage)
     for warning in strange:
         LOGGER.warning("%s", warning)
     from pywps.exceptions import NoApplicableCode
@@ -71,6 +69,7 @@ def run(
     content = dump.load(body, empty)
     process, wps_request = content["process"], content["request"]
     process.service = service.fill(empty, content["service"])
+    warm.report(header.config)
     process.async_ = not header.sync
     process._status_store = service.StatusStore(job.status, header.status_url)
     job = replace(job, access=str(process.uuid))
@@ -116,31 +115,6 @@ def _clean(process: Any) -> None:
         process.clean()
     except (Exception, SystemExit):
         LOGGER.exception("clean() of the process failed")
-
-
-def _configure(job: JobDir, sections: dict[str, dict[str, str]]) -> None:
-    """Give PyWPS the service's effective configuration, with this job's own folders."""
-    from pywps import configuration
-
-    # The service's values have their variables filled in already.
-    config = configparser.ConfigParser(interpolation=None)
-    config.read_dict(sections)
-    config.read_dict(
-        {
-            "server": {"workdir": str(job.work), "outputpath": str(job.storage)},
-            "logging": {"file": "", "database": "sqlite:///:memory:"},
-        }
-    )
-    configuration.CONFIG = config
-    # A service may load its files when its modules are imported, which they are by the dump; what
-    # they say here has been merged already.
-    configuration.load_configuration = lambda cfgfiles=None: None
-    level = logging.getLevelName(config.get("logging", "level", fallback="INFO"))
-    LOGGER.setLevel(level if isinstance(level, int) else logging.INFO)
-    LOGGER.propagate = False
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(config.get("logging", "format", fallback=None)))
-    LOGGER.addHandler(handler)
 
 
 def _restore_request(wps_request: Any, http: dict[str, Any]) -> None:

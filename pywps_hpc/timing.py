@@ -121,6 +121,17 @@ class Timing:
         20.0, "between SIGTERM and SIGKILL of a part: a dispatcher ends its turn within it"
     )
 
+    # Warm starts with `scheduler = local`
+    nursery_idle: float = _time(
+        1800.0, "without a job after which a nursery ends and gives its memory back"
+    )
+    nursery_restart: float = _time(
+        10.0, "between two starts of a nursery: one that cannot live costs no more than that"
+    )
+    nursery_patience: float = _time(
+        5.0, "for a nursery to start a job, which takes milliseconds; then it starts without"
+    )
+
     # Connections of clients
     quiet: float = _time(30.0, "in which a client sends or takes nothing until it is given up")
     fresh: float = _time(60.0, "that a new connection may have no request on it")

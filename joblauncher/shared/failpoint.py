@@ -14,8 +14,15 @@ import time
 from pathlib import Path
 
 VARIABLE = "PYWPS_HPC_FAILPOINTS"
-#: Relative to where the process starts; for a launcher, that is the job's folder.
-FOLDER = os.environ.get(VARIABLE) and os.path.abspath(os.environ[VARIABLE])
+
+
+def folder() -> str | None:
+    """Where the orders for this process stand: relative to where it starts; for a launcher, that is
+    the job's folder."""
+    return os.environ.get(VARIABLE) and os.path.abspath(os.environ[VARIABLE])
+
+
+FOLDER = folder()
 
 
 def reach(step: str) -> None:

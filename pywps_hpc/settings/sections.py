@@ -69,6 +69,12 @@ class Container:
     options: tuple[str, ...] = setting(
         readers.lines, None, "Further options of the runtime's `exec`.", unset=()
     )
+    warm: bool = setting(
+        readers.boolean,
+        "yes",
+        "Whether jobs start as forks of a process that has imported the service's modules; only "
+        "with `scheduler = local` and `runtime = none`.",
+    )
 
 
 @dataclass(frozen=True)

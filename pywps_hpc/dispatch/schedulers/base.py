@@ -30,6 +30,7 @@ __all__ = [
     "SubmissionPostponed",
     "SubmissionRefused",
     "SubmissionUncertain",
+    "Warm",
     "merge",
 ]
 
@@ -94,6 +95,29 @@ class JobStatus:
 
 
 @dataclass(frozen=True)
+class Warm:
+    """What a process that has imported everything already needs to become a job's launcher, as the
+    batch script would start it.
+
+    Attributes:
+        python: the interpreter.
+        paths: folders with modules of the service.
+        options, arguments: of the launcher: the same for jobs with these settings, and this job's.
+        environment: the job's, as far as it is declared.
+        home: its ``HOME`` unless that is.
+        folder: where it starts.
+    """
+
+    python: str
+    paths: tuple[str, ...]
+    options: tuple[str, ...]
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    home: str
+    folder: str
+
+
+@dataclass(frozen=True)
 class BatchJob:
     """One job, or one array of jobs, to hand to a batch system.
 
@@ -110,6 +134,7 @@ class BatchJob:
             batch system may be given all indices between the first and the last.
         resources: the same resources that the script's header states, for paths that cannot use
             the header (DRMAA's native specification).
+        warm: how it is started without the script; ``None``: by the script only.
     """
 
     name: str
@@ -119,6 +144,7 @@ class BatchJob:
     comment: str = ""
     array_indices: tuple[int, ...] = ()
     resources: Resources = field(default_factory=Resources)
+    warm: Warm | None = None
 
 
 class SchedulerError(HpcError):

@@ -13,6 +13,7 @@ ended.
     directory/queue/ID/   a job (see local_runtime/job.py)
     directory/active/ID   an empty file: this job of the queue may have started
     directory/ended/ID/   the same job, after its end, for a while
+    directory/nurseries/  processes that start jobs as forks (see local_runtime/nursery.py)
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import os
 import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from pywps_hpc.dispatch.channels.local import clean_environment
@@ -38,7 +40,9 @@ from pywps_hpc.dispatch.schedulers.base import (
 from pywps_hpc.dispatch.schedulers.local_runtime import runner
 from pywps_hpc.dispatch.schedulers.local_runtime.job import LocalJob
 from pywps_hpc.dispatch.schedulers.local_runtime.lock import take
+from pywps_hpc.dispatch.schedulers.local_runtime.nursery import Nurseries
 from pywps_hpc.dispatch.schedulers.text import job_name
+from pywps_hpc.timing import TIMING, Timing
 
 #: Seconds between two looks for ended jobs to forget.
 _PURGE = 60.0
@@ -57,6 +61,7 @@ class LocalScheduler(Scheduler):
         remember: seconds for which ended jobs are known.
         environment: what each job finds in its environment besides ``PATH``, ``HOME``, ``USER``,
             ``LOGNAME`` and ``LANG``.
+        timing: durations.
     """
 
     system = "local"
@@ -70,6 +75,7 @@ class LocalScheduler(Scheduler):
         grace: float = 5.0,
         remember: float = 86400.0,
         environment: Mapping[str, str] | None = None,
+        timing: Timing = TIMING,
     ) -> None:
         self._directory = directory.absolute()
         self._queue = self._directory / "queue"
@@ -80,6 +86,7 @@ class LocalScheduler(Scheduler):
         self._grace = grace
         self._remember = remember
         self._environment = clean_environment(environment)
+        self._nurseries = Nurseries(self._directory, timing)
         self._next_purge = 0.0
         self._seen: dict[int, float] = {}
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -191,6 +198,7 @@ class LocalScheduler(Scheduler):
             "walltime": need.walltime,
             "grace": self._grace,
             "environment": self._environment,
+            "warm": asdict(job.warm) if job.warm else None,
         }
         runner.write(folder / "job.json", json.dumps(facts))
         runner.write(folder / "script", job.script)
@@ -235,12 +243,12 @@ class LocalScheduler(Scheduler):
                 break
             cpus, gpus = cpus - facts["cpus"], gpus - facts["gpus"]
             (self._active / str(job.number)).touch()
-            if runner := job.start():
-                started.append((job, runner))
+            if start := job.start(self._nurseries):
+                started.append((job, start))
             if cpus <= 0:
                 break
-        for job, runner in started:
-            job.await_start(runner)
+        for job, start in started:
+            job.await_start(start, self._nurseries)
         self._purge()
 
     def _put_away(self, job: LocalJob) -> bool:

@@ -28,7 +28,9 @@ from jinja2 import (
 
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc import package_data
-from pywps_hpc.dispatch.schedulers.base import BatchJob
+from pywps_hpc.dispatch.schedulers.base import BatchJob, Warm
+from pywps_hpc.dispatch.scripts import bare
+from pywps_hpc.dispatch.scripts.launch import inherited
 from pywps_hpc.dispatch.scripts.runtimes import launch
 from pywps_hpc.jobs import Job
 from pywps_hpc.settings import ProcessSettings, Settings, SettingsError, paths
@@ -37,6 +39,8 @@ from pywps_hpc.spool import Spool
 #: Gives the lines by which a batch system learns from the script what the job needs.
 Header = Callable[[BatchJob], Sequence[str]]
 
+#: What a warm start does without; one of the administrator's own has to be run.
+_WARM_TEMPLATES = ("local.sh.j2", "base.sh.j2")
 #: Stands for the id of whichever job the script runs: :func:`quote` puts the variable in its place.
 ANY_JOB = "00000000-0000-4000-8000-000000000000"
 
@@ -116,7 +120,17 @@ class Scripts:
             prefix=start.prefix,
             resources=process.resources,
         )
-        return replace(batch, script=str(script))
+        return replace(batch, script=str(script), warm=self._warm(first, process))
+
+    def _warm(self, job: Job, process: ProcessSettings) -> Warm | None:
+        """How a nursery starts this job, if one may: it does what our own template does."""
+        container, own = process.container, self._settings.templates
+        is_ours = own is None or not any((own / name).exists() for name in _WARM_TEMPLATES)
+        is_local = self._template == _WARM_TEMPLATES[0] and container.runtime == "none"
+        if not (is_local and is_ours and container.warm) or inherited(process):
+            return None
+        folder = Spool(self._settings.spool).open(job.id)
+        return bare.warm(folder, job.digest, process, self._settings)
 
     def _on_node(self, path: Path) -> Path:
         """Where the compute nodes find a path of this host."""

@@ -1,8 +1,10 @@
 """Runs one job of the local scheduler: ``python -I runner.py FOLDER``.
 
 One such process stands above each running job, detached from the service, so that the job and its
-limits outlive it. It imports nothing of the package, to start quickly, and talks to the scheduler
-(:mod:`pywps_hpc.dispatch.schedulers.local`) through files in the job's folder only:
+limits outlive it. It may also be a fork of a nursery (:mod:`joblauncher.nursery`), which then forks
+the job's launcher, too, instead of starting the script. It imports nothing of the package, to start
+quickly, and talks to the scheduler (:mod:`pywps_hpc.dispatch.schedulers.local`) through files in
+the job's folder only:
 
 * it holds the lock on ``lock`` as long as it lives: "is it alive?" needs no process id, which may
   have been given to somebody else;
@@ -24,6 +26,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +38,14 @@ SHELL = "/bin/bash"
 #: Seconds between looks at memory and the clock.
 TICK = 1.0
 _PR_SET_CHILD_SUBREAPER = 36
+#: Starts a launcher: from the job's ``warm``, its mark and the descriptor of its log; returns the
+#: process id.
+Launch = Callable[[dict[str, Any], tuple[str, str], int], int]
 _WAKE = {signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1}
 
 
 def main(folder: Path) -> None:
-    """Detach, run the job in this folder to its end, leave ``end.json``."""
+    """Detach, and run the job in this folder to its end."""
     told, tell = os.pipe()
     if os.fork():
         # The one who started this waits until the job has surely begun (or surely not).
@@ -48,6 +54,17 @@ def main(folder: Path) -> None:
         os._exit(0)
     os.close(told)
     os.chdir("/")
+    supervise(folder, tell)
+
+
+def supervise(folder: Path, tell: int, launch: Launch | None = None) -> None:
+    """Run the job in this folder to its end, leave ``end.json``.
+
+    Args:
+        folder: the job's.
+        tell: descriptor that is closed when the job has surely begun, or surely not.
+        launch: starts a job's launcher without its script.
+    """
     # Before anybody can learn the process id: an early signal waits instead of killing.
     signal.pthread_sigmask(signal.SIG_BLOCK, _WAKE)
     if not _lock(folder / "lock"):
@@ -57,7 +74,8 @@ def main(folder: Path) -> None:
     write(folder / "started", str(os.getpid()))
     os.close(tell)
     try:
-        end = Supervisor(folder, json.loads((folder / "job.json").read_text())).run()
+        job = json.loads((folder / "job.json").read_text())
+        end = Supervisor(folder, job, launch).run()
     except Exception as error:
         end = {"outcome": "could not start", "detail": f"{type(error).__name__}: {error}"}
     leave(folder / "end.json", json.dumps(end | {"time": time.time()}))
@@ -66,9 +84,10 @@ def main(folder: Path) -> None:
 class Supervisor:
     """The job's process tree and its limits."""
 
-    def __init__(self, folder: Path, job: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, job: dict[str, Any], launch: Launch | None = None) -> None:
         self._folder = folder
         self._job = job
+        self._launch = launch
         self._verdict: dict[str, Any] | None = None  # decided before the script ended
         self._deadline: float | None = None  # when TERM turns into KILL
         self._suspended = False
@@ -103,6 +122,8 @@ class Supervisor:
 
     def _spawn(self) -> int:
         log = os.open(self._job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        if self._launch is not None:
+            return self._launch(self._job["warm"], (MARK, str(self._folder)), log)
         return os.posix_spawn(
             SHELL,
             [SHELL, str(self._folder / "script")],
@@ -126,12 +147,20 @@ class Supervisor:
             self._end("cancelled", "cancelled", now)
         elif self._run_time >= self._job["walltime"]:
             self._end("time limit", f"time limit of {self._job['walltime']} s reached", now)
-        elif (used := _memory()) > self._job["memory"] * 2**20:
+        elif (used := self._memory()) > self._job["memory"] * 2**20:
             detail = f"used {used // 2**20} MiB of memory, limit {self._job['memory']} MiB"
             self._end("memory limit", detail, now, grace=0)
         elif (requested := (self._folder / "suspend").exists()) != self._suspended:
             self._suspended = requested
             self._kill(signal.SIGSTOP if requested else signal.SIGCONT)
+
+    def _memory(self) -> int:
+        """What the job's processes have in memory, in bytes; in one that a nursery forked, what
+        they share with that and with other jobs counts in part."""
+        used = _memory()
+        if self._launch is None or used <= self._job["memory"] * 2**20:
+            return used
+        return _memory(proportional=True)
 
     def _end(self, outcome: str, detail: str, now: float, grace: float | None = None) -> None:
         self._verdict = {"outcome": outcome, "detail": detail}
@@ -208,13 +237,21 @@ def _lock(path: Path) -> bool:
     return False
 
 
-def _memory() -> int:
-    """Resident memory of the tree in bytes; shared pages count once for each process."""
+def _memory(*, proportional: bool = False) -> int:
+    """Resident memory of the tree in bytes. Shared pages count once for each process; if
+    proportional, divided among all that have them (proc(5), smaps, Pss), which takes longer."""
     used = 0
     for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            used += process.memory_info().rss
+        with contextlib.suppress(psutil.Error, OSError):
+            used += _share(process.pid) if proportional else process.memory_info().rss
     return used
+
+
+def _share(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def _reap(child: int) -> int | None:

@@ -1,0 +1,112 @@
+"""How long a client waits for a short job: PyWPS's multiprocessing, `local` cold, `local` warm.
+
+    python benchmarks/warm.py [APPLICATION IDENTIFIER [NAME=VALUE ...]] [--rounds N]
+
+From the request (asynchronous Execute) to the status document that says *succeeded*, looked at
+every 2 ms. The three servers run side by side and get one request each in turn; by default for a
+process that does nothing. A value that begins with ``file://`` goes by reference; its folder has
+to be among the allowed ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/support"))
+
+import servers  # noqa: E402
+import wps_client  # noqa: E402
+
+WARM_UP = 4
+
+
+def seconds(server: servers.Server, identifier: str, inputs: list[tuple[str, object]]) -> float:
+    """From the request to the end of its job."""
+    begun = time.perf_counter()
+    location = wps_client.submit(server.url, identifier, inputs)  # type: ignore[arg-type]
+    while True:
+        try:
+            document = wps_client.get(location).content
+            state = wps_client.state_of(document)
+        except (SyntaxError, requests.RequestException):
+            continue  # PyWPS writes it in place: it is empty, or cut off, meanwhile
+        if state == "ProcessSucceeded":
+            return time.perf_counter() - begun
+        assert state != "ProcessFailed", wps_client.message_of(document)
+        time.sleep(0.002)
+
+
+def main() -> None:
+    """Print the medians and the ratios of each round, and the median ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("application", nargs="?", default="odd:service")
+    parser.add_argument("identifier", nargs="?", default="sleeper")
+    parser.add_argument("inputs", nargs="*", default=[])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--python", default=sys.executable, help="interpreter of the services")
+    parser.add_argument("--memory", default="4G")
+    parser.add_argument("--cold-rounds", type=int, default=7)
+    own = parser.parse_args()
+    inputs: list[tuple[str, object]] = []
+    for text in own.inputs or ["seconds=0"]:
+        name, _, value = text.partition("=")
+        is_file = value.startswith("file://")
+        inputs.append((name, wps_client.Reference(value) if is_file else value))
+    allowed = {str(Path(t.partition("=file://")[2]).parent) for t in own.inputs if "=file://" in t}
+    with tempfile.TemporaryDirectory() as folder:
+        sections: dict[str, dict[str, object]] = {"hpc.resources": {"memory": own.memory}}
+        if allowed:
+            sections["server"] = {"allowedinputpaths": ":".join(allowed)}
+        for name in ("warm", "cold", "default"):
+            (Path(folder) / name).mkdir()
+        no = {"hpc.container": {"warm": "no"}}
+        cold = servers.HpcServer(
+            Path(folder) / "cold", own.application, python=own.python, sections={**sections, **no}
+        )
+        warm = servers.HpcServer(
+            Path(folder) / "warm", own.application, python=own.python, sections=sections
+        )
+        default = servers.DefaultServer(
+            Path(folder) / "default", own.application, python=own.python, sections=sections
+        )
+        with warm, cold, default:
+            for _ in range(WARM_UP):
+                for server in (warm, default):
+                    seconds(server, own.identifier, inputs)
+                time.sleep(1)
+            _await_nursery(Path(folder) / "warm")
+            taken: dict[str, list[float]] = {"default": [], "cold": [], "warm": []}
+            for number in range(own.rounds):
+                for name, server in (("default", default), ("warm", warm), ("cold", cold)):
+                    if name != "cold" or number < own.cold_rounds:
+                        taken[name].append(seconds(server, own.identifier, inputs))
+                print(number, *(f"{name} {t[-1]:.3f} s" for name, t in taken.items()), flush=True)
+    middle = {name: statistics.median(times) for name, times in taken.items()}
+    for name, value in middle.items():
+        low, high = min(taken[name]), max(taken[name])
+        ratio = value / middle["default"]
+        print(f"{name}: {value:.3f} s ({low:.3f} to {high:.3f}), {ratio:.2f} x default mode")
+
+
+def _await_nursery(folder: Path) -> None:
+    """Until it has taken in what the first jobs reported."""
+    last, deadline = "", time.monotonic() + 600
+    while time.monotonic() < deadline:
+        logs = "".join(log.read_text() for log in folder.glob("spool/scheduler/nurseries/*/log"))
+        if logs == last and "takes orders" in logs.rstrip("\n").rpartition("\n")[2]:
+            print(logs)
+            return
+        last = logs
+        time.sleep(5)
+
+
+if __name__ == "__main__":
+    main()

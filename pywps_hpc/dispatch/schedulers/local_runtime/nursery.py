@@ -1,0 +1,183 @@
+"""The local scheduler's nurseries: from outside.
+
+A nursery (:mod:`joblauncher.nursery`) has imported what the jobs of some settings need and starts
+each as a fork of itself. It is detached, as jobs are, and ends when it has been idle for a while. A
+job never waits for one: while there is none, or none that answers, it starts without.
+
+::
+
+    directory/nurseries/KEY/   one for each interpreter, environment and path of modules
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from joblauncher.shared.warm_home import HOME
+from pywps_hpc.dispatch.schedulers.local_runtime import runner
+from pywps_hpc.timing import TIMING, Timing
+
+log = logging.getLogger(__name__)
+
+#: Nurseries that may live at once on one directory: each has the service's modules in memory.
+MOST_ALIVE = 4
+#: Folders that are kept: what a nursery has learned outlives it.
+MOST_KEPT = 16
+
+
+class Order:
+    """A job that a nursery was asked to start."""
+
+    def __init__(self, connection: socket.socket, patience: float) -> None:
+        self._connection = connection
+        self._deadline = time.monotonic() + patience
+
+    def wait(self) -> bool:
+        """Whether the nursery is done with it, in time; not whether the job has begun."""
+        with self._connection:
+            self._connection.settimeout(max(0.01, self._deadline - time.monotonic()))
+            try:
+                return not self._connection.recv(1)
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
+
+
+class Nurseries:
+    """Those of one local scheduler.
+
+    Args:
+        directory: of the scheduler.
+        timing: durations.
+    """
+
+    def __init__(self, directory: Path, timing: Timing = TIMING) -> None:
+        self._queue = directory / "queue"
+        self._folder = directory / "nurseries"
+        self._timing = timing
+        self._started: dict[str, float] = {}
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def order(self, number: int, warm: dict[str, Any]) -> Order | None:
+        """Ask a nursery to start a job.
+
+        Args:
+            number: of the job.
+            warm: how it is started.
+
+        Returns:
+            What to wait for; ``None`` if there is no nursery now. One is started, for other jobs.
+        """
+        folder = self._folder / _key(warm)
+        connection = _connect(folder)
+        if connection is None:
+            self._start(folder, warm)
+            return None
+        try:
+            connection.settimeout(self._timing.nursery_patience)
+            connection.sendall(str(number).encode("ascii"))
+        except OSError:
+            connection.close()
+            return None
+        return Order(connection, self._timing.nursery_patience)
+
+    def give_up(self, warm: dict[str, Any]) -> None:
+        """A nursery does not answer: let no further job wait for it. It sees that and ends."""
+        with contextlib.suppress(OSError):
+            (self._folder / _key(warm) / "socket").unlink()
+
+    def _start(self, folder: Path, warm: dict[str, Any]) -> None:
+        now = time.monotonic()
+        self._children = [child for child in self._children if child.poll() is None]
+        last = self._started.get(folder.name)
+        if last is not None and now - last < self._timing.nursery_restart:
+            return
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if _lives(folder) or not self._make_room(folder):
+                return
+            self._started[folder.name] = now
+            self._children.append(self._spawn(folder, warm))
+        except OSError as error:
+            log.warning("no nursery can be started: %s", error)
+
+    def _spawn(self, folder: Path, warm: dict[str, Any]) -> subprocess.Popen[bytes]:
+        facts = {
+            "python": warm["python"],
+            "paths": warm["paths"],
+            "supervisor": runner.__file__,
+            "queue": str(self._queue),
+            "idle": self._timing.nursery_idle,
+        }
+        runner.write(folder / "nursery.json", json.dumps(facts))
+        # A fork shows the environment that its parent was started with, and writes its own mark
+        # into it: in the first place, with room for any job's.
+        mark = {runner.MARK: "-" * (len(str(self._queue)) + 32)}
+        home = {"HOME": HOME, "TMPDIR": HOME}
+        with (folder / "log").open("wb") as output:
+            child = subprocess.Popen(
+                [warm["python"], "-I", "-m", "joblauncher.nursery", str(folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=mark | home | warm["environment"],
+                cwd="/",
+                start_new_session=True,
+            )
+        log.info("a nursery for warm starts, pid %s: %s", child.pid, folder)
+        return child
+
+    def _make_room(self, own: Path) -> bool:
+        """Whether one more nursery may live; forgets those that have been gone for longest."""
+        others = [other for other in self._folder.iterdir() if other != own]
+        gone = [other for other in others if not _lives(other)]
+        for other in sorted(gone, key=lambda one: one.stat().st_mtime)[: -MOST_KEPT or None]:
+            shutil.rmtree(other, ignore_errors=True)
+        return len(others) - len(gone) < MOST_ALIVE
+
+
+def _key(warm: dict[str, Any]) -> str:
+    """The name of the nursery in which jobs that start so can be started."""
+    facts = json.dumps([warm["python"], warm["paths"], warm["environment"]], sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+def _lives(folder: Path) -> bool:
+    """Whether a nursery holds the lock."""
+    try:
+        with (folder / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def _connect(folder: Path) -> socket.socket | None:
+    """A connection to the nursery in this folder, if it takes orders. The address of a socket may
+    have 107 bytes (unix(7)), so it is given by an open folder (proc(5))."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            connection.setblocking(False)
+            connection.connect(f"/proc/self/fd/{handle}/socket")
+        finally:
+            os.close(handle)
+    except OSError:  # there is none, or too many orders wait for it
+        connection.close()
+        return None
+    return connection
