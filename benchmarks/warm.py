@@ -59,7 +59,9 @@ def main() -> None:
     for text in own.inputs or ["seconds=0"]:
         name, _, value = text.partition("=")
         is_file = value.startswith("file://")
-        inputs.append((name, wps_client.Reference(value) if is_file else value))
+        inputs.append(
+            (name, wps_client.Reference(value, "application/x-netcdf") if is_file else value)
+        )
     allowed = {str(Path(t.partition("=file://")[2]).parent) for t in own.inputs if "=file://" in t}
     with tempfile.TemporaryDirectory() as folder:
         sections: dict[str, dict[str, object]] = {"hpc.resources": {"memory": own.memory}}

@@ -22,6 +22,7 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
@@ -40,7 +41,7 @@ from pywps_hpc.dispatch.schedulers.base import (
 from pywps_hpc.dispatch.schedulers.local_runtime import runner
 from pywps_hpc.dispatch.schedulers.local_runtime.job import LocalJob
 from pywps_hpc.dispatch.schedulers.local_runtime.lock import take
-from pywps_hpc.dispatch.schedulers.local_runtime.nursery import Nurseries
+from pywps_hpc.dispatch.schedulers.local_runtime.nursery import Nurseries, Order
 from pywps_hpc.dispatch.schedulers.text import job_name
 from pywps_hpc.timing import TIMING, Timing
 
@@ -232,7 +233,7 @@ class LocalScheduler(Scheduler):
             active.add(number)
             facts = job.facts()
             cpus, gpus = cpus - facts["cpus"], gpus - facts["gpus"]
-        started = []
+        started: list[tuple[LocalJob, subprocess.Popen[bytes] | Order | None]] = []
         # Where no processor is free nobody has to look at the queue, however long it is.
         for job in _jobs(self._queue) if cpus > 0 else ():
             if job.number in active or self._put_away(job) or job.status().phase is Phase.HELD:
@@ -243,12 +244,16 @@ class LocalScheduler(Scheduler):
                 break
             cpus, gpus = cpus - facts["cpus"], gpus - facts["gpus"]
             (self._active / str(job.number)).touch()
-            if start := job.start(self._nurseries):
+            if start := self._nurseries.order(job.number, facts.get("warm")) or job.start():
                 started.append((job, start))
             if cpus <= 0:
                 break
         for job, start in started:
-            job.await_start(start, self._nurseries)
+            if isinstance(start, Order):
+                start.wait()
+                start = None if job.has_begun() else job.start()
+            if start is not None:
+                job.await_start(start)
         self._purge()
 
     def _put_away(self, job: LocalJob) -> bool:

@@ -23,7 +23,7 @@ from places import ROOT
 _INSTALL = """
 import json, pathlib, sys
 sys.path.insert(0, "tests/unit/joblauncher")
-from joblauncher import nodatabase, outputs, runner
+from joblauncher import configured, nodatabase, outputs
 from joblauncher.inputs.policy import Bounds
 from joblauncher.shared.jobdir import JobDir
 nodatabase.install()
@@ -31,7 +31,7 @@ from joblauncher.inputs import references
 import test_node_patches as table
 before = dict(table.attributes())
 job = JobDir(pathlib.Path(sys.argv[1]))
-runner._configure(job, {"server": {}, "logging": {}})
+configured.install({"server": {}, "logging": {}}, job.work, job.storage)
 references.install(Bounds(), job)
 outputs.install(job)
 after = dict(table.attributes())

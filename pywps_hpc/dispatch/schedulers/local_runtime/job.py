@@ -24,7 +24,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +32,11 @@ import psutil
 from pywps_hpc.dispatch.channels.local import clean_environment
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
 from pywps_hpc.dispatch.schedulers.local_runtime import runner
-from pywps_hpc.dispatch.schedulers.local_runtime.nursery import Nurseries, Order
 
 log = logging.getLogger(__name__)
 
 #: Seconds a supervisor may take until the job has begun; on a busy host it just begins later.
 _START = 30.0
-
-
-@dataclass(frozen=True)
-class Start:
-    """A supervisor on its way: a process, or an order to a nursery."""
-
-    cold: subprocess.Popen[bytes] | None = None
-    warm: Order | None = None
 
 
 class LocalJob:
@@ -102,61 +92,39 @@ class LocalJob:
         if not self._poke():
             self._finish(Outcome.CANCELLED, "cancelled before it started")
 
-    def start(self, nurseries: Nurseries | None = None) -> Start | None:
-        """Start its supervisor. Twice is harmless: the second one finds the first and goes.
-
-        Args:
-            nurseries: those that may do it.
-        """
-        warm = self.facts().get("warm") if nurseries is not None else None
-        order = nurseries.order(self.number, warm) if nurseries is not None and warm else None
-        return Start(warm=order) if order else self._start_cold()
-
-    def await_start(self, start: Start, nurseries: Nurseries | None = None) -> None:
-        """Wait for the supervisor to detach, so that it is certain whether the job started."""
-        if start.warm is not None:
-            answered = start.warm.wait()
-            if self._has_begun():
-                return
-            if nurseries is not None and not answered:
-                log.warning("%s: the nursery does not answer", self.number)
-                nurseries.give_up(self.facts()["warm"])
-            cold = self._start_cold()
-            if cold is None:
-                return
-            start = cold
-        assert start.cold is not None
+    def start(self) -> subprocess.Popen[bytes] | None:
+        """Start its supervisor. Twice is harmless: the second one finds the first and goes."""
         try:
-            start.cold.wait(_START)
+            with (self.folder / "runner.log").open("ab") as errors:
+                return subprocess.Popen(
+                    [sys.executable, "-I", runner.__file__, str(self.folder)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=errors,
+                    stderr=errors,
+                    env=clean_environment(),
+                    cwd="/",
+                    start_new_session=True,
+                )
+        except OSError as error:
+            log.warning("%s: cannot be started now: %s", self.number, error)
+            return None
+
+    def await_start(self, runner: subprocess.Popen[bytes]) -> None:
+        """Wait for the supervisor to detach, so that it is certain whether the job started."""
+        try:
+            runner.wait(_START)
         except subprocess.TimeoutExpired:
             log.warning("%s: its supervisor has not started after %g s", self.number, _START)
             return
-        if not self._has_begun():
+        if not self.has_begun():
             text = (self.folder / "runner.log").read_text(errors="replace")
             problem = f"its supervisor cannot start: {text.strip().rpartition(chr(10))[2]}"
             log.error("%s: %s", self.number, problem)
             self._finish(Outcome.COULD_NOT_START, problem)
 
-    def _has_begun(self) -> bool:
+    def has_begun(self) -> bool:
+        """Whether a supervisor has taken it, or it has ended."""
         return bool(self._has("started") or self._alive() or self._end())
-
-    def _start_cold(self) -> Start | None:
-        try:
-            with (self.folder / "runner.log").open("ab") as errors:
-                return Start(
-                    subprocess.Popen(
-                        [sys.executable, "-I", runner.__file__, str(self.folder)],
-                        stdin=subprocess.DEVNULL,
-                        stdout=errors,
-                        stderr=errors,
-                        env=clean_environment(),
-                        cwd="/",
-                        start_new_session=True,
-                    )
-                )
-        except OSError as error:
-            log.warning("%s: cannot be started now: %s", self.number, error)
-            return None
 
     def _has(self, name: str) -> bool:
         return (self.folder / name).exists()

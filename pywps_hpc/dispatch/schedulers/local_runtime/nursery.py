@@ -39,20 +39,26 @@ MOST_KEPT = 16
 class Order:
     """A job that a nursery was asked to start."""
 
-    def __init__(self, connection: socket.socket, patience: float) -> None:
-        self._connection = connection
+    def __init__(self, folder: Path, connection: socket.socket, patience: float) -> None:
+        self._folder, self._connection = folder, connection
         self._deadline = time.monotonic() + patience
 
-    def wait(self) -> bool:
-        """Whether the nursery is done with it, in time; not whether the job has begun."""
+    def wait(self) -> None:
+        """Until the nursery is done with it: the job has begun then, or it will not.
+
+        A nursery that does not answer in time is given up: no further job waits for it, and it ends
+        when it sees that.
+        """
         with self._connection:
             self._connection.settimeout(max(0.01, self._deadline - time.monotonic()))
             try:
-                return not self._connection.recv(1)
+                self._connection.recv(1)
             except TimeoutError:
-                return False
+                log.warning("a nursery does not answer, jobs start without it: %s", self._folder)
+                with contextlib.suppress(OSError):
+                    (self._folder / "socket").unlink()
             except OSError:
-                return True
+                pass  # it was killed
 
 
 class Nurseries:
@@ -70,16 +76,18 @@ class Nurseries:
         self._started: dict[str, float] = {}
         self._children: list[subprocess.Popen[bytes]] = []
 
-    def order(self, number: int, warm: dict[str, Any]) -> Order | None:
+    def order(self, number: int, warm: dict[str, Any] | None) -> Order | None:
         """Ask a nursery to start a job.
 
         Args:
             number: of the job.
-            warm: how it is started.
+            warm: how it is started; ``None``: not by a nursery.
 
         Returns:
             What to wait for; ``None`` if there is no nursery now. One is started, for other jobs.
         """
+        if warm is None:
+            return None
         folder = self._folder / _key(warm)
         connection = _connect(folder)
         if connection is None:
@@ -91,12 +99,7 @@ class Nurseries:
         except OSError:
             connection.close()
             return None
-        return Order(connection, self._timing.nursery_patience)
-
-    def give_up(self, warm: dict[str, Any]) -> None:
-        """A nursery does not answer: let no further job wait for it. It sees that and ends."""
-        with contextlib.suppress(OSError):
-            (self._folder / _key(warm) / "socket").unlink()
+        return Order(folder, connection, self._timing.nursery_patience)
 
     def _start(self, folder: Path, warm: dict[str, Any]) -> None:
         now = time.monotonic()
