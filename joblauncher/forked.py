@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import json
@@ -17,7 +18,7 @@ from joblauncher import command, warm
 from joblauncher.shared import dump, exits, failpoint
 
 #: The fields of proc(5), stat, count from 1; what follows the command's name begins with the third.
-_ENV_START = 50 - 3
+_ARG_START, _ENV_START = 48 - 3, 50 - 3
 #: The batch script's exit code where the job's folder is missing.
 _NO_FOLDER = 72
 #: Bytes of a dump's second line that are read to compare configurations.
@@ -51,6 +52,7 @@ def become(order: dict[str, Any], mark: tuple[str, str], config: Any, reports: i
             _start_cold(order, arguments, environment, reports)
         os.environ.clear()
         os.environ.update(environment)
+        retitle(order["python"], "-I", "-m", "joblauncher", arguments[-1])
         warm.report_to(reports)
         _renew(arguments)
         command.run(arguments)
@@ -78,21 +80,33 @@ def _start_cold(
     os.execve(order["python"], [*program, *arguments], environment)
 
 
+def retitle(*words: str) -> None:
+    """Have ps(1) show this command line; a fork shows its parent's. Nothing happens where there is
+    no room for it."""
+    text = "\0".join(words).encode() + b"\0"
+    with contextlib.suppress(OSError):
+        _overwrite(_ARG_START, 0, len(Path("/proc/self/cmdline").read_bytes()), text)
+
+
 def _mark(name: str, value: str) -> bool:
     """Have proc(5), environ, tell the mark, as it does of a program that was started with it; that
     of a fork is its parent's. False if there is no room for it."""
     try:
-        stat = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
         block = Path("/proc/self/environ").read_bytes()
     except OSError:
         return False
-    begin = block.find(name.encode() + b"=")
+    begin = block.find(f"{name}=".encode())
     end = block.find(b"\0", begin)
-    text = f"{name}={value}".encode()
-    if begin < 0 or end < 0 or len(text) > end - begin:
-        return False
     # What follows the mark is not read: an empty string ends an environment.
-    ctypes.memmove(int(stat[_ENV_START]) + begin, text.ljust(end - begin, b"\0"), end - begin)
+    return 0 <= begin < end and _overwrite(_ENV_START, begin, end, f"{name}={value}".encode())
+
+
+def _overwrite(field: int, begin: int, end: int, text: bytes) -> bool:
+    """Put a text, and zeros, between two places of what this process was started with."""
+    if len(text) > end - begin:
+        return False
+    start = int(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[field])
+    ctypes.memmove(start + begin, text.ljust(end - begin, b"\0"), end - begin)
     return True
 
 

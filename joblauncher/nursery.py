@@ -1,4 +1,4 @@
-"""``python -I -m joblauncher.nursery FOLDER``: starts the jobs of a service as forks of itself.
+"""Starts the jobs of a service as forks of itself: ``python -I -m joblauncher.nursery …``.
 
 Python's imports are most of what a short job costs. This process has imported what they need and
 runs none of their code: each order, the number of a job of the local scheduler, is carried out by a
@@ -72,11 +72,16 @@ class Learned:
 
 class Nursery:
     """The process; ``nursery.json`` has ``python``, the interpreter; ``paths``, folders with
-    modules of the service; ``supervisor``, the program file of the scheduler's that supervises a
-    job; ``queue``, the folder of its jobs; and ``idle``, seconds without orders after which it
-    ends."""
+    modules of the service; ``queue``, the folder of the scheduler's jobs; and ``idle``, seconds
+    without orders after which it ends.
 
-    def __init__(self, folder: Path, lock: int) -> None:
+    Args:
+        folder: its own.
+        supervisor: the program file of the scheduler's that supervises a job.
+        lock: descriptor of the lock.
+    """
+
+    def __init__(self, folder: Path, supervisor: str, lock: int) -> None:
         self._begun = time.time_ns()
         self._environment = dict(os.environ)
         self._folder, self._lock = folder, lock
@@ -87,7 +92,8 @@ class Nursery:
             self._learned = Learned()
         self._home = folder / "home"
         self._reports, self._reporter = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._supervisor = _load(self._facts["supervisor"])
+        self._program = supervisor
+        self._supervisor = _load(supervisor)
 
     def prepare(self) -> None:
         """Import what jobs need."""
@@ -209,6 +215,7 @@ class Nursery:
             log = os.open(job / "runner.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             self._use(log, tell)
             os.chdir("/")
+            forked.retitle(self._facts["python"], "-I", self._program, str(job))
             self._supervisor.supervise(job, tell, self._launch)
         except BaseException:
             traceback.print_exc()
@@ -248,7 +255,8 @@ class Nursery:
         os.chdir("/")
         os.set_inheritable(self._lock, True)
         python = self._facts["python"]
-        program = [python, "-I", "-m", "joblauncher.nursery", str(self._folder), str(self._lock)]
+        arguments = [str(self._folder), self._program, str(self._lock)]
+        program = [python, "-I", "-m", "joblauncher.nursery", *arguments]
         os.execve(python, program, self._environment)
 
 
@@ -270,11 +278,12 @@ def _inode(path: Path) -> int:
         return 0
 
 
-def main(folder: Path, lock: int | None) -> None:
+def main(folder: Path, supervisor: str, lock: int | None) -> None:
     """Be the nursery in this folder, unless there is one.
 
     Args:
         folder: its folder.
+        supervisor: the program that supervises a job.
         lock: descriptor of its lock, where this is a new start of the same process.
     """
     os.umask(0o077)
@@ -286,10 +295,10 @@ def main(folder: Path, lock: int | None) -> None:
             return
     else:
         os.set_inheritable(lock, False)
-    nursery = Nursery(folder, lock)
+    nursery = Nursery(folder, supervisor, lock)
     nursery.prepare()
     nursery.run()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else None)

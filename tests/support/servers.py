@@ -452,6 +452,16 @@ class HpcServer(Server):
         psutil.wait_procs(family, timeout=STOP_LIMIT)
         self._kill_rest()
 
+    def nurseries(self) -> list[psutil.Process]:
+        """The processes that jobs of this server are forked from."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                line = " ".join(process.cmdline())
+                if "joblauncher.nursery" in line and str(self.spool.root) in line:
+                    found.append(process)
+        return [process for process in found if _lives(process)]
+
     def job_processes(self) -> list[psutil.Process]:
         """What runs on this host as, or below, a job of this server."""
         servers = {process.pid for process in self.processes()}
@@ -459,14 +469,16 @@ class HpcServer(Server):
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 line = " ".join(process.cmdline())
+                if "joblauncher.nursery" in line:
+                    continue
                 if str(self.spool.root) in line and process.pid not in servers:
                     for one in (process, *process.children(recursive=True)):
                         found[one.pid] = one
         return [process for process in found.values() if _lives(process)]
 
     def end_jobs(self) -> None:
-        """Kill the jobs that are still running on this host."""
-        shoot(self.job_processes())
+        """Kill the jobs that are still running on this host, and what they are forked from."""
+        shoot([*self.nurseries(), *self.job_processes()])
 
     def _ask(self, query: str, *values: object) -> list[dict[str, Any]]:
         """A question to the job table, read-only: a database in WAL mode belongs to its account."""

@@ -30,6 +30,7 @@ from pywps_hpc.timing import TIMING, Timing
 
 log = logging.getLogger(__name__)
 
+PROGRAM = "joblauncher.nursery"
 #: Nurseries that may live at once on one directory: each has the service's modules in memory.
 MOST_ALIVE = 4
 #: Folders that are kept: what a nursery has learned outlives it.
@@ -120,7 +121,6 @@ class Nurseries:
         facts = {
             "python": warm["python"],
             "paths": warm["paths"],
-            "supervisor": runner.__file__,
             "queue": str(self._queue),
             "idle": self._timing.nursery_idle,
         }
@@ -131,7 +131,7 @@ class Nurseries:
         home = {"HOME": HOME, "TMPDIR": HOME}
         with (folder / "log").open("wb") as output:
             child = subprocess.Popen(
-                [warm["python"], "-I", "-m", "joblauncher.nursery", str(folder)],
+                [warm["python"], "-I", "-m", PROGRAM, str(folder), runner.__file__],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
