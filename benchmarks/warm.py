@@ -26,6 +26,7 @@ import servers  # noqa: E402
 import wps_client  # noqa: E402
 
 WARM_UP = 4
+servers.START_LIMIT = 900.0  # finch on a busy machine
 
 
 def seconds(server: servers.Server, identifier: str, inputs: list[tuple[str, object]]) -> float:
@@ -71,10 +72,14 @@ def main() -> None:
             (Path(folder) / name).mkdir()
         no = {"hpc.container": {"warm": "no"}}
         cold = servers.HpcServer(
-            Path(folder) / "cold", own.application, python=own.python, sections={**sections, **no}
+            Path(folder) / "cold",
+            own.application,
+            python=own.python,
+            workers=1,
+            sections={**sections, **no},
         )
         warm = servers.HpcServer(
-            Path(folder) / "warm", own.application, python=own.python, sections=sections
+            Path(folder) / "warm", own.application, python=own.python, workers=1, sections=sections
         )
         default = servers.DefaultServer(
             Path(folder) / "default", own.application, python=own.python, sections=sections

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from joblauncher import command, warm
+from joblauncher import command, preload, warm
 from joblauncher.shared import dump, exits, failpoint
 
 #: The fields of proc(5), stat, count from 1; what follows the command's name begins with the third.
@@ -25,7 +25,13 @@ _NO_FOLDER = 72
 _MOST_HEADER = 4 << 20
 
 
-def become(order: dict[str, Any], mark: tuple[str, str], config: Any, reports: int) -> NoReturn:
+def become(
+    order: dict[str, Any],
+    mark: tuple[str, str],
+    config: Any,
+    reports: int,
+    files: tuple[int, ...],
+) -> NoReturn:
     """Become the launcher of a job.
 
     Standard input, output and error are the job's already; nothing else that is open is needed but
@@ -37,6 +43,7 @@ def become(order: dict[str, Any], mark: tuple[str, str], config: Any, reports: i
         mark: variable and value by which the scheduler finds all processes of the job.
         config: of the service, under which modules were imported; ``None`` if none were.
         reports: descriptor for reports on imports.
+        files: descriptors of files that modules read.
     """
     try:
         os.setpgid(0, 0)  # what the job sends its group must not reach its supervisor
@@ -48,7 +55,12 @@ def become(order: dict[str, Any], mark: tuple[str, str], config: Any, reports: i
             print(f"{order['folder']}: {error.strerror}", file=sys.stderr, flush=True)
             os._exit(_NO_FOLDER)
         arguments = [*order["options"], *order["arguments"]]
-        if config is None or _config(order) != config or not _mark(*mark):
+        try:
+            preload.reopen(files)
+            is_fit = config is not None and _config(order) == config and _mark(*mark)
+        except OSError:
+            is_fit = False
+        if not is_fit:
             _start_cold(order, arguments, environment, reports)
         os.environ.clear()
         os.environ.update(environment)

@@ -100,7 +100,6 @@ class Nursery:
         learned = self._learned
         if learned.importing is not None:
             self._leave_out(learned.importing, "its import did not end")
-            learned.importing = None
         with contextlib.suppress(FileNotFoundError):
             remove_tree(self._home)
         self._home.mkdir(mode=0o700)
@@ -112,6 +111,7 @@ class Nursery:
         for folder, _, _ in os.walk(self._home, topdown=False):
             os.chmod(folder, 0o500)
         self._files = preload.files()
+        self._open = preload.only_read()
         if any(self._begun < changed < time.time_ns() for changed, _ in self._files.values()):
             self._restart("a module was changed while it was imported")
         gc.collect()
@@ -137,6 +137,7 @@ class Nursery:
 
     def _leave_out(self, name: str, reason: str) -> None:
         learned = self._learned
+        learned.importing = None
         learned.unfit[name] = reason
         if len(learned.unfit) > MOST_UNFIT and name in learned.names:
             del learned.names[learned.names.index(name) :]
@@ -228,7 +229,7 @@ class Nursery:
         if pid == 0:
             self._use(log)
             reports = self._reporter.detach()
-            forked.become(order, mark, self._learned.config, reports)
+            forked.become(order, mark, self._learned.config, reports, self._open)
         return pid
 
     def _use(self, log: int, *also: int) -> None:
@@ -237,7 +238,7 @@ class Nursery:
         for source, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
         begin = 3
-        for kept in sorted((*also, self._reporter.fileno(), HOME_DESCRIPTOR)):
+        for kept in sorted((*also, *self._open, self._reporter.fileno(), HOME_DESCRIPTOR)):
             os.closerange(begin, kept)
             begin = kept + 1
         os.closerange(begin, max(begin, os.sysconf("SC_OPEN_MAX")))
@@ -250,6 +251,7 @@ class Nursery:
         for child in preload.traces().children:
             with contextlib.suppress(OSError):
                 os.kill(int(child), signal.SIGKILL)
+                os.waitpid(int(child), 0)
         os.closerange(3, self._lock)
         os.closerange(self._lock + 1, os.sysconf("SC_OPEN_MAX"))
         os.chdir("/")

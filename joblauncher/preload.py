@@ -2,15 +2,19 @@
 
 A fork has the modules of its parent, but not its threads; open files, sockets and children it would
 share with all other jobs. A module that leaves any of these is not imported here but in each job.
+Two things do no harm: plain files that are only read, which each job opens anew
+(:func:`reopen`), and the threads in :data:`FORK_SAFE`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import glob
 import importlib
 import logging
 import os
+import stat
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +24,10 @@ LOGGER = logging.getLogger(__name__)
 
 #: Bytes of resident memory that a nursery may have.
 MOST_MEMORY = 4 << 30
+#: Name of a native thread (proc(5), comm) -> why a fork can do without it. pyarrow brings it.
+FORK_SAFE = {
+    "jemalloc_bg_thd": "jemalloc's pthread_atfork(3) handlers have the child start its own"
+}
 #: What every job imports, whatever its process.
 BASE = (
     "joblauncher.supervisor",
@@ -77,23 +85,66 @@ class Traces:
 
 def traces() -> Traces:
     """What is there now."""
-    threads = frozenset(os.listdir("/proc/self/task")) - {str(os.getpid())}
+    threads = _threads()
     if threads:
         # Libraries such as OpenBLAS end their threads before a fork and start them when needed.
         pid = os.fork()
         if pid == 0:
             os._exit(0)
         os.waitpid(pid, 0)
-        threads = frozenset(os.listdir("/proc/self/task")) - {str(os.getpid())}
+        threads = _threads()
     files = set()
-    for number in os.listdir("/proc/self/fd"):
+    for number in map(int, os.listdir("/proc/self/fd")):
         with contextlib.suppress(OSError):  # that of the listing itself
-            files.add(f"{number}: {os.readlink(f'/proc/self/fd/{number}')}")
+            if not _is_only_read(number):
+                files.add(f"{number}: {os.readlink(f'/proc/self/fd/{number}')}")
     children = set()
     for listing in glob.glob("/proc/self/task/*/children"):
         with contextlib.suppress(OSError), open(listing, encoding="ascii") as text:
             children.update(text.read().split())
     return Traces(threads, frozenset(files), frozenset(children))
+
+
+def _threads() -> frozenset[str]:
+    found = set()
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/comm") as name:
+            if thread != str(os.getpid()) and name.read().strip() not in FORK_SAFE:
+                found.add(thread)
+    return frozenset(found)
+
+
+def _is_only_read(number: int) -> bool:
+    """Whether this descriptor is a plain file, open for reading alone, that still has its name."""
+    facts = os.fstat(number)
+    flags = fcntl.fcntl(number, fcntl.F_GETFL)
+    is_read = flags & os.O_ACCMODE == os.O_RDONLY
+    return is_read and stat.S_ISREG(facts.st_mode) and facts.st_nlink > 0
+
+
+def only_read() -> tuple[int, ...]:
+    """The descriptors of plain files that are only read, but for standard input."""
+    found = []
+    for number in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError):
+            if number > 2 and _is_only_read(number):
+                found.append(number)
+    return tuple(sorted(found))
+
+
+def reopen(numbers: Iterable[int]) -> None:
+    """Open files anew under the same descriptors, at the same places, so that nobody else moves
+    about in them.
+
+    Raises:
+        OSError: one cannot be opened any more.
+    """
+    for number in numbers:
+        place, inheritable = os.lseek(number, 0, os.SEEK_CUR), os.get_inheritable(number)
+        fresh = os.open(f"/proc/self/fd/{number}", os.O_RDONLY)
+        os.lseek(fresh, place, os.SEEK_SET)
+        os.dup2(fresh, number, inheritable=inheritable)
+        os.close(fresh)
 
 
 def load(names: Iterable[str], unfit: Collection[str], begin: Callable[[str | None], Any]) -> None:

@@ -126,7 +126,7 @@ class Timing:
         1800.0, "without a job after which a nursery ends and gives its memory back"
     )
     nursery_restart: float = _time(
-        10.0, "between two starts of a nursery: one that cannot live costs no more than that"
+        3.0, "between two starts of a nursery: one that cannot live costs no more than that"
     )
     nursery_patience: float = _time(
         5.0, "for a nursery to start a job, which takes milliseconds; then it starts without"

@@ -1,0 +1,3 @@
+"""A part of the service :mod:`nursling`, of which tests make other versions."""
+
+VERSION = "1"

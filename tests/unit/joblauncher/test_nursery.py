@@ -1,0 +1,222 @@
+"""A nursery imports what is fit for it, and nothing keeps it alive or harms it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from joblauncher import preload
+from joblauncher.shared.warm_home import HOME
+from pywps_hpc.dispatch.schedulers.local_runtime import nursery, runner
+from servers import wait_for
+
+MARK = {runner.MARK: "-" * 300}
+
+
+class ByHand:
+    """A nursery as the local scheduler starts it, in a folder of the test."""
+
+    def __init__(self, root: Path, modules: dict[str, str], *, idle: float = 600) -> None:
+        self.folder, self.code = root / "nursery", root / "code"
+        for made in (self.folder, self.code, root / "queue"):
+            made.mkdir()
+        for name, text in modules.items():
+            (self.code / f"{name}.py").write_text(text)
+        facts = {
+            "python": sys.executable,
+            "paths": [str(self.code)],
+            "queue": str(root / "queue"),
+            "idle": idle,
+        }
+        (self.folder / "nursery.json").write_text(json.dumps(facts))
+        self.learn(config={"server": {}}, names=list(modules))
+
+    def learn(self, **facts: Any) -> None:
+        (self.folder / "learned.json").write_text(json.dumps(facts))
+
+    def learned(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / "learned.json").read_text())
+        return found
+
+    @contextlib.contextmanager
+    def run(self) -> Iterator[subprocess.Popen[bytes]]:
+        with (self.folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-I", "-m", nursery.PROGRAM),
+                    *(str(self.folder), runner.__file__),
+                ],
+                env=MARK | {"HOME": HOME, "TMPDIR": HOME, "PATH": os.environ["PATH"]},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def await_ready(self) -> None:
+        wait_for(lambda: "takes orders" in self.log.rpartition("starts anew")[2], "it is ready")
+
+
+UNFIT = {
+    "a thread": "import threading, time\n"
+    "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n",
+    "an open file or socket": "held = open('written', 'w')\n",
+    "an open file or socket (": "import socket\nheld = socket.socket()\n",
+    "a child process": "import subprocess\nchild = subprocess.Popen(['sleep', '4711'])\n",
+}
+
+
+@pytest.mark.parametrize("what", UNFIT)
+def test_a_module_that_leaves_something_running_is_left_to_the_jobs(
+    tmp_path: Path, what: str
+) -> None:
+    modules = {"good": "", "upper": "import unfit\n", "unfit": UNFIT[what], "last": ""}
+    own = ByHand(tmp_path, modules)
+    with own.run() as process:
+        own.await_ready()
+        unfit = own.learned()["unfit"]
+        assert list(unfit) == ["upper", "unfit"]
+        assert all(reason.startswith(what) for reason in unfit.values())
+        assert f"unfit leaves {what}" in own.log
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        assert not children.split()
+
+
+def test_a_file_that_is_only_read_is_each_job_s_own(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("abcdef")
+    with file.open("rb", buffering=0) as held:
+        number = held.fileno()
+        assert number in preload.only_read()
+        assert not preload.traces().beyond(preload.Traces(files=preload.traces().files))
+        held.seek(2)
+        pid = os.fork()
+        if pid == 0:
+            preload.reopen([number])
+            os._exit(0 if os.read(number, 3) == b"cde" else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert held.tell() == 2
+    own = ByHand(tmp_path, {"reads": f"held = open({str(file)!r})\n"})
+    with own.run():
+        own.await_ready()
+    assert own.learned().get("unfit", {}) == {}
+
+
+def test_a_module_that_ends_its_interpreter_does_so_once(tmp_path: Path) -> None:
+    own = ByHand(tmp_path, {"deadly": "import os\nos._exit(7)\n", "good": ""})
+    with own.run() as process:
+        assert process.wait(60) == 7
+    with own.run():
+        own.await_ready()
+    assert own.learned()["unfit"] == {"deadly": "its import did not end"}
+
+
+def test_a_module_that_cannot_be_imported_stops_nothing(tmp_path: Path) -> None:
+    modules = {"bad": "raise RuntimeError('no')\n", "leaves": "raise SystemExit\n", "good": ""}
+    own = ByHand(tmp_path, modules)
+    with own.run():
+        own.await_ready()
+    assert own.learned().get("unfit", {}) == {}
+    assert own.log.count("cannot be imported here") == 2
+
+
+def test_it_ends_when_nobody_needs_it_any_more(tmp_path: Path) -> None:
+    own = ByHand(tmp_path, {"good": ""}, idle=0.5)
+    with own.run() as process:
+        assert process.wait(60) == 0
+    assert not (own.folder / "socket").exists()
+
+
+def test_it_ends_when_its_folder_is_gone(tmp_path: Path) -> None:
+    own = ByHand(tmp_path, {"good": ""})
+    with own.run() as process:
+        own.await_ready()
+        shutil.rmtree(own.folder)
+        assert process.wait(60) == 0
+
+
+def test_a_second_one_in_the_same_folder_goes(tmp_path: Path) -> None:
+    own = ByHand(tmp_path, {"good": ""})
+    with own.run() as first:
+        own.await_ready()
+        with own.run() as second:
+            assert second.wait(60) == 0
+        assert first.poll() is None
+
+
+def test_an_order_is_the_number_of_a_job_and_nothing_else(tmp_path: Path) -> None:
+    own = ByHand(tmp_path, {"good": ""})
+    with own.run() as process:
+        own.await_ready()
+        for order in (b"..", b"../../x", b"99", b"1\0", b"", b"\xff", b"-1", b"7" * 40):
+            connection = nursery._connect(own.folder)
+            assert connection is not None
+            with connection:
+                connection.settimeout(20)
+                connection.sendall(order)
+                connection.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(ConnectionResetError):
+                    assert connection.recv(1) == b""
+        assert process.poll() is None
+    assert os.listdir(tmp_path / "queue") == []
+
+
+def test_it_starts_anew_when_a_module_has_changed(tmp_path: Path) -> None:
+    own = ByHand(tmp_path, {"good": "", "other": ""})
+    (tmp_path / "queue/1").mkdir()
+    with own.run() as process:
+        own.await_ready()
+        before = own.log.count("takes orders")
+        (own.code / "other.py").write_text("print('anew')\n")
+        connection = nursery._connect(own.folder)
+        assert connection is not None
+        with connection:
+            connection.settimeout(20)
+            connection.sendall(b"1")
+            assert connection.recv(1) == b""
+        wait_for(lambda: own.log.count("takes orders") > before, "it takes orders again")
+        assert process.poll() is None
+    assert "other.py has changed" in own.log
+    assert os.listdir(tmp_path / "queue/1") == []
+
+
+def test_what_importing_wrote_to_its_home_no_job_can_change_by_accident(tmp_path: Path) -> None:
+    text = "from pathlib import Path\n(Path.home() / 'cache').mkdir()\n"
+    own = ByHand(tmp_path, {"writes": text})
+    with own.run():
+        own.await_ready()
+        assert (own.folder / "home/cache").stat().st_mode & 0o777 == 0o500
+        assert (own.folder / "home").stat().st_mode & 0o777 == 0o500
+
+
+def test_a_memory_limit_counts_what_is_shared_in_part(tmp_path: Path) -> None:
+    held = bytearray(64 << 20)
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+        os._exit(0)
+    try:
+        wait_for(lambda: runner._memory() >= len(held), "the child has all of it")
+        assert runner._memory(proportional=True) < runner._memory() - len(held) / 3
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
