@@ -44,7 +44,7 @@ from joblauncher.shared.warm_home import HOME_DESCRIPTOR
 LOGGER = logging.getLogger(__name__)
 
 #: Seconds between two looks whether it is still wanted.
-LOOK = 5.0
+LOOK = 2.0
 #: Seconds that all imports together may take (alarm(2)).
 IMPORT_LIMIT = 600
 #: Modules that may turn out to be unfit, one start after the other, before the rest is left out.
@@ -72,8 +72,9 @@ class Learned:
 
 class Nursery:
     """The process; ``nursery.json`` has ``python``, the interpreter; ``paths``, folders with
-    modules of the service; ``queue``, the folder of the scheduler's jobs; and ``idle``, seconds
-    without orders after which it ends.
+    modules of the service; ``queue``, the folder of the scheduler's jobs; ``wanted``, a file that
+    the dispatcher has locked while it lives; and after how many seconds it ends: ``idle`` without
+    orders, ``orphaned`` without a dispatcher.
 
     Args:
         folder: its own.
@@ -155,12 +156,17 @@ class Nursery:
         listener.bind(address.name)
         os.chdir(self._home)
         listener.listen(64)
-        mine, idle_since = _inode(address), time.monotonic()
+        mine, idle_since, wanted = _inode(address), time.monotonic(), time.monotonic()
         LOGGER.info("takes orders, %d modules, %d MiB", len(sys.modules), preload.resident() >> 20)
         while time.monotonic() - idle_since < self._facts["idle"]:
             ready, _, _ = select.select([listener, self._reports], [], [], LOOK)
             if _inode(address) != mine:
                 return
+            if not ready and not self._is_wanted():
+                if time.monotonic() - wanted >= self._facts["orphaned"]:
+                    break
+            else:
+                wanted = time.monotonic()
             if self._reports in ready:
                 self._learn()
             if listener in ready:
@@ -168,6 +174,17 @@ class Nursery:
                 connection, _ = listener.accept()
                 self._obey(connection, listener)
         address.unlink(missing_ok=True)
+
+    def _is_wanted(self) -> bool:
+        """Whether a dispatcher lives."""
+        try:
+            with open(self._facts["wanted"]) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def _learn(self) -> None:
         """Take a report of a launcher (:func:`joblauncher.warm.report`)."""

@@ -125,6 +125,9 @@ class Timing:
     nursery_idle: float = _time(
         1800.0, "without a job after which a nursery ends and gives its memory back"
     )
+    nursery_orphaned: float = _time(
+        60.0, "without a dispatcher after which it ends: longer than a restart of the service"
+    )
     nursery_restart: float = _time(
         3.0, "between two starts of a nursery: one that cannot live costs no more than that"
     )

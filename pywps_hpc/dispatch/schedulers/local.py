@@ -225,6 +225,7 @@ class LocalScheduler(Scheduler):
 
     def _advance(self) -> None:
         """Put away what ended and start what fits, in the order of arrival."""
+        self._nurseries.hold()
         cpus, gpus, active = self._cpus, self._gpus, set()
         for number in [int(entry.name) for entry in self._active.iterdir()]:
             job = LocalJob(self._queue / str(number))

@@ -27,7 +27,9 @@ MARK = {runner.MARK: "-" * 300}
 class ByHand:
     """A nursery as the local scheduler starts it, in a folder of the test."""
 
-    def __init__(self, root: Path, modules: dict[str, str], *, idle: float = 600) -> None:
+    def __init__(
+        self, root: Path, modules: dict[str, str], *, idle: float = 600, orphaned: float = 600
+    ) -> None:
         self.folder, self.code = root / "nursery", root / "code"
         for made in (self.folder, self.code, root / "queue"):
             made.mkdir()
@@ -37,7 +39,9 @@ class ByHand:
             "python": sys.executable,
             "paths": [str(self.code)],
             "queue": str(root / "queue"),
+            "wanted": str(root / "nurseries/wanted"),
             "idle": idle,
+            "orphaned": orphaned,
         }
         (self.folder / "nursery.json").write_text(json.dumps(facts))
         self.learn(config={"server": {}}, names=list(modules))
@@ -144,6 +148,18 @@ def test_it_ends_when_nobody_needs_it_any_more(tmp_path: Path) -> None:
     with own.run() as process:
         assert process.wait(60) == 0
     assert not (own.folder / "socket").exists()
+
+
+def test_it_ends_soon_after_its_dispatcher(tmp_path: Path) -> None:
+    own = ByHand(tmp_path, {"good": ""}, orphaned=0.5)
+    held = nursery.Nurseries(tmp_path)
+    held.hold()
+    with own.run() as process:
+        own.await_ready()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(5)
+        del held
+        assert process.wait(60) == 0
 
 
 def test_it_ends_when_its_folder_is_gone(tmp_path: Path) -> None:

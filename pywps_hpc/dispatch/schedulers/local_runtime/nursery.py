@@ -6,7 +6,8 @@ job never waits for one: while there is none, or none that answers, it starts wi
 
 ::
 
-    directory/nurseries/KEY/   one for each interpreter, environment and path of modules
+    directory/nurseries/KEY/    one for each interpreter, environment and path of modules
+    directory/nurseries/wanted  locked while a dispatcher lives
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from joblauncher.shared.warm_home import HOME
 from pywps_hpc.dispatch.schedulers.local_runtime import runner
@@ -76,6 +77,24 @@ class Nurseries:
         self._timing = timing
         self._started: dict[str, float] = {}
         self._children: list[subprocess.Popen[bytes]] = []
+        self._wanted: IO[str] | None = None
+
+    def hold(self) -> None:
+        """Let nurseries live as long as this process does, without which they soon end."""
+        if self._wanted is not None:
+            return
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            wanted = (self._folder / "wanted").open("a")
+        except OSError as error:
+            log.warning("no nursery can be held: %s", error)
+            return
+        try:
+            fcntl.flock(wanted, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:  # a nursery just looks: the next time, then
+            wanted.close()
+        else:
+            self._wanted = wanted
 
     def order(self, number: int, warm: dict[str, Any] | None) -> Order | None:
         """Ask a nursery to start a job.
@@ -122,7 +141,9 @@ class Nurseries:
             "python": warm["python"],
             "paths": warm["paths"],
             "queue": str(self._queue),
+            "wanted": str(self._folder / "wanted"),
             "idle": self._timing.nursery_idle,
+            "orphaned": self._timing.nursery_orphaned,
         }
         runner.write(folder / "nursery.json", json.dumps(facts))
         # A fork shows the environment that its parent was started with, and writes its own mark
@@ -144,7 +165,7 @@ class Nurseries:
 
     def _make_room(self, own: Path) -> bool:
         """Whether one more nursery may live; forgets those that have been gone for longest."""
-        others = [other for other in self._folder.iterdir() if other != own]
+        others = [other for other in self._folder.iterdir() if other.is_dir() and other != own]
         gone = [other for other in others if not _lives(other)]
         for other in sorted(gone, key=lambda one: one.stat().st_mtime)[: -MOST_KEPT or None]:
             shutil.rmtree(other, ignore_errors=True)
