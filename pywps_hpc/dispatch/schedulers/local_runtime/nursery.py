@@ -80,7 +80,9 @@ class Nurseries:
         self._wanted: IO[str] | None = None
 
     def hold(self) -> None:
-        """Let nurseries live as long as this process does, without which they soon end."""
+        """Let nurseries live as long as this process does, without which they soon end; collect
+        those that have ended."""
+        self._children = [child for child in self._children if child.poll() is None]
         if self._wanted is not None:
             return
         try:
@@ -123,7 +125,6 @@ class Nurseries:
 
     def _start(self, folder: Path, warm: dict[str, Any]) -> None:
         now = time.monotonic()
-        self._children = [child for child in self._children if child.poll() is None]
         last = self._started.get(folder.name)
         if last is not None and now - last < self._timing.nursery_restart:
             return
