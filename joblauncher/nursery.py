@@ -320,4 +320,7 @@ def main(folder: Path, supervisor: str, lock: int | None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else None)
+    folder, program, *more = sys.argv[1:]
+    if more == ["detach"] and os.fork():  # a child of nobody's, as jobs are
+        os._exit(0)
+    main(Path(folder), program, int(more[0]) if more and more != ["detach"] else None)

@@ -81,7 +81,7 @@ class Nurseries:
 
     def hold(self) -> None:
         """Let nurseries live as long as this process does, without which they soon end; collect
-        those that have ended."""
+        what has started them."""
         self._children = [child for child in self._children if child.poll() is None]
         if self._wanted is not None:
             return
@@ -153,7 +153,7 @@ class Nurseries:
         home = {"HOME": HOME, "TMPDIR": HOME}
         with (folder / "log").open("wb") as output:
             child = subprocess.Popen(
-                [warm["python"], "-I", "-m", PROGRAM, str(folder), runner.__file__],
+                [warm["python"], "-I", "-m", PROGRAM, str(folder), runner.__file__, "detach"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -161,7 +161,7 @@ class Nurseries:
                 cwd="/",
                 start_new_session=True,
             )
-        log.info("a nursery for warm starts, pid %s: %s", child.pid, folder)
+        log.info("a nursery for warm starts: %s", folder)
         return child
 
     def _make_room(self, own: Path) -> bool:
