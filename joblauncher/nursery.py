@@ -8,7 +8,7 @@ needs the nursery no more, and whoever gave an order that came to nothing starts
 ::
 
     FOLDER/nursery.json   from the scheduler: see :class:`Nursery`
-    FOLDER/learned.json   what to import (:class:`Learned`); outlives the nursery
+    FOLDER/learned.json   what to import (:mod:`joblauncher.learned`); outlives the nursery
     FOLDER/lock           held as long as it lives
     FOLDER/socket         takes orders while everything is imported (unix(7))
     FOLDER/home           its home and temporary folder, read-only once everything is imported
@@ -32,13 +32,12 @@ import socket
 import sys
 import time
 import traceback
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from joblauncher import command, configured, forked, nodatabase, preload, warm
+from joblauncher import command, configured, forked, learned, nodatabase, preload, warm
 from joblauncher.shared import IN_JOB
-from joblauncher.shared.files import atomic_write, remove_tree
+from joblauncher.shared.files import remove_tree
 from joblauncher.shared.warm_home import HOME_DESCRIPTOR
 
 LOGGER = logging.getLogger(__name__)
@@ -47,27 +46,6 @@ LOGGER = logging.getLogger(__name__)
 LOOK = 2.0
 #: Seconds that all imports together may take (alarm(2)).
 IMPORT_LIMIT = 600
-#: Modules that may turn out to be unfit, one start after the other, before the rest is left out.
-MOST_UNFIT = 10
-#: Modules that are remembered.
-MOST_NAMES = 10_000
-
-
-@dataclass
-class Learned:
-    """What earlier jobs and starts have taught.
-
-    Attributes:
-        config: the service's effective configuration; ``None`` before the first job.
-        names: of modules, those that others import last.
-        unfit: names of modules that are not imported here, each with the reason.
-        importing: what is being imported: found at a start, it has ended the one before.
-    """
-
-    config: dict[str, dict[str, str]] | None = None
-    names: list[str] = field(default_factory=list)
-    unfit: dict[str, str] = field(default_factory=dict)
-    importing: str | None = None
 
 
 class Nursery:
@@ -87,10 +65,7 @@ class Nursery:
         self._environment = dict(os.environ)
         self._folder, self._lock = folder, lock
         self._facts: dict[str, Any] = json.loads((folder / "nursery.json").read_text())
-        try:
-            self._learned = Learned(**json.loads((folder / "learned.json").read_text()))
-        except (OSError, ValueError, TypeError):
-            self._learned = Learned()
+        self._learned = learned.read(folder / "learned.json")
         self._home = folder / "home"
         self._reports, self._reporter = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._program = supervisor
@@ -98,17 +73,16 @@ class Nursery:
 
     def prepare(self) -> None:
         """Import what jobs need."""
-        learned = self._learned
-        if learned.importing is not None:
-            self._leave_out(learned.importing, "its import did not end")
+        if self._learned.importing is not None:
+            self._learned.leave_out(self._learned.importing, "its import did not end")
         with contextlib.suppress(FileNotFoundError):
             remove_tree(self._home)
         self._home.mkdir(mode=0o700)
         warm.point_home(self._home)
         os.chdir(self._home)
         command.prepare(self._facts["paths"])
-        if learned.config is not None:
-            self._import(learned.config)
+        if self._learned.config is not None:
+            self._import(self._learned.config)
         for folder, _, _ in os.walk(self._home, topdown=False):
             os.chmod(folder, 0o500)
         self._files = preload.files()
@@ -126,26 +100,11 @@ class Nursery:
         configured.install(config, self._home, self._home)
         names = [*preload.BASE, *self._learned.names]
         try:
-            preload.load(names, self._learned.unfit, self._begin)
+            preload.load(names, self._learned.unfit, self._learned.begin)
         except preload.Unfit as unfit:
-            self._leave_out(unfit.name, unfit.reason)
+            self._learned.leave_out(unfit.name, unfit.reason)
             self._restart(f"{unfit.name} leaves {unfit.reason}: it is imported in each job instead")
         signal.alarm(0)
-
-    def _begin(self, name: str | None) -> None:
-        self._learned.importing = name
-        self._save()
-
-    def _leave_out(self, name: str, reason: str) -> None:
-        learned = self._learned
-        learned.importing = None
-        learned.unfit[name] = reason
-        if len(learned.unfit) > MOST_UNFIT and name in learned.names:
-            del learned.names[learned.names.index(name) :]
-        self._save()
-
-    def _save(self) -> None:
-        atomic_write(self._folder / "learned.json", json.dumps(asdict(self._learned)).encode())
 
     def run(self) -> None:
         """Take orders until nobody gives any, or the folder is gone."""
@@ -171,8 +130,9 @@ class Nursery:
                 self._learn()
             if listener in ready:
                 idle_since = time.monotonic()
-                connection, _ = listener.accept()
-                self._obey(connection, listener)
+                with contextlib.suppress(ConnectionError):  # whoever gave the order is gone
+                    connection, _ = listener.accept()
+                    self._obey(connection, listener)
         address.unlink(missing_ok=True)
 
     def _is_wanted(self) -> bool:
@@ -188,19 +148,10 @@ class Nursery:
 
     def _learn(self) -> None:
         """Take a report of a launcher (:func:`joblauncher.warm.report`)."""
-        learned, report = self._learned, json.loads(self._reports.recv(1 << 20))
-        known = {*sys.modules, *learned.names, *learned.unfit}
-        fresh = [name for name in report["names"] if name not in known]
-        if report["config"] != learned.config:
-            learned.config = report["config"]
-            reason = "the service has another configuration"
-        elif fresh and len(learned.names) < MOST_NAMES:
-            reason = "a job has imported more"
-        else:
-            return
-        learned.names += fresh
-        self._save()
-        self._restart(reason)
+        report = json.loads(self._reports.recv(1 << 20))
+        fresh = [name for name in report["names"] if name not in sys.modules]
+        if reason := self._learned.add(report["config"], fresh):
+            self._restart(reason)
 
     def _obey(self, connection: socket.socket, listener: socket.socket) -> None:
         connection.settimeout(1.0)
@@ -214,15 +165,20 @@ class Nursery:
             return
         if path := preload.changed(self._files):
             connection.close()
+            self._learned.forgive()
             self._restart(f"{path} has changed")
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        pid = os.fork()
-        if pid == 0:
-            listener.detach()
-            self._supervise(job, connection.detach())
-        os.waitpid(pid, 0)
-        connection.close()
+        with connection:
+            try:
+                pid = os.fork()
+            except OSError as error:
+                LOGGER.warning("%s starts without: %s", number, error)
+                return
+            if pid == 0:
+                listener.detach()
+                self._supervise(job, connection.detach())
+            os.waitpid(pid, 0)
 
     def _supervise(self, job: Path, tell: int) -> NoReturn:
         """In a fork: become the supervisor of a job, a child of nobody's."""
@@ -254,11 +210,7 @@ class Nursery:
         null = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
-        begin = 3
-        for kept in sorted((*also, *self._open, self._reporter.fileno(), HOME_DESCRIPTOR)):
-            os.closerange(begin, kept)
-            begin = kept + 1
-        os.closerange(begin, max(begin, os.sysconf("SC_OPEN_MAX")))
+        _close_all_but(*also, *self._open, self._reporter.fileno(), HOME_DESCRIPTOR)
 
     def _restart(self, reason: str) -> NoReturn:
         """Start anew, in this process; meanwhile jobs are started without it."""
@@ -269,14 +221,21 @@ class Nursery:
             with contextlib.suppress(OSError):
                 os.kill(int(child), signal.SIGKILL)
                 os.waitpid(int(child), 0)
-        os.closerange(3, self._lock)
-        os.closerange(self._lock + 1, os.sysconf("SC_OPEN_MAX"))
+        _close_all_but(self._lock)
         os.chdir("/")
         os.set_inheritable(self._lock, True)
         python = self._facts["python"]
         arguments = [str(self._folder), self._program, str(self._lock)]
         program = [python, "-I", "-m", "joblauncher.nursery", *arguments]
         os.execve(python, program, self._environment)
+
+
+def _close_all_but(*kept: int) -> None:
+    """Close whatever is open beside standard input, output, error and these."""
+    for number in map(int, os.listdir("/proc/self/fd")):
+        if number > 2 and number not in kept:
+            with contextlib.suppress(OSError):  # that of the listing itself
+                os.close(number)
 
 
 def _load(file: str) -> Any:

@@ -13,11 +13,14 @@ from typing import Any
 import psutil
 import pytest
 
+import failpoint_orders
 import wps_client as client
 from places import SERVICES
 from servers import HpcServer, wait_for
 
 SOON = 120.0
+#: Those of a launcher whose process succeeds.
+STEPS = ("launch.1", "launch.2", "publish.1", "publish.2", "conclude.1")
 
 
 class Nursed(HpcServer):
@@ -65,7 +68,8 @@ def nursed(folder: Path, **sections: dict[str, Any]) -> Iterator[Nursed]:
     for name in ("nursling.py", "nursling_part.py"):
         shutil.copy(SERVICES / name, code)
     own = {
-        "hpc.container": {"python_path": code},
+        "hpc": {"slots": 8},
+        "hpc.container": {"python_path": code, **failpoint_orders.JOB_SECTION},
         "hpc.process.cold": {"warm": "no"},
         "hpc.process.brief": {"walltime": "00:00:02"},
         "hpc.process.small": {"memory": "300M"},
@@ -183,6 +187,23 @@ def test_jobs_go_on_without_their_nursery_and_the_next_starts_another(
     assert told(location)["warm"]
     server.await_warm()
     assert server.nursery().pid != first.pid
+
+
+def test_whatever_step_a_job_has_come_to_it_goes_on_without_its_nursery(server: Nursed) -> None:
+    orders, locations = [], []
+    with failpoint_orders.held(server):
+        for step in STEPS:
+            locations.append(server.begin("random"))
+            order = server.job(server.id_of(locations[-1])).path / failpoint_orders.IN_JOB / step
+            order.parent.mkdir()
+            order.write_text("stop")
+            orders.append(order)
+    wait_for(lambda: not any(order.exists() for order in orders), "all stand still", SOON)
+    server.nursery().kill()
+    for process in server.job_processes():
+        process.resume()
+    assert all(told(location)["warm"] for location in locations)
+    server.await_warm()
 
 
 def test_a_nursery_that_does_not_answer_holds_up_no_job(server: Nursed) -> None:
