@@ -24,14 +24,13 @@ from joblauncher.shared import failpoint, outcome
 from joblauncher.shared.files import amount
 from joblauncher.shared.response import JobResponse
 from pywps_hpc import jobs
-from pywps_hpc.jobs import Job, LimitReached, State, TableUnavailable, job_name
+from pywps_hpc.jobs import Job, LimitReached, State, TableUnavailable, job_name, results
 from pywps_hpc.spool import JobDir, atomic_write
 from pywps_hpc.web import (
     admission,
     input_references,
     packing,
     principal,
-    results,
     sent_inputs,
 )
 from pywps_hpc.web.context import Context

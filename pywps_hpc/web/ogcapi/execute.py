@@ -12,6 +12,8 @@ from werkzeug.wrappers import Request, Response
 from pywps_hpc import jobs
 from pywps_hpc.jobs import Job
 from pywps_hpc.jobs.job import TERMINAL
+from pywps_hpc.jobs.results import Asked, Form
+from pywps_hpc.ogc_json import status
 from pywps_hpc.spool import JobDir
 from pywps_hpc.web import accept, admission, control, health, lookup, waiting
 from pywps_hpc.web.context import Context
@@ -20,14 +22,12 @@ from pywps_hpc.web.ogcapi import (
     preferences,
     processes,
     results,
-    status,
     values,
 )
 from pywps_hpc.web.ogcapi.answers import answer
 from pywps_hpc.web.ogcapi.preferences import Preferences
 from pywps_hpc.web.ogcapi.problems import Problem
 from pywps_hpc.web.requests import guard, limits
-from pywps_hpc.web.results import Asked, Form
 
 #: The version whose inputs and outputs PyWPS's objects have.
 _VERSION = "1.0.0"
@@ -87,10 +87,10 @@ def _answer(
         if not is_sync and wished.wait is not None:
             response.headers["Preference-Applied"] = f"wait={wished.wait}"
         return response
-    headers = {"Location": status.url_of(service.addresses, view)}
+    headers = {"Location": status.url_of(service.addresses.root, view)}
     if wished.is_async and not is_sync:
         headers["Preference-Applied"] = "respond-async"
-    return answer(status.info(service.addresses, view), 201, headers)
+    return answer(status.info(service.addresses.root, view), 201, headers)
 
 
 def _filled(process: Any, form: Form) -> Form:

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from werkzeug.wrappers import Request
 
+from pywps_hpc.jobs.results import Asked, Form
 from pywps_hpc.web.ogcapi.problems import Problem, invalid
 from pywps_hpc.web.requests import limits
-from pywps_hpc.web.results import Asked, Form
 
 _MEMBERS = ("inputs", "outputs", "response", "subscriber", "id")
 _OUTPUT = ("format", "transmissionMode")

@@ -12,9 +12,9 @@ from markupsafe import Markup, escape
 from pywps import configuration
 from werkzeug.wrappers import Request, Response
 
+from pywps_hpc.kinds import is_json
+from pywps_hpc.ogc_json.links import JSON, link
 from pywps_hpc.web.ogcapi import query
-from pywps_hpc.web.ogcapi.answers import JSON, link
-from pywps_hpc.web.requests.kinds import is_json
 
 HTML = "text/html"
 _PAGE = Markup(

@@ -6,15 +6,17 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
+from pywps_hpc.jobs import results as kept
 from pywps_hpc.jobs.listing import Filter
 from pywps_hpc.jobs.view import JobView, PublicState
+from pywps_hpc.ogc_json import status
+from pywps_hpc.ogc_json.links import link
 from pywps_hpc.spool import JobDir
 from pywps_hpc.web import control, job_list, log, lookup
 from pywps_hpc.web import outputs as files
-from pywps_hpc.web import results as kept
 from pywps_hpc.web.context import Context
-from pywps_hpc.web.ogcapi import execute_document, html, query, results, status
-from pywps_hpc.web.ogcapi.answers import answer, link
+from pywps_hpc.web.ogcapi import execute_document, html, query, results
+from pywps_hpc.web.ogcapi.answers import answer
 from pywps_hpc.web.ogcapi.problems import Problem, invalid
 
 #: The states that each of the standard's stands for.
@@ -54,20 +56,20 @@ def show_list(service: Context, request: Request) -> Response:
     if page.after:
         links.append(link(query.url(url, request, after=page.after), "next", "Next page"))
     shown = [view for view in page.views if not names or status.status_of(view) in names]
-    found = [status.info(service.addresses, view) for view in shown]
+    found = [status.info(service.addresses.root, view) for view in shown]
     return answer({"jobs": found, "links": links})
 
 
 def show(service: Context, request: Request, access: str) -> Response:
     """The status of a job."""
     view, _ = _find(service, request, access)
-    return answer(status.info(service.addresses, view), headers=files.sunset(view.expires))
+    return answer(status.info(service.addresses.root, view), headers=files.sunset(view.expires))
 
 
 def dismiss(service: Context, request: Request, access: str) -> Response:
     """Dismiss a job, or remove one that has ended (clause 10)."""
     done = control.dismiss(service, request, access)
-    return answer(status.info(service.addresses, done.view, is_removed=done.is_removed))
+    return answer(status.info(service.addresses.root, done.view, is_removed=done.is_removed))
 
 
 def put_status(service: Context, request: Request, access: str) -> Response:
@@ -79,7 +81,7 @@ def put_status(service: Context, request: Request, access: str) -> Response:
     if not isinstance(told, dict) or set(told) != {"status"} or str(told["status"]) not in _ACTIONS:
         raise invalid('An object is wanted: {"status": "paused"} or {"status": "running"}.')
     view = _ACTIONS[str(told["status"])](service, request, access)
-    return answer(status.info(service.addresses, view))
+    return answer(status.info(service.addresses.root, view))
 
 
 def show_results(service: Context, request: Request, access: str) -> Response:

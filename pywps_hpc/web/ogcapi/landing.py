@@ -5,8 +5,9 @@ from __future__ import annotations
 from pywps import configuration
 from werkzeug.wrappers import Request, Response
 
+from pywps_hpc.ogc_json.links import REL, link
 from pywps_hpc.web.context import Context
-from pywps_hpc.web.ogcapi.answers import REL, answer, link
+from pywps_hpc.web.ogcapi.answers import answer
 from pywps_hpc.web.ogcapi.html import HTML
 
 _CONFORMANCE = "http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/"

@@ -10,9 +10,11 @@ from pywps import configuration
 from werkzeug.wrappers import Request, Response
 
 from pywps_hpc.jobs import listing
+from pywps_hpc.ogc_json import status
+from pywps_hpc.ogc_json.links import place
 from pywps_hpc.web.context import Context
-from pywps_hpc.web.ogcapi import openapi_schemas, processes, query, status
-from pywps_hpc.web.ogcapi.answers import answer, place
+from pywps_hpc.web.ogcapi import openapi_schemas, processes, query
+from pywps_hpc.web.ogcapi.answers import answer
 from pywps_hpc.web.ogcapi.landing import OPENAPI
 
 _PREFER = {

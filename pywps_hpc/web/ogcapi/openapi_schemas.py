@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pywps_hpc.web.ogcapi.status import STATUSES
+from pywps_hpc.ogc_json.status import STATUSES
 
 #: What is not understood is refused: nobody has to guess that.
 CLOSED = {"additionalProperties": False}

@@ -19,6 +19,7 @@ from werkzeug.wrappers import Request, Response
 
 from pywps_hpc.jobs import Cause, TableUnavailable
 from pywps_hpc.jobs.view import JobView, PublicState
+from pywps_hpc.ogc_json.results import ResultsGone
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import Busy, NotFound, storage_trouble
 
@@ -103,6 +104,8 @@ def of_error(service: Context, error: Exception) -> Problem:
         return Problem(error.code, str(error.description), NO_SUCH_JOB, "No such job")
     if isinstance(error, Busy):
         return busy(str(error.description), error.retry_after)
+    if isinstance(error, ResultsGone):
+        return Problem(410, str(error))
     if isinstance(error, FileSizeExceeded):
         return Problem(413, str(error.description))
     if isinstance(error, InvalidParameterValue | MissingParameterValue):

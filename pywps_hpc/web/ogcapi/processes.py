@@ -10,10 +10,11 @@ from pywps.inout.basic import BasicLiteral
 from pywps.translations import get_translation
 from werkzeug.wrappers import Request, Response
 
+from pywps_hpc.ogc_json.links import REL, link, place
 from pywps_hpc.settings import Settings
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.ogcapi import html, problems, query, schemas
-from pywps_hpc.web.ogcapi.answers import REL, answer, link, place
+from pywps_hpc.web.ogcapi.answers import answer
 
 #: What an execution may give back.
 TRANSMISSION = ("value", "reference")

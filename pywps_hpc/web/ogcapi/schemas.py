@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from pywps.inout.basic import BasicBoundingBox, BasicComplex
 from pywps.inout.literaltypes import AllowedValue
 from pywps.validator.allowed_value import ALLOWEDVALUETYPE, RANGECLOSURETYPE
 
-from joblauncher.shared.lineage import text
-from pywps_hpc.web.requests.kinds import is_json, is_text
+from pywps_hpc.kinds import is_json, is_text
+from pywps_hpc.ogc_json.values import CRS84, CRS84H, TYPES, json_value
 
-#: By PyWPS's name of a literal type; any other is a string.
-_TYPES: dict[str, dict[str, Any]] = {
-    "integer": {"type": "integer"},
-    "nonNegativeInteger": {"type": "integer", "minimum": 0},
-    "positiveInteger": {"type": "integer", "minimum": 1},
-    "float": {"type": "number"},
-    "scale": {"type": "number"},
-    "angle": {"type": "number"},
-    "boolean": {"type": "boolean"},
-    "date": {"type": "string", "format": "date"},
-    "time": {"type": "string", "format": "time"},
-    "dateTime": {"type": "string", "format": "date-time"},
-    "anyURI": {"type": "string", "format": "uri"},
-}
 _WITHOUT_LOWER = (RANGECLOSURETYPE.OPEN, RANGECLOSURETYPE.OPENCLOSED)
 _WITHOUT_UPPER = (RANGECLOSURETYPE.OPEN, RANGECLOSURETYPE.CLOSEDOPEN)
-#: The reference systems that need no name, of two and of three dimensions (bbox.yaml).
-CRS84, CRS84H = (
-    "http://www.opengis.net/def/crs/OGC/1.3/CRS84",
-    "http://www.opengis.net/def/crs/OGC/0/CRS84h",
-)
 
 
 def of_item(item: Any, *, is_input: bool) -> dict[str, Any]:
@@ -59,23 +39,8 @@ def most_of(item: Any) -> int | None:
     return most if isinstance(most, int) and most < (1 << 31) else None
 
 
-def json_value(data_type: str, value: Any) -> Any:
-    """A literal value, as PyWPS has it or as text, in JSON; text where it is none of its type."""
-    kind = _TYPES.get(data_type, {}).get("type", "string")
-    if kind == "boolean":
-        return value if isinstance(value, bool) else str(value).strip().lower() in ("true", "1")
-    written = text(value)
-    try:
-        if kind == "integer":
-            return int(written)
-        number = float(written) if kind == "number" else math.nan
-    except ValueError:
-        return written
-    return number if math.isfinite(number) else written  # RFC 8259, section 6
-
-
 def _literal(item: Any) -> dict[str, Any]:
-    found = dict(_TYPES.get(item.data_type, {"type": "string"}))
+    found = dict(TYPES.get(item.data_type, {"type": "string"}))
     allowed = list(getattr(item, "allowed_values", None) or [])  # an output has none
     if not all(isinstance(one, AllowedValue) for one in allowed):
         allowed = []  # any value, or those of a list elsewhere

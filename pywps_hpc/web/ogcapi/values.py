@@ -10,14 +10,16 @@ from typing import Any
 from pywps.inout.basic import BasicBoundingBox, BasicComplex, BasicLiteral
 
 from joblauncher.inputs.policy import Refused
+from pywps_hpc import crs as reference_systems
+from pywps_hpc.kinds import is_json, is_text
+from pywps_hpc.ogc_json.values import CRS84, CRS84H
 from pywps_hpc.settings import Settings
 from pywps_hpc.web import input_references
 from pywps_hpc.web.ogcapi.problems import Problem, invalid
-from pywps_hpc.web.ogcapi.schemas import CRS84, CRS84H, most_of
+from pywps_hpc.web.ogcapi.schemas import most_of
 from pywps_hpc.web.requests import boxes, limits
 from pywps_hpc.web.requests.formats import format_of, media_type
 from pywps_hpc.web.requests.inputs import Fetched
-from pywps_hpc.web.requests.kinds import is_json, is_text
 
 #: Members of a link (link.yaml), of a qualified value (qualifiedInputValue.yaml), of a box.
 _LINK = ("href", "rel", "type", "hreflang", "title", "format")
@@ -191,8 +193,8 @@ def _box(item: Any, value: Any) -> Given:
 
 def _named(item: Any, asked: str, normal: str) -> str:
     """A reference system as the process knows it."""
-    known = {boxes.key(str(crs)): str(crs) for crs in item.crss}
-    wanted = boxes.key(asked)
+    known = {reference_systems.key(str(name)): str(name) for name in item.crss}
+    wanted = reference_systems.key(asked)
     if wanted is None or wanted in known or wanted not in _SAME:
         return normal
     return known.get(_SAME[wanted], normal)

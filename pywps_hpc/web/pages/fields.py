@@ -11,7 +11,7 @@ from pywps.inout.basic import BasicBoundingBox, BasicComplex
 from pywps.inout.literaltypes import AllowedValue, ValuesReference
 from pywps.validator.allowed_value import ALLOWEDVALUETYPE, RANGECLOSURETYPE
 
-from pywps_hpc.web.requests.kinds import is_text
+from pywps_hpc.kinds import is_text
 
 #: Fields for values of one input that a form has at most.
 MOST = 50

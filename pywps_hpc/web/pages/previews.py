@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from joblauncher.shared.lineage import text
+from pywps_hpc.jobs import results
 from pywps_hpc.jobs.output import Output
+from pywps_hpc.kinds import is_text
 from pywps_hpc.spool import JobDir
-from pywps_hpc.web import media_types, results
-from pywps_hpc.web.requests.kinds import is_text
+from pywps_hpc.web import media_types
 
 #: What browsers show as a picture. SVG is none of them here: it may hold more than a picture.
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")

@@ -10,14 +10,9 @@ from typing import Any
 from owslib.crs import axisorder_yx
 from pywps.exceptions import InvalidParameterValue
 
+from pywps_hpc.crs import key
 from pywps_hpc.web.requests.content import collapse
 
-#: The ways to write a reference system: as a name, a URN (OGC 07-092r1) or a URL, and before them.
-_CRS = (
-    re.compile(r"(?:urn:(?:x-)?ogc:def:crs:)?(\w+):(?:[\w.]*:)?(\w+)", re.IGNORECASE),
-    re.compile(r"https?://www\.opengis\.net/def/crs/(\w+)/[\w.]+/(\w+)", re.IGNORECASE),
-    re.compile(r"https?://www\.opengis\.net/gml/srs/(\w+)\.xml#(\w+)", re.IGNORECASE),
-)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 
@@ -115,12 +110,3 @@ def _box(
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def key(crs: str) -> tuple[str, str] | None:
-    """Authority and code of a reference system, which tell whether two names mean the same."""
-    for pattern in _CRS:
-        found = pattern.fullmatch(crs.strip())
-        if found is not None:
-            return found[1].upper(), found[2].upper()
-    return None

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Request, Response
 
 from joblauncher.inputs import policy
 from pywps_hpc import jobs
+from pywps_hpc.jobs import results
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import JobDir
 from pywps_hpc.web import (
@@ -22,7 +23,6 @@ from pywps_hpc.web import (
     health,
     input_references,
     lookup,
-    results,
 )
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import Busy

@@ -9,6 +9,7 @@ from typing import Any
 from lxml import etree
 from pywps.exceptions import InvalidParameterValue, MissingParameterValue
 
+from pywps_hpc.jobs.results import Asked
 from pywps_hpc.web.requests import limits, values
 from pywps_hpc.web.requests.content import collapse
 from pywps_hpc.web.requests.elements import (
@@ -22,7 +23,6 @@ from pywps_hpc.web.requests.elements import (
     own_text,
     text,
 )
-from pywps_hpc.web.results import Asked
 from pywps_hpc.web.wps2.exceptions import OWS, Refused
 
 WPS = "http://www.opengis.net/wps/2.0"

@@ -12,12 +12,13 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Request, Response
 
 from joblauncher.shared.status_xml import utc, writable
+from pywps_hpc.jobs import results
 from pywps_hpc.jobs.output import Output
 from pywps_hpc.jobs.view import JobView, PublicState
+from pywps_hpc.kinds import is_xml
 from pywps_hpc.spool import JobDir
-from pywps_hpc.web import outputs, results
+from pywps_hpc.web import outputs
 from pywps_hpc.web.requests.formats import media_type
-from pywps_hpc.web.requests.kinds import is_xml
 from pywps_hpc.web.wps2.documents import XLINK, add, response, root
 from pywps_hpc.web.wps2.exceptions import OWS, Refused
 from pywps_hpc.web.wps2.execute_document import WPS

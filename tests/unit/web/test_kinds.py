@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pywps_hpc.web.requests.kinds import is_json, is_text, is_xml
+from pywps_hpc.kinds import is_json, is_text, is_xml
 
 WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 

@@ -8,9 +8,10 @@ import pytest
 from pywps import BoundingBoxInput, Process
 
 from pywps_hpc.jobs.output import Output
+from pywps_hpc.ogc_json import results
+from pywps_hpc.ogc_json.values import CRS84, CRS84H
 from pywps_hpc.settings import Settings
-from pywps_hpc.web.ogcapi import results, values
-from pywps_hpc.web.ogcapi.schemas import CRS84, CRS84H
+from pywps_hpc.web.ogcapi import values
 
 OF_4326 = (
     "EPSG:4326",

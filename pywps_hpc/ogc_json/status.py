@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pywps_hpc.jobs.view import Action, JobView, PublicState
-from pywps_hpc.web.addresses import Addresses
-from pywps_hpc.web.ogcapi.answers import OWN_REL, REL, link, moment, place
+from pywps_hpc.ogc_json.links import OWN_REL, REL, link, moment, place
 
 #: What the standard calls each state; it knows no pause (:func:`status_of`).
 STATES = {
@@ -30,15 +29,16 @@ def status_of(view: JobView) -> str:
     return STATES[view.state]
 
 
-def url_of(addresses: Addresses, view: JobView) -> str:
+def url_of(root: str, view: JobView) -> str:
     """Where a job is."""
-    return f"{addresses.root}{place('jobs', view.access)}"
+    return f"{root}{place('jobs', view.access)}"
 
 
-def info(addresses: Addresses, view: JobView, *, is_removed: bool = False) -> dict[str, Any]:
+def info(root: str, view: JobView, *, is_removed: bool = False) -> dict[str, Any]:
     """What is told of a job.
 
     Args:
+        root: URL of the folder in which the endpoint lies, with a slash at its end.
         is_removed: whether nothing is left of it any more.
     """
     times = {
@@ -60,17 +60,17 @@ def info(addresses: Addresses, view: JobView, *, is_removed: bool = False) -> di
         "status": status_of(view),
         "message": view.message,
         **known,
-        "links": [] if is_removed else links(addresses, view),
+        "links": [] if is_removed else links(root, view),
     }
 
 
-def links(addresses: Addresses, view: JobView) -> list[dict[str, str]]:
+def links(root: str, view: JobView) -> list[dict[str, str]]:
     """What belongs to a job."""
-    url = url_of(addresses, view)
+    url = url_of(root, view)
     found = [
         link(url, "self", "The status of this job"),
         link(url, "monitor", "The status of this job"),
-        link(f"{addresses.root}{place('processes', view.process)}", f"{REL}process", "Its process"),
+        link(f"{root}{place('processes', view.process)}", f"{REL}process", "Its process"),
     ]
     if Action.RESULTS in view.actions:
         found.append(link(f"{url}/results", f"{REL}results", "The results of this job"))

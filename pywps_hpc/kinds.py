@@ -1,8 +1,6 @@
-"""Which media types are JSON, XML, text, or bytes."""
+"""Which media types are JSON, XML, text, or bytes: pure."""
 
 from __future__ import annotations
-
-from pywps_hpc.web.requests.formats import media_type
 
 _TEXT = frozenset(
     (
@@ -34,4 +32,4 @@ def is_text(kind: str) -> bool:
 
 
 def _name(kind: str) -> str:
-    return next(iter(media_type(kind or "")), "")
+    return "".join((kind or "").partition(";")[0].split()).lower()

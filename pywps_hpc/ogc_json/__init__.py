@@ -1,0 +1,1 @@
+"""Documents of OGC API - Processes in JSON that the web server and the dispatcher both make."""
