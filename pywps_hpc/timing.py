@@ -86,6 +86,22 @@ class Timing:
         "tells the end, from which its document is made",
     )
 
+    # Callbacks
+    callback_look: float = _time(
+        1.0, "between two looks for messages that are due: a small query, beside the loop"
+    )
+    callback_pause: float = _time(
+        15.0,
+        "until a message is tried again that nobody took; each further pause is six times as long",
+    )
+    callback_rest: float = _time(
+        10.0, "for which a host that did not take a message is sent no other one"
+    )
+    callback_answer: float = _time(
+        10.0, "for a connection to the receiver of a message, and for its answer"
+    )
+    callback_total: float = _time(30.0, "for one message, with the search for its host's address")
+
     # Pages
     page_cookie: float = _time(
         180 * 86400.0,

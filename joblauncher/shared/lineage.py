@@ -4,14 +4,14 @@ was given, and every output as it was asked for."""
 from __future__ import annotations
 
 import base64
-import datetime
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import ParseResult
 
 from lxml import etree
 from markupsafe import escape
 from pywps.inout.basic import BasicBoundingBox, BasicComplex
+
+from joblauncher.shared.literal_text import text
 
 #: What PyWPS's descriptions of an output hold that a definition needs.
 _DEFINITION = ("identifier", "title", "abstract", "translations")
@@ -50,17 +50,6 @@ def _input(item: Any) -> dict[str, Any]:
         method = str(item.inpt.get("method") or "GET").upper()
         return facts | {"type": "reference", "href": str(href).strip(), "method": method}
     return facts | {"type": "complex"} | _content(item)
-
-
-def text(value: Any) -> str:
-    """A literal value in the lexical form of its XML Schema type."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, ParseResult):
-        return value.geturl()
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    return "" if value is None else str(value)
 
 
 def _format(item: Any) -> dict[str, Any]:

@@ -16,10 +16,13 @@ class Aside:
 
     Args:
         what: to be done.
+        trouble: what the log says if that is not possible.
     """
 
-    def __init__(self, what: Callable[[], None]) -> None:
-        self._what = what
+    def __init__(
+        self, what: Callable[[], None], trouble: str = "the spool cannot be cleaned up"
+    ) -> None:
+        self._what, self._trouble = what, trouble
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_busy = self._again = False
@@ -53,8 +56,8 @@ class Aside:
         except LeadershipLost:
             pass  # whoever leads now goes on with it
         except TableUnavailable as error:
-            log.warning("the spool cannot be cleaned up: %s", error)
+            log.warning("%s: %s", self._trouble, error)
         except OSError as error:
-            log.warning("the spool cannot be cleaned up: %s", error.strerror)
+            log.warning("%s: %s", self._trouble, error.strerror)
         except Exception:
-            log.exception("the spool cannot be cleaned up")
+            log.exception("%s", self._trouble)

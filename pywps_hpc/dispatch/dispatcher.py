@@ -14,6 +14,7 @@ from pywps_hpc.dispatch.control import Controller
 from pywps_hpc.dispatch.events import Either
 from pywps_hpc.dispatch.follow import Follower
 from pywps_hpc.dispatch.leader import Leadership, LeadershipLost, is_dead
+from pywps_hpc.dispatch.notify import Notifier
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
 from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.dispatch.stage import Stager
@@ -76,7 +77,7 @@ class Dispatcher:
         self._stager = Stager(context)
         self._submitter = Submitter(context)
         self._follower = Follower(context)
-        self._sweeper = Sweeper(context)
+        self._sweeper, self._notifier = Sweeper(context), Notifier(context)
         self._table, self._spool = store, spool
         self._watch = Watch(settings, scheduler, clock, timing)
         self._waited_upon = Waiting(0.0, frozenset())
@@ -166,6 +167,7 @@ class Dispatcher:
         if poll or trouble:  # what was not asked has not begun to answer
             self._tell(self._watch.trouble or trouble)
         self._sweeper.run()
+        self._notifier.run()
         return changed
 
     def _turn(self, stop: Either, leading: bool) -> bool:
@@ -191,6 +193,7 @@ class Dispatcher:
             stop.wait(min(self._timing.table_look, max(0.0, self._due - time.monotonic())))
             self._leadership.heartbeat()
             self._hurry()
+            self._notifier.run()
             if self.store.waiting().has_more_than(self._waited_upon):
                 break
         return True

@@ -14,6 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from pywps_hpc.jobs import callbacks
+from pywps_hpc.jobs.callbacks import Event
 from pywps_hpc.jobs.database import Lock
 from pywps_hpc.jobs.job import TRANSITIONS, ControlRequest, Job, Limit, LimitReached, State
 from pywps_hpc.jobs.queries import first_reached
@@ -28,11 +30,16 @@ _UNDISMISSED = frozenset({State.SUCCEEDED.value, State.FAILED.value})
 class Changes(Table):
     """What :class:`~pywps_hpc.jobs.store.JobStore` can change about jobs."""
 
-    def add(self, job: Job, limits: Sequence[Limit] = ()) -> Job:
+    def add(
+        self, job: Job, limits: Sequence[Limit] = (), urls: Mapping[Event, str] | None = None
+    ) -> Job:
         """Record a job that was just accepted, if no limit forbids it.
 
         Active jobs are counted in the transaction that records this one, and only one such
         transaction goes on at a time: however many come at once, no limit is exceeded.
+
+        Args:
+            urls: the addresses that are told of it, by the event.
 
         Returns:
             The job as recorded.
@@ -42,10 +49,12 @@ class Changes(Table):
         """
         now = time.time()
         row = to_row(job) | {"created": job.created or now, "changed": now}
+        row["callbacks"] = len(urls or ())
         with self._begin(write=True, lock=Lock.ADMISSION if limits else None) as connection:
             if (limit := first_reached(connection, limits)) is not None:
                 raise LimitReached(limit)
             connection.execute(jobs.insert().values(row))
+            callbacks.add(connection, job.id, urls or {})
         return to_job(row)
 
     def move(self, job: Job, to: State, **changes: Any) -> Job | None:
@@ -154,6 +163,7 @@ class Changes(Table):
                 row = {"access": found.access, "owner": found.owner, "removed": time.time()}
                 connection.execute(removed.delete().where(removed.c.access == found.access))
                 connection.execute(removed.insert().values(row))
+            callbacks.forget(connection, job_id)
             return True
 
     def forget_removed(self, before: float) -> int:
@@ -177,5 +187,7 @@ def _update(connection: Connection, job: Job, changes: Mapping[str, Any]) -> Job
     )
     if connection.execute(statement).rowcount != 1:
         return None
+    if job.callbacks and "state" in changes:
+        callbacks.came(connection, job.id, State(changes["state"]))
     row = connection.execute(sa.select(jobs).where(jobs.c.id == job.id)).mappings().one()
     return to_job(row)

@@ -87,6 +87,7 @@ class Job:
             version has its id here.
         attempt: which start of the job counts, from 0; reports of earlier ones are out of date.
         cause: why it failed.
+        callbacks: how many addresses are told of it.
         end_seen: when somebody who reads its document first found that it tells an end, which the
             batch system has yet to confirm; 0 if nobody did.
     """
@@ -114,6 +115,7 @@ class Job:
     end_seen: int = 0
     attempt: int = 0
     cause: Cause = Cause.UNKNOWN
+    callbacks: int = 0
 
     @property
     def is_dismissed(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from joblauncher.shared.files import open_beneath, read_plain
-from joblauncher.shared.lineage import text
+from joblauncher.shared.literal_text import text
 from pywps_hpc.jobs.output import Output
 from pywps_hpc.spool import JobDir, atomic_write
 
@@ -25,6 +25,7 @@ class Asked:
         identifier: of the output.
         transmission: ``value``, ``reference``, or empty: as its process would have it.
         mime_type, encoding, schema: its format; empty where that is not told.
+        data_type: of a literal output, as its process has it; empty where nobody has noted it.
     """
 
     identifier: str
@@ -32,6 +33,7 @@ class Asked:
     mime_type: str = ""
     encoding: str = ""
     schema: str = ""
+    data_type: str = ""
 
 
 @dataclass(frozen=True)

@@ -43,12 +43,23 @@ jobs = sa.Table(
     sa.Column("end_seen", sa.BigInteger, nullable=False, server_default="0", index=True),
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
     sa.Column("cause", sa.String(12), nullable=False, server_default=""),
+    sa.Column("callbacks", sa.Integer, nullable=False, server_default="0"),
 )
 # Pages of a list, newest first: of one owner, in one state, of one process; of an owner or of a
 # process in one state.
 for _columns in (["owner"], ["state"], ["process"], ["owner", "state"], ["process", "state"]):
     _columns = [*_columns, "created"]
     sa.Index(f"ix_hpc_jobs_{'_'.join(_columns)}", *(jobs.c[name] for name in _columns))
+callbacks = sa.Table(
+    "hpc_callbacks",  # who is to be told of which event of a job
+    metadata,
+    sa.Column("job", sa.String(36), primary_key=True),
+    sa.Column("event", sa.String(12), primary_key=True),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("due", sa.Float, nullable=False, index=True),  # 0: the event has yet to come
+)
 removed = sa.Table(
     "hpc_removed",  # jobs that are no longer there, for those who owned them
     metadata,
@@ -160,6 +171,17 @@ STEPS = (
         ],
     ),
     Step(10, ["ALTER TABLE hpc_jobs ADD COLUMN cause VARCHAR(12) NOT NULL DEFAULT ''"]),
+    Step(
+        11,
+        [
+            "ALTER TABLE hpc_jobs ADD COLUMN callbacks INTEGER NOT NULL DEFAULT 0",
+            "CREATE TABLE hpc_callbacks ("
+            "job VARCHAR(36) NOT NULL, event VARCHAR(12) NOT NULL, url TEXT NOT NULL, "
+            "host VARCHAR(255) NOT NULL, tries INTEGER NOT NULL, due FLOAT NOT NULL, "
+            "PRIMARY KEY (job, event))",
+            "CREATE INDEX ix_hpc_callbacks_due ON hpc_callbacks (due)",
+        ],
+    ),
 )
 #: The version of the tables above.
 VERSION = STEPS[-1].version

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from joblauncher.shared.files import amount
-from joblauncher.shared.lineage import text
+from joblauncher.shared.literal_text import text
 from pywps_hpc import crs
 from pywps_hpc.errors import HpcError
 from pywps_hpc.jobs.results import Asked, Form, open_file, wanted
@@ -124,12 +124,12 @@ def document(
         if known.file is None:
             found[asked.identifier] = _small(source, output, known)
             continue
-        if known.size > room:
+        if (size := known.size) > room:
             known.file.close()
-            title = f"Too large for this document: {amount(known.size)}"
+            title = f"Too large for this document: {amount(size)}"
             found[asked.identifier] = _reference(output) | {"title": title}
             continue
-        room -= known.size
+        room -= size
         data = b"".join(known.blocks())
         found[asked.identifier] = _value(known, data)
     return found

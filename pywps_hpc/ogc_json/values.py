@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from joblauncher.shared.lineage import text
+from joblauncher.shared.literal_text import text
 
 #: By PyWPS's name of a literal type; any other is a string.
 TYPES: dict[str, dict[str, Any]] = {

@@ -27,7 +27,7 @@ from pywps_hpc.settings.model import (
     Settings,
 )
 from pywps_hpc.settings.resources import Resources
-from pywps_hpc.settings.sections import Container, Inputs, Retention, Ssh
+from pywps_hpc.settings.sections import Callbacks, Container, Inputs, Retention, Ssh
 
 T = TypeVar("T")
 
@@ -121,6 +121,7 @@ def build(sections: Sections, name: str, origin: Mapping[str, str] | None = None
         defaults=defaults,
         ssh=reader.read(Ssh, "hpc.ssh"),
         inputs=reader.read(Inputs, "hpc.inputs"),
+        callbacks=reader.read(Callbacks, "hpc.callbacks"),
         retention=reader.read(Retention, "hpc.retention"),
         processes=MappingProxyType(
             {

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from pywps_hpc.settings import paths, readers
 from pywps_hpc.settings.keys import setting
 from pywps_hpc.settings.resources import Resources
-from pywps_hpc.settings.sections import Container, Inputs, Retention, Ssh
+from pywps_hpc.settings.sections import Callbacks, Container, Inputs, Retention, Ssh
 from pywps_hpc.systems import ALIASES, SYSTEMS
 
 SCHEDULERS = ("local", *SYSTEMS, "drmaa")
@@ -55,7 +55,7 @@ class Settings:
     Attributes:
         processes: settings of processes that have a section of their own.
         defaults: settings of all others.
-        ssh, inputs, retention: the sections of these names.
+        ssh, inputs, callbacks, retention: the sections of these names.
         input_paths: folders of ``file://`` inputs (``[server] allowedinputpaths``), read-only.
         url: the WPS endpoint (``[server] url``); empty if none is set.
     """
@@ -264,6 +264,7 @@ class Settings:
     defaults: ProcessSettings = ProcessSettings()
     ssh: Ssh = Ssh()
     inputs: Inputs = Inputs()
+    callbacks: Callbacks = Callbacks()
     retention: Retention = Retention()
     input_paths: tuple[Path, ...] = ()
     url: str = ""
@@ -290,6 +291,7 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
         "hpc": Settings,
         "hpc.ssh": Ssh,
         "hpc.inputs": Inputs,
+        "hpc.callbacks": Callbacks,
         "hpc.retention": Retention,
         "hpc.container": Container,
         "hpc.resources": Resources,

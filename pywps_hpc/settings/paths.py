@@ -81,6 +81,21 @@ def private_file(value: str) -> Path:
     return path
 
 
+#: Bytes of a secret: 128 bits, if each of them is drawn.
+_SECRET = 16
+
+
+@reads("absolute path of a file that only this account (or root) can read")
+def secret_file(value: str) -> Path:
+    """As :func:`private_file`, with a secret of some length in it."""
+    path = private_file(value)
+    if path.stat().st_size < _SECRET:
+        raise ValueError(
+            f"{path} has less than {_SECRET} bytes: openssl rand -hex 32 > {path} makes a secret"
+        )
+    return path
+
+
 @reads("`/source[:/target][:ro|rw]`, one per line or separated by commas")
 def binds(value: str) -> tuple[Bind, ...]:
     """``/source[:/target][:ro|rw]``, one per line or separated by commas."""

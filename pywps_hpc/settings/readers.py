@@ -158,6 +158,14 @@ def networks(value: str) -> tuple[str, ...]:
     return found
 
 
+@reads("networks, addresses or host names, separated by commas or white space, or `*`")
+def receivers(value: str) -> tuple[str, ...]:
+    """As :func:`networks`, with ``*`` for all public addresses."""
+    found = [entry for entry in re.split(r"[\s,]+", value) if entry]
+    known = networks(" ".join(entry for entry in found if entry != "*"))
+    return (*known, *(["*"] if "*" in found else []))
+
+
 @reads("`http://host:port`")
 def proxy(value: str) -> str:
     """``http://host:port``. It is in each job's dump, so it has no password in it."""

@@ -183,6 +183,27 @@ class Inputs:
 
 
 @dataclass(frozen=True)
+class Callbacks:
+    """``[hpc.callbacks]``: who may be told of a job by a message of this service."""
+
+    hosts: tuple[str, ...] = setting(
+        readers.receivers,
+        None,
+        "Host names, and networks of addresses, that messages may be sent to; `*`: all that are "
+        "public. Unset: nobody is called back, and a request with a `subscriber` is refused.",
+        unset=(),
+        needed="services whose clients want to be called back",
+    )
+    secret: Path | None = setting(
+        paths.secret_file,
+        None,
+        "File with the secret, at least 16 bytes, by which each message is signed.",
+        unset=None,
+        needed="required with `hosts`",
+    )
+
+
+@dataclass(frozen=True)
 class Retention:
     """``[hpc.retention]``: how long what is left of ended jobs is kept."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,6 +26,7 @@ from joblauncher.shared.files import amount
 from joblauncher.shared.response import JobResponse
 from pywps_hpc import jobs
 from pywps_hpc.jobs import Job, LimitReached, State, TableUnavailable, job_name, results
+from pywps_hpc.jobs.callbacks import Event
 from pywps_hpc.spool import JobDir, atomic_write
 from pywps_hpc.web import (
     admission,
@@ -59,7 +61,12 @@ def is_asynchronous(process: Any, wps_request: Any) -> bool:
 
 
 def accept(
-    service: Context, process: Any, wps_request: Any, job_id: str, form: results.Form | None = None
+    service: Context,
+    process: Any,
+    wps_request: Any,
+    job_id: str,
+    form: results.Form | None = None,
+    urls: Mapping[Event, str] | None = None,
 ) -> tuple[Job, JobDir, JobResponse]:
     """Spool and record one job.
 
@@ -71,6 +78,7 @@ def accept(
         wps_request: the request, of which PyWPS has not yet read the inputs.
         job_id: of the job.
         form: how its results are wanted, if somebody will ask for them later.
+        urls: the addresses that are told of it, by the event.
 
     Returns:
         The recorded job, its folder, and the answer *accepted*.
@@ -91,7 +99,7 @@ def accept(
             results.keep(job, form)
         filled = _fill_in(service, process, wps_request, job)
         sent_inputs.keep(job, sent)
-        row, answer = record(service, job, process, filled)
+        row, answer = record(service, job, process, filled, urls)
     except BaseException:
         if not _is_recorded(service, job_id):
             _discard(service, job)
@@ -131,7 +139,11 @@ def _discard(service: Context, job: JobDir) -> None:
 
 
 def record(
-    service: Context, job: JobDir, process: Any, wps_request: Any
+    service: Context,
+    job: JobDir,
+    process: Any,
+    wps_request: Any,
+    urls: Mapping[Event, str] | None = None,
 ) -> tuple[Job, JobResponse]:
     """Write a job's dump and first documents, then its row."""
     settings, store = service.settings, service.store
@@ -185,7 +197,8 @@ def record(
         access=job.access,
     )
     try:
-        row = store.add(accepted, admission.limits(settings, process.identifier, client))
+        limits = admission.limits(settings, process.identifier, client)
+        row = store.add(accepted, limits, urls)
     except LimitReached as error:
         raise admission.busy(settings, error.limit) from None
     failpoint.reach("accept.5")

@@ -7,7 +7,7 @@ from typing import Any
 
 from pywps.inout.basic import BasicLiteral
 
-from joblauncher.shared.lineage import text
+from joblauncher.shared.literal_text import text
 from joblauncher.shared.response import templates
 
 

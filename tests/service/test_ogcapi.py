@@ -649,6 +649,16 @@ def test_a_failure_is_told_by_its_cause(server: HpcServer, how: str, kind: str) 
     assert ("the job's log" in problem["detail"]) == (how == "raise")
 
 
+def test_a_subscriber_is_refused_where_nobody_is_called_back(server: HpcServer) -> None:
+    before = len(server.rows())
+    answer = execute(server, subscriber={"successUri": "http://127.0.0.1/"})
+    problem = assert_problem(answer, 501)
+    assert problem["detail"] == "subscriber: this service does not call back."
+    assert len(server.rows()) == before
+    conforms = HTTP.get(f"{server.base}/conformance").json()["conformsTo"]
+    assert not [one for one in conforms if one.endswith("/callback")]
+
+
 def test_a_failure_for_an_input_that_cannot_be_had_blames_the_input(server: HpcServer) -> None:
     """Where the job fetches it."""
     given = {"document": {"href": f"{server.base}/outputs/none", "type": "text/plain"}}

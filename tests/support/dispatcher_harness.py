@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from joblauncher.shared.files import atomic_write
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch.dispatcher import Dispatcher
 from pywps_hpc.jobs import Job, JobStore, job_name, new_id
+from pywps_hpc.jobs.callbacks import Event
 from pywps_hpc.settings import Container, ProcessSettings, Resources, Settings
 from pywps_hpc.spool import Spool
 from pywps_hpc.timing import TIMING, Timing
@@ -95,16 +97,22 @@ class DispatcherHarness:
         self.now += later
         changed = self.dispatcher.cycle()
         self.dispatcher._sweeper.wait()
+        self.dispatcher._notifier.wait()
         return changed
 
-    def accept(self, **changes: Any) -> Job:
-        """What the web server does."""
+    def accept(self, urls: Mapping[Event, str] | None = None, **changes: Any) -> Job:
+        """What the web server does.
+
+        Args:
+            urls: the addresses that are told of it, by the event.
+            changes: attributes of the job.
+        """
         job_id = new_id()
         folder = self.spool.create(job_id)
         atomic_write(folder.status, ACCEPTED)
         outcome.Report(job=job_id, process="hello").write(folder)
         job = Job(job_id, job_name("w", job_id), "hello", "d" * 64, created=self.now)
-        return self.store.add(dataclasses.replace(job, **changes))
+        return self.store.add(dataclasses.replace(job, **changes), urls=urls)
 
     def queued(self) -> Job:
         """An accepted job that the batch system has."""
@@ -144,18 +152,18 @@ class DispatcherHarness:
         """What the launcher leaves when the process starts."""
         self._leave(job, "started", percent=10)
 
-    def succeed(self, job: Job) -> None:
+    def succeed(self, job: Job, **facts: Any) -> None:
         """What the launcher leaves after a success."""
-        self._leave(job, "succeeded", percent=100, message="done", finished=self.now)
+        self._leave(job, "succeeded", percent=100, message="done", finished=self.now, **facts)
 
     def fail(self, job: Job, message: str, cause: str, **facts: Any) -> None:
         """What the launcher leaves after a failure."""
         facts = {"percent": 100, "finished": self.now} | facts
         self._leave(job, "failed", message=message, cause=cause, **facts)
 
-    def succeed_in_queue(self, job: Job) -> None:
+    def succeed_in_queue(self, job: Job, **facts: Any) -> None:
         """The whole rest of a job's life."""
-        self.succeed(job)
+        self.succeed(job, **facts)
         self.scheduler.say(self.row(job).native_id, DONE)
 
     def _leave(self, job: Job, state: str, **facts: Any) -> None:

@@ -32,6 +32,7 @@ class Web:
     Attributes:
         answers: by path; each writes to the handler it is given.
         seen: requests so far: method, path, headers and body.
+        port: where it listens; 0 until it does: a free one.
     """
 
     answers: dict[str, Callable[[Any], None]] = field(default_factory=dict)
@@ -64,7 +65,7 @@ def serve(web: Web, tls: ssl.SSLContext | None = None) -> Iterator[Web]:
         def handle_error(self, request: Any, client_address: Any) -> None:
             """A client that breaks off is what is tested."""
 
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", web.port), Handler)
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     web.port = server.server_address[1]

@@ -24,6 +24,9 @@ def problems(settings: Settings) -> Iterator[Problem]:
     if settings.user_header and not settings.trusted_proxies:
         problem = "is missing (user_header is set): name the proxies that may send that header"
         yield "hpc", "trusted_proxies", problem
+    if settings.callbacks.hosts and settings.callbacks.secret is None:
+        problem = "is missing (hosts is set): name a file with a secret, which signs the messages"
+        yield "hpc.callbacks", "secret", problem
     yield from _missing("hpc", settings, settings)
     yield from _missing("hpc.ssh", settings.ssh, settings)
     yield from _extra(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +10,10 @@ from pywps.app.WPSRequest import WPSRequest
 from pywps.inout.basic import BasicBoundingBox, BasicComplex
 from werkzeug.wrappers import Request, Response
 
-from pywps_hpc import jobs
+from joblauncher.inputs.policy import Refused
+from pywps_hpc import callbacks, jobs
 from pywps_hpc.jobs import Job
+from pywps_hpc.jobs.callbacks import Event
 from pywps_hpc.jobs.job import TERMINAL
 from pywps_hpc.jobs.results import Asked, Form
 from pywps_hpc.ogc_json import status
@@ -26,11 +29,17 @@ from pywps_hpc.web.ogcapi import (
 )
 from pywps_hpc.web.ogcapi.answers import answer
 from pywps_hpc.web.ogcapi.preferences import Preferences
-from pywps_hpc.web.ogcapi.problems import Problem
+from pywps_hpc.web.ogcapi.problems import Problem, invalid
 from pywps_hpc.web.requests import guard, limits
 
 #: The version whose inputs and outputs PyWPS's objects have.
 _VERSION = "1.0.0"
+#: The members of a subscriber, and what each is told.
+_EVENTS = {
+    "successUri": Event.SUCCESS,
+    "inProgressUri": Event.IN_PROGRESS,
+    "failedUri": Event.FAILED,
+}
 
 
 def execute(service: Context, request: Request, process: str) -> Response:
@@ -47,8 +56,7 @@ def execute(service: Context, request: Request, process: str) -> Response:
     wait = wished.wait or 0 if not is_sync and wished.is_async else None
     with limits.turn(request, service.settings.retry_after):
         asked = execute_document.read(request, process)
-        if asked.subscriber:
-            raise Problem(501, "subscriber: this service does not call back.")
+        urls = _urls(service, asked.subscriber)
         form = _filled(described, asked.form)
         wps_request = _wps_request(service, request, described, asked, form)
         guard.check_inputs(wps_request, service.settings.inputs.max_inputs)
@@ -60,7 +68,7 @@ def execute(service: Context, request: Request, process: str) -> Response:
         with service.waiters.place(is_sync or bool(wait)) as place:
             if is_sync and not place and "async" not in offered:
                 raise Problem(503, "Too many clients wait for a result now. Please try later.")
-            row, job, _ = accept.accept(service, prepared, wps_request, jobs.new_id(), form)
+            row, job, _ = accept.accept(service, prepared, wps_request, jobs.new_id(), form, urls)
             limits.end_turn()
             if place and is_sync:
                 row = control.await_end(service, request, row)
@@ -93,11 +101,29 @@ def _answer(
     return answer(status.info(service.addresses.root, view), 201, headers)
 
 
+def _urls(service: Context, subscriber: Mapping[str, str]) -> dict[Event, str]:
+    """The addresses that are told of the job, by the event.
+
+    Raises:
+        Problem: one may not be told, or none is.
+    """
+    if subscriber and not service.settings.callbacks.hosts:
+        raise Problem(501, "subscriber: this service does not call back.")
+    for name, url in subscriber.items():
+        try:
+            callbacks.check(url, service.settings)
+        except Refused as error:
+            raise invalid(f"subscriber: {name}: {error}.") from None
+    return {_EVENTS[name]: url for name, url in subscriber.items()}
+
+
 def _filled(process: Any, form: Form) -> Form:
-    """The form with each output that is wanted: without any, all are (clause 7.11.2.3)."""
-    if form.outputs:
-        return form
-    return replace(form, outputs=tuple(Asked(item.identifier, "value") for item in process.outputs))
+    """The form with each output that is wanted, and its type: without any, all are (clause
+    7.11.2.3)."""
+    types = {item.identifier: str(getattr(item, "data_type", "") or "") for item in process.outputs}
+    wanted = form.outputs or tuple(Asked(identifier, "value") for identifier in types)
+    typed = (replace(one, data_type=types.get(one.identifier, "")) for one in wanted)
+    return replace(form, outputs=tuple(typed))
 
 
 def _wps_request(

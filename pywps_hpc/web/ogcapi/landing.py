@@ -15,6 +15,8 @@ OPENAPI = "application/vnd.oai.openapi+json;version=3.0"
 _CLASSES = ("core", "ogc-process-description", "json", "html", "oas30", "job-list", "dismiss")
 #: What the standard defines, and our own extension: pausing and resuming jobs.
 CONFORMS = (*(f"{_CONFORMANCE}{name}" for name in _CLASSES), "urn:pywps-hpc:conf:pause")
+#: Where an administrator has allowed it.
+_CALLBACK = f"{_CONFORMANCE}callback"
 
 
 def show(service: Context, request: Request) -> Response:
@@ -46,4 +48,5 @@ def show(service: Context, request: Request) -> Response:
 
 def show_conformance(service: Context, request: Request) -> Response:
     """The classes of requirements that are met."""
-    return answer({"conformsTo": list(CONFORMS)})
+    calls_back = [_CALLBACK] if service.settings.callbacks.hosts else []
+    return answer({"conformsTo": [*CONFORMS, *calls_back]})

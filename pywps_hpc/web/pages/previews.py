@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from joblauncher.shared.lineage import text
+from joblauncher.shared.literal_text import text
 from pywps_hpc.jobs import results
 from pywps_hpc.jobs.output import Output
 from pywps_hpc.kinds import is_text

@@ -37,7 +37,7 @@ def ask(app: InProcessService, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """What reaches the process ``tell`` by a request; or the exception report's words."""
     seen: list[Any] = []
 
-    def record(_service: Any, _job: Any, process: Any, request: Any) -> Any:
+    def record(_service: Any, _job: Any, process: Any, request: Any, _urls: Any) -> Any:
         processing.is_asynchronous(process, request)
         seen.append((process, request))
         raise NoApplicableCode("seen", code=418)

@@ -1,0 +1,18 @@
+"""Literal values as text: pure."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+from urllib.parse import ParseResult
+
+
+def text(value: Any) -> str:
+    """A literal value in the lexical form of its XML Schema type."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, ParseResult):
+        return value.geturl()
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return "" if value is None else str(value)
