@@ -15,7 +15,7 @@ from pywps_hpc import jobs
 from pywps_hpc.settings.checks import warnings
 from pywps_hpc.web import mounted, negotiation, outputs
 from pywps_hpc.web.context import Context
-from pywps_hpc.web.errors import Busy, in_form, storage_trouble
+from pywps_hpc.web.errors import Busy, in_form, of_http, storage_trouble
 from pywps_hpc.web.ogcapi import face as ogcapi
 from pywps_hpc.web.pages import face as pages
 from pywps_hpc.web.requests import guard, limits
@@ -92,6 +92,7 @@ class HpcService(Context, Service):  # type: ignore[misc]
 
     def _answer(self, http_request: Request) -> Any:
         message = "The service cannot reach its jobs now. Please try later."
+        refused: HTTPException | None = None
         try:
             if self.settings.pages and (page := pages.instead(self, http_request)) is not None:
                 return page
@@ -104,7 +105,7 @@ class HpcService(Context, Service):  # type: ignore[misc]
         except jobs.TableUnavailable as error:
             LOGGER.error("the job table cannot be reached: %s", error)
         except HTTPException as error:
-            return NoApplicableCode(error.description, code=error.code)
+            refused = error.with_traceback(None)
         except Exception as error:
             if trouble := storage_trouble(error, self.spool.root):
                 LOGGER.error("a request could not be answered: %s", error)
@@ -114,6 +115,8 @@ class HpcService(Context, Service):  # type: ignore[misc]
                 message = UNEXPECTED
                 return NoApplicableCode(message, code=500)
         # Made here, since PyWPS logs the traceback of whatever is being handled.
+        if refused is not None:
+            return of_http(refused)
         return Busy(message, self.settings.retry_after)
 
     def compare_processes(self) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from pywps.exceptions import InvalidParameterValue, NoApplicableCode, ServerBusy
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Request, Response
 
 from joblauncher.shared import storage
@@ -53,6 +54,39 @@ class Busy(ServerBusy):  # type: ignore[misc]
         response: Response = super().get_response(environ)
         response.headers["Retry-After"] = str(self.retry_after)
         return response
+
+
+class NotAllowed(NoApplicableCode):  # type: ignore[misc]
+    """The URL does not take the method of the request (RFC 9110, section 15.5.6).
+
+    Args:
+        description: message for the client.
+        methods: those that it takes.
+    """
+
+    code = 405
+
+    def __init__(self, description: str, methods: Iterable[str]) -> None:
+        super().__init__(description, locator="", code=self.code)
+        self.allow = ", ".join(sorted(methods))
+
+    @property
+    def name(self) -> str:
+        """``exceptionCode`` of the report."""
+        return "NoApplicableCode"
+
+    def get_response(self, environ: Any = None) -> Response:
+        """The exception report."""
+        response: Response = super().get_response(environ)
+        response.headers["Allow"] = self.allow
+        return response
+
+
+def of_http(error: HTTPException) -> NoApplicableCode:
+    """A refusal by HTTP's own rules, to be told in the form of a face."""
+    if isinstance(error, MethodNotAllowed):
+        return NotAllowed(str(error.description), error.valid_methods or ())
+    return NoApplicableCode(error.description, code=error.code)
 
 
 def storage_trouble(error: Exception, spool: Path) -> str:

@@ -7,7 +7,7 @@ from pywps.exceptions import NoApplicableCode
 from werkzeug.wrappers import Response
 
 from joblauncher.shared.status_xml import writable
-from pywps_hpc.web.errors import Inaccessible
+from pywps_hpc.web.errors import Inaccessible, NotAllowed
 
 OWS = "http://www.opengis.net/ows/2.0"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
@@ -58,4 +58,6 @@ def report(error: NoApplicableCode) -> Response:
     response.headers["Cache-Control"] = "no-store"
     if hasattr(error, "retry_after"):
         response.headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, NotAllowed):
+        response.headers["Allow"] = error.allow
     return response

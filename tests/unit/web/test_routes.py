@@ -156,3 +156,19 @@ def test_what_is_below_an_address_of_a_job_is_no_request_to_the_endpoint(
         answer = client.get(path)
         assert (answer.status_code, b"NoSuchJob" in answer.data) == (404, True)
     assert client.post(f"/status/{job.access}", data="x").status_code == 405
+
+
+def test_whoever_uses_another_method_is_told_which_there_are(
+    app: InProcessService, caplog: pytest.LogCaptureFixture
+) -> None:
+    second = {"service": "WPS", "version": "2.0.0", "request": "GetCapabilities"}
+    for method, path, query, allowed in (
+        ("POST", f"/status/{JOB}", {}, {"GET", "HEAD"}),
+        ("DELETE", f"/outputs/{JOB}/a", {}, {"GET", "HEAD"}),
+        ("PUT", "/wps", {}, {"GET", "POST"}),
+        ("PUT", "/wps", second, {"GET", "POST"}),
+    ):
+        answer = app.web.open(path, method=method, query_string=query)
+        assert answer.status_code == 405, path
+        assert allowed <= {name.strip() for name in answer.headers["Allow"].split(",")}
+    assert "Traceback" not in caplog.text  # for a client's mistake
