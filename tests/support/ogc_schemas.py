@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ ENTRIES = {
     "1.0.0": ("wps/1.0.0/wpsAll.xsd",),
     "2.0": ("wps/2.0/wps.xsd", "ows/2.0/owsAll.xsd"),
 }
+#: A schema has one list of errors, and cannot be read by two threads at once.
+_TURN = threading.Lock()
 
 
 class _Local(etree.Resolver):
@@ -49,6 +52,7 @@ def wps(version: str = "1.0.0") -> etree.XMLSchema:
 
 def faults(document: bytes, version: str = "1.0.0") -> list[str]:
     """What is wrong with a document."""
-    schema = wps(version)
-    schema.validate(etree.fromstring(document))
-    return [f"line {entry.line}: {entry.message}" for entry in schema.error_log]
+    with _TURN:
+        schema = wps(version)
+        schema.validate(etree.fromstring(document))
+        return [f"line {entry.line}: {entry.message}" for entry in schema.error_log]
