@@ -472,7 +472,6 @@ ACCEPTED: list[Any] = [
     {"inputs": {"numbers": [{"value": 7}, 8], "document": GEOJSON}},
     {"inputs": {"document": {"value": "<a/>", "mediaType": "application/xml"}}},
     {"outputs": {"text": {"transmissionMode": "reference"}, "image": {"format": {}}}},
-    {"subscriber": {"successUri": "https://host/"}},
 ]
 
 

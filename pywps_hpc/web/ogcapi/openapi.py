@@ -92,13 +92,15 @@ def _execution(service: Context, process: Any, language: str) -> dict[str, Any]:
     outputs = {name: openapi_schemas.output(told) for name, told in facts["outputs"].items()}
     needed = [name for name, told in facts["inputs"].items() if told["minOccurs"]]
     required = {"required": needed} if needed else {}
+    calls_back = bool(service.settings.callbacks.hosts)
+    subscriber = {"subscriber": openapi_schemas.ref("subscriber")} if calls_back else {}
     body = {
         "type": "object",
         "properties": {
             "inputs": {"type": "object", "properties": inputs, **required, **_CLOSED},
             "outputs": {"type": "object", "properties": outputs, **_CLOSED},
             "response": {"type": "string", "enum": ["raw", "document"], "default": "raw"},
-            "subscriber": openapi_schemas.ref("subscriber"),
+            **subscriber,
         },
         **_CLOSED,
         **({"required": ["inputs"]} if needed else {}),
