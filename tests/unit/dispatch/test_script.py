@@ -396,3 +396,50 @@ def test_files_in_an_installed_package_win(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(package_data, "_PACKAGE", package)
     assert package_data.templates_folder() == package / "job_templates"
     assert package_data.recipes_folder() == tmp_path / "containers"
+
+
+# --- without the script
+
+
+def test_a_warm_start_is_what_the_script_would_do(tmp_path: Path) -> None:
+    container = Container(
+        runtime="none",
+        python=tmp_path / "python",
+        python_path=(Path("/shared/our service"),),
+        environment={"PLACES": "0,1 $(id)"},
+    )
+    (tmp_path / "python").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nenv\n')
+    (tmp_path / "python").chmod(0o755)
+    own = settings(ProcessSettings(Resources(), container), spool=tmp_path)
+    (tmp_path / ID).mkdir()
+    batch = render(own, "local")
+    warm = batch.warm
+    assert warm is not None
+    done = subprocess.run(["/bin/sh", "-c", batch.script], capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    arguments = [*warm.options, *warm.arguments]
+    assert lines[: 3 + len(arguments)] == ["-I", "-m", "joblauncher", *arguments]
+    assert set(lines[3 + len(arguments) :]) - {"PWD=" + warm.folder, "_=/usr/bin/env"} == {
+        f"{name}={value}" for name, value in {"HOME": warm.home, **warm.environment}.items()
+    }
+
+
+COLD = {
+    "turned off": settings(ProcessSettings(Resources(), Container(runtime="none", warm=False))),
+    "GPUs": settings(BARE),
+    "a container": settings(APPTAINER),
+}
+
+
+@pytest.mark.parametrize("why", COLD)
+def test_what_a_nursery_cannot_do_is_left_to_the_script(why: str) -> None:
+    assert render(COLD[why], "local").warm is None
+
+
+@pytest.mark.parametrize("template", ["local.sh.j2", "base.sh.j2"])
+def test_a_script_of_the_administrator_s_own_is_run(tmp_path: Path, template: str) -> None:
+    (tmp_path / template).write_text(f'{{% extends "default/{template}" %}}\n')
+    bare = ProcessSettings(Resources(), Container(runtime="none"))
+    assert render(settings(bare), "local").warm is not None
+    assert render(settings(bare), "slurm").warm is None
+    assert render(settings(bare, templates=tmp_path), "local").warm is None

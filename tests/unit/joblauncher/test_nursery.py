@@ -236,3 +236,10 @@ def test_a_memory_limit_counts_what_is_shared_in_part(tmp_path: Path) -> None:
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def test_a_nursery_does_not_grow_beyond_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preload, "MOST_MEMORY", preload.resident() // 2)
+    sys.modules.pop("this_is_not_loaded", None)
+    with pytest.raises(preload.Unfit, match=r"MiB of memory"):
+        preload.load(["this_is_not_loaded"], (), lambda name: None)

@@ -89,7 +89,7 @@ class Nurseries:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             wanted = (self._folder / "wanted").open("a")
         except OSError as error:
-            log.warning("no nursery can be held: %s", error)
+            log.debug("no nursery can be held: %s", error)
             return
         try:
             fcntl.flock(wanted, fcntl.LOCK_SH | fcntl.LOCK_NB)
