@@ -200,6 +200,8 @@ def stamp(path: str) -> tuple[int, int]:
     """Time of modification in ns and size of a file; zeros if there is none."""
     try:
         facts = os.stat(path)
+    except NotADirectoryError:  # in a zip archive
+        return stamp(os.path.dirname(path))
     except OSError:
         return 0, 0
     return facts.st_mtime_ns, facts.st_size

@@ -243,3 +243,16 @@ def test_a_nursery_does_not_grow_beyond_its_bound(monkeypatch: pytest.MonkeyPatc
     sys.modules.pop("this_is_not_loaded", None)
     with pytest.raises(preload.Unfit, match=r"MiB of memory"):
         preload.load(["this_is_not_loaded"], (), lambda name: None)
+
+
+def test_a_change_is_seen_wherever_a_module_is(tmp_path: Path) -> None:
+    archive = tmp_path / "code.zip"
+    places = {str(tmp_path / "code.py"): b"1", str(archive): b"12"}
+    for place, text in places.items():
+        Path(place).write_bytes(text)
+    inside = [*places, str(archive / "package/module.py"), str(tmp_path / "none.py")]
+    known = {path: preload.stamp(path) for path in inside}
+    assert preload.changed(known) == ""
+    archive.write_bytes(b"123")
+    assert preload.changed(known) == str(archive)
+    assert preload.changed({inside[2]: known[inside[2]]}) == inside[2]
