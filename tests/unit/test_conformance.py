@@ -169,6 +169,8 @@ PROCESSES: dict[str, tuple[str, str]] = {
     "job-list/datetime-response": (API, "the_list_of_jobs_has_filters_and_pages"),
     "job-list/duration-definition": FUZZED,
     "job-list/duration-response": (API, "the_list_of_jobs_has_filters_and_pages"),
+    "callback/job-callback": (
+        "test_callbacks", "a_subscriber_is_told_of_progress_and_results"),
     "dismiss/job-dismiss-op": (API, "results_that_are_not_there_yet_are_told_so"),
     "dismiss/job-dismiss-success": (API, "results_that_are_not_there_yet_are_told_so"),
     "dismiss/job-dismiss-status": (API, "a_dismissed_job_can_be_removed"),
