@@ -15,7 +15,7 @@ import servers
 import wps_client as client
 from joblauncher.shared import status_xml
 
-pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 grid_engine = paths.grid_engine
 #: Seconds without a step of one that counts four times as often as that: it stands still.
 STILL = 3.0
@@ -28,7 +28,7 @@ def _level(level: str) -> None:
     subprocess.run([*command, f"adminlevel={level}"], check=True, capture_output=True)
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(params=[paths.param(case.partition(",")[0], case) for case in CASES])
 def case(request: pytest.FixtureRequest) -> Iterator[str]:
     case: str = request.param
     if "operator" in case:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,16 @@ def turn(path: str) -> AbstractContextManager[None]:
     """Nobody breaks Grid Engine while a job goes by this path."""
     uses = path in ("gridengine", "drmaa")
     return parallel.turn(parallel.GRID_ENGINE, alone=False) if uses else nullcontext()
+
+
+def param(path: str, name: str = "") -> Any:
+    """A test's parameter: a path, or a case of it, that :func:`turn` is waited for."""
+    marks = {
+        "slurm": parallel.batch_system(parallel.SLURM),
+        "local": parallel.batch_system(parallel.NONE),
+    }
+    shared = parallel.batch_system(parallel.GRID_ENGINE, shared=True)
+    return pytest.param(name or path, marks=marks.get(path, shared))
 
 
 def _grid_engine_needs() -> str:
