@@ -209,7 +209,7 @@ def _bounds(wanted: Filter, after: str) -> Iterator[_Condition]:
     if wanted.until is not None:
         yield jobs.c.created <= wanted.until
     if after:
-        created, job_id = _read_cursor(after)
+        created, job_id = read_cursor(after)
         yield jobs.c.created <= created
         yield sa.or_(jobs.c.created < created, jobs.c.id < job_id)
 
@@ -218,7 +218,12 @@ def _cursor(created: float, job_id: str) -> str:
     return f"{created!r}_{job_id}"
 
 
-def _read_cursor(text: str) -> tuple[float, str]:
+def read_cursor(text: str) -> tuple[float, str]:
+    """The time of acceptance and the id of the job after which a page begins.
+
+    Raises:
+        ValueError: it is of no page.
+    """
     found = re.fullmatch(CURSOR, text)
     if found is None:
         raise ValueError("this is no place in the list of jobs")

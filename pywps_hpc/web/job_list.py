@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from werkzeug.wrappers import Request
 
-from pywps_hpc.jobs.listing import Filter
+from pywps_hpc.jobs.listing import Filter, read_cursor
 from pywps_hpc.jobs.retention import expires
 from pywps_hpc.jobs.view import JobView, job_view
 from pywps_hpc.web import health, principal
@@ -39,6 +39,8 @@ def page(service: Context, request: Request, wanted: Filter, limit: int, after: 
     Raises:
         ValueError: ``after`` is of no page.
     """
+    if after:
+        read_cursor(after)  # also where the list is empty whatever it says
     who = principal.of(service.settings, request)
     if not who.name:
         return Listed()

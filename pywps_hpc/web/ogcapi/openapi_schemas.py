@@ -40,8 +40,9 @@ def input_value(told: dict[str, Any]) -> dict[str, Any]:
     qualified = [_qualified(value, units) for value in values]
     is_box = "allOf" in schema  # which is given by value alone
     link = [] if is_box else [_link(schema)]
-    one: dict[str, Any] = {"anyOf": [*values, *qualified, *link]}
     most = schema.get("maxItems") if is_list else told["maxOccurs"]
+    parts = [_list(_PLAIN) for value in values if "not" in value] if most == 1 else []
+    one: dict[str, Any] = {"anyOf": [*values, *parts[:1], *qualified, *link]}
     if most != 1:
         least = schema.get("minItems", told["minOccurs"]) if is_list else told["minOccurs"]
         several = _list(one) | ({"minItems": least} if least else {})
@@ -58,7 +59,7 @@ def _values(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
             [box] = branch["allOf"]
             yield box | CLOSED
         elif branch.get("type") == "object":  # JSON as it is: what is no qualified value or link
-            yield branch | {"not": {"anyOf": [{"required": ["value"]}, {"required": ["href"]}]}}
+            yield branch | _PLAIN
         else:
             yield branch
 
@@ -92,6 +93,10 @@ def _qualified(value: dict[str, Any], units: list[str]) -> dict[str, Any]:
     plain = {key: value[key] for key in value if key != "not"}
     found: dict[str, Any] = {"value": plain} | ({"uom": _TEXT | {"enum": units}} if units else {})
     if kind := value.get("contentMediaType"):
+        if plain.pop("type") == "object":  # any JSON that has parts, or its text
+            plain["anyOf"] = [{"type": "object"}, _list({}), _TEXT]
+        else:
+            plain["type"] = "string"
         found["mediaType"] = _TEXT | {"enum": [kind]}
         if "contentEncoding" in value:
             found["encoding"] = _TEXT | {"enum": ["base64"]}
@@ -100,6 +105,10 @@ def _qualified(value: dict[str, Any], units: list[str]) -> dict[str, Any]:
     return _object("value", **found) | CLOSED
 
 
+#: What is no qualified value and no link.
+_PLAIN: dict[str, Any] = {
+    "not": {"anyOf": [{"type": "object", "required": [name]} for name in ("value", "href")]}
+}
 _TEXT: dict[str, Any] = {"type": "string"}
 _TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
 _URI: dict[str, Any] = {"type": "string", "format": "uri"}

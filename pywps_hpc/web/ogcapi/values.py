@@ -12,7 +12,7 @@ from pywps.inout.basic import BasicBoundingBox, BasicComplex, BasicLiteral
 from joblauncher.inputs.policy import Refused
 from pywps_hpc import crs as reference_systems
 from pywps_hpc.kinds import is_json, is_text
-from pywps_hpc.ogc_json.values import CRS84, CRS84H
+from pywps_hpc.ogc_json.values import CRS84, CRS84H, TYPES
 from pywps_hpc.settings import Settings
 from pywps_hpc.web import input_references
 from pywps_hpc.web.ogcapi.problems import Problem, invalid
@@ -29,6 +29,9 @@ _BOX = ("bbox", "crs")
 #: The reference systems that differ from these two by the order of axes alone, and that PyWPS knows
 #: with the one that these have.
 _SAME = {("OGC", "CRS84"): ("EPSG", "4326"), ("OGC", "CRS84H"): ("EPSG", "4979")}
+
+#: What JSON has for each type of literal, besides its text.
+_JSON_TYPES = {"boolean": (bool,), "integer": (int, float), "number": (int, float), "string": ()}
 
 Given = dict[str, Any]
 
@@ -89,6 +92,11 @@ def _one(item: Any, value: Any, settings: Settings) -> Given:
         return _box(item, value)
     if isinstance(value, dict | list) or value is None:
         raise invalid(f"input {name}: its value is no literal.")
+    wanted = TYPES.get(item.data_type, {}).get("type", "string")
+    if not isinstance(value, (str, *_JSON_TYPES[wanted])) or (
+        isinstance(value, bool) and wanted != "boolean"
+    ):
+        raise invalid(f"input {name}: its value is a {wanted}.")
     return {"kind": "literal", "data": value, "uom": given.get("uom", "")}
 
 
@@ -178,8 +186,8 @@ def _box(item: Any, value: Any) -> Given:
     if not isinstance(value, dict) or not isinstance(value.get("bbox"), list):
         raise invalid(f'input {name}: a bounding box is an object with "bbox", a list of numbers.')
     _only(name, value, _BOX)
-    crs, numbers = value.get("crs"), value["bbox"]
-    if not (crs is None or isinstance(crs, str)):
+    crs, numbers = value.get("crs", ""), value["bbox"]
+    if not isinstance(crs, str):
         raise invalid(f"input {name}: the crs of a bounding box is text.")
     if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in numbers):
         raise invalid(f"input {name}: a coordinate of the box is no number.")
@@ -202,12 +210,11 @@ def _named(item: Any, asked: str, normal: str) -> str:
 
 def _format(name: str, value: Mapping[str, Any]) -> Given:
     """The format that a value names; the drafts of the standard had it in a member of its own."""
-    inner = value.get("format")
-    if inner is not None:
-        if not isinstance(inner, dict):
-            raise invalid(f"input {name}: its format is an object.")
-        _only(name, inner, _FORMAT)
-    told = {**(inner or {}), **{key: value[key] for key in (*_FORMAT, "uom") if key in value}}
+    inner = value.get("format", {})
+    if not isinstance(inner, dict):
+        raise invalid(f"input {name}: its format is an object.")
+    _only(name, inner, _FORMAT)
+    told = {**inner, **{key: value[key] for key in (*_FORMAT, "uom") if key in value}}
     for key, text in told.items():
         if not isinstance(text, str):
             raise invalid(f"input {name}: {key} is text.")
