@@ -35,7 +35,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from joblauncher import command, configured, forked, learned, nodatabase, preload, warm
+from joblauncher import command, configured, forked, lean, learned, preload, warm
 from joblauncher.shared import IN_JOB
 from joblauncher.shared.files import remove_tree
 from joblauncher.shared.warm_home import HOME_DESCRIPTOR
@@ -96,7 +96,7 @@ class Nursery:
         signal.alarm(IMPORT_LIMIT)
         os.environ.pop("PYWPS_CFG", None)
         os.environ[IN_JOB] = "nursery"
-        nodatabase.install()
+        lean.load()
         configured.install(config, self._home, self._home)
         names = [*preload.BASE, *self._learned.names]
         try:

@@ -28,19 +28,16 @@ MOST_MEMORY = 4 << 30
 FORK_SAFE = {
     "jemalloc_bg_thd": "jemalloc's pthread_atfork(3) handlers have the child start its own"
 }
-#: What every job imports, whatever its process.
+#: What jobs import, whatever their process, beside PyWPS; the last ones only sometimes
+#: (:mod:`joblauncher.lean`).
 BASE = (
     "joblauncher.supervisor",
-    "joblauncher.service",
-    "joblauncher.inputs.large_values",
-    "joblauncher.inputs.literals",
-    "joblauncher.inputs.references",
     "joblauncher.shared.by_name.rebuild",
-    "joblauncher.shared.response",
-    "pywps.response.execute",
-    "pywps.response.status",
-    "werkzeug.test",
     "dill",
+    "dateutil.parser",
+    "humanize",
+    "requests",
+    "werkzeug.test",
 )
 
 

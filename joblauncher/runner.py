@@ -13,7 +13,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from joblauncher import answers, configured, lease, nodatabase, outputs, pywps_patches, warm
+from joblauncher import (
+    answers,
+    client_request,
+    configured,
+    lean,
+    lease,
+    outputs,
+    pywps_patches,
+    warm,
+)
 from joblauncher.inputs import prepared
 from joblauncher.inputs.policy import Bounds
 from joblauncher.publisher import Publisher
@@ -50,7 +59,7 @@ def run(
     """
     job = publisher.job
     os.environ.pop("PYWPS_CFG", None)  # an empty value breaks the import; ours is in the dump
-    nodatabase.install()
+    lean.load()
     strange = tuple(pywps_pieces.strange(pywps_patches.ALL))
     # Configuration first: a module of the service may read it while dill imports it.
     configured.install(header.config, job.work, job.storage)
@@ -119,18 +128,9 @@ def _clean(process: Any) -> None:
 
 def _restore_request(wps_request: Any, http: dict[str, Any]) -> None:
     """Put back what is not serialised: XML makers, and a request with the client's headers."""
-    from werkzeug.test import EnvironBuilder
     from werkzeug.wrappers import Request
 
-    builder = EnvironBuilder(
-        method=http["method"],
-        path=http["path"],
-        base_url=http["base_url"],
-        query_string=http["query"],
-        headers=http["headers"],
-        environ_base={"REMOTE_ADDR": http["remote_addr"]},
-    )
-    wps_request.http_request = Request(builder.get_environ())
+    wps_request.http_request = Request(client_request.environ(http))
     wps_request.set_version(wps_request.version)
 
 

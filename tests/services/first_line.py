@@ -1,0 +1,33 @@
+"""A process that notes when its first line ran, for benchmarks/launcher.py."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from pywps import LiteralOutput, Process, Service
+
+
+class FirstLine(Process):  # type: ignore[misc]
+    """Writes the monotonic clock (ns) to the file that the environment names."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            self._handle,
+            "first_line",
+            "Notes when it started",
+            outputs=[LiteralOutput("done", "Done", data_type="string")],
+            store_supported=True,
+            status_supported=True,
+        )
+
+    @staticmethod
+    def _handle(_request: Any, response: Any) -> Any:
+        Path(os.environ["FIRST_LINE"]).write_text(str(time.monotonic_ns()))
+        response.outputs["done"].data = "yes"
+        return response
+
+
+service = Service([FirstLine()])
