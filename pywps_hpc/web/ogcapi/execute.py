@@ -18,7 +18,7 @@ from pywps_hpc.jobs.job import TERMINAL
 from pywps_hpc.jobs.results import Asked, Form
 from pywps_hpc.ogc_json import status
 from pywps_hpc.spool import JobDir
-from pywps_hpc.web import accept, admission, control, health, lookup, waiting
+from pywps_hpc.web import accept, control, execution, lookup, waiting
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.ogcapi import (
     execute_document,
@@ -30,10 +30,9 @@ from pywps_hpc.web.ogcapi import (
 from pywps_hpc.web.ogcapi.answers import answer
 from pywps_hpc.web.ogcapi.preferences import Preferences
 from pywps_hpc.web.ogcapi.problems import Problem, invalid
-from pywps_hpc.web.requests import guard, limits
+from pywps_hpc.web.requests import limits
+from pywps_hpc.web.requests.content import output
 
-#: The version whose inputs and outputs PyWPS's objects have.
-_VERSION = "1.0.0"
 #: The members of a subscriber, and what each is told.
 _EVENTS = {
     "successUri": Event.SUCCESS,
@@ -59,12 +58,8 @@ def execute(service: Context, request: Request, process: str) -> Response:
         urls = _urls(service, asked.subscriber)
         form = _filled(described, asked.form)
         wps_request = _wps_request(service, request, described, asked, form)
-        guard.check_inputs(wps_request, service.settings.inputs.max_inputs)
-        health.require_spool(service)
-        admission.admit(service.settings, service.store, process, request)
-        prepared = service.prepare_process_for_execution(process)
-        # Its files are kept, whatever WPS 1.0.0 offers of it.
-        prepared.store_supported = prepared.status_supported = "true"
+        execution.admit(service, wps_request)
+        prepared = execution.process_for(service, process)
         with service.waiters.place(is_sync or bool(wait)) as place:
             if is_sync and not place and "async" not in offered:
                 raise Problem(503, "Too many clients wait for a result now. Please try later.")
@@ -134,16 +129,12 @@ def _wps_request(
     form: Form,
 ) -> WPSRequest:
     """The request as PyWPS and its processes know it."""
-    found = WPSRequest(None, service.preprocessors)
-    found.http_request = request
-    found.operation, found.identifier = "execute", process.identifier
-    found.set_version(_VERSION)
-    found.check_and_set_language(processes.language_of(request))
-    found.inputs = values.read(process, asked.inputs, service.settings)
-    found.outputs = {one.identifier: _output(process, one) for one in form.outputs}
-    found.output_ids, found.raw = found.outputs, False
-    found.store_execute, found.status, found.lineage = "true", "true", "false"
-    return found
+    inputs = values.read(process, asked.inputs, service.settings)
+    outputs = {one.identifier: _output(process, one) for one in form.outputs}
+    language = processes.language_of(request)
+    return execution.request_of(
+        service, request, process.identifier, inputs, outputs, language=language
+    )
 
 
 def _output(process: Any, asked: Asked) -> dict[str, Any]:
@@ -153,11 +144,5 @@ def _output(process: Any, asked: Asked) -> dict[str, Any]:
         isinstance(item, BasicBoundingBox) or getattr(item, "data_type", "string") != "string"
     )
     by_reference = asked.transmission == "reference" or not is_small
-    return {
-        asked.identifier: "",
-        "mimetype": asked.mime_type,
-        "encoding": asked.encoding,
-        "schema": asked.schema,
-        "uom": "",
-        "asReference": "true" if by_reference else "false",
-    }
+    told = {"mimeType": asked.mime_type, "encoding": asked.encoding, "schema": asked.schema}
+    return output(asked.identifier, {**told, "asReference": str(by_reference).lower()}, raw=False)

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from pywps.app.WPSRequest import WPSRequest
 from pywps.exceptions import InvalidParameterValue, MissingParameterValue, NoApplicableCode
 from pywps.inout.basic import BasicComplex
 from werkzeug.wrappers import Request, Response
 
 from pywps_hpc import jobs
-from pywps_hpc.web import accept, admission, health, lookup, principal, sent_inputs
+from pywps_hpc.web import accept, execution, lookup, principal, sent_inputs
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import NotFound, NotNow
 from pywps_hpc.web.pages import kept, places, posted, tokens
 from pywps_hpc.web.pages.answers import page, seen
 from pywps_hpc.web.pages.fields import Field, fields_of
-from pywps_hpc.web.requests import guard, limits
+from pywps_hpc.web.requests import limits
+from pywps_hpc.web.requests.content import output
 from pywps_hpc.web.sent_inputs import Given, Sent
-
-#: The version whose inputs and outputs PyWPS's objects have.
-_VERSION = "1.0.0"
 
 
 def show_list(service: Context, request: Request) -> Response:
@@ -105,39 +102,23 @@ def _execute(service: Context, request: Request, process: Any, inputs: Given) ->
     Raises:
         NoApplicableCode: it is not accepted; nothing of it is left.
     """
-    settings = service.settings
-    modes = settings.for_process(process.identifier).modes
+    modes = service.settings.for_process(process.identifier).modes
     if modes and "async" not in modes:
         raise NoApplicableCode("This process is not offered to be executed in a job.", code=403)
-    found = WPSRequest(None, service.preprocessors)
-    found.http_request = request
-    found.operation, found.identifier = "execute", process.identifier
-    found.set_version(_VERSION)
-    found.check_and_set_language(None)
-    found.inputs = inputs
-    found.outputs = {item.identifier: _output(item) for item in process.outputs}
-    found.output_ids, found.raw = found.outputs, False
-    found.store_execute, found.status, found.lineage = "true", "true", "false"
-    guard.check_inputs(found, settings.inputs.max_inputs)
-    health.require_spool(service)
-    admission.admit(settings, service.store, process.identifier, request)
-    prepared = service.prepare_process_for_execution(process.identifier)
-    # Its documents are kept, whatever WPS 1.0.0 offers of it.
-    prepared.store_supported = prepared.status_supported = "true"
+    outputs = {item.identifier: _output(item) for item in process.outputs}
+    found = execution.request_of(
+        service, request, process.identifier, inputs, outputs, language=None
+    )
+    execution.admit(service, found)
+    prepared = execution.process_for(service, process.identifier)
     row, _, _ = accept.accept(service, prepared, found, jobs.new_id())
     return row
 
 
 def _output(item: Any) -> dict[str, str]:
     """An output; what is no small value is kept as a file."""
-    return {
-        item.identifier: "",
-        "mimetype": "",
-        "encoding": "",
-        "schema": "",
-        "uom": "",
-        "asReference": "true" if isinstance(item, BasicComplex) else "false",
-    }
+    told = {"asReference": str(isinstance(item, BasicComplex)).lower()}
+    return output(item.identifier, told, raw=False)
 
 
 def _notice(sent: Sent | None) -> str:

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Request, Response
 
 from joblauncher.shared import storage
 from pywps_hpc import jobs
-from pywps_hpc.web import accept, admission, control, health, lookup
+from pywps_hpc.web import accept, control, execution, health, lookup
 from pywps_hpc.web.addresses import Addresses
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import Busy, NotFound
@@ -84,9 +84,7 @@ def execute(service: Context, identifier: str, wps_request: Any, uuid: str) -> A
         NoApplicableCode: it is not accepted; nothing of it is left.
     """
     process = service.prepare_process_for_execution(identifier)
-    guard.check_inputs(wps_request, service.settings.inputs.max_inputs)
-    health.require_spool(service)
-    admission.admit(service.settings, service.store, identifier, wps_request.http_request)
+    execution.admit(service, wps_request)
     waits = not accept.is_asynchronous(process, wps_request)
     with service.waiters.place(waits) as place:
         if waits and wps_request.raw and not place:  # nothing but the output is an answer

@@ -6,7 +6,6 @@ import functools
 from dataclasses import replace
 from typing import Any
 
-from pywps.app.WPSRequest import WPSRequest
 from pywps.exceptions import InvalidParameterValue, NoApplicableCode
 from pywps.inout.basic import BasicComplex, BasicLiteral
 from werkzeug.wrappers import Request, Response
@@ -16,14 +15,7 @@ from pywps_hpc import jobs
 from pywps_hpc.jobs import results
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import JobDir
-from pywps_hpc.web import (
-    accept,
-    admission,
-    control,
-    health,
-    input_references,
-    lookup,
-)
+from pywps_hpc.web import accept, control, execution, input_references, lookup
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import Busy
 from pywps_hpc.web.requests import guard, limits
@@ -33,9 +25,6 @@ from pywps_hpc.web.requests.inputs import Fetched
 from pywps_hpc.web.wps2 import offers, result
 from pywps_hpc.web.wps2.exceptions import Refused
 from pywps_hpc.web.wps2.execute_document import Execute
-
-#: What the requests of this version are to a process: there is no third.
-_VERSION = "1.0.0"
 
 
 def execute(
@@ -55,13 +44,13 @@ def execute(
             "NoSuchProcess", f"There is no process '{asked.identifier}'.", asked.identifier
         )
     waits = _mode(offers.modes(settings, asked.identifier), asked) == "sync"
-    process = service.prepare_process_for_execution(asked.identifier)
-    _check(process, asked, settings.inputs.max_inputs)
-    asked = replace(asked, outputs=_transmitted(process, asked))
+    offered = service.processes[asked.identifier]
+    _check(offered, asked, settings.inputs.max_inputs)
+    asked = replace(asked, outputs=_transmitted(offered, asked))
+    process = execution.process_for(service, asked.identifier)
     with guard.reading():
         wps_request = _request(service, request, process, asked, language, asynchronous=not waits)
-    health.require_spool(service)
-    admission.admit(settings, service.store, asked.identifier, request)
+    execution.admit(service, wps_request)
     with service.waiters.place(waits) as place:
         if waits and not place:  # nothing but the results is an answer
             raise Busy("Too many clients wait for a result now.", settings.retry_after)
@@ -158,14 +147,9 @@ def _request(
     Complex outputs are left in files, whatever way they are wanted: so each of them keeps its
     bytes, and a document of any size can be made of them later.
     """
-    made = WPSRequest(None, service.preprocessors)
-    made.http_request = request
-    made.operation, made.identifier = "execute", asked.identifier
-    made.set_version(_VERSION)
-    made.check_and_set_language(language)
-    inputs = {item.identifier: item for item in process.inputs}
-    made.inputs = {
-        name: [_fitted(inputs[name], value, service.settings) for value in given]
+    known = {item.identifier: item for item in process.inputs}
+    inputs = {
+        name: [_fitted(known[name], value, service.settings) for value in given]
         for name, given in asked.inputs.items()
     }
     found: dict[str, Any] = {}
@@ -178,12 +162,15 @@ def _request(
         stored = isinstance(item, BasicComplex) or wanted.transmission == "reference"
         told = {**_format(item, wanted), "asReference": str(stored).lower()}
         found[wanted.identifier] = output(wanted.identifier, told, raw=False)
-    made.outputs = made.output_ids = found
-    made.raw, made.lineage = False, "false"
-    made.store_execute = made.status = str(asynchronous).lower()
-    # What these say is of the documents of WPS 1.0.0.
-    process.store_supported = process.status_supported = "true"
-    return made
+    return execution.request_of(
+        service,
+        request,
+        asked.identifier,
+        inputs,
+        found,
+        language=language,
+        is_asynchronous=asynchronous,
+    )
 
 
 def _format(item: Any, wanted: results.Asked) -> dict[str, str]:
