@@ -67,8 +67,12 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         lifecycle.reopen_logs_aside()
 
     def _retire(self, sig: int, frame: Any) -> None:
-        """SIGUSR2: others take new clients; those that are here get their answers."""
+        """SIGUSR2: others take new clients; those that are here get their answers.
+
+        Log files may have been moved away before: a reload is also an order to open them anew.
+        """
         self.retiring = True
+        lifecycle.reopen_logs_aside()
 
     def _finish(self) -> None:
         drain = time.monotonic() + self.app.drain
