@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Writes what real Slurm commands answer into this folder: <case>.stdout, .stderr, .rc.
-# Run as root on the test cluster (tests/cluster/up.sh); takes about seven minutes.
+# Run as root on the test cluster (tests/infra/up.sh); takes about seven minutes.
 set -u
 cd "$(dirname "$0")"
-. ../../cluster/env.sh
+. ../../infra/env.sh
 out=$PYWPS_HPC_TEST_SHARED/capture; install -d -m 0777 "$out"
 conf=$SLURM_CONF
 as() { runuser -u "$PYWPS_HPC_TEST_USER" -- "$@"; }
@@ -14,7 +14,7 @@ keep() { # case command...: stdin is passed on
 script() { printf '#!/bin/bash\n#SBATCH --chdir=/ --export=NONE --no-requeue --output=%s/%%j.log --time=5\n%s\n' "$out" "$1"; }
 submit() { local body=$1; shift; script "$body" | as sbatch --parsable "$@"; }
 queue() { keep "$1" as squeue --all --me --states=all '--format=pywps-hpc|%i|%T|%r|%j|end' "${@:2}"; }
-account() { keep "$1" as sacct --allocations --parsable2 --format=JobID,State,ExitCode,ElapsedRaw,TimelimitRaw,JobName "${@:2}"; }
+account() { keep "$1" as sacct --allocations --parsable2 --format=JobID,State,ExitCode,ElapsedRaw,TimelimitRaw,Submit,JobName "${@:2}"; }
 show() { keep "$1" as scontrol --oneliner show job "$2"; }
 state() { squeue --noheader --states=all --format=%T --jobs="$1" 2>/dev/null; }
 until_state() { for _ in $(seq 1800); do [[ $(state "$1") =~ ^($2)$ ]] && return; sleep 0.2; done; echo "$1 never $2" >&2; }

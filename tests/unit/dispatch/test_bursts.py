@@ -36,7 +36,7 @@ EMPTY = {
     "slurm": {
         "sbatch": Completed(1, "", "sbatch: error: Batch job submission failed: Socket timed out"),
         "squeue": Completed(0, SQUEUE, ""),
-        "sacct": Completed(0, "JobID|State|ExitCode|ElapsedRaw|TimelimitRaw|JobName\n", ""),
+        "sacct": Completed(0, "JobID|State|ExitCode|ElapsedRaw|TimelimitRaw|Submit|JobName\n", ""),
     },
     "gridengine": {
         "qsub": Completed(1, "", "error: commlib error: got read error"),

@@ -77,8 +77,8 @@ def queue(**jobs: str) -> Completed:
 
 
 def accounting(*rows: str) -> Completed:
-    heading = "JobID|State|ExitCode|ElapsedRaw|TimelimitRaw|JobName"
-    lines = [heading, *(f"{row}|5|60|t1" for row in rows)]
+    heading = "JobID|State|ExitCode|ElapsedRaw|TimelimitRaw|Submit|JobName"
+    lines = [heading, *(f"{row}|5|60|2026-11-29T01:00:00|t1" for row in rows)]
     return Completed(0, "".join(f"{line}\n" for line in lines), "")
 
 

@@ -59,7 +59,7 @@ _MARK = "pywps-hpc|"  # tells a row from a banner of the login shell
 _ROW = re.compile(re.escape(_MARK) + r"(?=JOBID\||\d+(?:_\d+)?\|)")
 _END = "|end"  # tells a whole row from one that is cut off
 _QUEUE_FORMAT = f"{_MARK}%i|%T|%r|%j{_END}"
-_SACCT_FORMAT = "JobID,State,ExitCode,ElapsedRaw,TimelimitRaw,JobName"
+_SACCT_FORMAT = "JobID,State,ExitCode,ElapsedRaw,TimelimitRaw,Submit,JobName"
 # --all: also jobs in partitions that are hidden from this user, or they would seem to be gone.
 # --array: each element of an array on a line of its own.
 _SQUEUE = ("squeue", "--all", "--array", "--me", "--states=all", f"--format={_QUEUE_FORMAT}")
@@ -205,25 +205,34 @@ class SlurmDialect(Dialect):
         return answer
 
     def read_accounting(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
-        """sacct's answer; nothing where the site keeps no accounting."""
+        """sacct's answer; nothing where the site keeps no accounting.
+
+        Ids are used again once slurmctld has lost its state. sacct leaves out older jobs of the
+        same number, but not an older array's element whose own number was another: of two rows with
+        one id, the one submitted last is meant.
+        """
         if "accounting storage is disabled" in stderr:
             return {}
         lines = whole_lines(returncode, stdout, stderr)
         heading = _SACCT_FORMAT.replace(",", "|")
         if heading not in lines:
             raise SchedulerUnavailable("sacct's answer lacks its first line")
-        answer = {}
+        answer: dict[str, JobStatus] = {}
+        submissions: dict[str, str] = {}
         for line in lines[lines.index(heading) + 1 :]:
-            fields = line.split("|", 5)
-            if len(fields) != 6 or not _EXIT.fullmatch(fields[2]) or not fields[3].isdigit():
+            fields = line.split("|", 6)
+            if len(fields) != 7 or not _EXIT.fullmatch(fields[2]) or not fields[3].isdigit():
                 raise SchedulerUnavailable(f"sacct's answer is cut off at {line!r}")
-            job, state, code, elapsed, limit, name = fields
+            job, state, code, elapsed, limit, submitted, name = fields
             if state == slurm.ABANDONED:
                 continue
             # Measured: sacct shows exit codes from 128 on less 128; scontrol shows them in full.
             minutes = int(limit) if limit.isdigit() else 0
             status = slurm.ended(state, "", code, int(elapsed), 60 * minutes)
-            answer.update(dict.fromkeys(_elements(job), self._known(status, state, name)))
+            for element in _elements(job):
+                if submitted >= submissions.get(element, ""):
+                    submissions[element] = submitted
+                    answer[element] = self._known(status, state, name)
         return answer
 
     def read_jobs(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
