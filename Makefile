@@ -14,8 +14,9 @@ benchmark:  ## ratios against PyWPS, after `make test` has set things up
 reliability:  ## docs/reliability.md from what the fault tests saw
 	@"$${PYWPS_HPC_TEST_HOME:-/var/tmp/pywps-hpc}"/venv/bin/python tests/support/reliability.py
 
-docs:  ## docs/configuration.md from the settings' own help texts
+docs:  ## docs/configuration.md and commands.md from the help texts of settings and commands
 	@"$${PYWPS_HPC_TEST_HOME:-/var/tmp/pywps-hpc}"/venv/bin/python -m pywps_hpc.settings.reference > docs/configuration.md
+	@"$${PYWPS_HPC_TEST_HOME:-/var/tmp/pywps-hpc}"/venv/bin/python -m pywps_hpc.cli.reference > docs/commands.md
 
 lint:  ## what `make test` checks before it runs anything
 	ruff check .

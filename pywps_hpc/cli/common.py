@@ -110,6 +110,18 @@ def find_job(store: JobStore, scheduler: str, text: str) -> Job:
     return found[0]
 
 
+def find_jobs(store: JobStore, scheduler: str, text: str) -> list[Job]:
+    """All jobs that have this name or id in the queue, as the elements of an array; else the one
+    that it names."""
+    ids = tuple(text + end for end in "._[") if text[:1].isdigit() else ()
+    found = [
+        row
+        for row in store.find(text, limit=None)
+        if text in (row.name, row.native_id) or row.native_id.startswith(ids)
+    ]
+    return found or [find_job(store, scheduler, text)]
+
+
 def state_of(view: JobView) -> str:
     """Where a job stands, for administrators, with the control request that it has."""
     if view.is_closed:

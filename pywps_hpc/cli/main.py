@@ -9,7 +9,19 @@ import click
 
 from joblauncher.shared import logs
 from pywps_hpc import __version__
-from pywps_hpc.cli import control, image, jobs, purge, serve, status
+from pywps_hpc.cli import (
+    backup,
+    config,
+    control,
+    drain,
+    image,
+    jobs,
+    purge,
+    render,
+    serve,
+    show,
+    status,
+)
 from pywps_hpc.jobs import TableUnavailable
 from pywps_hpc.lifecycle import ACCIDENT
 
@@ -22,9 +34,12 @@ def commands() -> None:
 
 for command in (
     *(serve.serve, serve.web, serve.dispatcher),
-    *(jobs.jobs, jobs.show, jobs.log),
+    *(jobs.jobs, show.show, show.log),
     *(control.cancel, control.pause, control.resume),
+    *(drain.drain_command, drain.undrain_command),
     *(status.status, purge.purge, image.image),
+    *(config.config_command, render.render),
+    *(backup.backup_command, backup.restore_command),
 ):
     commands.add_command(command)
 

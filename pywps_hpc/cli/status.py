@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import click
 
 from joblauncher.shared.files import amount
 from pywps_hpc.cli.common import CONFIG, NoTable, clock, load, open_store, show_facts
-from pywps_hpc.jobs import TERMINAL, JobStore, Leader, State
+from pywps_hpc.jobs import TERMINAL, JobStore, Leader, State, drain
 from pywps_hpc.jobs import clock as clocks
 from pywps_hpc.settings import Settings
 
@@ -39,12 +40,15 @@ def status(config: Path, as_json: bool) -> None:
     counts = store.count() if store else {}
     alive = leader is not None and leader.is_alive(own.dispatcher_lease)
     doubt = clocks.doubt(store) if store else ""
+    drained = drain.of(store) if store else None
     if as_json:
         data = _data(own, leader, alive, counts) | {"clock_doubted": doubt}
+        data["drained"] = asdict(drained) if drained else None
         click.echo(json.dumps(data))
     else:
         clock_says = {"clock": doubt} if doubt else {}
-        show_facts(_facts(own, leader, alive, counts) | clock_says)
+        drain_says = {"drained": f"since {clock(drained.since)}: {drained}"} if drained else {}
+        show_facts(_facts(own, leader, alive, counts) | clock_says | drain_says)
     sys.exit(0 if alive else 1)
 
 

@@ -52,11 +52,13 @@ class Filter:
 
     Attributes:
         owner: whose; ``None``: everybody's.
-        states: where they stand, by their rows; empty: anywhere.
+        states: where they stand for their clients, by their rows; empty: anywhere.
         processes: identifiers; empty: any.
         since, until: when they were accepted, both included.
         min_duration, max_duration: seconds for which they have run, both included; a job that has
             not begun has no duration.
+        recorded: where they stand in the job table, for administrators; empty: anywhere. Counts
+            instead of ``states``.
     """
 
     owner: str | None = None
@@ -66,6 +68,7 @@ class Filter:
     until: float | None = None
     min_duration: float | None = None
     max_duration: float | None = None
+    recorded: frozenset[State] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,21 @@ class _Part:
 
 class Listing(Table):
     """What :class:`~pywps_hpc.jobs.store.JobStore` can list."""
+
+    def listed(self, wanted: Filter, limit: int) -> Iterator[Job]:
+        """The first jobs of a list, read page by page.
+
+        Args:
+            wanted: which jobs.
+            limit: jobs at most.
+        """
+        after, left = "", limit
+        while left > 0:
+            found = self.page(wanted, min(left, EXAMINED), after)
+            yield from found.jobs
+            after, left = found.after, left - len(found.jobs)
+            if not after:
+                return
 
     def page(self, wanted: Filter, limit: int, after: str = "") -> Page:
         """The next jobs of a list.
@@ -155,6 +173,8 @@ def _at_once(queries: Sequence[sa.Select[Any]]) -> sa.Select[Any]:
 def _parts(wanted: Filter, now: float) -> Iterator[_Part]:
     """The list in parts, each of which one index gives in its order."""
     states, rest = _states(wanted.states), tuple(_spans(wanted, now))
+    if wanted.recorded:
+        states = dict.fromkeys(sorted(wanted.recorded, key=lambda state: state.value), ())
     processes = sorted(wanted.processes)
     lines: list[tuple[_Condition, ...]]
     if wanted.owner is not None or len(processes) * max(1, len(states)) > PARTS:

@@ -63,7 +63,7 @@ class Queries(Table):
         with self._begin() as connection:
             return connection.execute(query).first() is not None
 
-    def find(self, text: str, *, limit: int = 20) -> list[Job]:
+    def find(self, text: str, *, limit: int | None = 20) -> list[Job]:
         """Jobs that an administrator may mean: by their id or its beginning, by what stands for
         them in the address that their client has, by their name in the queue, or by the batch
         system's id (of an array: all of its elements), newest first."""

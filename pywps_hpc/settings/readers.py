@@ -12,8 +12,10 @@ from joblauncher.inputs import addresses
 
 _MEMORY = re.compile(r"(\d+)\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
 _MEBIBYTES = {"K": 1 / 1024, "": 1.0, "M": 1.0, "G": 1024.0, "T": 1024.0 * 1024}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
+#: A month and a year are the longest that there are: nothing goes too early.
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "mo": 31 * 86400}
+_SECONDS |= {"y": 366 * 86400}
 _WALLTIME = re.compile(r"(?:(\d+)-)?(\d+):([0-5]?\d):([0-5]?\d)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -89,12 +91,22 @@ def bound(value: str) -> int:
     return 0 if value == "0" else size(value)
 
 
-@reads("length of time: `90s`, `30m`, `12h`, `7d`, `2w`; `0` for no limit")
+@reads(
+    "length of time: `90s`, `30min`, `12h`, `7d`, `2w`, `6mo` (months of 31 days), `1y`; `0` for "
+    "no limit"
+)
 def duration(value: str) -> float:
-    """``90s``, ``30m``, ``12h``, ``7d``, ``2w``, or ``0``; seconds."""
+    """``90s``, ``30min``, ``12h``, ``7d``, ``2w``, ``6mo``, ``1y``, or ``0``; seconds.
+
+    ``m`` is refused: results that were to be kept for months would go after minutes.
+    """
     match = _DURATION.fullmatch(value)
-    if value != "0" and not (match and float(match[1])):
-        raise ValueError(f"{value!r} is not a length of time; write 12h or 7d, or 0 for no limit")
+    if match and match[2] == "m":
+        told = f"{match[1]}min for minutes, {match[1]}mo for months"
+        raise ValueError(f"{value!r} may mean minutes or months; write {told}")
+    if value != "0" and not (match and float(match[1]) and match[2] in _SECONDS):
+        known = "write 30min, 12h, 7d, 2w, 6mo (months) or 1y, or 0 for no limit"
+        raise ValueError(f"{value!r} is not a length of time; {known}")
     return float(match[1]) * _SECONDS[match[2]] if match else 0.0
 
 

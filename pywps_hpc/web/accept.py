@@ -30,6 +30,7 @@ from pywps_hpc.jobs.callbacks import Event
 from pywps_hpc.spool import JobDir, atomic_write
 from pywps_hpc.web import (
     admission,
+    health,
     input_references,
     packing,
     principal,
@@ -196,6 +197,7 @@ def record(
         state=State.STAGING if staging else State.ACCEPTED,
         access=job.access,
     )
+    health.require_open(settings, store)  # again: what came before may have taken its time
     try:
         limits = admission.limits(settings, process.identifier, client)
         row = store.add(accepted, limits, urls)

@@ -15,8 +15,10 @@ def admit(settings: Settings, store: JobStore, process: str, http_request: Any) 
     """Turn a job away before anything of it exists.
 
     Raises:
-        Busy: there is no dispatcher, or only that of another service; or a limit is reached.
+        Busy: the service is drained; there is no dispatcher, or only that of another service; or a
+            limit is reached.
     """
+    health.require_open(settings, store)
     health.require_dispatcher(settings, store)
     reached = store.reached(limits(settings, process, client_of(settings, http_request)))
     if reached is not None:

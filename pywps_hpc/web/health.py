@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from pywps_hpc.jobs import JobStore, TableUnavailable
+from pywps_hpc.jobs import JobStore, TableUnavailable, drain
 from pywps_hpc.jobs.identity import are_apart, service_mark, tie
 from pywps_hpc.jobs.leader import can_ask
 from pywps_hpc.settings import Settings, SettingsError
@@ -12,6 +12,16 @@ from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import Busy
 
 LOGGER = logging.getLogger(__name__)
+
+
+def require_open(settings: Settings, store: JobStore) -> None:
+    """Make sure that the administrator lets the service take new jobs.
+
+    Raises:
+        Busy: it is drained.
+    """
+    if (drained := drain.of(store)) is not None:
+        raise Busy(str(drained), drained.retry_after or settings.retry_after)
 
 
 def require_dispatcher(settings: Settings, store: JobStore) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import configparser
 import copy
 import os
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -20,6 +19,7 @@ from werkzeug.wrappers import Request
 from joblauncher.inputs.large_values import Value
 from joblauncher.inputs.policy import Bounds
 from joblauncher.shared import dump
+from pywps_hpc import secret_values
 from pywps_hpc.settings import Settings
 from pywps_hpc.web import siblings
 
@@ -42,14 +42,6 @@ PARAMETERS = frozenset(
         *("status", "storeexecuteresponse", "updatesequence", "version"),
     )
 )
-#: Words in the name of an option that holds a secret.
-_SECRET = re.compile(
-    r"authori[sz]ation|authenti|cookie|passw(or)?d|passphrase|passcode|secret|token|credential"
-    r"|session|bearer|signature|\b(auth|pass|pwd|pw|pin|dsn|jwt|keys?)\b"
-    r"|(api|access|private|secret|account|shared|encryption|signing)keys?\b"
-)
-#: A URL with a password (RFC 3986, section 3.2.1).
-_URL_PASSWORD = re.compile(r"://[^/?#\s:@]*:[^/?#\s@]+@")
 #: Options that point to a database: useless on a node.
 _DATABASE = ("logging", "database")
 
@@ -166,14 +158,9 @@ def effective_configuration(config: Any, passed: Collection[str] = ()) -> dict[s
         effective[section] = {}
         for key in config._sections[section]:
             is_passed = f"{section}.{key}".lower() in passed
-            if (section, key) == _DATABASE or (_is_secret_name(key) and not is_passed):
+            if (section, key) == _DATABASE or (secret_values.is_secret_name(key) and not is_passed):
                 continue
             value = _value(config, section, key, raw=(section, key) in RAW_OPTIONS)
-            if is_passed or not _URL_PASSWORD.search(value or ""):
+            if is_passed or not secret_values.URL_PASSWORD.search(value or ""):
                 effective[section][key] = value
     return effective
-
-
-def _is_secret_name(name: str) -> bool:
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    return bool(_SECRET.search(re.sub(r"[^a-z]+", " ", words)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from joblauncher.shared.outcome import Report
 from pywps_hpc import settings
 from pywps_hpc.cli import commands
 from pywps_hpc.cli.common import state_of
-from pywps_hpc.jobs import ControlRequest, State
+from pywps_hpc.jobs import Cause, ControlRequest, State
 from pywps_hpc.jobs.leader import Reach
 from pywps_hpc.jobs.look import look
 from pywps_hpc.jobs.view import job_view
@@ -179,3 +181,49 @@ def test_show_gives_times_with_a_zone_and_no_percentage_of_a_failure(tmp_path: P
     facts = outcome.read(harness.folder(job))
     assert facts is not None
     assert facts.percent == 100
+
+
+def test_an_administrator_sees_why_it_waits_what_it_asks_for_and_where_its_log_is(
+    desk: Desk,
+) -> None:
+    job = desk.add(state=State.QUEUED, native_id="7", message="Resources")
+    facts = shown(desk, job.id)
+    assert "waiting as local job 7" in facts["waits"]
+    assert "Resources" in facts["waits"]
+    assert re.fullmatch(r"\d+ CPUs, \d+ MiB, \d\d:\d\d:\d\d.*", facts["asks for"])
+    assert facts["log"] == str(folder_of(desk, job.id).log)
+
+
+def test_an_administrator_sees_why_it_failed(desk: Desk) -> None:
+    job = desk.add(state=State.FAILED, message="too much", cause=Cause.MEMORY, started=5.0)
+    facts = shown(desk, job.id)
+    assert (facts["reason"], facts["cause"], facts["starts"]) == ("too much", "memory", "1")
+
+
+def test_what_is_shown_is_data_too(desk: Desk) -> None:
+    job = desk.add(state=State.QUEUED, native_id="7", owner="ada")
+    ended = CliRunner().invoke(commands, ["show", job.id, "--json", "--config", str(desk.config)])
+    found = json.loads(ended.stdout)
+    assert (found["job"], found["state"], found["owner"]) == (job.id, "queued", "ada")
+    assert found["queued"] == {"system": "local", "id": "7", "name": "wabc", "index": 0}
+    assert found["asks_for"]["cpus"] == 1
+    assert found["log"] == str(folder_of(desk, job.id).log)
+
+
+def test_a_log_is_followed_from_before_its_beginning_to_the_end_of_the_job(desk: Desk) -> None:
+    job = desk.add(state=State.RUNNING, **HERE)
+    folder, store = folder_of(desk, job.id), desk.store()
+    line = [sys.executable, "-m", "pywps_hpc", "log", "--follow", "--config", str(desk.config)]
+    with subprocess.Popen([*line, job.id], stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        folder.log.write_text("first\n")
+        assert following.stdout.readline() == "first\n"
+        with folder.log.open("a") as log:
+            log.write("second\n")
+        assert following.stdout.readline() == "second\n"
+        assert following.poll() is None
+        with folder.log.open("a") as log:
+            log.write("last")
+        assert store.move(job, State.SUCCEEDED) is not None
+        assert following.stdout.read() == "last"
+        assert following.wait(20) == 0

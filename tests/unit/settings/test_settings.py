@@ -457,8 +457,8 @@ def test_amounts_of_memory_are_read_in_mebibytes(text: str, mebibytes: int) -> N
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("0", 0.0), ("90s", 90.0), ("1.5h", 5400.0), ("30 m", 1800.0), ("7d", 604800.0),
-     ("2w", 1209600.0)],
+    [("0", 0.0), ("90s", 90.0), ("1.5h", 5400.0), ("30 min", 1800.0), ("7d", 604800.0),
+     ("2w", 1209600.0), ("6mo", 6 * 31 * 86400.0), ("1y", 366 * 86400.0)],
 )  # fmt: skip
 def test_lengths_of_time_say_their_unit(text: str, seconds: float) -> None:
     assert values.duration(text) == seconds
@@ -467,6 +467,12 @@ def test_lengths_of_time_say_their_unit(text: str, seconds: float) -> None:
 @pytest.mark.parametrize("text", ["", "7", "d", "-1d", "0d", "7 days", "7d 3h", "1e3s", "nan"])
 def test_other_lengths_of_time_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a length of time"):
+        values.duration(text)
+
+
+@pytest.mark.parametrize("text", ["6m", "6 m", "1.5m"])
+def test_a_period_in_months_is_never_mistaken_for_minutes(text: str) -> None:
+    with pytest.raises(ValueError, match=r"may mean minutes or months; write [\d.]+min for"):
         values.duration(text)
 
 
