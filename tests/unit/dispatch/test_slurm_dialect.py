@@ -406,7 +406,7 @@ def test_accounting_does_not_know_the_end_of_a_job_that_slurmctld_forgot() -> No
 
 def test_of_two_elements_with_one_id_the_one_submitted_last_is_ours() -> None:
     """Each array has an own number for 7_2, so that sacct lists both, in the order of these."""
-    old = "7_2|CANCELLED|15:0|2|2|2026-11-28T00:40:02|old"
+    old = "7_2|FAILED|15:0|2|2|2026-11-28T00:40:02|old"
     new = "7_2|COMPLETED|0:0|5|60|2026-11-28T00:58:40|new"
     for rows in ([old, new], [new, old]):
         assert {job: status.name for job, status in accounting(*rows).items()} == {"7_2": "new"}
