@@ -1,6 +1,10 @@
 # Two commands: `make demo` and `make test`. Each does all of its own set-up.
 
-.PHONY: demo test benchmark reliability docs lint format clean
+.PHONY: demo test benchmark reliability docs docs-site deployments lint format clean
+
+# The environment that `make test` makes as root; name another one with PYTHON=….
+TEST_HOME = $(or $(PYWPS_HPC_TEST_HOME),/var/tmp/pywps-hpc)
+PYTHON ?= $(firstword $(wildcard $(TEST_HOME)/venv/bin/python .venv/bin/python) python3)
 
 demo:  ## climate request on real data: local scheduler, no root, no cluster
 	@examples/demo.sh
@@ -9,14 +13,22 @@ test:  ## everything; as root on Debian with a real Slurm, Apptainer and image
 	@tests/run.sh
 
 benchmark:  ## ratios against PyWPS, after `make test` has set things up
-	@"$${PYWPS_HPC_TEST_HOME:-/var/tmp/pywps-hpc}"/venv/bin/python benchmarks/accept.py
+	@"$(PYTHON)" benchmarks/accept.py
 
 reliability:  ## docs/reliability.md from what the fault tests saw
-	@"$${PYWPS_HPC_TEST_HOME:-/var/tmp/pywps-hpc}"/venv/bin/python tests/support/reliability.py
+	@"$(PYTHON)" tests/support/reliability.py
 
-docs:  ## docs/configuration.md and commands.md from the help texts of settings and commands
-	@"$${PYWPS_HPC_TEST_HOME:-/var/tmp/pywps-hpc}"/venv/bin/python -m pywps_hpc.settings.reference > docs/configuration.md
-	@"$${PYWPS_HPC_TEST_HOME:-/var/tmp/pywps-hpc}"/venv/bin/python -m pywps_hpc.cli.reference > docs/commands.md
+docs:  ## docs/configuration.md, commands.md, messages.md from what the code says of itself
+	@"$(PYTHON)" -m pywps_hpc.settings.reference > docs/configuration.md
+	@"$(PYTHON)" -m pywps_hpc.cli.reference > docs/commands.md
+	@"$(PYTHON)" -m pywps_hpc.dispatch.explanations > docs/messages.md
+
+docs-site:  ## the documentation as web pages, in site/: pip install 'pywps-hpc[docs]'
+	@NO_MKDOCS_2_WARNING=1 "$(PYTHON)" -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+deployments:  ## what docs/deploy/ shows, with real nginx, Apache, PostgreSQL: as root on Debian, some minutes
+	@deploy/run.sh
 
 lint:  ## what `make test` checks before it runs anything
 	ruff check .
@@ -29,4 +41,4 @@ format:
 	ruff check --fix .
 
 clean:  ## what the two commands left in this folder
-	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv demo site .mypy_cache .ruff_cache .pytest_cache .hypothesis

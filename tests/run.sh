@@ -26,7 +26,7 @@ else
     python3 -m venv .venv
     wanted=$(cat pyproject.toml examples/requirements*.txt | sha256sum)
     if [ "$(cat .venv/installed-test 2>/dev/null)" != "$wanted" ]; then
-        .venv/bin/pip install --quiet --disable-pip-version-check --editable '.[server,test]' \
+        .venv/bin/pip install --quiet --disable-pip-version-check --editable '.[server,docs,test]' \
             -r examples/requirements.txt -r examples/requirements-data.txt
         echo "$wanted" >.venv/installed-test
     fi
