@@ -1,4 +1,5 @@
-"""Hooks of the documentation site: links to files of the repository lead to copies in the site.
+"""Hooks of the documentation site: links to files of the repository lead to copies in the site, and
+a page that the navigation does not name has a place in it all the same.
 
 On a code host a page's ``[the sample](../pywps.cfg)`` leads to the file. A site has no such file,
 so each one that a page links to is put into it, as text, and the link is changed.
@@ -29,6 +30,24 @@ def _outside(page: str, text: str) -> Iterator[tuple[str, str]]:
 def _copy(path: str) -> str:
     """Where the copy of a file is in the site."""
     return f"files/{path}.txt"
+
+
+def _named(nav: Any) -> Iterator[str]:
+    """The pages in a navigation (mkdocs.yml, nav)."""
+    for entry in nav.values() if isinstance(nav, dict) else nav:
+        if isinstance(entry, str):
+            yield entry
+        else:
+            yield from _named(entry)
+
+
+def on_config(config: Any) -> Any:
+    """Put pages that the navigation does not name at the end of the administrators' ones."""
+    known, folder = set(_named(config.nav)), Path(config.docs_dir)
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.md"))
+    (section,) = (part for part in config.nav if "Administrators" in part)
+    section["Administrators"] += [page for page in found if page not in known]
+    return config
 
 
 def on_files(files: Files, config: Any) -> Files:
