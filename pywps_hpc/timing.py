@@ -34,6 +34,9 @@ class Timing:
     table_look: float = _time(
         0.25, "between two looks at the table for new jobs and control requests: two small queries"
     )
+    change_delay: float = _time(
+        0.25, "at most that changes of jobs wait to be made in one transaction with others"
+    )
     hurried_poll: float = _time(
         1.0, "at least between two polls where a client waits for an end that a document tells"
     )

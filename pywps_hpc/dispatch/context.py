@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from joblauncher.shared import storage
 from pywps_hpc.dispatch.leader import LeadershipLost
+from pywps_hpc.dispatch.pending import PendingChanges
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
 from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.jobs import Job, JobStore, TableUnavailable
@@ -29,6 +30,7 @@ class Context:
         clock: seconds since the epoch.
         uptime: seconds by a clock that nobody can set.
         heartbeat: sends a heartbeat; raises :class:`~pywps_hpc.dispatch.leader.LeadershipLost`.
+        changes: of jobs, which are made together.
         storage_trouble: job id -> since when its end waits for the storage, by ``clock``.
     """
 
@@ -41,8 +43,12 @@ class Context:
     uptime: Callable[[], float]
     heartbeat: Callable[[], None]
     timing: Timing = TIMING
+    changes: PendingChanges = field(init=False)
     storage_trouble: dict[str, float] = field(default_factory=dict)
     _logged: dict[str, str] = field(default_factory=dict)  # the last error, by job id
+
+    def __post_init__(self) -> None:
+        self.changes = PendingChanges(self.store, self.complain, self.timing)
 
     @contextmanager
     def guard(self, job: Job) -> Iterator[None]:
@@ -55,14 +61,18 @@ class Context:
         except (SchedulerUnavailable, TableUnavailable, SQLAlchemyError, LeadershipLost):
             raise
         except Exception as error:
-            told = f"{type(error).__name__}: {error}"
-            if self._logged.get(job.id) == told:
-                return
-            self._logged[job.id] = told
-            if why := storage.trouble(error):
-                log.warning("%s: cannot be handled now: %s", job.id, why)
-            else:
-                log.exception("%s: cannot be handled now", job.id)
+            self.complain(job, error)
+
+    def complain(self, job: Job, error: Exception) -> None:
+        """Log, once, why a job cannot be handled now."""
+        told = f"{type(error).__name__}: {error}"
+        if self._logged.get(job.id) == told:
+            return
+        self._logged[job.id] = told
+        if why := storage.trouble(error):
+            log.warning("%s: cannot be handled now: %s", job.id, why)
+        else:
+            log.error("%s: cannot be handled now", job.id, exc_info=error)
 
     def forget(self, job: Job) -> None:
         """It is over: nothing that was remembered of it matters any more."""

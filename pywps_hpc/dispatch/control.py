@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from joblauncher.shared import failpoint
 from pywps_hpc.dispatch import finish
@@ -14,25 +15,33 @@ from pywps_hpc.jobs import ControlRequest, Job, State
 
 log = logging.getLogger(__name__)
 
+#: What forgets a control request that was carried out.
+_DONE: dict[str, Any] = {"control": ControlRequest.NONE.value}
+
 
 class Controller:
-    """Carries out control requests. Each stands until its effect shows, or it is refused."""
+    """Carries out control requests. Each stands until its effect shows, or it is refused.
+
+    Attributes:
+        ordered: about how many jobs the batch system was told something in the latest turn.
+    """
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self.ordered = 0
         self._ordered: dict[tuple[str, ControlRequest], float] = {}  # by the batch system's id
 
-    def run(self) -> int:
-        """One turn; how many jobs changed.
+    def run(self) -> None:
+        """One turn.
 
         Raises:
             SchedulerUnavailable: the rest has to wait.
         """
         context = self._context
+        self.ordered = 0
         jobs = context.store.requested()
         standing = {(job.native_id, job.control) for job in jobs}
         self._ordered = {key: at for key, at in self._ordered.items() if key in standing}
-        changed = 0
         orders: dict[ControlRequest, list[Job]] = {}
         for job in jobs:
             if job.state is State.SUBMITTING:
@@ -41,27 +50,26 @@ class Controller:
                 continue  # it waits for its inputs in any case
             with context.guard(job):
                 if not job.native_id:
-                    changed += self._act_here(job)
+                    self._act_here(job)
                 elif job.control is not ControlRequest.DISMISS and _is_done(job):
-                    changed += context.store.clear_request(job)
+                    context.changes.add(job, **_DONE, request=job.control)
                 elif self._is_due(job):
                     orders.setdefault(job.control, []).append(job)
         for request, concerned in orders.items():
             context.heartbeat()
-            changed += self._order(request, concerned)
-        return changed
+            self._order(request, concerned)
 
-    def _act_here(self, job: Job) -> bool:
+    def _act_here(self, job: Job) -> None:
         """The batch system never heard of this job."""
         context = self._context
         if job.control is ControlRequest.DISMISS:
-            return finish.end(context, job, State.DISMISSED, messages.DISMISSED, rewrite=True)
+            finish.end(context, job, State.DISMISSED, messages.DISMISSED, rewrite=True)
+            return
         wanted = State.PAUSED if job.control is ControlRequest.PAUSE else State.ACCEPTED
-        if job.state is not wanted and context.store.move(job, wanted) is None:
-            return False
-        return context.store.clear_request(job)
+        to = wanted if job.state is not wanted else None
+        context.changes.add(job, to, **_DONE, request=job.control)
 
-    def _order(self, request: ControlRequest, jobs: Sequence[Job]) -> int:
+    def _order(self, request: ControlRequest, jobs: Sequence[Job]) -> None:
         """Tell the batch system about all of them at once, and the user if it says no."""
         context = self._context
         scheduler = context.scheduler
@@ -78,15 +86,19 @@ class Controller:
             raise
         except SchedulerError as error:
             if len(jobs) > 1:  # whom of them does it concern?
-                return sum(self._order(request, [job]) for job in jobs)
+                for job in jobs:
+                    self._order(request, [job])
+                return
             (job,) = jobs
             log.warning("%s: cannot %s: %s", job.id, request.value, error)
-            context.store.note(job, message=f"cannot {request.value}: {error}")
-            return request is ControlRequest.DISMISS or context.store.clear_request(job)
+            context.changes.add(job, message=f"cannot {request.value}: {error}")
+            if request is not ControlRequest.DISMISS:
+                context.changes.add(job, **_DONE, request=request)
+            return
+        self.ordered += len(jobs)
         for job in jobs:
             log.info("%s: told the batch system to %s it", job.id, request.value)
             self._ordered[job.native_id, request] = context.clock()
-        return len(jobs)
 
     def _is_due(self, job: Job) -> bool:
         last = self._ordered.get((job.native_id, job.control))

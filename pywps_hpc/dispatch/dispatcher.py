@@ -73,6 +73,7 @@ class Dispatcher:
         context = Context(
             settings, self.store, spool, scheduler, scripts, clock, uptime, heartbeat, timing
         )
+        self._changes = context.changes
         self._controller = Controller(context)
         self._stager = Stager(context)
         self._submitter = Submitter(context)
@@ -141,26 +142,28 @@ class Dispatcher:
             poll: whether to ask the batch system where its jobs stand.
 
         Returns:
-            How many jobs changed.
+            How many jobs changed, or about how many the batch system was told something.
 
         Raises:
             LeadershipLost: another dispatcher leads.
         """
         self._leadership.heartbeat()
+        self._changes.forget()
         if self._watch.reach.reachable is None:
             self._ask_first()
             self._tell(self._watch.trouble)
         self._waited_upon = self.store.waiting()
-        changed, trouble = 0, self._spool_trouble()
+        made, trouble = self._changes.made, self._spool_trouble()
         if trouble:  # no job is judged by what is not in a spool that is not there
             self._tell(trouble)
             return 0
         every = (self._controller, self._stager, self._submitter)
         for part in (*every, *((self._follower,) if poll else ())):
             try:
-                changed += part.run()
+                part.run()
             except SchedulerUnavailable as error:
                 trouble = str(error)
+            self._changes.flush()
         if trouble or (poll and self._watch.is_due()):
             self._leadership.heartbeat()
             self._watch.ask()
@@ -168,7 +171,7 @@ class Dispatcher:
             self._tell(self._watch.trouble or trouble)
         self._sweeper.run()
         self._notifier.run()
-        return changed
+        return self._changes.made - made + self._controller.ordered
 
     def _turn(self, stop: Either, leading: bool) -> bool:
         """One cycle and the pause after it; whether this dispatcher leads."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from typing import Any
 
 from joblauncher.shared import failpoint, outcome, status_xml, storage
 from joblauncher.shared.files import read_plain, staged
@@ -28,11 +29,13 @@ def end(
     exited: bool = False,
     seen: Evidence | None = None,
     cause: Cause = Cause.SYSTEM,
-) -> bool:
-    """Bring a job to its end: its document first, its row last.
+) -> None:
+    """Bring a job to its end: its document first, its row last, soon and together with others.
 
     In this order a dispatcher that is killed in between does the same again. A job whose
-    dismissal is recorded by now is dismissed, however it ended.
+    dismissal is recorded by now is dismissed, however it ended; one whose dismissal is recorded
+    before its row tells another end is left to the next turn. So is one of which a launcher that
+    lives on took its success back meanwhile.
 
     Args:
         job: as last read.
@@ -46,17 +49,13 @@ def end(
         seen: what its folder said.
         cause: of a failure.
 
-    Returns:
-        Whether it is over now, and was not before. It is not if a launcher that lives on took its
-        success back meanwhile: the next turn sees what it says.
-
     Raises:
         OSError: the storage is in trouble, and there is time left to wait for it.
     """
     context.heartbeat()
     current = context.store.get(job.id)
     if current is None or current.state is not job.state:
-        return False
+        return
     if current.control is ControlRequest.DISMISS or state is State.DISMISSED:
         state, reason, rewrite, overrule = State.DISMISSED, messages.DISMISSED, True, True
     context.heartbeat()  # whoever was replaced must not touch the document
@@ -70,21 +69,23 @@ def end(
         _close(context, job, reason, now, **how | {"rewrite": False})
     failpoint.reach("end.3")
     if state is State.SUCCEEDED and not _has_succeeded(context, job):
-        return False
+        return
     context.spool.discard_work(job.id)
     failpoint.reach("end.4")
     seen = seen or Evidence()
     # The job says itself when it ended: its files are kept from then on.
     finished = seen.finished if job.created <= seen.finished <= now else now
-    facts = {"started": job.started or seen.started, "finished": finished}
+    facts: dict[str, Any] = {"started": job.started or seen.started, "finished": finished}
     facts |= {"missing_since": 0.0, "end_seen": 0}
-    known = cause.value if state is State.FAILED else ""
-    if context.store.move(job, state, message=reason, cause=known, **facts) is None:
-        return False  # if it was dismissed just now, the next turn sees to it
-    failpoint.reach("end.5")
-    context.forget(job)
-    log.info("%s: %s", job.id, f"failed: {reason}" if state is State.FAILED else state.value)
-    return True
+    facts |= {"message": reason, "cause": cause.value if state is State.FAILED else ""}
+    told = f"failed: {reason}" if state is State.FAILED else state.value
+
+    def ended() -> None:
+        failpoint.reach("end.5")
+        context.forget(job)
+        log.info("%s: %s", job.id, told)
+
+    context.changes.add(job, state, then=ended, **facts)
 
 
 def _has_succeeded(context: Context, job: Job) -> bool:

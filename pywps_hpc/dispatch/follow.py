@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from joblauncher.shared import failpoint
 from pywps_hpc.dispatch import finish, folders
@@ -47,7 +48,7 @@ class Follower:
         self._context = context
         self.unsettled = False
         self._asked = float("-inf")  # when the batch system answered last
-        self._last: dict[str, JobStatus] = {}  # by job id
+        self._last: dict[str, tuple[object, ...]] = {}  # what it said of each, by job id
         self._answering = 0.0  # since when it has answered each question; 0: it does not
         self._missing: dict[str, float] = {}  # job id -> since when it was in no answer
         self._unlisted: dict[str, float] = {}  # the same of the queue alone
@@ -57,8 +58,8 @@ class Follower:
         ] = {}  # this turn's look-ups, by name and index
         self._exhausted: dict[str, set[str]] = defaultdict(set)  # native ids that led nowhere
 
-    def run(self) -> int:
-        """One turn; how many jobs changed.
+    def run(self) -> None:
+        """One turn.
 
         Raises:
             SchedulerUnavailable: the queue or accounting could not be asked.
@@ -69,7 +70,7 @@ class Follower:
         self._followed = jobs = [job for job in followed if job.native_id]
         self._found = {}
         if not jobs:
-            return 0
+            return
         # A batch system that lost its memory gives the same ids to other jobs.
         owners = {job.native_id: job for job in sorted(jobs, key=lambda job: job.submitted)}
         asked = context.clock()
@@ -85,7 +86,6 @@ class Follower:
         context.heartbeat()
         answer, unasked = self._complete(answer, owners)
         context.heartbeat()
-        changed = 0
         last, self._last = self._last, {}
         missing, self._missing = self._missing, {}
         unlisted, self._unlisted = self._unlisted, {}
@@ -103,17 +103,16 @@ class Follower:
                     self._missing[job.id] = job.missing_since or asked
             with context.guard(job):
                 if owners[job.native_id].id != job.id:
-                    changed += self._give_up(job)
+                    self._give_up(job)
                     continue
                 if unpolled:
                     continue
-                fresh = status is not None and last.get(job.id) != status
-                changed += self._attend(job, status, fresh=fresh, known=known, now=asked)
+                fresh = status is not None and last.get(job.id) != _core(status)
+                self._attend(job, status, fresh=fresh, known=known, now=asked)
                 if status is not None:
-                    self._last[job.id] = status
+                    self._last[job.id] = _core(status)
         if unasked is not None:
             raise unasked
-        return changed
 
     def _complete(
         self, answer: dict[str, JobStatus], owners: Mapping[str, Job]
@@ -129,8 +128,8 @@ class Follower:
 
     def _attend(
         self, job: Job, status: JobStatus | None, *, fresh: bool, known: bool, now: float
-    ) -> bool:
-        """Decide on one job and do it; whether it changed.
+    ) -> None:
+        """Decide on one job and do it.
 
         Args:
             job: as last read.
@@ -164,10 +163,10 @@ class Follower:
         if job.end_seen and status is not None and status.phase is Phase.RUNNING:
             self.unsettled = True  # somebody waits for this end to be confirmed
             if seen.left is Left.OPEN and action == KEEP:  # it was that of an earlier start
-                context.store.note(job, end_seen=0)
-        return self._act(job, status, seen, action, now)
+                context.changes.add(job, end_seen=0)
+        self._act(job, status, seen, action, now)
 
-    def _give_up(self, job: Job) -> bool:
+    def _give_up(self, job: Job) -> None:
         """End a job of which the batch system certainly knows nothing any more."""
         context = self._context
         seen, now = folders.look(context.spool.open(job.id)), context.clock()
@@ -179,40 +178,38 @@ class Follower:
             now=now,
             grace=0.0,
         )
-        return self._act(job, None, seen, action, now)
+        self._act(job, None, seen, action, now)
 
     def _act(
         self, job: Job, status: JobStatus | None, seen: Evidence, action: Action, now: float
-    ) -> bool:
-        context, store = self._context, self._context.store
+    ) -> None:
+        context, changes = self._context, self._context.changes
         if action.do is Do.MOVE and action.state is not None:
-            changes: dict[str, object] = {"message": action.message, "missing_since": 0.0}
+            columns: dict[str, Any] = {"message": action.message, "missing_since": 0.0}
+            columns["waits"] = action.waits
             if action.state is State.RUNNING and not job.started:
-                changes["started"] = seen.started or context.clock()
+                columns["started"] = seen.started or context.clock()
             if action.state is State.QUEUED and job.started:  # it will be started again
-                changes["attempt"] = max(job.attempt, seen.attempt + 1)
-            moved = store.move(job, action.state, **changes)
-            failpoint.reach("follow.2")
-            return moved is not None
-        if action.do is Do.NOTE:
-            return store.note(job, message=action.message, missing_since=0.0) is not None
-        if action.do is Do.WAIT:
+                columns["attempt"] = max(job.attempt, seen.attempt + 1)
+            changes.add(job, action.state, then=_moved, **columns)
+        elif action.do is Do.NOTE:
+            changes.add(job, message=action.message, waits=action.waits, missing_since=0.0)
+        elif action.do is Do.WAIT:
             self.unsettled = True
-            if job.missing_since:
-                return False
-            return store.note(job, missing_since=now) is not None
-        if action.do is Do.LOOK_UP and (other := self._other_id(job)):
+            if not job.missing_since:
+                changes.add(job, missing_since=now)
+        elif action.do is Do.LOOK_UP and (other := self._other_id(job)):
             log.info("%s: the batch system has it as %s, too", job.id, other)
-            return store.note(job, native_id=other, missing_since=0.0) is not None
-        if action.do is Do.STOP:
+            changes.add(job, native_id=other, missing_since=0.0)
+        elif action.do is Do.STOP:
             log.warning("%s: %s", job.id, action.message)
             self._clear_away(job)
-            return store.note(job, message=action.message, end_seen=int(now)) is not None
-        if action.do in (Do.END, Do.LOOK_UP) and action.state is not None:
+            changes.add(job, message=action.message, end_seen=int(now))
+        elif action.do in (Do.END, Do.LOOK_UP) and action.state is not None:
             if _stays(status):
                 self._clear_away(job)
             self._exhausted.pop(job.id, None)
-            return finish.end(
+            finish.end(
                 context,
                 job,
                 action.state,
@@ -223,7 +220,6 @@ class Follower:
                 seen=seen,
                 cause=action.cause,
             )
-        return False
 
     def _other_id(self, job: Job) -> str:
         """Another id under which the batch system has this job; empty if there is none."""
@@ -255,6 +251,16 @@ class Follower:
             raise
         except SchedulerError as error:
             log.info("%s: cannot be removed from the queue: %s", job.id, error)
+
+
+def _core(status: JobStatus) -> tuple[object, ...]:
+    """What of an answer can be news of the job's process: why it waits is none."""
+    detail = "" if status.phase is Phase.QUEUED else status.detail
+    return status.phase, status.outcome, status.exit_code, status.signal, status.restarts, detail
+
+
+def _moved() -> None:
+    failpoint.reach("follow.2")
 
 
 def _own(answer: Mapping[str, JobStatus], owners: Mapping[str, Job]) -> dict[str, JobStatus]:

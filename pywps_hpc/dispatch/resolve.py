@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from joblauncher.shared import failpoint
 from pywps_hpc.dispatch import finish
@@ -28,17 +29,17 @@ class Resolver:
         for job in jobs:
             self._unclear.pop(job.id, None)
 
-    def run(self) -> int:
+    def run(self) -> None:
         """Find out, for all of them at once, whether the batch system has the jobs that it may have
-        been given; how many changed.
+        been given.
 
         Raises:
             SchedulerUnavailable: some of them nobody could be asked about.
         """
-        context, changed = self._context, 0
+        context = self._context
         jobs = context.store.in_state({State.SUBMITTING})
         if not jobs:
-            return 0
+            return
         asked = context.clock()
         found, unasked = context.scheduler.find_all({(job.name, job.array_index) for job in jobs})
         failpoint.reach("resolve.1")
@@ -46,12 +47,11 @@ class Resolver:
             context.heartbeat()
             if (job.name, job.array_index) in found:
                 with context.guard(job):
-                    changed += self._resolve(job, found[job.name, job.array_index], asked)
+                    self._resolve(job, found[job.name, job.array_index], asked)
         if unasked is not None:
             raise unasked
-        return changed
 
-    def _resolve(self, job: Job, found: Sequence[str], asked: float) -> bool:
+    def _resolve(self, job: Job, found: Sequence[str], asked: float) -> None:
         """What to do with a job that was found under these ids."""
         context = self._context
         patience = max(context.settings.grace, context.settings.command_timeout)
@@ -59,17 +59,21 @@ class Resolver:
         if action.do is Do.ADOPT:
             log.info("%s: the batch system has it as %s", job.id, action.native_id)
             self._unclear.pop(job.id, None)
-            changes = {"native_id": action.native_id, "missing_since": 0.0, "message": ""}
-            return context.store.move(job, State.QUEUED, **changes) is not None
-        if action.do is Do.RETRY:
+            columns: dict[str, Any] = {
+                "native_id": action.native_id,
+                "missing_since": 0.0,
+                "message": "",
+            }
+            context.changes.add(job, State.QUEUED, **columns)
+        elif action.do is Do.RETRY:
             # Under the same name and index: should the first submission show after all, the job
             # is found under both ids.
             log.info("%s: the batch system did not accept it", job.id)
             lost = self._unclear[job.id] = self._unclear.get(job.id, 0.0) + patience
             if lost >= context.settings.submit_timeout:
                 del self._unclear[job.id]
-                return finish.end(context, job, State.FAILED, messages.UNCLEAR, rewrite=True)
-            return context.store.move(job, State.ACCEPTED, missing_since=0.0) is not None
-        if not job.missing_since:
-            context.store.note(job, missing_since=asked)
-        return False
+                finish.end(context, job, State.FAILED, messages.UNCLEAR, rewrite=True)
+            else:
+                context.changes.add(job, State.ACCEPTED, missing_since=0.0)
+        elif not job.missing_since:
+            context.changes.add(job, missing_since=asked)

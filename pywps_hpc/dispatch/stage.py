@@ -72,11 +72,11 @@ class Stager:
         """Whether a thread has come to its end."""
         return not self._ended.empty()
 
-    def run(self) -> int:
-        """One turn; how many jobs changed."""
-        changed = 0
+    def run(self) -> None:
+        """One turn."""
         while self.is_due():
-            changed += self._collect(*self._ended.get())
+            self._collect(*self._ended.get())
+        self._context.changes.flush()  # whose inputs are here are asked for no more
         wanted = {job.id: job for job in self._context.store.in_state({State.STAGING})}
         for job_id, fetching in self._at_work.items():
             if job_id not in wanted:
@@ -94,7 +94,6 @@ class Stager:
             self._at_work[job.id].stop.set()
         for job in begin:
             self._begin(job)
-        return changed
 
     def _begin(self, job: Job) -> None:
         now = time.monotonic()
@@ -102,23 +101,23 @@ class Stager:
         fetching = self._at_work[job.id] = _Fetching(job, had.begun, now - had.spent)
         threading.Thread(target=self._work, args=(fetching, had.spent), daemon=True).start()
 
-    def _collect(self, job_id: str, problem: str | None, cause: Cause) -> bool:
-        """A thread has come to its end; whether its job changed."""
+    def _collect(self, job_id: str, problem: str | None, cause: Cause) -> None:
+        """A thread has come to its end."""
         fetching = self._at_work.pop(job_id)
         if problem is None:
             spent = time.monotonic() - fetching.since
             self._stopped[job_id] = _Stopped(fetching.begun, spent)
-            return False
+            return
         with self._context.guard(fetching.job):
-            return self._conclude(fetching.job, problem, cause)
-        return False
+            self._conclude(fetching.job, problem, cause)
 
-    def _conclude(self, job: Job, problem: str, cause: Cause) -> bool:
+    def _conclude(self, job: Job, problem: str, cause: Cause) -> None:
         context = self._context
         if problem:
-            return finish.end(context, job, State.FAILED, problem, rewrite=True, cause=cause)
+            finish.end(context, job, State.FAILED, problem, rewrite=True, cause=cause)
+            return
         log.info("%s: its inputs have been fetched", job.id)
-        return context.store.move(job, State.ACCEPTED) is not None
+        context.changes.add(job, State.ACCEPTED)
 
     def _work(self, fetching: _Fetching, spent: float) -> None:
         job = fetching.job

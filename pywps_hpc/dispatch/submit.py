@@ -77,13 +77,15 @@ class Submitter:
         """Whether jobs wait that the last round left and the next one would take."""
         return self._waits and not self._is_early()
 
-    def run(self) -> int:
-        """One turn; how many jobs changed.
+    def run(self) -> None:
+        """One turn.
 
         Raises:
             SchedulerUnavailable: the rest has to wait.
         """
-        context, changed = self._context, self._resolver.run()
+        context = self._context
+        self._resolver.run()
+        context.changes.flush()
         most = context.settings.array_size if self._together else BATCH
         bound = most + len(self._deferral)
         accepted = context.store.in_state({State.ACCEPTED}, limit=bound)
@@ -92,9 +94,9 @@ class Submitter:
         waiting = self._candidates(accepted)[:most]
         self._waits = bool(waiting) and self._is_early()
         if self._waits or not waiting:
-            return changed
+            return
         self._last = context.clock()
-        before, more = changed, len(waiting) == most
+        changed, more = 0, len(waiting) == most
         groups: dict[str, list[Job]] = {}
         for job in waiting:
             groups.setdefault(self._key(job), []).append(job)
@@ -102,8 +104,7 @@ class Submitter:
             bound = most if self._go_together(key) else BATCH
             more = more or len(jobs) > bound
             changed += self._offer(key, jobs[:bound])
-        self._waits = more and changed > before
-        return changed
+        self._waits = more and changed > 0
 
     def _go_together(self, key: str) -> bool:
         """Whether jobs with these settings may be elements of an array."""
@@ -167,7 +168,7 @@ class Submitter:
             group.postpone(left, context.clock())
             for job in left:
                 if job.message != reason:
-                    context.store.note(job, message=reason)
+                    context.changes.add(job, message=reason)
         return changed
 
     def _apart(self, jobs: Sequence[Job], *, together: bool) -> tuple[deque[list[Job]], deque[Job]]:
@@ -197,15 +198,17 @@ class Submitter:
                 if folders.exists(self._context.spool.open(job.id)):
                     ready.append(job)
                 else:
-                    changed += self._fail([job], messages.FOLDER_GONE, rewrite=False)
+                    self._fail([job], messages.FOLDER_GONE, rewrite=False)
+                    changed += 1
         taken = self._take(ready)
         failpoint.reach("submit.1")
         with self._context.guard(jobs[0]):
             for job in taken:
                 if job.control is ControlRequest.DISMISS:
-                    changed += finish.end(
+                    finish.end(
                         self._context, job, State.DISMISSED, messages.DISMISSED, rewrite=True
                     )
+                    changed += 1
             taken = [job for job in taken if job.control is not ControlRequest.DISMISS]
             if taken and (batch := self._prepare(taken)) is not None:
                 return changed + self._hand_over(taken, batch)
@@ -277,23 +280,22 @@ class Submitter:
         except SchedulerUnavailable:
             self._put_back(jobs)
             raise
-        for job, native_id in zip(jobs, ids, strict=True):
-            log.info("%s: submitted as %s (%s)", job.id, native_id, job.name)
-        moves = [
-            (job, State.QUEUED, {"native_id": native_id, "missing_since": 0.0, "message": ""})
-            for job, native_id in zip(jobs, ids, strict=True)
-        ]
         self._alone.difference_update(job.id for job in jobs)
         self._resolver.forget(jobs)
-        moved = context.store.move_all(moves)
+        for job, native_id in zip(jobs, ids, strict=True):
+            log.info("%s: submitted as %s (%s)", job.id, native_id, job.name)
+            columns: dict[str, Any] = {"native_id": native_id, "missing_since": 0.0, "message": ""}
+            context.changes.add(job, State.QUEUED, **columns)
+        context.changes.flush()
         failpoint.reach("submit.5")
-        return len(moved)
+        return len(jobs)
 
     def _refuse(self, jobs: Sequence[Job], error: SchedulerError) -> int:
         log.warning("%s: refused: %s (%s: %s)", _these(jobs), error, error.command, error.output)
         if len(jobs) == 1:
             self._deferral.forget([jobs[0].id])
-            return self._fail(jobs, messages.refused(str(error)), rewrite=True)
+            self._fail(jobs, messages.refused(str(error)), rewrite=True)
+            return len(jobs)
         # Each is to hear its own verdict, and the limit may be on arrays.
         self._alone.update(job.id for job in jobs)
         return len(self._put_back(jobs))
@@ -307,9 +309,9 @@ class Submitter:
         ]
         return self._context.store.move_all(moves)
 
-    def _fail(self, jobs: Sequence[Job], reason: str, *, rewrite: bool) -> int:
-        context = self._context
-        return sum(finish.end(context, job, State.FAILED, reason, rewrite=rewrite) for job in jobs)
+    def _fail(self, jobs: Sequence[Job], reason: str, *, rewrite: bool) -> None:
+        for job in jobs:
+            finish.end(self._context, job, State.FAILED, reason, rewrite=rewrite)
 
 
 def _these(jobs: Sequence[Job]) -> str:

@@ -6,6 +6,7 @@ in the form that this version needs; it also says which columns have an older na
 """
 
 from pywps_hpc.errors import LeadershipLost, TableMissing, TableUnavailable
+from pywps_hpc.jobs.changes import Change
 from pywps_hpc.jobs.job import (
     ACTIVE,
     TERMINAL,
@@ -31,6 +32,7 @@ __all__ = [
     "TRANSITIONS",
     "WAITING",
     "Cause",
+    "Change",
     "ControlRequest",
     "Job",
     "JobStore",

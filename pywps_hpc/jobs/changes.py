@@ -7,8 +7,10 @@ nothing turns a finished job back.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,7 +26,29 @@ from pywps_hpc.jobs.schema import jobs, removed
 from pywps_hpc.jobs.table import Table
 
 #: Ends that a job cannot come to once its dismissal is recorded.
-_UNDISMISSED = frozenset({State.SUCCEEDED.value, State.FAILED.value})
+_UNDISMISSED = frozenset({State.SUCCEEDED, State.FAILED})
+#: Names of parameters of an update that are no columns.
+_ID, _STATE, _REQUEST = "its_id", "its_state", "its_request"
+#: Rows that one question reads by their ids: SQLite before 3.32 takes 999 parameters.
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of one job, made if its row still says what it was decided on (compare-and-set).
+
+    Attributes:
+        job: as last read: its row has to be in this state still.
+        to: the new state, which must be allowed by :data:`TRANSITIONS`; ``None``: it stays. A job
+            of which a dismissal is recorded neither succeeds nor fails: that holds.
+        columns: what is set besides.
+        request: the control request that has to stand still; ``None``: whatever it is.
+    """
+
+    job: Job
+    to: State | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    request: ControlRequest | None = None
 
 
 class Changes(Table):
@@ -87,18 +111,39 @@ class Changes(Table):
         Raises:
             ValueError: a transition is not one of :data:`TRANSITIONS`; nothing is changed.
         """
-        moved = []
-        with self._begin(write=True) as connection:
-            for job, to, changes in moves:
-                if to not in TRANSITIONS.get(job.state, ()):
-                    raise ValueError(f"{job.id}: {job.state.value} cannot change to {to.value}")
-                moved.append(_update(connection, job, {**changes, "state": to.value}))
-        return [job for job in moved if job is not None]
+        return self._change([Change(job, to, columns) for job, to, columns in moves])
 
-    def note(self, job: Job, **changes: Any) -> Job | None:
+    def note(self, job: Job, **columns: Any) -> Job | None:
         """Set columns of a job that stays in its state; ``None`` if it no longer is in it."""
+        noted = self._change([Change(job, columns=columns)])
+        return noted[0] if noted else None
+
+    def apply(self, changes: Sequence[Change]) -> list[bool]:
+        """Make many changes in one transaction, in this order.
+
+        Returns:
+            For each whether it was made.
+
+        Raises:
+            ValueError: a transition is not one of :data:`TRANSITIONS`; nothing is changed.
+        """
+        if not changes:
+            return []
         with self._begin(write=True) as connection:
-            return _update(connection, job, changes)
+            return [_update(connection, change) for change in changes]
+
+    def _change(self, changes: Sequence[Change]) -> list[Job]:
+        """As :meth:`apply`; the jobs that changed, as they are now."""
+        if not changes:
+            return []
+        with self._begin(write=True) as connection:
+            made = [each.job.id for each in changes if _update(connection, each)]
+            rows: dict[str, Job] = {}
+            for start in range(0, len(made), _AT_ONCE):
+                wanted = jobs.c.id.in_(made[start : start + _AT_ONCE])
+                found = connection.execute(sa.select(jobs).where(wanted)).mappings()
+                rows |= {row["id"]: to_job(row) for row in found}
+        return [rows[job_id] for job_id in made]
 
     def request(self, job_id: str, request: ControlRequest) -> bool:
         """Ask the dispatcher to do something; false if the job is over or unknown.
@@ -174,20 +219,33 @@ class Changes(Table):
             return int(connection.execute(statement).rowcount)
 
 
-def _update(connection: Connection, job: Job, changes: Mapping[str, Any]) -> Job | None:
-    """Compare-and-set: change a row if it is still in the state that ``job`` says, and no
-    dismissal forbids it."""
-    allowed: sa.ColumnElement[bool] = sa.true()
-    if changes.get("state") in _UNDISMISSED:
-        allowed = jobs.c.control != ControlRequest.DISMISS.value
-    statement = (
-        jobs.update()
-        .where(jobs.c.id == job.id, jobs.c.state == job.state.value, allowed)
-        .values({**changes, "changed": time.time()} | storable(changes))
-    )
-    if connection.execute(statement).rowcount != 1:
-        return None
-    if job.callbacks and "state" in changes:
-        callbacks.came(connection, job.id, State(changes["state"]))
-    row = connection.execute(sa.select(jobs).where(jobs.c.id == job.id)).mappings().one()
-    return to_job(row)
+def _update(connection: Connection, change: Change) -> bool:
+    """Compare-and-set one row; whether that was done."""
+    job, to = change.job, change.to
+    columns = {**change.columns, "changed": time.time()}
+    if to is not None:
+        if to not in TRANSITIONS.get(job.state, ()):
+            raise ValueError(f"{job.id}: {job.state.value} cannot change to {to.value}")
+        columns["state"] = to.value
+        columns.setdefault("waits", "")  # it was true of the state before
+    columns |= storable(columns)
+    fences = {_ID: job.id, _STATE: job.state.value}
+    if change.request is not None:
+        fences[_REQUEST] = change.request.value
+    statement = _statement(tuple(columns), _REQUEST in fences, to in _UNDISMISSED)
+    if connection.execute(statement, columns | fences).rowcount != 1:
+        return False
+    if job.callbacks and to is not None:
+        callbacks.came(connection, job.id, to)
+    return True
+
+
+@functools.cache
+def _statement(columns: tuple[str, ...], requested: bool, undismissed: bool) -> sa.Update:
+    """An update of these columns: put in words once, since there are many with the same ones."""
+    fences = [jobs.c.id == sa.bindparam(_ID), jobs.c.state == sa.bindparam(_STATE)]
+    if requested:
+        fences.append(jobs.c.control == sa.bindparam(_REQUEST))
+    if undismissed:
+        fences.append(jobs.c.control != ControlRequest.DISMISS.value)
+    return jobs.update().where(*fences).values({name: sa.bindparam(name) for name in columns})

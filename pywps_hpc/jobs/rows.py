@@ -31,5 +31,11 @@ def to_job(row: Any) -> Job:
 
 
 def storable(columns: Mapping[str, Any]) -> dict[str, str]:
-    """The text among them as PostgreSQL takes it: a batch system's message may hold anything."""
-    return {k: v.replace("\0", "\ufffd") for k, v in columns.items() if isinstance(v, str)}
+    """The text among them as a database takes it: a batch system's message may hold anything.
+    PostgreSQL has no NUL, and neither database half of a surrogate pair."""
+    return {k: _text(v) for k, v in columns.items() if isinstance(v, str)}
+
+
+def _text(value: str) -> str:
+    whole = value if value.isascii() else value.encode(errors="replace").decode()
+    return whole.replace("\0", "\ufffd")

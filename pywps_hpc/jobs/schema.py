@@ -44,12 +44,16 @@ jobs = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
     sa.Column("cause", sa.String(12), nullable=False, server_default=""),
     sa.Column("callbacks", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("waits", sa.Text, nullable=False, server_default=""),
 )
 # Pages of a list, newest first: of one owner, in one state, of one process; of an owner or of a
 # process in one state.
 for _columns in (["owner"], ["state"], ["process"], ["owner", "state"], ["process", "state"]):
     _columns = [*_columns, "created"]
     sa.Index(f"ix_hpc_jobs_{'_'.join(_columns)}", *(jobs.c[name] for name in _columns))
+# Control requests that are to be carried out: few of very many jobs.
+_requested = sa.and_(jobs.c.control != sa.literal_column("''"), jobs.c.finished == sa.text("0"))
+sa.Index("ix_hpc_jobs_wish", jobs.c.control, sqlite_where=_requested, postgresql_where=_requested)
 callbacks = sa.Table(
     "hpc_callbacks",  # who is to be told of which event of a job
     metadata,
@@ -180,6 +184,13 @@ STEPS = (
             "host VARCHAR(255) NOT NULL, tries INTEGER NOT NULL, due FLOAT NOT NULL, "
             "PRIMARY KEY (job, event))",
             "CREATE INDEX ix_hpc_callbacks_due ON hpc_callbacks (due)",
+        ],
+    ),
+    Step(
+        12,
+        [
+            "ALTER TABLE hpc_jobs ADD COLUMN waits TEXT NOT NULL DEFAULT ''",
+            "CREATE INDEX ix_hpc_jobs_wish ON hpc_jobs (wish) WHERE wish != '' AND finished = 0",
         ],
     ),
 )

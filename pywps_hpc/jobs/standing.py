@@ -136,5 +136,6 @@ def _waits(row: Job, queued: str, reachable: bool) -> str:
 
 def _in_the_queue(what: str, row: Job, scheduler: str, reachable: bool) -> str:
     message = f"{what} as {scheduler} job {row.native_id} ({row.name})"
-    message += f": {row.message}" if row.message else ""
+    if why := "; ".join(filter(None, (row.message, row.waits))):
+        message += f": {why}"
     return message if reachable else f"{message}; {CANNOT_ASK}"

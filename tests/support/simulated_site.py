@@ -133,6 +133,7 @@ class Machine:
             mock.patch("pywps_hpc.jobs.database.time", clock),
             mock.patch("pywps_hpc.spool.Spool.now", self._file_clock),
             mock.patch("pywps_hpc.dispatch.leader.time", clock),
+            mock.patch("pywps_hpc.dispatch.pending.time", clock),
             mock.patch("pywps_hpc.dispatch.leader.is_dead", lambda name: name in self.dead),
             mock.patch("pywps_hpc.dispatch.submit.new_id", self.new_id),
             mock.patch("pywps_hpc.dispatch.clean.Aside.start", lambda aside: aside._what()),

@@ -23,6 +23,9 @@ SIGNAL_SENT = (
 MAINTENANCE = "waits for the end of a maintenance: its queue is closed"
 CANNOT_START = "waits, but cannot start as it stands: "
 
+#: Most characters of a batch system's sentence that are kept with a job.
+LONGEST = 200
+
 #: What such a message begins with that tells of a job in the queue and passes with its cause.
 OF_THE_QUEUE = (SIGNAL_SENT, MAINTENANCE, CANNOT_START)
 # A path at the start of a word; "and/or" and "Access/permission" are none.
@@ -97,7 +100,7 @@ def exit_code(code: int) -> str:
 
 def cannot_start(detail: str) -> str:
     """For a waiting job that can never start."""
-    return CANNOT_START + detail
+    return CANNOT_START + plain(detail)
 
 
 def refused(reason: str) -> str:
@@ -113,6 +116,12 @@ def postponed(reason: str) -> str:
 def without_paths(text: str) -> str:
     """A batch system's sentence without the names of its server's files."""
     return _PATH.sub("…", text)
+
+
+def plain(text: str) -> str:
+    """A batch system's sentence as clients are shown it: one line, not too long, no paths."""
+    words = without_paths(" ".join(text.split()))
+    return words if len(words) <= LONGEST else f"{words[: LONGEST - 1]}…"
 
 
 def amount(mebibytes: float) -> str:

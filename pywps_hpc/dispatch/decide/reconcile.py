@@ -111,6 +111,7 @@ class Action:
         do: what to do.
         state: the new state, for MOVE, END and LOOK_UP.
         message: for the user.
+        waits: why it waits in the queue, for the user; for NOTE and MOVE.
         rewrite: whether the job's document has to be replaced, too.
         native_id: for ADOPT.
         cause: of a failure.
@@ -119,6 +120,7 @@ class Action:
     do: Do
     state: State | None = None
     message: str = ""
+    waits: str = ""
     rewrite: bool = False
     native_id: str = ""
     cause: Cause = Cause.UNKNOWN
@@ -320,11 +322,12 @@ def _follow(job: Job, status: JobStatus) -> Action:
     ):
         # Our own order goes to all processes of a job; of others nobody knows.
         state, reason = State.RUNNING, messages.SIGNAL_SENT
+    waits = messages.plain(status.waits) if state is State.QUEUED and not reason else ""
     if state is not job.state:
-        return Action(Do.MOVE, state, reason)
+        return Action(Do.MOVE, state, reason, waits)
     # Any other message tells of a control request that was refused: it stays.
     outdated = reason or job.message.startswith(messages.OF_THE_QUEUE)
     message = reason if outdated else job.message
-    if job.missing_since or message != job.message:
-        return Action(Do.NOTE, message=message)
+    if job.missing_since or (message, waits) != (job.message, job.waits):
+        return Action(Do.NOTE, message=message, waits=waits)
     return KEEP

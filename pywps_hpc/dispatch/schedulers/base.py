@@ -73,6 +73,8 @@ class JobStatus:
         exit_code: the job script's exit code, 0 to 255; ``None`` where not known.
         signal: number of the signal that ended it; ``None`` where none did.
         detail: the scheduler's own text (state, reason), for the user and the log.
+        waits: why a waiting job waits, for its client: plain words that go on "it waits: …"; empty
+            where the batch system does not say.
         hopeless: a waiting job that can never start as it stands (e.g. ``PartitionTimeLimit``).
         maintenance: a waiting job whose queue the administrators have closed for now.
         by_signal: suspended only as far as somebody sent the job a stop signal: the batch system
@@ -87,6 +89,7 @@ class JobStatus:
     exit_code: int | None = None
     signal: int | None = None
     detail: str = ""
+    waits: str = ""
     hopeless: bool = False
     maintenance: bool = False
     by_signal: bool = False

@@ -580,6 +580,38 @@ def test_stop_signal_of_ours_is_a_pause() -> None:
     assert judge(job(State.PAUSED), STOPPED, Evidence()).do is Do.KEEP
 
 
+def test_why_a_job_waits_is_kept_while_it_is_so() -> None:
+    first = JobStatus(Phase.QUEUED, waits="other jobs come first")
+    assert judge(job(State.QUEUED), first, Evidence()) == Action(Do.NOTE, waits=first.waits)
+    waits = job(State.QUEUED, waits=first.waits)
+    assert judge(waits, first, Evidence()).do is Do.KEEP
+    assert judge(waits, JobStatus(Phase.QUEUED), Evidence()) == Action(Do.NOTE)
+    assert judge(waits, JobStatus(Phase.RUNNING), Evidence()) == Action(Do.MOVE, State.RUNNING)
+    back = judge(job(State.RUNNING), first, Evidence())
+    assert back == Action(Do.MOVE, State.QUEUED, waits=first.waits)
+
+
+def test_why_a_job_waits_takes_the_place_of_no_refused_request() -> None:
+    refused = job(State.QUEUED, message="cannot pause: not permitted")
+    first = JobStatus(Phase.QUEUED, waits="other jobs come first")
+    assert judge(refused, first, Evidence()) == Action(
+        Do.NOTE, message=refused.message, waits=first.waits
+    )
+
+
+def test_a_job_that_cannot_start_is_told_so_and_nothing_else() -> None:
+    never = JobStatus(Phase.QUEUED, detail="Q (of /etc/x)", waits="of /etc/x", hopeless=True)
+    action = judge(job(State.QUEUED), never, Evidence())
+    assert action == Action(Do.NOTE, message=messages.CANNOT_START + "Q (of …)")
+
+
+def test_why_a_job_waits_is_one_line_of_a_bounded_length_without_paths() -> None:
+    told = JobStatus(Phase.QUEUED, waits="waits\nfor /var/spool/x " + "and so on " * 100)
+    waits = judge(job(State.QUEUED), told, Evidence()).waits
+    assert waits.startswith("waits for … and so on")
+    assert len(waits) <= messages.LONGEST
+
+
 def test_closed_queue_is_told_while_it_lasts() -> None:
     closed = JobStatus(Phase.QUEUED, detail="PENDING (PartitionDown)", maintenance=True)
     assert judge(job(State.QUEUED), closed, Evidence()) == Action(

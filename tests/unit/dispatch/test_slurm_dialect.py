@@ -328,6 +328,40 @@ def test_pending_for_a_reason_that_passes_is_not_hopeless(reason: str) -> None:
     assert not listed("PENDING", reason).hopeless
 
 
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("", ""),
+        ("None", ""),
+        ("Resources", "not enough nodes, processors or memory are free"),
+        ("Priority", "other jobs come first"),
+        ("QOSMaxJobsPerUserLimit", "its quality of service has as many jobs as it may have"),
+        ("QOSGrpCpuLimit", "its quality of service has as many processors in use"),
+        ("QOSMaxMemoryPerUser", "its quality of service has as much memory in use"),
+        ("AssocGrpCpuLimit", "its account has as many processors in use"),
+        ("AssocGrpJobsLimit", "its account has as many jobs as it may have"),
+        ("AssocGrpGRES", "its account has as many devices (such as GPUs) in use"),
+        ("AssocGrpCPUMinutesLimit", "the computing time of its account is used up"),
+        ("AssocGrpBilling", "its account has as much in use"),
+        ("BeginTime", "its earliest start has not come"),
+        ("ReqNodeNotAvail, UnavailableNodes:node[1-3]", "the nodes that it may use are not"),
+        (
+            "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority "
+            "partitions",
+            "the nodes that it may use are down, reserved",
+        ),
+        ("SomethingNew", "for a reason that Slurm calls SomethingNew"),
+        ("see /etc/slurm/x; on node7", ""),
+    ],
+)
+def test_a_pending_job_s_reason_is_told_in_plain_words(reason: str, words: str) -> None:
+    told = listed("PENDING", reason).waits
+    assert told.startswith(words)
+    assert bool(told) is bool(words)
+    assert "node[" not in told
+    assert not listed("RUNNING", reason).waits
+
+
 def test_running_job_is_never_hopeless_or_held() -> None:
     assert listed("RUNNING", "JobHeldUser").phase is Phase.RUNNING
     assert not listed("RUNNING", "PartitionTimeLimit").hopeless

@@ -26,6 +26,7 @@ from pywps_hpc.dispatch.schedulers.base import (
 )
 from pywps_hpc.dispatch.schedulers.dialect import Action
 from pywps_hpc.dispatch.schedulers.dialects.torque import TorqueDialect
+from pywps_hpc.dispatch.schedulers.states import torque
 
 captured = partial(dialects.captured, "torque")
 read_submitted, read_control = TorqueDialect().read_submitted, TorqueDialect().read_control
@@ -516,3 +517,21 @@ def test_words_that_are_not_known_to_be_final_are_not(words: str) -> None:
     assert trouble.value.answered
     assert not trouble.value.passing
     assert str(trouble.value) == f"TORQUE refused the job: {words}"
+
+
+@pytest.mark.parametrize(
+    ("comment", "words"),
+    [
+        ("Not Running: Not enough of the right type of nodes", "not enough of the right type"),
+        ("Not Running: User has reached server running job limit.", "user has reached server"),
+        ("Job run at Sun Nov 22 at 21:23", ""),  # of an earlier start
+        ("Not Running:", ""),
+        ("", ""),
+    ],
+)
+def test_the_comment_of_a_job_that_waits_says_why(comment: str, words: str) -> None:
+    record = {"job_state": "Q", "comment": comment}
+    status = torque.status(record)
+    assert status is not None
+    assert status.waits.startswith(words)
+    assert bool(status.waits) is bool(words)

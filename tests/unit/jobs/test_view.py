@@ -195,6 +195,16 @@ def test_who_waits_is_told_for_what() -> None:
             f"waiting as slurm job 7 (w1): {down}",
         ),
         (
+            row(State.QUEUED, native_id="7", waits="other jobs come first"),
+            True,
+            "waiting as slurm job 7 (w1): other jobs come first",
+        ),
+        (
+            row(State.QUEUED, native_id="7", waits="other jobs come first", message=down),
+            True,
+            f"waiting as slurm job 7 (w1): {down}; other jobs come first",
+        ),
+        (
             row(State.QUEUED, native_id="7"),
             False,
             f"waiting as slurm job 7 (w1); {standing.CANNOT_ASK}",

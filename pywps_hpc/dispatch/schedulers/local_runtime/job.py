@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds a supervisor may take until the job has begun; on a busy host it just begins later.
 _START = 30.0
+#: Why a job waits that could begin: they are taken in the order in which they came.
+_WAITS = "all processors for jobs are in use, or earlier jobs wait for theirs"
 
 
 class LocalJob:
@@ -62,8 +64,9 @@ class LocalJob:
                 return JobStatus(Phase.SUSPENDED, detail="suspended")
             return JobStatus(Phase.RUNNING, detail="running")
         if not started:
-            phase = Phase.HELD if self._has("held") else Phase.QUEUED
-            return JobStatus(phase, detail=phase.value)
+            if self._has("held"):
+                return JobStatus(Phase.HELD, detail=Phase.HELD.value)
+            return JobStatus(Phase.QUEUED, detail=Phase.QUEUED.value, waits=_WAITS)
         # It may have ended between the first two questions.
         return self._end() or self._end_orphans()
 

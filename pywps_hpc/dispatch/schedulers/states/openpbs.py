@@ -85,6 +85,7 @@ def status(record: Mapping[str, str]) -> JobStatus | None:
         return replace(
             known,
             detail=f"{state} ({comment})",
+            waits=pbs.waits(comment),
             hopeless=comment.startswith(NEVER),
             maintenance=QUEUE_CLOSED in comment,
         )

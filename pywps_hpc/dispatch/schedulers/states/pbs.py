@@ -22,6 +22,8 @@ _LOG_LINE = re.compile(r"^=>> PBS: job killed: (\w+) .*exceeded limit", re.MULTI
 #: In the detail of a held job: who holds it (u: its owner, o: an operator, s: the server).
 HOLD = re.compile(r"Hold_Types = (\w+)")
 NO_HOLD = "n"
+#: What the comment of a job that waits begins with.
+_NOT_RUNNING = "Not Running"
 
 #: 256 and the signal by which the server or MOM ended the job.
 DELETED = {
@@ -39,6 +41,16 @@ def explain(log_tail: str) -> Outcome | None:
 def held_by(record: Mapping[str, str]) -> str:
     """Who holds a job, as :data:`HOLD` reads it."""
     return f"Hold_Types = {record.get('Hold_Types', NO_HOLD)}"
+
+
+def waits(comment: str) -> str:
+    """Why a job waits, from its comment, which is a sentence already. Measured: that of an earlier
+    start stays (``Job run at …``)."""
+    told, _, sentence = comment.partition(":")
+    if told.strip() != _NOT_RUNNING or not sentence.strip():
+        return ""
+    sentence = sentence.strip()
+    return sentence[0].lower() + sentence[1:]
 
 
 def exit_status(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
+from pywps_hpc.dispatch.schedulers.states import slurm_reasons
 
 # squeue(1), JOB STATE CODES: states of jobs that are not over.
 PHASES = {
@@ -104,6 +105,7 @@ def listed(state: str, reason: str) -> JobStatus | None:
         return JobStatus(
             phase,
             detail=detail,
+            waits=slurm_reasons.waits(reason) if waits else "",
             hopeless=hopeless,
             maintenance=waits and reason in MAINTENANCE_REASONS,
             by_signal=state == BY_SIGNAL,

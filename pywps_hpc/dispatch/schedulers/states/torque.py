@@ -52,7 +52,9 @@ def status(record: Mapping[str, str]) -> JobStatus | None:
     if phase is Phase.HELD:
         reason = pbs.held_by(record)
     detail = f"{state} ({reason})" if reason else state
-    return JobStatus(phase, detail=detail, restarts=pbs.restarts(record.get("start_count", "")))
+    waits = pbs.waits(reason) if phase is Phase.QUEUED else ""
+    restarts = pbs.restarts(record.get("start_count", ""))
+    return JobStatus(phase, detail=detail, waits=waits, restarts=restarts)
 
 
 def _ended(record: Mapping[str, str]) -> JobStatus:
