@@ -17,13 +17,12 @@ from pywps_hpc.dispatch.schedulers.base import (
     Outcome,
     Phase,
     Resources,
-    SchedulerUnavailable,
 )
 from pywps_hpc.dispatch.schedulers.dialect import Action, Drmaa, Question
 from pywps_hpc.dispatch.schedulers.dialects.pbs import UNAUTHORIZED, UNKNOWN_JOB, PbsDialect
 from pywps_hpc.dispatch.schedulers.messages.openpbs import MESSAGES
 from pywps_hpc.dispatch.schedulers.states import openpbs
-from pywps_hpc.dispatch.schedulers.text import first_line, indices, job_name
+from pywps_hpc.dispatch.schedulers.text import indices, job_name, whole_lines
 from pywps_hpc.durations import clock
 
 # pbs_error.h, modulo 256.
@@ -119,11 +118,7 @@ class OpenPbsDialect(PbsDialect):
 
 def _read_selected(name: str, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
     """qselect's answer: an id a line, none if there is no such job."""
-    if returncode != 0:
-        raise SchedulerUnavailable(f"qselect failed: {first_line(stderr) or returncode}")
-    if stdout and not stdout.endswith("\n"):
-        raise SchedulerUnavailable("qselect's answer is cut off")
-    ids = filter(_ID.fullmatch, stdout.split())  # a banner may stand before
+    ids = filter(_ID.fullmatch, whole_lines(returncode, stdout, stderr))  # after a site's banner
     return dict.fromkeys(ids, JobStatus(Phase.RUNNING, name=name))
 
 
