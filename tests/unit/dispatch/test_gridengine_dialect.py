@@ -700,3 +700,81 @@ def test_queue_reads_the_same_in_the_form_of_any_release(document: str) -> None:
         "7": (Phase.RUNNING, "w7"),
         **{f"8.{task}": (Phase.HELD, "w8") for task in (2, 3, 4)},
     }
+
+
+def test_document_in_which_no_job_would_be_found_is_no_answer() -> None:
+    """As a release might say it that gave its elements a namespace."""
+    document = f'<job_info xmlns="urn:qstat"><queue_info>{_RUNS}</queue_info></job_info>'
+    with pytest.raises(SchedulerUnavailable, match="another document"):
+        GridEngineDialect().read_queue(0, f"<?xml version='1.0'?>\n{document}\n", "")
+
+
+#: Release -> the width of the names in qacct's answer, and the fields in it; none has a category.
+RECORDS = {
+    # As GC3Pie's tests for Grid Engine 6.2 have it: numbers without units.
+    "6.2": (
+        13,
+        "qname=all.q hostname=n1 jobname=w1 jobnumber=7 taskid={task} account=sge priority=0 "
+        "qsub_time=Thu_Mar_15_08:42:46_2012 granted_pe=NONE slots=1 failed={failed} "
+        "exit_status={code} ru_wallclock={seconds} ru_minflt=22296 cpu=0.248 maxvmem=13.152M "
+        "arid=undefined",
+    ),
+    # As LoamStream's tests for Univa 8.6 have it: fractions of seconds, and who deleted the job.
+    "univa": (
+        13,
+        "qname=broad hostname=n1 jobname=w1 jobnumber=7 taskid={task} pe_taskid=NONE account=sge "
+        "cwd=/home/wps submit_cmd=qsub_-terse qsub_time=08/06/2020_20:38:52.994 slots=1 "
+        "failed={failed} deleted_by=NONE exit_status={code} ru_wallclock={seconds}.164 "
+        "ru_minflt=101211 wallclock=9.182 maxvmem=320.895M maxrss=0.000 arid=undefined "
+        "jc_name=NONE",
+    ),
+    # showjob in ocs_qacct.cc of Open Cluster Scheduler: wide columns, bytes.
+    "ocs": (
+        35,
+        "qname=all.q hostname=n1 jobname=w1 jobnumber=7 taskid={task} pe_taskid=NONE account=sge "
+        "submission_command_line=qsub slots=1 failed={failed} exit_status={code} "
+        "ru_wallclock={seconds} ru_minflt=4011 wallclock=9.182 maxvmem=3330048 maxrss=0 "
+        "arid=undefined",
+    ),
+}
+
+
+def record(release: str, *, task: str = "undefined", **facts: object) -> str:
+    """qacct's answer about one job in a release's form."""
+    width, fields = RECORDS[release]
+    values = {"failed": "0", "code": 0, "seconds": 8, "task": task} | facts
+    pairs = (field.partition("=") for field in fields.format(**values).split())
+    lines = (f"{key:<{width}}{value.replace('_', ' '):<20}\n" for key, _, value in pairs)
+    return f"{'=' * 62}\n{''.join(lines)}"
+
+
+@pytest.mark.parametrize("release", RECORDS)
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({}, (Outcome.EXITED, 0, None)),
+        ({"code": 3}, (Outcome.EXITED, 3, None)),
+        ({"failed": "100_:_assumedly_after_job", "code": 137}, (Outcome.SIGNALLED, None, 9)),
+        ({"failed": "37_:_qmaster_enforced_h_rt", "code": 137}, (Outcome.TIME_LIMIT, None, None)),
+        ({"failed": "26_:_opening_input/output_file"}, (Outcome.COULD_NOT_START, None, None)),
+        # Its notice: of a deletion, or of the time limit, of which these records say nothing.
+        ({"failed": "100_:_assumedly_after_job", "code": 140}, (Outcome.SIGNALLED, None, 12)),
+    ],
+)
+def test_accounting_reads_the_same_in_the_form_of_any_release(
+    release: str, facts: dict[str, object], told: tuple[Outcome, int | None, int | None]
+) -> None:
+    (status,) = accounting.read(0, record(release, **facts), "").values()
+    assert (status.outcome, status.exit_code, status.signal) == told
+    array = "".join(record(release, task=task, **facts) for task in ("1", "3"))
+    assert list(accounting.read(0, array, "")) == ["7.1", "7.3"]
+
+
+@pytest.mark.parametrize("release", ["univa", "ocs"])
+def test_record_of_a_process_of_a_parallel_job_is_not_the_job_s_own(release: str) -> None:
+    own = record(release)
+    name, value = next(line for line in own.splitlines() if "pe_taskid" in line).split()
+    task = record(release, code=1).replace(f"{name:<{RECORDS[release][0]}}{value}", f"{name} 1.n1")
+    assert "1.n1" in task
+    (status,) = accounting.read(0, own + task, "").values()
+    assert status.exit_code == 0

@@ -230,6 +230,8 @@ def _rows(returncode: int, stdout: str, stderr: str) -> Iterator[tuple[str, str,
         root = ElementTree.fromstring(_NO_XML.sub("\ufffd", f"{found}{document}{end}"))
     except ElementTree.ParseError as error:
         raise SchedulerUnavailable(f"qstat's answer is not XML: {error}") from error
+    if root.tag != "job_info":  # no job of it would be found
+        raise SchedulerUnavailable(f"qstat's answer is another document: {root.tag}")
     for job in root.iter("job_list"):
         number, name, state = (job.findtext(tag) for tag in ("JB_job_number", "JB_name", "state"))
         if not number or not name or not state:

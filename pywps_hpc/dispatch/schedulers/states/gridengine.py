@@ -81,6 +81,10 @@ NEAR = 0.95
 _NOT_KNOWN = re.compile(r"(job id|job name) .* not found|no jobs running since startup")
 #: The file is there and cannot be read: an outage, while a site without accounting has no file.
 _NOT_READABLE = "error: unable to open"
+#: What the job had asked for. 6.2, Open Grid Scheduler, Univa and Open Cluster Scheduler lack it.
+_CATEGORY = "category"
+#: Of one process of a parallel job (accounting_summary in sge_pe(5)): not the job's own record.
+_PE_TASK, _NONE = "pe_taskid", "NONE"
 _NEEDED = {"jobname", "jobnumber", "taskid", "failed", "exit_status", "ru_wallclock", "maxvmem"}
 
 
@@ -140,7 +144,8 @@ def _records(stdout: str) -> Iterator[dict[str, str]]:
         record = {key: value.strip() for key, _, value in pairs}
         if not _NEEDED.issubset(record):
             raise SchedulerUnavailable("qacct's answer is cut off")
-        yield record
+        if record.get(_PE_TASK, _NONE) == _NONE:
+            yield record
 
 
 def _ended(record: Mapping[str, str]) -> JobStatus:
@@ -155,7 +160,8 @@ def _ended(record: Mapping[str, str]) -> JobStatus:
         return replace(status, outcome=Outcome.CANCELLED, detail="deleted by force")
     if failed in LIMITED and (limit := _limit(record)):
         return replace(status, outcome=limit)
-    if code == 128 + signal.SIGUSR2 and failed in NOTICED:
+    # Where the record lacks the limits, the notice may have been that of one: the log tells.
+    if code == 128 + signal.SIGUSR2 and failed in NOTICED and _CATEGORY in record:
         return replace(status, outcome=Outcome.CANCELLED)
     if outcome is Outcome.EXITED:
         return replace(status, exit_code=code)
@@ -166,7 +172,7 @@ def _ended(record: Mapping[str, str]) -> JobStatus:
 
 def _limit(record: Mapping[str, str]) -> Outcome | None:
     """Which of its limits a job that was killed had reached; often only its usage tells."""
-    limits = dict(re.findall(r"\b(h_rt|h_vmem)=([^,\s]+)", record.get("category", "")))
+    limits = dict(re.findall(r"\b(h_rt|h_vmem)=([^,\s]+)", record.get(_CATEGORY, "")))
     memory = amount(limits.get("h_vmem", "")) * int(record.get("slots") or 1)
     if memory and amount(record["maxvmem"]) >= NEAR * memory:
         return Outcome.MEMORY_LIMIT
