@@ -146,8 +146,6 @@ class Follower:
             seen = folders.look(folder)
             if needs_log(status, seen):  # never without evidence
                 logged = context.scheduler.explain(folders.log_tail(folder))
-        if status is not None and logged is not None:
-            status = replace(status, outcome=logged)
         action = decide(
             job,
             status,

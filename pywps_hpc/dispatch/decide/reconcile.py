@@ -84,6 +84,8 @@ CUTS = frozenset(
 )
 #: Of these, those that a batch system writes into the job's log when it brings them about.
 _LIMITS = frozenset({Outcome.TIME_LIMIT, Outcome.MEMORY_LIMIT})
+#: What a log says that does not exclude the time limit: nothing, or that the job was to stop.
+_VAGUE = (None, Outcome.CANCELLED)
 #: Ends by which a job that has told its success may have been met on its way out. None of them can
 #: be brought about by a process that forges one; of ``UNKNOWN`` the batch system tells no more.
 _INNOCENT = frozenset({Outcome.NODE_FAILURE, Outcome.PREEMPTED, Outcome.UNKNOWN})
@@ -154,13 +156,14 @@ def decide(
         now: seconds since the epoch.
         grace: seconds for which it may be missing, or without a document.
         asked: whether accounting answered, if ``status`` is ``None``.
-        logged: what the batch system's own lines in the job's log say of its end, if ``status`` is
-            ``None``.
+        logged: what the batch system's own lines in the job's log say of its end, where ``status``
+            does not tell it (:func:`needs_log`).
         answering: since when the batch system has answered each question, in seconds since the
             epoch: nobody works on only because his end could not be heard of.
         timing: how long things take.
     """
-    status = _refine(status, evidence, resources, timing.time_limit_warning)
+    limited = _met_its_limit(evidence, resources, timing.time_limit_warning)
+    status = _refine(status, logged, limited)
     seen, left = _seen(status, asked), evidence.left
     if job.control is ControlRequest.DISMISS:
         return _dismiss(job, status, seen, now=now, grace=grace)
@@ -179,6 +182,8 @@ def decide(
         left = Left.OPEN
     if status is None and logged in _LIMITS:
         seen = Seen.LOGGED
+    elif status is None and limited and logged in _VAGUE:
+        logged = Outcome.TIME_LIMIT  # not certain: accounting may yet tell another end
     step = TABLE[seen][left]
     if step is Step.FOLLOW and status is not None:
         return _follow(job, status)
@@ -294,20 +299,22 @@ def _lost(job: Job) -> str:
     return messages.CANCELLED_OR_LOST if job.array_index and not job.started else messages.LOST
 
 
-def _refine(
-    status: JobStatus | None, evidence: Evidence, resources: Resources, warning: float
-) -> JobStatus | None:
-    """A job that ends when it is warned of its time limit looks like one that ended by itself."""
-    if (
-        status is not None
-        and status.phase is Phase.FINISHED
-        and status.outcome not in CUTS
-        and evidence.stopped
+def _refine(status: JobStatus | None, logged: Outcome | None, limited: bool) -> JobStatus | None:
+    """What the batch system says; where it does not say why a job ended, what the log says. A job
+    that ends when it is warned of its time limit looks like one that ended by itself."""
+    if status is None or status.phase is not Phase.FINISHED or status.outcome in CUTS:
+        return status
+    told = Outcome.TIME_LIMIT if limited and logged in _VAGUE else logged
+    return replace(status, outcome=told) if told else status
+
+
+def _met_its_limit(evidence: Evidence, resources: Resources, warning: float) -> bool:
+    """Whether the launcher was asked to stop at a time when a batch system warns of its limit."""
+    return (
+        evidence.stopped
         and evidence.elapsed is not None
         and evidence.elapsed >= resources.walltime - min(warning, resources.walltime / 4)
-    ):
-        return replace(status, outcome=Outcome.TIME_LIMIT)
-    return status
+    )
 
 
 def _follow(job: Job, status: JobStatus) -> Action:

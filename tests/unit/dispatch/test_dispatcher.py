@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import os
 import shutil
 import subprocess
@@ -702,6 +703,45 @@ def test_time_in_which_the_queue_could_not_be_asked_is_no_absence_from_it(
     assert harness.row(job).state is State.RUNNING
     harness.cycle(later=GRACE)
     assert harness.row(job).state is State.SUCCEEDED
+
+
+PBS_LINES = {
+    "time limit": "=>> PBS: job killed: walltime 623 exceeded limit 600",
+    "memory": "=>> PBS: job killed: mem 2481072kb exceeded limit 2097152kb",
+}
+#: Batch system -> its own last lines in the log of a job that met a limit.
+LAST_LINES = {
+    "slurm": {
+        "time limit": "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT … DUE TO TIME LIMIT ***",
+        "memory": "slurmstepd: error: Detected 1 oom_kill event in StepId=7.batch. Some of the …",
+    },
+    "torque": PBS_LINES,
+    "openpbs": PBS_LINES,
+}
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["off", "down"])
+@pytest.mark.parametrize("limit", ["time limit", "memory"])
+@pytest.mark.parametrize("system", LAST_LINES)
+def test_limit_is_told_by_the_log_within_15_s_where_the_batch_system_has_forgotten_the_job(
+    harness: DispatcherHarness,
+    monkeypatch: pytest.MonkeyPatch,
+    system: str,
+    limit: str,
+    down: bool,
+) -> None:
+    job = harness.running()
+    module = importlib.import_module(f"pywps_hpc.dispatch.schedulers.dialects.{system}")
+    monkeypatch.setattr(harness.scheduler, "explain", module.DIALECT().explain)
+    harness.folder(job).log.write_text(f"step 3\n{LAST_LINES[system][limit]}\n")
+    harness.fail(job, "stopped by the batch system (SIGTERM)", "stopped")
+    harness.scheduler.forget(job.native_id)
+    harness.scheduler.accounting_unavailable = down
+    told, ended = {"time limit": "time limit 00:10:00", "memory": "2 GB asked for"}, harness.now
+    while harness.row(job).state not in TERMINAL:
+        harness.cycle(later=1)
+        assert harness.now - ended <= 15
+    assert told[limit] in harness.row(job).message
 
 
 def test_accounting_tells_of_a_job_that_left_the_queue(harness: DispatcherHarness) -> None:

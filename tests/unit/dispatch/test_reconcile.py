@@ -534,6 +534,40 @@ def test_deletion_in_the_log_of_a_job_that_is_forgotten_is_told_once_the_grace_h
         assert told(job(missing=GRACE)) == told_by(over(Outcome.CANCELLED))
 
 
+@pytest.mark.parametrize("logged", [None, Outcome.CANCELLED])
+def test_stop_at_the_time_limit_is_that_limit_where_nobody_else_tells_of_the_end(
+    logged: Outcome | None,
+) -> None:
+    """Grid Engine writes nothing into the log: all there is is the notice before the kill."""
+
+    def told(elapsed: float, missing: float) -> Action:
+        evidence = left(Left.CUT_SHORT, stopped=True, elapsed=elapsed)
+        return judge(job(missing=missing), None, evidence, logged=logged)
+
+    limit = float(RESOURCES.walltime)
+    assert told(limit, GRACE - 1) == WAIT, "accounting that lags may yet tell another end"
+    assert told(limit, GRACE) == told_by(over(Outcome.TIME_LIMIT))
+    assert told(limit / 2, GRACE) != told_by(over(Outcome.TIME_LIMIT))
+
+
+@pytest.mark.parametrize(
+    ("logged", "elapsed", "told"),
+    [
+        (Outcome.CANCELLED, 600.0, Outcome.TIME_LIMIT),
+        (Outcome.CANCELLED, 300.0, Outcome.CANCELLED),
+        (Outcome.PREEMPTED, 600.0, Outcome.PREEMPTED),
+        (Outcome.MEMORY_LIMIT, 600.0, Outcome.MEMORY_LIMIT),
+    ],
+)
+def test_order_to_stop_at_the_time_limit_is_that_limit_where_the_log_names_no_other_reason(
+    logged: Outcome, elapsed: float, told: Outcome
+) -> None:
+    """Of Grid Engine's releases some keep no record of what a job had asked for."""
+    evidence = left(Left.CUT_SHORT, stopped=True, elapsed=elapsed)
+    status = over(Outcome.SIGNALLED, signal=12)
+    assert judge(job(), status, evidence, logged=logged) == told_by(over(told))
+
+
 @pytest.mark.parametrize("what", [Left.SUCCESS, Left.FAILURE])
 @pytest.mark.parametrize("logged", LOGGED)
 def test_end_that_a_job_has_told_itself_does_not_depend_on_its_log(
