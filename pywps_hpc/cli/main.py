@@ -16,6 +16,7 @@ from pywps_hpc.cli import (
     drain,
     image,
     jobs,
+    migrate,
     purge,
     render,
     serve,
@@ -40,6 +41,7 @@ for command in (
     *(status.status, purge.purge, image.image),
     *(config.config_command, render.render),
     *(backup.backup_command, backup.restore_command),
+    migrate.migrate,
 ):
     commands.add_command(command)
 
