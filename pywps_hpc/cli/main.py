@@ -19,9 +19,11 @@ from pywps_hpc.cli import (
     migrate,
     purge,
     render,
+    retry,
     serve,
     show,
     status,
+    usage,
 )
 from pywps_hpc.jobs import TableUnavailable
 from pywps_hpc.lifecycle import ACCIDENT
@@ -36,9 +38,9 @@ def commands() -> None:
 for command in (
     *(serve.serve, serve.web, serve.dispatcher),
     *(jobs.jobs, show.show, show.log),
-    *(control.cancel, control.pause, control.resume),
+    *(control.cancel, control.pause, control.resume, retry.retry),
     *(drain.drain_command, drain.undrain_command),
-    *(status.status, purge.purge, image.image),
+    *(status.status, usage.usage, purge.purge, image.image),
     *(config.config_command, render.render),
     *(backup.backup_command, backup.restore_command),
     migrate.migrate,

@@ -110,13 +110,13 @@ def _facts(expired: Expired) -> dict[str, object]:
 
 
 def _ask(store: JobStore, due: Sequence[Expired]) -> None:
-    """Have it confirmed that more than half of all ended jobs go.
+    """Have it confirmed that more than half of all ended jobs go, if these are several.
 
     Raises:
         click.Abort: it is not, or there is nobody to ask.
     """
     ended = sum(number for state, number in store.count().items() if state in TERMINAL)
-    if 2 * len(due) <= ended:
+    if len(due) < 2 or 2 * len(due) <= ended:
         return
     size = amount(sum(expired.job.size or 0 for expired in due))
     told = f"This removes {len(due)} of {ended} ended jobs ({size}) with their results."

@@ -17,6 +17,7 @@ import click
 
 from pywps_hpc import lifecycle, settings
 from pywps_hpc.cli.common import CONFIG, open_store
+from pywps_hpc.jobs import served
 from pywps_hpc.settings import SettingsError
 from pywps_hpc.settings.checks import host
 from pywps_hpc.spool import Spool
@@ -104,7 +105,7 @@ def web(application: str, config: Path, bind: str, workers: int, threads: int) -
     with _told():
         own = settings.load_to_serve(config)
         host.check_address(bind)
-        open_store(own, wait=True)
+        served.note(open_store(own, wait=True), application)
     os.environ["PYWPS_CFG"] = str(config.absolute())  # PyWPS reads it when it is imported
     sys.argv[1:] = []  # gunicorn has options of its own
     try:

@@ -50,6 +50,7 @@ def show(config: Path, job_id: str, as_json: bool) -> None:
     row = find_job(store, own.scheduler, job_id)
     folder = Spool(own.spool).open(row.id)
     reachable = can_ask(store.dispatcher(), own.dispatcher_lease)
+    again = [one.id for one in store.retries(row.id)]
     end, trouble = expires(row, own.retention), ""
     try:
         view = look(row, folder, scheduler=own.scheduler, reachable=reachable, expires=end)
@@ -59,11 +60,12 @@ def show(config: Path, job_id: str, as_json: bool) -> None:
     asked = own.for_process(row.process).resources
     if as_json:
         facts = _data(view) | {"asks_for": asdict(asked), "trouble": trouble}
-        facts |= {"folder": str(folder.path), "log": str(folder.log)}
+        facts |= {"folder": str(folder.path), "log": str(folder.log), "retried_as": again}
         click.echo(selection.as_json(facts))
         return
     place = f"{folder.path} ({trouble})" if trouble else str(folder.path)
     told = _told(view) | {"asks for": _resources(asked)}
+    told |= {"retried as": ", ".join(again)} if again else {}
     show_facts(told | {"log": folder.log, "folder": place})
 
 
@@ -100,6 +102,8 @@ def _told(view: JobView) -> dict[str, object]:
     }
     if view.owner:
         facts["owner"] = view.owner
+    if view.retry_of:
+        facts["retry of"] = view.retry_of
     if view.expires is not None:
         facts["removed"] = clock(view.expires)
     if view.waits:

@@ -77,6 +77,7 @@ def end(
     finished = seen.finished if job.created <= seen.finished <= now else now
     facts: dict[str, Any] = {"started": job.started or seen.started, "finished": finished}
     facts |= {"missing_since": 0.0, "end_seen": 0}
+    facts |= {"cpu_seconds": seen.cpu_seconds, "peak_memory": seen.peak_memory}
     facts |= {"message": reason, "cause": cause.value if state is State.FAILED else ""}
     told = f"failed: {reason}" if state is State.FAILED else state.value
 

@@ -63,10 +63,17 @@ def look(folder: JobDir) -> Evidence:
         out_of_memory=facts.cause == "memory",
         cause=_CAUSES.get(facts.cause, Cause.UNKNOWN),
         elapsed=facts.usage.get("elapsed_seconds"),
-        peak_memory=facts.usage.get("peak_memory_mib"),
+        cpu_seconds=_used(facts, "cpu_seconds"),
+        peak_memory=_used(facts, "peak_memory_mib"),
         started=facts.started,
         finished=facts.finished,
     )
+
+
+def _used(facts: outcome.Report, name: str) -> float | None:
+    """What the process used; ``None`` where that is not known, or cannot be."""
+    used = facts.usage.get(name, -1)
+    return used if used >= 0 else None
 
 
 def log_tail(folder: JobDir) -> str:

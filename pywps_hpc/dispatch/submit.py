@@ -220,16 +220,24 @@ class Submitter:
         changes: dict[str, Any] = {"submitted": self._context.clock()}
         if len(jobs) > 1 and not jobs[0].array_index:
             array = job_name(self._context.settings.job_prefix, new_id())
-            own = [changes | {"name": array, "array_index": n} for n in range(1, len(jobs) + 1)]
+            own = [
+                changes | self._asked(job) | {"name": array, "array_index": n}
+                for n, job in enumerate(jobs, 1)
+            ]
             moves = [(job, State.SUBMITTING, each) for job, each in zip(jobs, own, strict=True)]
             return sorted(store.move_all(moves), key=lambda job: job.array_index)
-        taken = store.move_all((job, State.SUBMITTING, changes) for job in jobs)
+        taken = store.move_all((job, State.SUBMITTING, changes | self._asked(job)) for job in jobs)
         # While this dispatcher was held up another one may have given them other names.
         expected = {(job.id, job.name, job.array_index) for job in jobs}
         strange = [job for job in taken if (job.id, job.name, job.array_index) not in expected]
         if strange:
             store.move_all((job, State.ACCEPTED, {}) for job in strange)
         return sorted((job for job in taken if job not in strange), key=lambda job: job.array_index)
+
+    def _asked(self, job: Job) -> dict[str, Any]:
+        """What the batch system is asked for, as it is recorded."""
+        need = self._context.settings.for_process(job.process).resources
+        return {"cpus": need.cpus, "memory": need.memory, "account": need.account}
 
     def _prepare(self, jobs: Sequence[Job]) -> BatchJob | None:
         """Their script, a copy of which goes into the spool; ``None`` if there can be none."""

@@ -92,6 +92,11 @@ class Job:
             not known, and of a job that does not wait there.
         end_seen: when somebody who reads its document first found that it tells an end, which the
             batch system has yet to confirm; 0 if nobody did.
+        retry_of: the id of the job that it repeats, as an administrator asked; empty: of none.
+        cpus, memory, account: what the batch system was asked for: cores, MiB, and the account
+            to charge; 0 and empty before it was, and of jobs of an earlier version.
+        cpu_seconds, peak_memory: what its process used, see
+            :class:`~pywps_hpc.jobs.view.Usage`; ``None`` where that is not known.
     """
 
     id: str
@@ -119,6 +124,12 @@ class Job:
     cause: Cause = Cause.UNKNOWN
     callbacks: int = 0
     waits: str = ""
+    retry_of: str = ""
+    cpus: int = 0
+    memory: int = 0
+    account: str = ""
+    cpu_seconds: float | None = None
+    peak_memory: float | None = None
 
     @property
     def is_dismissed(self) -> bool:

@@ -74,6 +74,10 @@ class Queries(Table):
             means += [jobs.c.native_id.startswith(text + end, autoescape=True) for end in "._["]
         return self._select(sa.or_(*means), jobs.c.created.desc(), limit=limit)
 
+    def retries(self, job_id: str) -> list[Job]:
+        """The jobs that repeat this one, oldest first."""
+        return self._select(sa.and_(jobs.c.retry_of == job_id, jobs.c.retry_of != ""))
+
     def in_state(self, states: Collection[State], *, limit: int | None = None) -> list[Job]:
         """Jobs in any of these states, oldest first."""
         return self._select(jobs.c.state.in_([s.value for s in states]), limit=limit)
@@ -81,6 +85,26 @@ class Queries(Table):
     def recent(self, limit: int = 100) -> list[Job]:
         """The jobs accepted last, newest first."""
         return self._select(sa.true(), jobs.c.created.desc(), limit=limit)
+
+    def between(
+        self,
+        owner: str | None,
+        processes: Collection[str],
+        since: float | None,
+        until: float | None,
+    ) -> list[Job]:
+        """Jobs accepted between these times, both included.
+
+        Args:
+            owner, since, until: ``None``: whatever it is.
+            processes: identifiers; empty: any.
+        """
+        means: list[sa.ColumnElement[bool]] = [sa.true()]
+        means += [jobs.c.owner == owner] if owner is not None else []
+        means += [jobs.c.process.in_(list(processes))] if processes else []
+        means += [jobs.c.created >= since] if since is not None else []
+        means += [jobs.c.created <= until] if until is not None else []
+        return self._select(sa.and_(*means))
 
     def requested(self) -> list[Job]:
         """Active jobs that have a control request."""

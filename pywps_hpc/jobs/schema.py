@@ -45,6 +45,12 @@ jobs = sa.Table(
     sa.Column("cause", sa.String(12), nullable=False, server_default=""),
     sa.Column("callbacks", sa.Integer, nullable=False, server_default="0"),
     sa.Column("waits", sa.Text, nullable=False, server_default=""),
+    sa.Column("retry_of", sa.String(36), nullable=False, server_default="", index=True),
+    sa.Column("cpus", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("memory", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("account", sa.String(255), nullable=False, server_default=""),
+    sa.Column("cpu_seconds", sa.Float),
+    sa.Column("peak_memory", sa.Float),
 )
 # Pages of a list, newest first: of one owner, in one state, of one process; of an owner or of a
 # process in one state.
@@ -191,6 +197,18 @@ STEPS = (
         [
             "ALTER TABLE hpc_jobs ADD COLUMN waits TEXT NOT NULL DEFAULT ''",
             "CREATE INDEX ix_hpc_jobs_wish ON hpc_jobs (wish) WHERE wish != '' AND finished = 0",
+        ],
+    ),
+    Step(
+        13,
+        [
+            "ALTER TABLE hpc_jobs ADD COLUMN retry_of VARCHAR(36) NOT NULL DEFAULT ''",
+            "CREATE INDEX ix_hpc_jobs_retry_of ON hpc_jobs (retry_of)",
+            "ALTER TABLE hpc_jobs ADD COLUMN cpus INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE hpc_jobs ADD COLUMN memory BIGINT NOT NULL DEFAULT 0",
+            "ALTER TABLE hpc_jobs ADD COLUMN account VARCHAR(255) NOT NULL DEFAULT ''",
+            "ALTER TABLE hpc_jobs ADD COLUMN cpu_seconds FLOAT",
+            "ALTER TABLE hpc_jobs ADD COLUMN peak_memory FLOAT",
         ],
     ),
 )

@@ -79,6 +79,7 @@ class JobView:
         access: what stands for it in the addresses of its client.
         process: the process identifier.
         owner: who sent it; empty where the service does not know.
+        retry_of: the id of the job that it repeats; empty if it repeats none.
         sync: whether its client waits on the connection.
         state: where it stands.
         recorded: where it stands in the job table, for administrators: that tells ``staging`` and
@@ -115,6 +116,7 @@ class JobView:
     access: str
     process: str
     owner: str
+    retry_of: str
     sync: bool
     state: PublicState
     recorded: State
@@ -184,6 +186,7 @@ def job_view(
         access=row.access or row.id,
         process=row.process,
         owner=row.owner,
+        retry_of=row.retry_of,
         sync=row.sync,
         state=standing.state,
         recorded=row.state,

@@ -68,6 +68,7 @@ def accept(
     job_id: str,
     form: results.Form | None = None,
     urls: Mapping[Event, str] | None = None,
+    retry_of: str = "",
 ) -> tuple[Job, JobDir, JobResponse]:
     """Spool and record one job.
 
@@ -80,6 +81,7 @@ def accept(
         job_id: of the job.
         form: how its results are wanted, if somebody will ask for them later.
         urls: the addresses that are told of it, by the event.
+        retry_of: the id of the job that it repeats.
 
     Returns:
         The recorded job, its folder, and the answer *accepted*.
@@ -91,8 +93,7 @@ def accept(
         Exception: whatever stopped it; nothing of the job is left unless its row is there.
     """
     job = replace(service.spool.open(job_id), access=jobs.new_id())
-    # Only the pages run a job again.
-    sent = sent_inputs.serialised(wps_request.inputs) if service.settings.pages else b""
+    sent = sent_inputs.serialised(wps_request.inputs)
     try:
         service.spool.create(job_id)
         failpoint.reach("accept.1")
@@ -100,7 +101,7 @@ def accept(
             results.keep(job, form)
         filled = _fill_in(service, process, wps_request, job)
         sent_inputs.keep(job, sent)
-        row, answer = record(service, job, process, filled, urls)
+        row, answer = record(service, job, process, filled, urls, retry_of)
     except BaseException:
         if not _is_recorded(service, job_id):
             _discard(service, job)
@@ -145,6 +146,7 @@ def record(
     process: Any,
     wps_request: Any,
     urls: Mapping[Event, str] | None = None,
+    retry_of: str = "",
 ) -> tuple[Job, JobResponse]:
     """Write a job's dump and first documents, then its row."""
     settings, store = service.settings, service.store
@@ -196,6 +198,7 @@ def record(
         sync=not asynchronous,
         state=State.STAGING if staging else State.ACCEPTED,
         access=job.access,
+        retry_of=retry_of,
     )
     health.require_open(settings, store)  # again: what came before may have taken its time
     try:

@@ -31,6 +31,7 @@ class Evidence:
         cause: why it failed, as far as its launcher knows that.
         elapsed: seconds that the process took; ``None`` if not known.
         peak_memory: MiB that its largest process used at most; ``None`` if not known.
+        cpu_seconds: of processor time that the process used; ``None`` if not known.
         started, finished: seconds since the epoch; 0 means not known.
     """
 
@@ -43,5 +44,6 @@ class Evidence:
     cause: Cause = Cause.UNKNOWN
     elapsed: float | None = None
     peak_memory: float | None = None
+    cpu_seconds: float | None = None
     started: float = 0.0
     finished: float = 0.0

@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from pywps.exceptions import InvalidParameterValue, MissingParameterValue, NoApplicableCode
-from pywps.inout.basic import BasicComplex
 from werkzeug.wrappers import Request, Response
 
 from pywps_hpc import jobs
-from pywps_hpc.web import accept, execution, lookup, principal, sent_inputs
+from pywps_hpc.web import again as again_of
+from pywps_hpc.web import lookup, principal, sent_inputs
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import NotFound, NotNow
 from pywps_hpc.web.pages import kept, places, posted, tokens
 from pywps_hpc.web.pages.answers import page, seen
 from pywps_hpc.web.pages.fields import Field, fields_of
 from pywps_hpc.web.requests import limits
-from pywps_hpc.web.requests.content import output
 from pywps_hpc.web.sent_inputs import Given, Sent
 
 
@@ -105,20 +104,7 @@ def _execute(service: Context, request: Request, process: Any, inputs: Given) ->
     modes = service.settings.for_process(process.identifier).modes
     if modes and "async" not in modes:
         raise NoApplicableCode("This process is not offered to be executed in a job.", code=403)
-    outputs = {item.identifier: _output(item) for item in process.outputs}
-    found = execution.request_of(
-        service, request, process.identifier, inputs, outputs, language=None
-    )
-    execution.admit(service, found)
-    prepared = execution.process_for(service, process.identifier)
-    row, _, _ = accept.accept(service, prepared, found, jobs.new_id())
-    return row
-
-
-def _output(item: Any) -> dict[str, str]:
-    """An output; what is no small value is kept as a file."""
-    told = {"asReference": str(isinstance(item, BasicComplex)).lower()}
-    return output(item.identifier, told, raw=False)
+    return again_of.execute(service, request, process, inputs)
 
 
 def _notice(sent: Sent | None) -> str:

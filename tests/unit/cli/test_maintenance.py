@@ -70,7 +70,7 @@ def test_purge_does_not_ask_about_half_of_them_or_when_told_so(site: Site) -> No
     assert site.harness.store.move(young, State.SUCCEEDED, finished=time.time()) is not None
     assert site.run("purge", "--older-than", "7d").exit_code == 0
     assert left(site) == 1
-    ended = site.run("purge", "--keep-size", "1", "--yes", "--json")
+    ended = site.run("purge", "--keep-size", "1", "--json")
     assert ended.exit_code == 0
     assert [json.loads(line)["job"] for line in ended.stdout.splitlines()] == [young.id]
     assert left(site) == 0

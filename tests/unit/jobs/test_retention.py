@@ -403,7 +403,7 @@ def test_the_command_shows_what_would_go_and_then_does_it(
     code, output = run(config, "--older-than", "7d")
     assert (code, output.splitlines()[-1]) == (0, "1 jobs, 2.9 MB: removed")
     assert is_gone(harness, old)
-    code, output = run(config, "--keep-size", "100", "--yes")
+    code, output = run(config, "--keep-size", "100")
     assert (code, young.id in output) == (0, True)
     assert is_gone(harness, young)
     assert harness.store.get(active.id) is not None

@@ -1,0 +1,147 @@
+"""What jobs asked for and used, by process, owner, account and month."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cli_desk import Desk
+from dispatcher_harness import DispatcherHarness
+from fake_scheduler import DONE, RUNNING
+from pywps_hpc import settings
+from pywps_hpc.cli import commands
+from pywps_hpc.jobs import Cause, Job, State
+from pywps_hpc.jobs.usage import grouped, percentile
+from pywps_hpc.settings import Container, ProcessSettings, Resources
+from servers import write_config
+
+NOVEMBER = 1793534400.0  # 2026-11-01T12:00:00Z
+USED = {"cpu_seconds": 30.0, "peak_memory_mib": 100.0, "elapsed_seconds": 20.0}
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    config = write_config(tmp_path, "http://127.0.0.1:9/wps")
+    desk = Desk(config, settings.load([config]))
+    desk.store()
+    return desk
+
+
+def ended(**facts: object) -> Job:
+    known = {"id": "i", "name": "w", "process": "p", "digest": "d", "state": State.SUCCEEDED}
+    known |= {"created": NOVEMBER, "submitted": NOVEMBER + 1, "started": NOVEMBER + 11}
+    known |= {"finished": NOVEMBER + 31, "cpus": 2, "memory": 512}
+    return Job(**(known | facts))  # type: ignore[arg-type]
+
+
+def run(desk: Desk, *arguments: str) -> str:
+    line = ["usage", "--config", str(desk.config), *arguments]
+    done = CliRunner().invoke(commands, line)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_what_a_job_asks_for_and_uses_is_recorded_where_it_is_submitted_and_ends(
+    tmp_path: Path,
+) -> None:
+    harness = DispatcherHarness(tmp_path)
+    need = Resources(cpus=3, memory=4096, account="climate")
+    own = ProcessSettings(need, Container(runtime="none"))
+    harness.settings = dataclasses.replace(harness.settings, processes={"other": own})
+    harness.restart()
+    jobs = [harness.accept(), harness.accept(), harness.accept(process="other")]
+    harness.cycle()
+    for job in jobs:
+        harness.scheduler.say(harness.row(job).native_id, RUNNING)
+        harness.begin(job)
+    harness.cycle(later=10)
+    for job in jobs[1:]:
+        harness.succeed(job, usage=USED)
+        harness.scheduler.say(harness.row(job).native_id, DONE)
+    harness.fail(jobs[0], "no such luck", "process")
+    harness.scheduler.say(harness.row(jobs[0]).native_id, DONE)
+    harness.cycle(later=10)
+    plain, same, other = map(harness.row, jobs)
+    assert [row.cpus for row in (plain, same, other)] == [1, 1, 3]
+    assert (other.memory, other.account) == (4096, "climate")
+    assert (other.cpu_seconds, other.peak_memory) == (30.0, 100.0)
+    assert (same.cpu_seconds, same.memory) == (30.0, 2048)
+    assert (plain.state, plain.cpu_seconds, plain.peak_memory) == (State.FAILED, None, None)
+
+
+def test_times_processor_and_memory_are_summed_up() -> None:
+    jobs = [
+        ended(cpu_seconds=30.0, peak_memory=100.0),
+        ended(cpu_seconds=10.0, peak_memory=300.0, started=NOVEMBER + 3),
+        ended(state=State.FAILED, cause=Cause.MEMORY),
+        ended(state=State.RUNNING, finished=0.0),
+        ended(state=State.DISMISSED, started=0.0, submitted=0.0, cpus=0, memory=0),
+    ]
+    (group,) = grouped(jobs, ())
+    assert (group.jobs, group.succeeded, group.failed, group.dismissed) == (5, 2, 1, 1)
+    assert (group.queue_p50, group.queue_p95) == (10.0, 10.0)
+    assert (group.run_p50, group.run_p95) == (20.0, 28.0)
+    assert group.cpu_asked == 2 * (20 + 28 + 20)
+    assert (group.cpu_used, group.measured) == (40.0, 2)
+    assert (group.memory_asked, group.memory_used) == (512, 300.0)
+    assert group.causes == {"memory": 1}
+
+
+def test_what_is_not_known_is_not_told_as_nothing() -> None:
+    (group,) = grouped([ended(state=State.QUEUED, started=0.0, finished=0.0, memory=0)], ())
+    told = (group.queue_p50, group.run_p95, group.cpu_asked, group.cpu_used, group.memory_used)
+    assert told == (None,) * 5
+    assert group.memory_asked is None
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "expected"),
+    [([], 50, None), ([7.0], 95, 7.0), ([1.0, 2.0, 3.0, 4.0], 50, 2.0), ([1.0, 2.0], 95, 2.0)],
+)
+def test_percentiles_are_values_that_occurred(
+    values: list[float], percent: float, expected: float | None
+) -> None:
+    assert percentile(values, percent) == expected
+
+
+def test_jobs_are_grouped_by_every_key_and_chosen_by_owner_process_and_time(desk: Desk) -> None:
+    common = {"state": State.SUCCEEDED, "submitted": 1.0}
+    desk.add(**common, owner="ada", process="p", account="x", created=NOVEMBER)
+    desk.add(**common, owner="ada", process="q", account="y", created=NOVEMBER + 30 * 86400)
+    desk.add(**common, owner="ben", process="p", account="x", created=NOVEMBER)
+
+    def told(*arguments: str) -> list[tuple[object, ...]]:
+        found = [json.loads(line) for line in run(desk, "--json", *arguments).splitlines()]
+        return [(*list(one.values())[: -len(GROUP)], one["jobs"]) for one in found]
+
+    assert told() == [("p", 2), ("q", 1)]
+    assert told("--by", "owner") == [("ada", 2), ("ben", 1)]
+    assert told("--by", "month", "--by", "account") == [
+        ("2026-11", "x", 2),
+        ("2026-12", "y", 1),
+    ]
+    assert told("--owner", "ada", "--process", "p") == [("p", 1)]
+    assert told("--since", "2026-11-20", "--by", "owner") == [("ada", 1)]
+    assert told("--until", "2026-11-20", "--by", "owner") == [("ada", 1), ("ben", 1)]
+
+
+GROUP = [name for name in grouped([ended()], ())[0].__dataclass_fields__ if name != "keys"]
+
+
+def test_usage_is_a_table_for_people_and_for_spreadsheets(desk: Desk) -> None:
+    desk.add(owner="=1+1", state=State.FAILED, cause=Cause.TIME, created=time.time())
+    desk.add(owner="ada, b", state=State.SUCCEEDED, created=time.time(), cpu_seconds=1.5)
+    rows = list(csv.DictReader(io.StringIO(run(desk, "--by", "owner", "--csv"))))
+    assert [row["owner"] for row in rows] == ["'=1+1", "ada, b"]
+    assert (rows[0]["failed_time"], rows[0]["cpu_used"]) == ("1", "")
+    assert (rows[1]["cpu_used"], rows[1]["failed_time"]) == ("1.5", "0")
+    shown = run(desk, "--by", "owner").splitlines()
+    assert len(shown) == 3
+    assert "time 1" in shown[1]
