@@ -11,6 +11,7 @@ needs the nursery no more, and whoever gave an order that came to nothing starts
     FOLDER/learned.json   what to import (:mod:`joblauncher.learned`); outlives the nursery
     FOLDER/lock           held as long as it lives
     FOLDER/socket         takes orders while everything is imported (unix(7))
+    FOLDER/compile-caches   what was compiled at import (:mod:`joblauncher.caches`)
     FOLDER/home           its home and temporary folder, read-only once everything is imported
 
 What there is to import is learned from the jobs' launchers (:mod:`joblauncher.warm`). When they
@@ -35,10 +36,10 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from joblauncher import command, configured, forked, lean, learned, preload, warm
+from joblauncher import caches, command, configured, forked, lean, learned, preload, warm
 from joblauncher.shared import IN_JOB
 from joblauncher.shared.files import remove_tree
-from joblauncher.shared.warm_home import HOME_DESCRIPTOR
+from joblauncher.shared.warm_home import HOME, HOME_DESCRIPTOR
 
 LOGGER = logging.getLogger(__name__)
 
@@ -96,12 +97,17 @@ class Nursery:
         signal.alarm(IMPORT_LIMIT)
         os.environ.pop("PYWPS_CFG", None)
         os.environ[IN_JOB] = "nursery"
+        kept = self._folder / caches.KEPT
+        for cache in (caches.kept_of_interpreter(), kept):
+            caches.use(self._home, cache, seen_as=Path(HOME))
         lean.load()
         configured.install(config, self._home, self._home)
         names = [*preload.BASE, *self._learned.names]
         try:
             preload.load(names, self._learned.unfit, self._learned.begin)
+            caches.keep(self._home, kept)
         except preload.Unfit as unfit:
+            caches.keep(self._home, kept)
             self._learned.leave_out(unfit.name, unfit.reason)
             self._restart(f"{unfit.name} leaves {unfit.reason}: it is imported in each job instead")
         signal.alarm(0)

@@ -46,6 +46,13 @@ def image() -> None:
     type=click.Path(exists=True, path_type=Path),
     help="Image or sandbox to add the packages to, instead of a new Debian.",
 )
+@click.option(
+    "--warm",
+    multiple=True,
+    metavar="MODULE",
+    help="A module to import while the image is built: what numba compiles for it then, no job"
+    " compiles again; may be repeated.",
+)
 @click.option("--mirror", help="Debian mirror (default: this machine's own).")
 @click.option("--suite", help="Debian suite (default: this machine's own).")
 @click.option(
@@ -58,6 +65,7 @@ def image_build(
     constraints: Path | None,
     recipe: Path | None,
     base: Path | None,
+    warm: tuple[str, ...],
     mirror: str | None,
     suite: str | None,
     sandbox: bool,
@@ -80,6 +88,7 @@ def image_build(
             mirror=mirror,
             suite=suite,
             sandbox=sandbox,
+            warm=warm,
         )
     except images.ImageError as error:
         raise click.ClickException(str(error)) from None

@@ -38,6 +38,7 @@ def build(
     mirror: str | None = None,
     suite: str | None = None,
     sandbox: bool = False,
+    warm: Sequence[str] = (),
 ) -> Path:
     """Build an image and put it in place in one step, so that running jobs keep the old one.
 
@@ -55,6 +56,8 @@ def build(
         suite: Debian suite; default: this machine's own, whose Python the service has.
         sandbox: make a folder instead of a file: the quickest base for further images. It must not
             exist yet, and the recipe's ``%test`` is left to the images that are made of it.
+        warm: modules to import once while the image is built: what libraries compile for them
+            (numba), each job reads from the image.
 
     Returns:
         ``output``.
@@ -62,6 +65,9 @@ def build(
     Raises:
         ImageError: with the command that failed and the end of its output.
     """
+    for module in warm:
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise ImageError(f"{module!r} is not the name of a module")
     recipe = recipe or package_data.recipes_folder() / "pywps-hpc.def"
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="pywps-hpc-image-") as scratch:
@@ -71,6 +77,8 @@ def build(
             if names:
                 run(wheel_command(wheels, names, constraints=constraints, deps=deps))
         arguments = {"WHEELS": str(wheels), "PYTHON": "{}.{}".format(*sys.version_info)}
+        if warm:
+            arguments["WARM"] = " ".join(warm)
         if base is not None:
             arguments |= {"BOOTSTRAP": "localimage", "FROM": str(base.absolute())}
         else:

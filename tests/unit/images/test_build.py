@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -123,3 +124,20 @@ def test_an_image_that_cannot_be_built_is_told_in_words(monkeypatch: pytest.Monk
     done = CliRunner().invoke(cli.commands, ["image", "build", "/nowhere/x.sif"])
     assert done.exit_code == 1
     assert done.output == "Error: pip failed with exit status 1\nno such package\n"
+
+
+def test_modules_to_warm_up_are_imported_while_the_image_is_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **_how: Any) -> str:
+        commands.append(command)
+        (tmp_path / f".x.sif.{os.getpid()}").touch()
+        return ""
+
+    monkeypatch.setattr(images, "run", run)
+    images.build(tmp_path / "x.sif", requirements=["a"], base=tmp_path, warm=["finch", "a.b"])
+    assert "WARM=finch a.b" in commands[-1]
+    with pytest.raises(images.ImageError, match="not the name of a module"):
+        images.build(tmp_path / "x.sif", requirements=["a"], base=tmp_path, warm=["a; reboot"])

@@ -257,3 +257,22 @@ def test_a_change_is_seen_wherever_a_module_is(tmp_path: Path) -> None:
     archive.write_bytes(b"123")
     assert preload.changed(known) == str(archive)
     assert preload.changed({inside[2]: known[inside[2]]}) == inside[2]
+
+
+def test_a_nursery_that_starts_anew_finds_what_the_one_before_compiled(tmp_path: Path) -> None:
+    compiles = (
+        "import os, pathlib\n"
+        "place = pathlib.Path(os.environ['NUMBA_CACHE_DIR'])\n"
+        "found = (place / 'f.nbi').exists()\n"
+        "place.mkdir(parents=True, exist_ok=True)\n"
+        "found or (place / 'f.nbi').write_text('compiled')\n"
+        "print('compiled before:', found, place, flush=True)\n"
+    )
+    nursed = ByHand(tmp_path, {"compiles": compiles})
+    for found in (False, True):
+        with nursed.run():
+            wait_for(lambda: (nursed.folder / "socket").exists(), "it takes orders")
+            log = (nursed.folder / "log").read_text()
+            # Below its home, which in each job is the job's own.
+            assert f"compiled before: {found} {HOME}/" in log
+        (nursed.folder / "socket").unlink(missing_ok=True)
