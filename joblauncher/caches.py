@@ -1,9 +1,9 @@
 """Compile caches of libraries: read by jobs, and written by none that another one reads.
 
 numba compiles functions when a module is imported, matplotlib looks through all fonts, and both
-keep what came of it below the home folder, which is each job's own and empty. A cache that several jobs
-write would let one job choose what another one runs. So each job gets files of its own: links to
-those of a kept cache, which no job can write, and copies where the library writes in place.
+keep what came of it below the home folder, which is each job's own and empty. A cache that several
+jobs write would let one job choose what another one runs. So each job gets files of its own: links
+to those of a kept cache, which no job can write, and copies where the library writes in place.
 
 A kept cache stands beside an interpreter: in an image it is filled when that is built
 (``python -I -m joblauncher.caches MODULE ...``), and a nursery keeps one of its own
