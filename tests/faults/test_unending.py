@@ -19,7 +19,7 @@ from joblauncher.shared import outcome, status_xml
 from joblauncher.shared.files import staged
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
-from pywps_hpc.jobs import ControlRequest, Job, State, new_id
+from pywps_hpc.jobs import ControlRequest, Job, Limit, State, new_id
 from pywps_hpc.jobs.look import look
 from pywps_hpc.timing import TIMING
 from pywps_hpc.web.wps1 import status
@@ -115,8 +115,11 @@ def test_whatever_stands_in_place_of_a_file_the_job_ends_and_its_client_is_told(
     job = harness.running()
     spoil(which(harness.folder(job)), thing)
     assert told(harness, job).state == "started"
+    one = [Limit(1, "this service")]
+    assert harness.store.reached(one) == one[0]
     end(harness, job)
     assert harness.row(job).state is State.FAILED
+    assert harness.store.reached(one) is None  # its place is free again
     words = "killed by signal 9 (SIGKILL: killed)"
     assert told(harness, job) == harness.status(job) == status_xml.Status("failed", 100, words)
     assert harness.report(job).state == "failed"

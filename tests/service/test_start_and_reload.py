@@ -281,9 +281,10 @@ def test_a_reload_takes_the_new_settings_and_nobody_notices(server: Reloadable) 
     supervisor, dispatcher = server.root.pid, server.part("dispatcher").pid
     location = client.submit(server.url, "sleeper", [("seconds", "6")])
     waiting = _in_thread(lambda: client.execute_sync(server.url, "sleeper", [("seconds", "5")]))
-    wait_for(lambda: len(server.rows()) == 2, "both are accepted")
+    wait_for(lambda: [row["state"] for row in server.rows()] == ["running"] * 2, "both run")
     changed = server.text.replace("Odd processes", "Even processes")
-    server.config.write_text(changed.replace("poll_interval = 0.2", "poll_interval = 0.3"))
+    shorter = "[hpc.process.sleeper]\nwalltime = 00:00:02\n"  # that is the dispatcher's to tell
+    server.config.write_text(f"{changed}\n{shorter}")
     with Polling(server.url, False) as one, Polling(server.url, True) as other:
         server.reload()
         server.root.send_signal(signal.SIGHUP)
@@ -297,8 +298,9 @@ def test_a_reload_takes_the_new_settings_and_nobody_notices(server: Reloadable) 
     wait_for(lambda: not workers & server.worker_pids(), "the old workers have left", SOON)
     assert (server.root.pid, server.part("dispatcher").pid) == (supervisor, dispatcher)
     assert server.leads() == leader
-    again = client.submit(server.url, "repeat_2", [("text", "a")])
-    assert state_of(client.await_end(again)) == "ProcessSucceeded"
+    again = client.await_end(client.submit(server.url, "sleeper", [("seconds", "60")]))
+    assert state_of(again) == "ProcessFailed"
+    assert "time limit 00:00:02" in client.message_of(again)
     assert "Traceback" not in server.read_log()
 
 

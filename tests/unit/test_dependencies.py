@@ -6,11 +6,12 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from packaging.requirements import Requirement
 
 from pywps_hpc import cli
 from pywps_hpc.cli import serve
@@ -52,6 +53,14 @@ def imports(folder: str) -> Iterator[tuple[str, str]]:
                 if top not in OWN and top not in sys.stdlib_module_names:
                     found = installed.get(top, [top])
                     yield file.relative_to(ROOT).as_posix(), normal(found[0])
+
+
+def test_pywps_is_bounded_to_the_releases_that_were_tried() -> None:
+    [bounded] = [text for text in PROJECT["dependencies"] if normal(text).startswith("pywps")]
+    known = Requirement(bounded).specifier
+    assert known.contains(version("pywps"))
+    assert not known.contains("4.99")
+    assert not known.contains("5.0")
 
 
 def of_extras() -> set[str]:

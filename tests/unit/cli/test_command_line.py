@@ -117,5 +117,18 @@ def test_root_leaves_nothing_that_the_service_could_not_use(open_folder: Path) -
     desk = Desk(config, settings.load([config]))
     owner = 12345
     os.chown(desk.settings.spool, owner, owner)
+    job = desk.add()
+    for path in desk.settings.spool.rglob("*"):
+        os.chown(path, owner, owner)
     assert "there is no job nobody" in desk.run("cancel", "nobody").stderr
+    for line in (["jobs"], ["show", job.id]):
+        assert job.id in desk.reads(*line)
+    desk.run("status")
     assert {owner_of for owner_of, _ in desk.files().values()} == {owner}
+
+
+def test_a_request_for_a_job_that_has_ended_says_how_it_ended(desk: Desk) -> None:
+    job = desk.add(state=State.SUCCEEDED)
+    for command in ("cancel", "pause", "resume"):
+        assert desk.reads(command, job.id) == f"{job.id}: has ended: succeeded\n"
+    assert desk.store().get(job.id).state is State.SUCCEEDED

@@ -247,6 +247,20 @@ def test_all_of_it_is_told_at_start(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert "[hpc.process.repeat_99]" in strange[0]
 
 
+def test_each_kind_of_warning_reaches_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pywps_patches, "STRANGE", ("a piece of PyWPS is another",))
+    for kind in ("of_url", "of_files", "of_database"):
+        monkeypatch.setattr(warnings, kind, lambda *_, kind=kind: iter([f"told {kind}"]))
+    elsewhere = {"outputurl": "http://elsewhere.example/outputs", "outputpath": tmp_path}
+    with caplog.at_level(logging.WARNING), open_service(tmp_path, server=elsewhere):
+        lines = [record.getMessage() for record in caplog.records]
+    for line in ("told of_url", "told of_files", "told of_database", "a piece of PyWPS is another"):
+        assert lines.count(line) == 1
+    assert sum(line.startswith("[server] outputurl") for line in lines) == 1
+
+
 # Small things
 
 

@@ -37,7 +37,7 @@ def ask(app: InProcessService, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """What reaches the process ``tell`` by a request; or the exception report's words."""
     seen: list[Any] = []
 
-    def record(_service: Any, _job: Any, process: Any, request: Any, _urls: Any) -> Any:
+    def record(_service: Any, _job: Any, process: Any, request: Any, *_: Any) -> Any:
         processing.is_asynchronous(process, request)
         seen.append((process, request))
         raise NoApplicableCode("seen", code=418)
@@ -168,6 +168,13 @@ def test_what_xml_says_reaches_the_process(ask: Ask, inputs: str, name: str, rig
 def test_an_any_uri_has_no_white_space_around_it(ask: Ask) -> None:
     found = value(ask(execute(literal("anyURIs", "\n  http://x.example/a\n  "))), "anyURIs")
     assert found.geturl() == "http://x.example/a"
+
+
+def test_identifiers_of_process_and_output_have_no_white_space_around_them(ask: Ask) -> None:
+    form = document(outputs=output("\n  seen\t"))
+    found = ask(execute(literal("strings", "a"), form, process=" tell\n"))
+    assert value(found, "strings") == "a"
+    assert list(found[1].outputs) == ["seen"]
 
 
 def test_each_value_of_an_input_reaches_the_process(ask: Ask) -> None:
