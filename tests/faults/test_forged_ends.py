@@ -5,6 +5,7 @@ By the local scheduler without a container, and on real Slurm and Grid Engine in
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 
@@ -34,6 +35,15 @@ def _runs(server: servers.HpcServer, location: str) -> bool:
     return (server.row(server.id_of(location)) or {})["state"] == "running"
 
 
+def _parts(server: servers.HpcServer, but: int) -> set[str]:
+    """The parts of a server that run, without one process."""
+    found = set[str]()
+    for part in ("web", "dispatcher"):
+        with contextlib.suppress(AssertionError):
+            found |= {part} if server.part(part).pid != but else set()
+    return found
+
+
 @pytest.mark.parametrize("how", FORGERS)
 def test_a_forged_success_is_not_told_while_the_job_works_nor_after_it(
     hpc_server: servers.HpcServer, how: str
@@ -53,6 +63,25 @@ def test_a_forged_success_is_not_told_while_the_job_works_nor_after_it(
     assert (hpc_server.row(job_id) or {})["state"] == "failed"
     assert client.get(location).content == document
     assert not hpc_server.has_succeeded(job_id)
+
+
+def test_a_new_dispatcher_is_not_deceived_by_an_end_that_was_forged_before(
+    hpc_server: servers.HpcServer,
+) -> None:
+    """It knows of the job only what the table, the batch system and the job's folder say."""
+    location = client.submit(hpc_server.url, "hostile", inputs("forged", "exit 3", 2 * ON))
+    job_id = hpc_server.id_of(location)
+    servers.wait_for(lambda: hpc_server.has_succeeded(job_id), "it forges")
+    servers.wait_for(lambda: _runs(hpc_server, location), "it runs")
+    forged, before = time.monotonic(), hpc_server.part("dispatcher").pid
+    hpc_server.kill9("dispatcher")
+    servers.wait_for(lambda: "dispatcher" in _parts(hpc_server, before), "another one begins")
+    servers.wait_for(lambda: hpc_server.heartbeat() < 1, "it leads", 60)
+    while time.monotonic() - forged < 1.2 * ON:
+        assert _runs(hpc_server, location)
+        assert client.state_of(client.get(location).content) == "ProcessStarted"
+        time.sleep(0.1)
+    assert client.state_of(client.await_end(location)) == "ProcessFailed"
 
 
 def test_a_client_that_waits_is_not_told_a_forged_success(hpc_server: servers.HpcServer) -> None:
