@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from joblauncher import warm
-from joblauncher.shared import logs
+from joblauncher.shared import logs, probing
 from joblauncher.shared.jobdir import JobDir
 from joblauncher.supervisor import main
 
@@ -32,7 +32,12 @@ def command(arguments: Sequence[str]) -> int:
     if own.report_imports is not None:
         warm.report_to(own.report_imports)
     prepare(own.path)
-    return main(JobDir(own.folder), own.digest, own.attempt, allow_root=own.allow_root)
+    job = JobDir(own.folder)
+    if probing.is_order(job.dump):
+        from joblauncher import probe  # no other job needs it
+
+        return probe.run(job, own.digest, allow_root=own.allow_root)
+    return main(job, own.digest, own.attempt, allow_root=own.allow_root)
 
 
 def prepare(paths: Sequence[str]) -> None:

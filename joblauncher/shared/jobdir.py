@@ -78,6 +78,11 @@ class JobDir:
         return self.path / "job.log"
 
     @property
+    def node(self) -> Path:
+        """The name of the node on which its container was to start."""
+        return self.path / "node"
+
+    @property
     def work(self) -> Path:
         """The process's working directory; removed at the end."""
         return self._own("work")

@@ -45,7 +45,7 @@ def load(config: Path) -> settings.Settings:
     """
     own = _load(config)
     if account.is_root():
-        _become_owner(own.spool)
+        become_owner(own.spool)
     return own
 
 
@@ -56,7 +56,7 @@ def _load(config: Path) -> settings.Settings:
         raise click.ClickException(str(error)) from None
 
 
-def _become_owner(folder: Path) -> None:
+def become_owner(folder: Path) -> None:
     """Act as the account that this belongs to, until the command ends (credentials(7))."""
     owner, group = folder.stat().st_uid, folder.stat().st_gid
     before = os.getgroups(), os.getegid(), os.geteuid()

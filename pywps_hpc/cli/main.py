@@ -11,6 +11,7 @@ from joblauncher.shared import logs
 from pywps_hpc import __version__
 from pywps_hpc.cli import (
     backup,
+    check,
     config,
     control,
     drain,
@@ -40,7 +41,7 @@ for command in (
     *(jobs.jobs, show.show, show.log),
     *(control.cancel, control.pause, control.resume, retry.retry),
     *(drain.drain_command, drain.undrain_command),
-    *(status.status, usage.usage, purge.purge, image.image),
+    *(status.status, check.check, usage.usage, purge.purge, image.image),
     *(config.config_command, render.render),
     *(backup.backup_command, backup.restore_command),
     migrate.migrate,

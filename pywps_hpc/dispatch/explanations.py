@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from joblauncher.shared.exits import NOT_TOLD, OUT_OF_MEMORY
 from joblauncher.shared.response import UNEXPLAINED
-from pywps_hpc.dispatch.decide import causes, messages
+from pywps_hpc.dispatch.decide import causes, container, messages
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
 from pywps_hpc.jobs.job import Cause
 from pywps_hpc.jobs.standing import AGAIN, CANNOT_ASK, DISMISSING, ENDING, FETCHING, LOOKED_UP
@@ -68,6 +68,11 @@ _TIME = ("[hpc.resources] walltime", "[hpc.process.ID] walltime")
 _IMAGE = ("[hpc.container] image",)
 _PYTHON = ("[hpc.container] python_path", *_IMAGE)
 _QUEUE = ("[hpc.resources] queue", "[hpc.resources] account", "[hpc.resources] extra")
+_NODE = Cause.NODE
+_TOLD_ON_THE_NODE = (
+    "The runtime or the launcher said so on the node, in the job's log. The dispatcher's log names "
+    "node and path."
+)
 _MATCH = "Build the image anew with the service's own environment: `pywps-hpc image build`."
 
 WAITING = Group(
@@ -272,6 +277,12 @@ NODE = Group(
             "the job has too little memory for the runtime itself.",
             (*_IMAGE, "[hpc.container] binds", "[server] allowedinputpaths"),
             "`pywps-hpc log JOB` has the runtime's own message.",
+        ),
+        *(
+            Explanation(
+                message, _TOLD_ON_THE_NODE, keys, f"{remedy[0].upper()}{remedy[1:]}.", _NODE
+            )
+            for _, message, keys, remedy in container.TROUBLES
         ),
         Explanation(
             "environment mismatch: the service runs python 3.11.2, the compute environment has …",

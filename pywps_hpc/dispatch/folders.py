@@ -87,6 +87,14 @@ def log_tail(folder: JobDir) -> str:
         return ""
 
 
+def node(folder: JobDir) -> str:
+    """On which node its container was to start; empty if nothing tells that."""
+    try:
+        return read_plain(folder.node, most=300).decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def read_status(folder: JobDir) -> status_xml.Status | None:
     """The job's status document; ``None`` if there is none that can be read."""
     try:

@@ -11,6 +11,7 @@ from typing import Any
 from joblauncher.shared import failpoint
 from pywps_hpc.dispatch import finish, folders
 from pywps_hpc.dispatch.context import Context
+from pywps_hpc.dispatch.decide import container
 from pywps_hpc.dispatch.decide.evidence import Evidence, Left
 from pywps_hpc.dispatch.decide.reconcile import (
     KEEP,
@@ -29,7 +30,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SchedulerUnavailable,
     merge,
 )
-from pywps_hpc.jobs import ControlRequest, Job, State
+from pywps_hpc.jobs import Cause, ControlRequest, Job, State
 
 log = logging.getLogger(__name__)
 
@@ -140,12 +141,15 @@ class Follower:
                 not seen the job missing for so much longer.
         """
         context = self._context
-        seen, logged = Evidence(), None
+        seen, logged, trouble = Evidence(), None, None
         if needs_evidence(status, changed=fresh or job.end_seen > 0):
             folder = context.spool.open(job.id)
             seen = folders.look(folder)
             if needs_log(status, seen):  # never without evidence
-                logged = context.scheduler.explain(folders.log_tail(folder))
+                tail = folders.log_tail(folder)
+                logged = context.scheduler.explain(tail)
+                if status is not None and _did_not_begin(status, seen):
+                    trouble = container.explain(tail, status.exit_code)
         action = decide(
             job,
             status,
@@ -158,6 +162,10 @@ class Follower:
             answering=self._answering,
             timing=context.timing,
         )
+        if trouble is not None and action.do is Do.END and action.state is State.FAILED:
+            node = folders.node(context.spool.open(job.id)) or "its node"
+            log.warning("%s: on %s: %s", job.id, node, trouble.line)
+            action = replace(action, message=trouble.message, cause=Cause.NODE)
         if job.end_seen and status is not None and status.phase is Phase.RUNNING:
             self.unsettled = True  # somebody waits for this end to be confirmed
             if seen.left is Left.OPEN and action == KEEP:  # it was that of an earlier start
@@ -266,6 +274,12 @@ def _own(answer: Mapping[str, JobStatus], owners: Mapping[str, Job]) -> dict[str
     Measured: Grid Engine's lags by up to 15 s."""
     names = {native_id: job.name for native_id, job in owners.items()}
     return {job: status for job, status in answer.items() if status.name in ("", names[job])}
+
+
+def _did_not_begin(status: JobStatus, seen: Evidence) -> bool:
+    """Whether a job has ended whose launcher left no sign, by an exit code of its own."""
+    ended = status.phase is Phase.FINISHED and status.outcome is Outcome.EXITED
+    return ended and seen.left is Left.OPEN and not seen.started
 
 
 def _has_exited(status: JobStatus | None) -> bool:

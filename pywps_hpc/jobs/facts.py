@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from pywps_hpc.jobs.database import Lock
+from pywps_hpc.jobs.database import Lock, clock
 from pywps_hpc.jobs.schema import facts as facts_table
 from pywps_hpc.jobs.table import Table
 
@@ -20,6 +20,12 @@ class Facts(Table):
         query = sa.select(facts_table.c.value).where(facts_table.c.name == name)
         with self._begin() as connection:
             return connection.execute(query).scalar() or ""
+
+    def clock(self) -> float:
+        """Seconds by the database's clock: since the epoch, but for SQLite (see
+        :func:`~pywps_hpc.jobs.database.clock`)."""
+        with self._begin() as connection:
+            return clock(connection)
 
     @contextmanager
     def facts(self) -> Iterator[dict[str, str]]:

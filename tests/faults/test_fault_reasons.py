@@ -227,12 +227,12 @@ BY_THEMSELVES = {
     "bad_image": (
         "could not start: corrupt image",
         "a SIF file cut short",
-        "could not start: the container could not be set up on the compute node",
+        "could not start: the container image is damaged, or is not an image",
     ),
     "no_image": (
         "could not start: no image",
         "the image's file is not there",
-        "could not start: the container could not be set up on the compute node",
+        "could not start: the container image is missing on the compute node",
     ),
     "mismatch_python": (
         "environment mismatch: Python",

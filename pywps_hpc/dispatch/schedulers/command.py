@@ -156,6 +156,15 @@ class CommandScheduler(Scheduler):
     def close(self) -> None:
         self._channel.close()
 
+    def ask(self, question: Question[Answer]) -> Answer:
+        """Ask one question of the batch system, with the time limit of all its commands.
+
+        Raises:
+            SchedulerUnavailable: it was not answered.
+            SchedulerError: it was answered by a no.
+        """
+        return self._ask(question)
+
     def _submit(self, job: BatchJob) -> str:
         try:
             return self._ask(self.dialect.submit(job))

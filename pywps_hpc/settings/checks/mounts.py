@@ -23,15 +23,29 @@ def file_system(path: Path, mounts: str) -> tuple[str, str]:
         path: absolute, without links.
         mounts: as in ``/proc/self/mountinfo`` (proc(5)): a later mount hides an earlier one.
     """
-    found = ("/", "")
+    place, kind, _ = _mount(path, mounts)
+    return place, kind
+
+
+def options(path: Path, mounts: str) -> frozenset[str]:
+    """The options with which the file system that holds a path is mounted, and its own.
+
+    Args:
+        path, mounts: as for :func:`file_system`.
+    """
+    return _mount(path, mounts)[2]
+
+
+def _mount(path: Path, mounts: str) -> tuple[str, str, frozenset[str]]:
+    found: tuple[str, str, frozenset[str]] = ("/", "", frozenset())
     for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
-        fields = before.split(" ")
-        if len(fields) < 5 or not after:
+        fields, own = before.split(" "), after.split(" ")
+        if len(fields) < 6 or not after:
             continue
         place = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
         if path.is_relative_to(place) and len(place) >= len(found[0]):
-            found = place, after.split(" ")[0]
+            found = place, own[0], frozenset(fields[5].split(",") + own[-1].split(","))
     return found
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pywps_hpc.errors import SettingsError
@@ -46,24 +47,43 @@ def check_pywps(sections: Sections, name: str) -> None:
     Raises:
         SettingsError: it cannot.
     """
-    check_percent(sections, name)
+    for problem in problems(sections):
+        raise SettingsError(f"{name}: {problem}")
+
+
+def problems(sections: Sections) -> Iterator[str]:
+    """What PyWPS cannot use of its own sections, one line each; nothing is made or changed."""
+    yield from _percent(sections)
     for key in ("maxrequestsize", "maxsingleinputsize"):
         size = _value(sections.get("server", {}), key)
         if size and not _SIZE.fullmatch(size.lower()):
-            raise SettingsError(f"{name}: [server] {key}: {size!r} is not a size: 20mb, 1gb")
+            yield f"[server] {key}: {size!r} is not a size: 20mb, 1gb"
     processing, log = sections.get("processing", {}), sections.get("logging", {})
     if _value(processing, "mode") != "scheduler":
-        raise SettingsError(f"{name}: [processing] mode: must be scheduler")
+        yield "[processing] mode: must be scheduler"
     level = _value(log, "level")
     if level and not isinstance(logging.getLevelName(level), int):
-        raise SettingsError(f"{name}: [logging] level: {level!r} is not a level: DEBUG, INFO, …")
+        yield f"[logging] level: {level!r} is not a level: DEBUG, INFO, …"
     if file := _value(log, "file"):
         try:
-            with Path(file).open("a"):
-                pass
+            _require_writable(Path(file).absolute())
         except OSError as error:
-            where, why = Path(file).absolute(), error.strerror
-            raise SettingsError(f"{name}: [logging] file: {where}: {why}") from None
+            yield f"[logging] file: {Path(file).absolute()}: {error.strerror}"
+
+
+def _require_writable(file: Path) -> None:
+    """See that a file can be added to, or be made; it is not made.
+
+    Raises:
+        OSError: neither.
+    """
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK))
+    except FileNotFoundError:
+        folder = file.parent
+        folder.stat()
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
 
 
 def check_percent(sections: Sections, name: str) -> None:
@@ -73,6 +93,11 @@ def check_percent(sections: Sections, name: str) -> None:
     Raises:
         SettingsError: it cannot.
     """
+    for problem in _percent(sections):
+        raise SettingsError(f"{name}: {problem}")
+
+
+def _percent(sections: Sections) -> Iterator[str]:
     for section in PYWPS:
         keys = sections.get(section, {})
         known = {key.lower() for key in (*keys, *os.environ)}
@@ -81,8 +106,7 @@ def check_percent(sections: Sections, name: str) -> None:
                 continue
             names = [name.lower() for name in _REFERENCE.findall(text) if name]
             if "%" in _REFERENCE.sub("", text) or not known.issuperset(names):
-                problem = "a '%' in PyWPS's own sections has to be written '%%'"
-                raise SettingsError(f"{name}: [{section}] {key}: {problem}")
+                yield f"[{section}] {key}: a '%' in PyWPS's own sections has to be written '%%'"
 
 
 def _value(section: Mapping[str, str], key: str) -> str:

@@ -81,6 +81,7 @@ export APPTAINER_NO_EVAL=1
 cd /shared/spool/"$job_id" || exit 72  # the shared file system is missing on this node
 : >> job.log  # the container shows it; some batch systems make it only at the end
 [ -d inputs ] || exit 72  # its inputs are missing, or the job has already ended
+uname -n > node  # where to look if the container does not start
 exec apptainer exec \\
   --containall --cleanenv --no-home --no-privs \\
   --net --network none \\

@@ -1,0 +1,227 @@
+"""The batch system: whether it answers, and what it allows."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pwd
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pywps_hpc.check import dispatcher, limits
+from pywps_hpc.check.configuration import Configuration
+from pywps_hpc.check.findings import Finding, error, ok, warning
+from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerError
+from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+from pywps_hpc.dispatch.schedulers.local import LocalScheduler
+from pywps_hpc.dispatch.schedulers.registry import make_scheduler
+from pywps_hpc.dispatch.schedulers.sites import questions_of
+from pywps_hpc.dispatch.schedulers.sites.model import Site, joined
+from pywps_hpc.dispatch.scripts.script import ANY_JOB, Scripts
+from pywps_hpc.dispatch.watch import Watch
+from pywps_hpc.jobs import Job
+from pywps_hpc.settings import Resources, Settings
+
+#: Seconds that all questions whether a script would be taken may need together.
+PATIENCE = 15.0
+
+
+def scheduler_of(own: Settings, place: Path) -> Scheduler:
+    """The batch system, with its own state for ``local``.
+
+    Args:
+        place: a folder that the check removes again.
+
+    Raises:
+        SettingsError: it cannot be used.
+    """
+    if own.scheduler == "local":
+        return LocalScheduler(place, cpus=own.slots or None)
+    return make_scheduler(own)
+
+
+def user_of(own: Settings) -> str:
+    """The account by which jobs are submitted."""
+    if own.channel == "ssh":
+        return own.ssh.user
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return getpass.getuser()
+
+
+def reach(own: Settings, scheduler: Scheduler) -> Finding:
+    """Whether it answers."""
+    watch = Watch(own, scheduler, time.time)
+    watch.ask()
+    if not watch.trouble:
+        return ok("batch system", f"{watch.reach.system or own.scheduler} answers")
+    problem, _, advice = watch.trouble.partition(" — ")
+    subject = "batch system"
+    for key in ("command_environment", "command_path", "drmaa_library", "system", "channel"):
+        if f"[hpc] {key}" in watch.trouble:
+            subject = f"[hpc] {key}"
+            break
+    return error(subject, problem, advice or _advice(own))
+
+
+def _advice(own: Settings) -> str:
+    if own.channel == "ssh":
+        return "see [hpc.ssh]: host, port, user, key, known_hosts"
+    return (
+        "run the command by hand as the service's account; its PATH and variables are [hpc] "
+        "command_path and command_environment"
+    )
+
+
+def site_of(own: Settings, commands: CommandScheduler) -> tuple[Site, list[Finding]]:
+    """What it allows, and what could not be asked."""
+    parts, untold = [], []
+    for question in questions_of(commands.system).ask(user_of(own)):
+        try:
+            parts.append(commands.ask(question))
+        except SchedulerError as problem:
+            untold.append(
+                ok(
+                    "limits",
+                    f"not all are known: {question.argv[0]}: {' '.join(str(problem).split())}",
+                )
+            )
+    return joined(parts), untold
+
+
+def look(known: Configuration, scheduler: Scheduler) -> Iterator[Finding]:
+    """Every process against what the batch system allows."""
+    own = known.settings
+    if isinstance(scheduler, LocalScheduler):
+        yield from of_host(known)
+        return
+    commands = _commands_of(scheduler)
+    if commands is None:
+        return
+    site, untold = site_of(own, commands)
+    yield from untold
+    found = list(limits.look(known, site, user_of(own)))
+    yield from found
+    yield from dispatcher.polling(own, site.request_rate)
+    blamed = {finding.subject for finding in found if finding.level.value}
+    yield from verdicts(known, commands, blamed)
+
+
+def _commands_of(scheduler: Scheduler) -> CommandScheduler | None:
+    """What asks by commands: a library of DRMAA's tells no limits."""
+    found = getattr(scheduler, "commands", scheduler)
+    return found if isinstance(found, CommandScheduler) else None
+
+
+def of_host(known: Configuration) -> Iterator[Finding]:
+    """What jobs of this host's own ask for, against what it has."""
+    own = known.settings
+    cpus = own.slots or os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    told = False
+    for each in limits.asked(known):
+        for key, wanted, most, remedy in (
+            ("cpus", each.need.cpus, cpus, f"set cpus to at most {cpus}, or [hpc] slots higher"),
+            ("gpus", each.need.gpus, 0, "set gpus to 0: scheduler = local has none"),
+            ("memory", each.need.memory, memory, f"set memory to at most {memory}M"),
+        ):
+            if wanted > most:
+                told = True
+                what = f"{wanted} is more than this host has ({most}){each.whose}"
+                yield (warning if key == "memory" else error)(each.key(key), what, remedy)
+        for option in each.need.extra:
+            told = True
+            yield warning(
+                each.key("extra"), f"{option}: scheduler = local has no options", "leave it out"
+            )
+    if own.slots > (os.cpu_count() or 1):
+        told = True
+        what = f"{own.slots} is more than this host's {os.cpu_count()} processors"
+        yield warning("[hpc] slots", what, "set slots to 0 for all of them")
+    if not told:
+        yield ok("limits", "what each process asks for fits this host")
+
+
+def verdicts(
+    known: Configuration, commands: CommandScheduler, blamed: set[str]
+) -> Iterator[Finding]:
+    """The batch system's own verdict on the script of each process.
+
+    Args:
+        blamed: subjects of which an error is told already, in clearer words.
+    """
+    verify = questions_of(commands.system).verify
+    if verify is None:
+        return
+    scripts = Scripts(known.settings, commands.system, commands.header)
+    deadline, tried = time.monotonic() + PATIENCE, 0
+    everyone = limits.asked(known)
+    for each in everyone:
+        if time.monotonic() > deadline:
+            break
+        keys = {each.key(key) for key in ("queue", "account", "walltime", "cpus", "memory", "gpus")}
+        if keys & blamed or any(each.process and each.process in subject for subject in blamed):
+            continue
+        process = each.process or ""
+        try:
+            job = Job(ANY_JOB, f"{known.settings.job_prefix}check", process, "0" * 64)
+            answer = commands.ask(verify(scripts.batch_job([job]).script))
+        except (SchedulerError, ValueError, TypeError) as problem:
+            yield ok(
+                "limits",
+                f"the batch system does not judge scripts: {' '.join(str(problem).split())}",
+            )
+            return
+        tried += 1
+        if answer:
+            yield error(_subject(each.need, each, answer), answer + each.whose, _remedy(answer))
+    if tried:
+        yield ok(
+            "batch script", f"the batch system would take {tried} of {len(everyone)} kinds of jobs"
+        )
+
+
+#: Words of a verdict -> the key that it is about, and what to do.
+_ABOUT = (
+    ("partition", "queue", "name a partition that exists (sinfo)"),
+    ("queue", "queue", "name a queue that exists (qconf -sql)"),
+    ("account", "account", "name an account that you may charge"),
+    ("qos", "extra", "name a QOS that the account may use"),
+    ("generic resource", "gpus", "set gpus to 0, or name a queue with GPUs"),
+    ('resource "gpu"', "gpus", "set gpus to 0, or have the resource gpu made (qconf -mc)"),
+    ("parallel environment", "extra", "add to extra: -pe NAME"),
+    (' pe "', "cpus", "ask for fewer cpus, or another parallel environment"),
+    ("time limit", "walltime", "ask for less"),
+    ("memory", "memory", "ask for less"),
+    ("h_vmem", "memory", "ask for less"),
+    ("h_rt", "walltime", "ask for less"),
+    ("node configuration", "cpus", "ask for fewer cpus, less memory or fewer gpus"),
+)
+
+
+def _subject(need: Resources, each: limits.Asked, answer: str) -> str:
+    if need.extra and any(sign in answer.lower() for sign in _OF_EXTRA):
+        return each.key("extra")
+    key = next((key for sign, key, _ in _ABOUT if sign in answer.lower()), "extra")
+    return each.key(key)
+
+
+_OF_EXTRA = (
+    "feature",
+    "reservation",
+    "node name",
+    "hostname",
+    "constraint",
+    "license",
+    "resource",
+    "project",
+)
+
+
+def _remedy(answer: str) -> str:
+    if any(sign in answer.lower() for sign in _OF_EXTRA[:6]):
+        return "correct or remove the option in extra"
+    found = next((remedy for sign, _, remedy in _ABOUT if sign in answer.lower()), "")
+    return found or "correct what it names in [hpc.resources], extra included"

@@ -1,0 +1,222 @@
+"""The configuration files: whether they can be used, and what in them is probably a mistake.
+
+The application may have PyWPS read further files; the dispatcher reads the one that it is given.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pywps_hpc.check.findings import Finding, error, ok, warning
+from pywps_hpc.settings import ProcessSettings, Sections, Settings, SettingsError, build, read_files
+from pywps_hpc.settings.checks import pywps_sections, warnings
+from pywps_hpc.settings.keys import Key, keys_of
+from pywps_hpc.settings.model import PROCESS_PREFIX, SECTIONS
+from pywps_hpc.settings.resources import Resources
+from pywps_hpc.settings.sections import Container
+
+#: A message of the settings: file, section with or without key, problem.
+_MESSAGE = re.compile(
+    r"(?:(?P<file>[^\[]*?): )?(?P<subject>\[[^\]]+\](?: \w+)?): (?P<what>.*)", re.S
+)
+#: Mistakes of one file that are told at once.
+_MOST = 50
+#: A problem that can follow from another one: a key that is missing since its value was wrong.
+_FOLLOWS = re.compile(r"is missing|needs a container|did not|is for scheduler")
+#: MiB below which Python and PyWPS alone find no room.
+LEAST_MEMORY = 128
+#: Seconds below which a launcher hardly comes to its process.
+LEAST_WALLTIME = 30
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The files as they were read.
+
+    Attributes:
+        file: the one that all parts of the service are given.
+        sections: as read from it.
+        origin: the file of each ``section/key``.
+        settings: ours.
+    """
+
+    file: Path
+    sections: Sections
+    origin: Mapping[str, str]
+    settings: Settings
+
+    def section_of(self, process: str, *keys: str) -> str:
+        """Where one of these keys is set for a process: its own section, or that of all."""
+        own = PROCESS_PREFIX + process
+        if any(key in self.sections.get(own, {}) for key in keys):
+            return own
+        return "hpc.container" if keys[0] in keys_of(Container) else "hpc.resources"
+
+    def everyone(self) -> Iterator[tuple[str, ProcessSettings]]:
+        """The settings of all processes by name; first, without a name, those of most."""
+        yield "", self.settings.defaults
+        yield from self.settings.processes.items()
+
+
+def read(file: Path) -> tuple[Configuration | None, list[Finding]]:
+    """The configuration, or else all that keeps it from being used."""
+    try:
+        sections, origin = read_files([file])
+    except SettingsError as problem:
+        return None, [of_message(str(problem), "--config")]
+    found: list[Finding] = []
+    rest = {section: dict(keys) for section, keys in sections.items()}
+    while len(found) < _MOST:
+        try:
+            own = build(rest, str(file), origin)
+        except SettingsError as problem:
+            finding = of_message(str(problem), str(file))
+            if not (found and _FOLLOWS.search(finding.what)):
+                found.append(finding)
+            if not _taken_out(rest, finding.subject):
+                break
+            continue
+        return (None, found) if found else (Configuration(file, sections, origin, own), [])
+    return None, found
+
+
+def _taken_out(sections: dict[str, dict[str, str]], subject: str) -> bool:
+    """Leave out what a problem is about, so that the next one shows; whether that is possible."""
+    section, _, key = subject.removeprefix("[").partition("]")
+    if not key:
+        return sections.pop(section, None) is not None
+    return sections.get(section, {}).pop(key.strip(), None) is not None
+
+
+def of_message(message: str, subject: str) -> Finding:
+    """A message of the settings as a finding.
+
+    Args:
+        message: ``file: [section] key: problem``, or any other one.
+        subject: of one that names no section.
+    """
+    match = _MESSAGE.fullmatch(" ".join(message.split()))
+    if match is None:
+        return error(subject, message.removeprefix(f"{subject}: "), _remedy_in(message) or _REPAIR)
+    about, what = match["subject"], match["what"]
+    told = error(about, what, "" if _remedy_in(what) else _form_of(about))
+    return replace(told, file=match["file"] or "")
+
+
+_REPAIR = "correct the file; pywps.cfg, which comes with pywps-hpc, is a commented sample"
+#: Messages that say themselves what to do.
+_SAYS_HOW = re.compile(
+    r"did you mean|write |chmod|set it by|leave it out|known: |pip install|needs? a|name |must be"
+    r"|has to|has '%'|is not one of|give |remove |write it|: use |or 0 for|should"
+)
+
+
+def _remedy_in(message: str) -> str:
+    return message if _SAYS_HOW.search(message) else ""
+
+
+def _form_of(subject: str) -> str:
+    """How the value of a key is written."""
+    section, _, name = subject.removeprefix("[").partition("] ")
+    key = _key(section, name)
+    return f"set it to: {key.read.form}".replace("`", "") if key else "see docs/configuration.md"
+
+
+def _key(section: str, name: str) -> Key | None:
+    kinds = (ProcessSettings, Resources, Container)
+    classes = kinds if section.startswith(PROCESS_PREFIX) else (SECTIONS.get(section),)
+    return next((keys_of(c)[name] for c in classes if c and name in keys_of(c)), None)
+
+
+def look(known: Configuration) -> Iterator[Finding]:
+    """What the files alone tell."""
+    own, sections = known.settings, known.sections
+    names = ", ".join(sorted({Path(file).name for file in known.origin.values()}))
+    count = sum(len(keys) for keys in sections.values())
+    yield ok("configuration", f"{count} keys in {len(sections)} sections of {names}")
+    for line in warnings.of_sections(sections):
+        yield _as(warning, line, "correct the name")
+    for line in pywps_sections.problems(sections):
+        yield _as(error, line, "")
+    for line in warnings.of_files({known.file}, sections):
+        yield _as(warning, line, "")
+    yield from _log_file(sections)
+    yield from _variables(sections)
+    for process, settings in known.everyone():
+        yield from _resources(known, process, settings)
+    for who, settings in known.everyone():
+        if settings.container.runtime == "none" and own.scheduler != "local":
+            section = known.section_of(who, "runtime")
+            yield warning(
+                f"[{section}] runtime",
+                "none: processes run on the nodes without a container, with all rights of the "
+                "account",
+                "build an image (pywps-hpc image build) and set runtime = apptainer",
+            )
+    if not own.retention.age and not own.retention.size:
+        yield warning(
+            "[hpc.retention] age",
+            "nothing is ever removed: the spool grows with each job",
+            "set age (30d), or size (500G)",
+        )
+    else:
+        yield ok("[hpc.retention]", "ended jobs are removed")
+
+
+def _as(kind: Callable[[str, str, str], Finding], line: str, remedy: str) -> Finding:
+    """A line of the settings' own checks, ``subject: what`` with the remedy in it or not."""
+    match = _MESSAGE.fullmatch(line)
+    subject, what = (match["subject"], match["what"]) if match else line.split(": ", 1)
+    return kind(subject, what, "" if _remedy_in(what) else remedy)
+
+
+def _log_file(sections: Sections) -> Iterator[Finding]:
+    file = os.path.expandvars(sections.get("logging", {}).get("file", "")).strip()
+    if file and not os.path.isabs(file):
+        yield warning(
+            "[logging] file",
+            f"{file} is relative: it is where the service was started from, or cannot be made "
+            "there",
+            f"write an absolute path (/var/log/pywps/{Path(file).name})",
+        )
+
+
+def _variables(sections: Sections) -> Iterator[Finding]:
+    """Variables that have no value here: their names stand in the value as they are."""
+    for section, keys in sections.items():
+        if section.split(".")[0] != "hpc" and section not in pywps_sections.PYWPS:
+            continue
+        for key, text in keys.items():
+            for name in re.findall(r"\$\{(\w+)\}", os.path.expandvars(text)):
+                yield warning(
+                    f"[{section}] {key}",
+                    f"the environment variable {name} is not set",
+                    f"set {name} where the service is started (Environment= of its systemd unit)",
+                )
+
+
+def _resources(known: Configuration, process: str, own: ProcessSettings) -> Iterator[Finding]:
+    """Amounts that are a slip of the pen, whatever the site."""
+    need = own.resources
+    section = known.section_of(process, "memory")
+    if process and not section.endswith(process):
+        return
+    if need.memory < LEAST_MEMORY:
+        yield error(
+            f"[{section}] memory",
+            f"{known.sections.get(section, {}).get('memory', need.memory)} means {need.memory} "
+            "MiB: "
+            f"Python and PyWPS alone need about {LEAST_MEMORY} MiB",
+            f"write a unit: {need.memory}G",
+        )
+    section = known.section_of(process, "walltime")
+    if need.walltime < LEAST_WALLTIME:
+        yield warning(
+            f"[{section}] walltime",
+            f"{need.walltime} s: a job needs some seconds before its process begins",
+            "write HH:MM:SS",
+        )

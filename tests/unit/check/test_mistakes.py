@@ -1,0 +1,935 @@
+"""Each ordinary mistake of an administrator is named, with its remedy, before a client meets it.
+
+The mistakes stand in a table, which docs/check.md shows with the sentences that are told. Those
+that concern a real batch system and container are made there as well
+(tests/cluster/test_cluster_check.py).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from check_site import CONFIG, NODES, PARTITIONS, CheckSite, bad
+from joblauncher.shared import account
+from pywps_hpc.check import addresses, storage
+from pywps_hpc.check.findings import Level
+from pywps_hpc.jobs import JobStore
+from pywps_hpc.jobs.identity import tie
+from pywps_hpc.spool import Spool
+
+Make = Callable[[CheckSite], object]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One of the table.
+
+    Attributes:
+        what: the mistake, in an administrator's words.
+        make: makes it.
+        subject: of what is told.
+        told: pattern of the sentence.
+        remedy: pattern of the remedy.
+        level: how bad it is.
+        scheduler: of the site.
+        offline: whether it shows without a batch system.
+        application: whether the application has to be imported to see it; or another one.
+        bind: where the service listens.
+        also: pattern of what else is rightly told.
+    """
+
+    what: str
+    make: Make
+    subject: str
+    told: str
+    remedy: str
+    level: Level = Level.ERROR
+    scheduler: str = "local"
+    offline: bool = True
+    application: str = ""
+    bind: str = ""
+    also: str = "^$"
+
+
+W = Level.WARNING
+
+
+def hpc(**keys: object) -> Make:
+    return lambda site: site.configure(hpc=keys)
+
+
+def keys(section: str, **values: object) -> Make:
+    return lambda site: site.configure(**{section: values})
+
+
+def lines(text: str) -> Make:
+    return lambda site: site.add(text)
+
+
+def on_slurm(
+    what: str, make: Make, subject: str, told: str, remedy: str, **rest: object
+) -> Mistake:
+    facts: dict[str, object] = {"scheduler": "slurm", "offline": False} | rest
+    return Mistake(what, make, subject, told, remedy, **facts)  # type: ignore[arg-type]
+
+
+def resources(**values: object) -> Make:
+    return keys("hpc.resources", **values)
+
+
+def said(text: str, code: int = 255) -> Make:
+    return lambda site: site.trouble(text, code)
+
+
+def both(*makes: Make) -> Make:
+    def make(site: CheckSite) -> None:
+        for each in makes:
+            each(site)
+
+    return make
+
+
+def templates(**files: str) -> Make:
+    def make(site: CheckSite) -> None:
+        folder = site.folder / "templates"
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name.replace("_j2", ".sh.j2")).write_text(text)
+        site.configure(hpc={"templates": folder})
+
+    return make
+
+
+def spool_of(mode: int) -> Make:
+    return lambda site: (site.folder / "spool").chmod(mode)
+
+
+def another_spool(site: CheckSite) -> None:
+    """The table of one service, the spool of another."""
+    database = site.folder / "elsewhere.sqlite"
+    for place in (site.folder / "first", site.folder / "spool"):
+        place.mkdir(mode=0o700, exist_ok=True)
+    store = JobStore(f"sqlite:///{database}")
+    store.create()
+    tie(store, Spool(site.folder / "first"))
+    store.engine.dispose()
+    other = JobStore(f"sqlite:///{site.folder}/other.sqlite")
+    other.create()
+    tie(other, Spool(site.folder / "spool"))
+    other.engine.dispose()
+    site.configure(hpc={"database": f"sqlite:///{database}"})
+
+
+def two_services(site: CheckSite) -> None:
+    """The dispatcher of another service works on this one's spool and table."""
+    store = JobStore(f"sqlite:///{site.folder}/spool/jobs.sqlite")
+    store.create()
+    tie(store, Spool(site.folder / "spool"))
+    store.lead("node1:0:7:x", 3600.0, service="0123456789abcdef http://other.example.org/wps")
+    store.engine.dispose()
+
+
+def silent_dispatcher(site: CheckSite) -> None:
+    store = JobStore(f"sqlite:///{site.folder}/spool/jobs.sqlite")
+    store.create()
+    tie(store, Spool(site.folder / "spool"))
+    store.engine.dispose()
+
+
+def sqlite_is_a_folder(site: CheckSite) -> None:
+    (site.folder / "spool/jobs.sqlite").mkdir()
+
+
+def used_port(site: CheckSite) -> None:
+    """Some other program listens where the service should."""
+    taken = socket.create_server(("127.0.0.1", 0))
+    _KEPT.append(taken)
+    site.configure(server={"url": f"http://127.0.0.1:{taken.getsockname()[1]}/other"})
+
+
+_KEPT: list[socket.socket] = []
+
+FATAL = "FATAL:   While checking container encryption: could not open image "
+
+#: Numbers of the list of ordinary mistakes -> what they are and what is told of them.
+MISTAKES: dict[str, Mistake] = {
+    "1": on_slurm(
+        "wrong partition",
+        resources(queue="bacth"),
+        "[hpc.resources] queue",
+        r"no queue or partition bacth; did you mean batch\?",
+        "set queue to one of: batch, gpu, long",
+    ),
+    "1b": on_slurm(
+        "wrong partition of one process",
+        keys("hpc.process.hello", queue="lomg"),
+        "[hpc.process.hello] queue",
+        r"no queue or partition lomg; did you mean long\?",
+        "set queue to one of",
+    ),
+    "2": on_slurm(
+        "wrong account",
+        resources(account="climat"),
+        "[hpc.resources] account",
+        r"may not charge climat; did you mean climate\?",
+        "set account to one of: climate",
+    ),
+    "2b": on_slurm(
+        "a partition that is not the account's",
+        resources(queue="gpu", account="climate"),
+        "[hpc.resources] account",
+        "climate may not use gpu",
+        "open to: ml",
+    ),
+    "3": on_slurm(
+        "no association for the service's user",
+        lambda site: site.site(associations=""),
+        "[hpc.resources] account",
+        "has no association with any account",
+        "sacctmgr add user",
+    ),
+    "4": on_slurm(
+        "walltime over the partition's limit",
+        resources(walltime="02:00:00"),
+        "[hpc.resources] walltime",
+        "02:00:00 is more than batch allows .01:00:00.: such a job never starts",
+        r"at most 01:00:00, or queue to .*long \(7-00:00:00\)",
+    ),
+    "4b": on_slurm(
+        "walltime of one process over its account's limit",
+        both(
+            keys("hpc.process.hello", walltime="00:50:00"),
+            lambda site: site.site(associations="site|climate||normal|00:30:00|\n"),
+        ),
+        "[hpc.process.hello] walltime",
+        "more than the account allows .00:30:00.",
+        "at most 00:30:00",
+    ),
+    "5": on_slurm(
+        "memory beyond every node",
+        resources(memory="90G"),
+        "[hpc.resources] memory",
+        "92160 MiB is more than any node of batch has .8000 MiB.",
+        "at most 8000M",
+    ),
+    "5b": on_slurm(
+        "memory of one process beyond every node",
+        keys("hpc.process.hello", memory="90G"),
+        "[hpc.process.hello] memory",
+        r"more than any node.*\(process hello\)",
+        "at most 8000M",
+    ),
+    "5c": on_slurm(
+        "memory and processors that no node has together",
+        both(
+            resources(memory="7G", cpus="6"),
+            lambda site: site.site(
+                nodes=NODES.replace("c1|8|8000", "c1|4|8000").replace("c2|8|8000", "c2|8|4000")
+            ),
+        ),
+        "[hpc.resources] cpus",
+        "no node of batch has 6 cpus, 7168 MiB and 0 gpus together",
+        "ask for less",
+    ),
+    "6": on_slurm(
+        "more cpus than any node has",
+        resources(cpus="16"),
+        "[hpc.resources] cpus",
+        "16 is more than any node of batch has .8.",
+        "at most 8",
+    ),
+    "7": on_slurm(
+        "gpus where there are none",
+        resources(gpus="1"),
+        "[hpc.resources] gpus",
+        "1 is more than any node of batch has .0.",
+        "set gpus to 0",
+    ),
+    "8": Mistake(
+        "`memory = 2`",
+        resources(memory="2"),
+        "[hpc.resources] memory",
+        "2 means 2 MiB",
+        "write a unit: 2G",
+    ),
+    "9": Mistake(
+        "`walltime = 60`",
+        resources(walltime="60"),
+        "[hpc.resources] walltime",
+        "'60' is not a time; write HH:MM:SS",
+        "",
+    ),
+    "10": Mistake(
+        "SQLite in a folder that cannot be used",
+        sqlite_is_a_folder,
+        "[hpc] database",
+        "jobs.sqlite is not a file",
+        "name a file",
+    ),
+    "12": Mistake(
+        "spool missing",
+        hpc(spool="/nowhere/spool"),
+        "[hpc] spool",
+        "/nowhere/spool is not a folder",
+        "set it to: absolute path",
+    ),
+    "12b": Mistake(
+        "spool relative",
+        hpc(spool="spool"),
+        "[hpc] spool",
+        "'spool' is not an absolute path",
+        "set it to: absolute path",
+    ),
+    "12c": Mistake(
+        "a variable that is not set in spool",
+        hpc(spool="${NO_SUCH_VARIABLE}/spool"),
+        "[hpc] spool",
+        r"\$\{NO_SUCH_VARIABLE\}/spool' is not an absolute path",
+        "set it to: absolute path",
+    ),
+    "12d": Mistake(
+        "a variable that is not set in another value",
+        keys("hpc.resources", queue="${NO_SUCH_VARIABLE}"),
+        "[hpc.resources] queue",
+        "the environment variable NO_SUCH_VARIABLE is not set",
+        "set NO_SUCH_VARIABLE where the service is started",
+        level=W,
+    ),
+    "13": on_slurm(
+        "spool not on the node",
+        lambda site: site.command("run", f"#!/bin/sh\necho 72 > {site.commands}/ended.$1\n"),
+        "[hpc] spool",
+        "the job's folder is missing on the node",
+        "mount the spool there under the same path",
+    ),
+    "14": Mistake(
+        "spool with mode 0777",
+        spool_of(0o777),
+        "[hpc] spool",
+        "has mode 0777",
+        "chmod 700",
+    ),
+    "15": on_slurm(
+        "image missing",
+        lambda site: site.image.unlink(),
+        "[hpc.container] image",
+        r"the container image is missing on the compute node \(/.*/service.sif\) on \w+",
+        "put it where every node sees it",
+    ),
+    "16": on_slurm(
+        "image not readable for the account",
+        said(f"{FATAL}/i.sif: /i.sif is not readable by the current user, check permissions"),
+        "[hpc.container] image",
+        r"cannot be read on the compute node \(/i.sif\)",
+        "chmod a\\+r",
+    ),
+    "16b": on_slurm(
+        "something else than an image",
+        said(f"{FATAL}/i.sif: image format not recognized"),
+        "[hpc.container] image",
+        r"damaged, or is not an image \(/i.sif\)",
+        "pywps-hpc image build",
+    ),
+    "18": on_slurm(
+        "image lacks the service's module",
+        keys("hpc.container", python_path=None),
+        "[hpc.container] image",
+        r"the module odd\w* of the service cannot be imported on",
+        "build the image with the service's package|python_path",
+        application="odd:service",
+    ),
+    "19": on_slurm(
+        "image lacks pywps-hpc",
+        said("/usr/bin/python3: No module named joblauncher", 1),
+        "[hpc.container] image",
+        "the compute environment lacks pywps-hpc",
+        "pywps-hpc image build",
+    ),
+    "19b": on_slurm(
+        "image lacks PyWPS",
+        said("Traceback:\nModuleNotFoundError: No module named 'pywps'", 1),
+        "[hpc.container] image",
+        r"lacks a Python module that pywps-hpc needs \(pywps\)",
+        "the same requirements",
+    ),
+    "19c": on_slurm(
+        "image with an older pywps-hpc",
+        said("joblauncher: the job's dump has a format that this launcher does not support", 65),
+        "[hpc.container] image",
+        "another version of pywps-hpc",
+        "build it anew",
+    ),
+    "20": on_slurm(
+        "apptainer not on the node",
+        lambda site: (site.commands / "apptainer").unlink(),
+        "[hpc.container] runtime",
+        "the container runtime is missing on the compute node",
+        "install it on the nodes",
+    ),
+    "20b": on_slurm(
+        "no user namespaces on the node",
+        said("ERROR  : Failed to create user namespace: user namespace disabled"),
+        "[hpc.container] runtime",
+        "does not let users start containers",
+        "user.max_user_namespaces",
+    ),
+    "20c": on_slurm(
+        "no FUSE on the node",
+        said("FATAL: squashfuse_ll exited: fuse: failed to open /dev/fuse: Permission denied"),
+        "[hpc.container] runtime",
+        r"cannot mount images \(FUSE\)",
+        "squashfuse",
+    ),
+    "21": Mistake(
+        "a template with an undefined name",
+        templates(local_j2="#!/bin/sh\n{{ no_such_name }}\n"),
+        "[hpc] templates",
+        "local.sh.j2: UndefinedError: 'no_such_name' is undefined",
+        "",
+    ),
+    "21b": Mistake(
+        "folder of templates missing",
+        hpc(templates="/nowhere"),
+        "[hpc] templates",
+        "/nowhere is not a folder",
+        "set it to: absolute path of a folder",
+    ),
+    "22": Mistake(
+        "a template misnamed",
+        templates(locall_j2="#!/bin/sh\n"),
+        "[hpc] templates",
+        r"locall.sh.j2 is never used: .*did you mean local.sh.j2\?",
+        "the names are base.sh.j2, ",
+        level=W,
+    ),
+    "22b": on_slurm(
+        "`module load` in a template fails",
+        templates(
+            slurm_j2='{% extends "default/slurm.sh.j2" %}{% block environment %}'
+            "module load nothing\n{% endblock %}"
+        ),
+        "[hpc] templates",
+        "the batch script says on .*module: .*not found",
+        "block environment",
+        level=W,
+    ),
+    "23": Mistake(
+        "unknown key",
+        hpc(pol_interval="2"),
+        "[hpc] pol_interval",
+        r"unknown key; did you mean poll_interval\?",
+        "",
+    ),
+    "24": Mistake(
+        "`[hpc.resource]`",
+        lines("[hpc.resource]\nmemory = 1G\n"),
+        "[hpc.resource]",
+        "unknown section; known: .*hpc.resources",
+        "",
+    ),
+    "25": Mistake(
+        "`[hcp.container]`",
+        lines("[hcp.container]\nnetwork = yes\n"),
+        "[hcp.container]",
+        r"unknown section; did you mean \[hpc.container\]\?",
+        "",
+        level=W,
+    ),
+    "25b": Mistake(
+        "`[server] allowedinputpath`",
+        keys("server", allowedinputpath="/data"),
+        "[server] allowedinputpath",
+        r"unknown key; did you mean allowedinputpaths\?",
+        "",
+        level=W,
+    ),
+    "26": Mistake(
+        "`%` in a value of PyWPS's",
+        keys("metadata:main", identification_abstract="100 % open"),
+        "[metadata:main] identification_abstract",
+        "'%' in PyWPS's own sections has to be written '%%'",
+        "",
+    ),
+    "28": Mistake(
+        "another port in `url` than the one served",
+        keys("server", url="http://127.0.0.1:5001/wps"),
+        "[server] url",
+        "leads to port 5001, the service listens on 5000",
+        "write port 5000 into url",
+        bind="127.0.0.1:5000",
+    ),
+    "28b": Mistake(
+        "`url` without a host",
+        keys("server", url="/wps"),
+        "[server] url",
+        "names no host",
+        "set it to the address of the endpoint",
+        level=W,
+    ),
+    "29": Mistake(
+        "`outputurl` left from before",
+        keys("server", outputurl="http://old.example.org/outputs"),
+        "[server] outputurl",
+        "leads to another host or port than url",
+        "remove outputurl",
+        level=W,
+    ),
+    "30": Mistake(
+        "`postgres://`",
+        hpc(database="postgres://me@host/name"),
+        "[hpc] database",
+        r"write .*postgresql\+psycopg://user@host/name",
+        "",
+    ),
+    "31": Mistake(
+        "psycopg not installed",
+        hpc(database="postgresql+psycopg2://me@127.0.0.1:1/name"),
+        "[hpc] database",
+        "psycopg2 is not installed",
+        r"pip install 'pywps-hpc\[postgresql\]'",
+    ),
+    "32": Mistake(
+        "database server down",
+        hpc(database="postgresql+psycopg://me:secret@127.0.0.1:1/name", database_timeout="2"),
+        "[hpc] database",
+        r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/name: .*refused",
+        "start the database server",
+        also="everybody can read it",
+    ),
+    "33": Mistake(
+        "folder of the SQLite file wrong",
+        hpc(database="sqlite:////nowhere/jobs.sqlite"),
+        "[hpc] database",
+        "there is no folder /nowhere",
+        "install -d",
+    ),
+    "34": Mistake(
+        "one database, two spools",
+        another_spool,
+        "[hpc] spool, database",
+        "is not the spool that .hpc. database belongs to",
+        "a spool and a database of its own",
+    ),
+    "35": Mistake(
+        "one spool, two services",
+        two_services,
+        "[hpc] spool, database",
+        "the dispatcher of another service uses them .node1, .*http://other.example.org/wps",
+        "a spool and a database of its own",
+        offline=False,
+        also="cannot be reached from this host",
+    ),
+    "37": Mistake(
+        "typo in `allowedinputpaths`",
+        keys("server", allowedinputpaths="/nowhere/data"),
+        "[server] allowedinputpaths",
+        "/nowhere/data is not a folder on this host",
+        "correct the path",
+    ),
+    "37b": on_slurm(
+        "typo in `binds`",
+        said(
+            "FATAL: container creation failed: while mounting /nodata: mount source /nodata "
+            "doesn't exist"
+        ),
+        "[hpc.container] binds",
+        r"a folder that jobs are to see is missing on the compute node.* \(/nodata\)",
+        "correct the path, or mount it",
+    ),
+    "37c": Mistake(
+        "typo in `python_path`, without a container",
+        keys("hpc.container", python_path="/nowhere/code"),
+        "[hpc.container] python_path",
+        "/nowhere/code on .*: No such file",
+        "correct it",
+        offline=False,
+    ),
+    "38": on_slurm(
+        "`python` wrong in the image",
+        said("FATAL:   stat /opt/nopython: no such file or directory"),
+        "[hpc.container] python",
+        r"the interpreter is missing in the container \(/opt/nopython\)",
+        "name the Python in the image",
+    ),
+    "38b": Mistake(
+        "`python` wrong on the node",
+        keys("hpc.container", python="/opt/nopython"),
+        "[hpc.container] python",
+        "the interpreter is missing",
+        "name an interpreter|name the Python",
+        offline=False,
+    ),
+    "39": on_slurm(
+        "commands not found",
+        hpc(command_path="/opt/slurm/bin"),
+        "[hpc] command_path",
+        r"command not found: squeue \(searched /opt/slurm/bin\)",
+        "",
+    ),
+    "40": on_slurm(
+        "the file that SLURM_CONF names is missing",
+        both(
+            hpc(command_environment="SLURM_CONF=/nowhere/slurm.conf"),
+            lambda site: site.command(
+                "squeue",
+                "#!/bin/sh\necho 'squeue: fatal: Could not establish a configuration source' >&2"
+                "\nexit 1\n",
+            ),
+        ),
+        "[hpc] command_environment",
+        "cannot be reached",
+        "SLURM_CONF=/nowhere/slurm.conf: there is no such file",
+    ),
+    "41": on_slurm(
+        "DRMAA library missing",
+        hpc(scheduler="drmaa", system="slurm", drmaa_library="/nowhere/libdrmaa.so"),
+        "[hpc] drmaa_library",
+        "cannot open shared object",
+        "must name a libdrmaa.so of this host",
+    ),
+    "44": Mistake(
+        "SSH key that others can read",
+        lambda site: _ssh(site, 0o644),
+        "[hpc.ssh] key",
+        "can be read by others .mode 0644.: chmod 600",
+        "",
+    ),
+    "45": Mistake(
+        "started as root",
+        hpc(allow_root="no"),
+        "account",
+        "this is root, and so would be every process",
+        "start it as the service's account",
+    ),
+    "46": Mistake(
+        "no dispatcher",
+        silent_dispatcher,
+        "dispatcher",
+        "none runs: clients get HTTP 503",
+        "pywps-hpc serve, or pywps-hpc dispatcher",
+        offline=False,
+    ),
+    "48": on_slurm(
+        "partition down",
+        lambda site: site.site(PARTITIONS.replace("State=UP", "State=DOWN", 1)),
+        "[hpc.resources] queue",
+        r"batch is closed \(DOWN\): jobs wait",
+        "ask them, or set queue to another one: gpu, long",
+        level=W,
+    ),
+    "49": Mistake(
+        "section of a process that does not exist",
+        keys("hpc.process.repeat_22", memory="1G"),
+        "[hpc.process.repeat_22]",
+        r"the service has no such process; did you mean \[hpc.process.repeat_2\]\?",
+        "its processes are: ",
+        level=W,
+        application="odd:service",
+    ),
+    "50": Mistake(
+        "file missing",
+        lambda site: site.config.unlink(),
+        "--config",
+        "cannot be read: No such file",
+        "",
+    ),
+    "50b": Mistake(
+        "a key twice",
+        lines("[hpc.ssh]\nuser = a\nuser = b\n"),
+        "--config",
+        "option 'user' in section 'hpc.ssh' already exists",
+        "",
+    ),
+    "51": Mistake(
+        "file with a password that everybody can read",
+        both(lines("[mine]\npassword = x\n"), lambda site: site.config.chmod(0o644)),
+        "*.cfg",
+        r"everybody can read it, and \[mine\] password is in it",
+        "chmod o=",
+        level=W,
+    ),
+    "53": Mistake(
+        "umask 777",
+        lambda site: os.umask(0o777),
+        "umask",
+        "0777 takes this account its own rights",
+        "UMask=",
+        also="not writable|Permission|cannot be",
+    ),
+    "55": Mistake(
+        "disk full",
+        lambda site: _FULL.update(f_bavail=2),
+        "[hpc] spool",
+        "has 200 bytes left",
+        "make room",
+    ),
+    "55b": Mistake(
+        "no inodes left",
+        lambda site: _FULL.update(f_favail=12),
+        "[hpc] spool",
+        "room for 12 more files",
+        "make room",
+        level=W,
+    ),
+    "56": Mistake(
+        "port in use",
+        used_port,
+        "--bind 127.0.0.1:",
+        "Address already in use",
+        "choose a free HOST:PORT",
+        offline=False,
+        bind="used",
+    ),
+    "56b": Mistake(
+        "bad `--bind`",
+        lambda site: None,
+        "--bind somewhere",
+        "is not HOST:PORT",
+        "choose a free HOST:PORT",
+        offline=False,
+        bind="somewhere",
+    ),
+    "58": Mistake(
+        "`mode` wrong",
+        keys("processing", mode="distributed"),
+        "[processing] mode",
+        "must be scheduler",
+        "",
+    ),
+    "59": Mistake(
+        "PyWPS's log file relative",
+        keys("logging", file="pywps.log"),
+        "[logging] file",
+        "pywps.log is relative",
+        "/var/log/pywps/pywps.log",
+        level=W,
+    ),
+    "59b": Mistake(
+        "PyWPS's log file where nobody can write",
+        keys("logging", file="/nowhere/pywps.log"),
+        "[logging] file",
+        "/nowhere/pywps.log: No such file",
+        "",
+    ),
+    "60": Mistake(
+        "MODULE:APP wrong",
+        lambda site: None,
+        "application",
+        "there is no module no_such_module",
+        "MODULE:NAME",
+        application="no_such_module:app",
+    ),
+    "61": Mistake(
+        "unknown runtime",
+        keys("hpc.container", runtime="docker"),
+        "[hpc.container] runtime",
+        "'docker' is not one of: apptainer, singularity, none",
+        "",
+    ),
+    "62": on_slurm(
+        "bad constraint in `extra`",
+        both(
+            resources(extra="--constraint=ib"),
+            lambda site: (site.commands / "verdict").write_text(
+                "allocation failure: Invalid feature specification\n"
+            ),
+        ),
+        "[hpc.resources] extra",
+        "Invalid feature specification",
+        "correct or remove the option in extra",
+    ),
+    "63": on_slurm(
+        "`extra` overrides an option of ours",
+        resources(extra="--output=/tmp/x"),
+        "[hpc.resources] extra",
+        "--output: the service sets it itself; leave it out",
+        "",
+        offline=True,
+    ),
+    "64": on_slurm(
+        "`--hold` in `extra`",
+        resources(extra="--hold"),
+        "[hpc.resources] extra",
+        "--hold: it would keep every job waiting",
+        "",
+        offline=True,
+    ),
+    "65": on_slurm(
+        "http inputs with `network = no` and `fetch = node`",
+        keys("hpc.inputs", schemes="http, https"),
+        "[hpc.inputs] fetch",
+        "jobs have no network .*: inputs given by http or https fail in ",
+        "set fetch = server, or network = yes",
+        level=W,
+        offline=True,
+        application="odd:service",
+    ),
+    # Of the same kinds
+    "66": on_slurm(
+        "`array_size` over the site's limit",
+        hpc(array_size="5000"),
+        "[hpc] array_size",
+        "5000 is more than the site allows .1000.",
+        "at most 1000",
+        level=W,
+    ),
+    "67": on_slurm(
+        "more active jobs than the account may submit",
+        lambda site: site.site(associations="site|climate||normal||50\n"),
+        "[hpc] max_active",
+        "takes 50 jobs of this account at once; the service accepts any number",
+        "at most 50",
+        level=W,
+    ),
+    "68": on_slurm(
+        "polls more often than the site allows",
+        lambda site: site.site(
+            config=CONFIG.replace(
+                "= (null)", "= rl_enable,rl_bucket_size=40,rl_refill_rate=4,rl_refill_period=60"
+            )
+        ),
+        "[hpc] poll_interval",
+        "the site allows 4 a minute",
+        "set poll_interval to 30",
+    ),
+    "69": on_slurm(
+        "a QOS that the account may not use",
+        resources(extra="--qos=high"),
+        "[hpc.resources] extra",
+        "the QOS high is not one that the account may use",
+        "use one of: normal",
+    ),
+    "70": Mistake(
+        "nothing is ever removed",
+        keys("hpc.retention", age="0"),
+        "[hpc.retention] age",
+        "the spool grows",
+        "30d",
+        level=W,
+    ),
+    "71": on_slurm(
+        "no container on the nodes",
+        keys("hpc.container", runtime="none"),
+        "[hpc.container] runtime",
+        "without a container",
+        "set runtime = apptainer",
+        level=W,
+        offline=True,
+    ),
+    "72": Mistake(
+        "more processors than this host has, without a batch system",
+        resources(cpus="4096"),
+        "[hpc.resources] cpus",
+        "4096 is more than this host has",
+        "set cpus to at most",
+        offline=False,
+    ),
+    "73": on_slurm(
+        "no room in the node's /tmp",
+        said("FATAL: while extracting /i.sif: write /tmp/rootfs-7/x: no space left on device"),
+        "[hpc.container] image",
+        "no space left for temporary files",
+        "make room in /tmp",
+    ),
+}
+#: A file system with room (statvfs(3)), and what is changed of it.
+_ROOM = {
+    "f_frsize": 100,
+    "f_blocks": 1 << 40,
+    "f_bavail": 1 << 39,
+    "f_files": 9,
+    "f_favail": 1 << 20,
+}
+_FULL: dict[str, int] = {}
+
+
+def _ssh(site: CheckSite, mode: int) -> None:
+    key = site.folder / "key"
+    key.write_text("x")
+    key.chmod(mode)
+    known = site.folder / "known_hosts"
+    known.write_text("x")
+    known.chmod(0o600)
+    site.configure(
+        hpc={"scheduler": "slurm", "channel": "ssh", "allow_root": None},
+        **{"hpc.ssh": {"host": "h", "user": "u", "key": key, "known_hosts": known}},
+    )
+
+
+@pytest.fixture(autouse=True)
+def undone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a mistake changes of this process, and the account of a service."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    monkeypatch.setenv("ODD_WORD", "forty")
+    monkeypatch.setattr(addresses, "PATIENCE", 0.5)
+    _FULL.clear()
+    yield
+    os.umask(mask)
+    while _KEPT:
+        _KEPT.pop().close()
+
+
+def _with_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    if _FULL:
+        full = SimpleNamespace(**(_ROOM | _FULL))
+        monkeypatch.setattr(storage.os, "statvfs", lambda path: full)
+
+
+def _as_account(monkeypatch: pytest.MonkeyPatch, number: str) -> None:
+    if number != "45":
+        monkeypatch.setattr(account, "is_root", lambda: False)
+    elif os.geteuid() != 0:
+        monkeypatch.setattr(account, "is_root", lambda: True)
+
+
+@pytest.mark.parametrize("number", MISTAKES)
+def test_a_mistake_is_named_with_its_remedy_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str
+) -> None:
+    mistake = MISTAKES[number]
+    _as_account(monkeypatch, number)
+    site = CheckSite(tmp_path, mistake.scheduler)
+    mistake.make(site)
+    _with_disk(monkeypatch)
+    bind = mistake.bind
+    if bind == "used":
+        bind = f"127.0.0.1:{_KEPT[0].getsockname()[1]}"
+    found = bad(site.check(offline=mistake.offline, application=mistake.application, bind=bind))
+    lines = "\n".join(finding.line for finding in found)
+    assert found, "nothing is told"
+    named = [
+        finding
+        for finding in found
+        if finding.subject.startswith(mistake.subject) or mistake.subject in ("*.cfg", "--config")
+        if re.search(mistake.told, finding.what)
+    ]
+    assert named, lines
+    told = named[0]
+    assert told.level is mistake.level, told.line
+    assert re.search(mistake.remedy or ".", told.remedy or told.what), told.line
+    rest = [f for f in found if f is not told and not re.search(mistake.also, f.line)]
+    assert not rest, lines
+    assert "\n" not in told.line
+    assert "Traceback" not in told.line
+
+
+@pytest.mark.parametrize("scheduler", ["local", "slurm"])
+def test_a_healthy_site_is_all_green_and_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
+) -> None:
+    _as_account(monkeypatch, "")
+    site = CheckSite(tmp_path, scheduler)
+    before = {path for path in tmp_path.rglob("*") if "commands" not in path.parts}
+    found = site.check()
+    assert not bad(found), "\n".join(finding.line for finding in bad(found))
+    assert any(finding.subject.startswith("node ") for finding in found)
+    assert {path for path in tmp_path.rglob("*") if "commands" not in path.parts} == before
