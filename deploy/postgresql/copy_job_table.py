@@ -35,11 +35,12 @@ def copy(source: str, target: str) -> dict[str, int]:
                     sys.exit(f"{target}: there are jobs already; give an empty database")
             else:
                 writer.execute(sa.delete(table))
-            rows = reader.execute(sa.select(table)).mappings()
             copied[table.name] = 0
-            for part in rows.partitions(PART):
-                writer.execute(sa.insert(table), [dict(row) for row in part])
-                copied[table.name] += len(part)
+            for part in reader.execute(sa.select(table)).partitions(PART):
+                # By the columns' keys: some have another name in the database.
+                rows = [dict(zip(table.c.keys(), row, strict=True)) for row in part]
+                writer.execute(sa.insert(table), rows)
+                copied[table.name] += len(rows)
     return copied
 
 

@@ -20,6 +20,8 @@ packages=(
   chromium
   # A web server in front at which people log in.
   apache2-bin libapache2-mod-auth-openidc
+  # Its systemd-analyze judges the units in deploy/; nothing of it is started.
+  systemd
   # Metrics are scraped and alert rules tried by the real one; no service of it is started.
   prometheus
   # Fault tests: a process whose clock is wrong.

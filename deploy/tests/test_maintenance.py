@@ -1,0 +1,121 @@
+"""What docs/deploy/maintenance.md has an administrator do: rotate logs, move the spool, change from
+SQLite to PostgreSQL. Jobs of before are there afterwards, and new ones run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from deployed_site import DEPLOY, PREFIX, adapted, ended, execute, file_of, location, service
+
+from places import ROOT
+from postgres import Postgres
+from pywps_hpc import settings
+from pywps_hpc.spool import Spool
+from servers import HTTP, HpcServer, wait_for
+
+PAGE = (ROOT / "docs/deploy/maintenance.md").read_text("utf-8")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[HpcServer]:
+    """A service that runs, and is known at its own address."""
+    (tmp_path / "service").mkdir()
+    made = service(tmp_path / "service", "http://127.0.0.1")
+    text = made.config.read_text().replace("//127.0.0.1/", f"//127.0.0.1:{made.port}/")
+    made.config.write_text(text)
+    with made:
+        yield made
+
+
+def sent(server: HpcServer) -> tuple[str, str]:
+    """A job that has ended: its address, and that of its file."""
+    address = location(execute(f"{server.base}{PREFIX}/wps"))
+    return address, file_of(ended(address))
+
+
+def is_there(address: str, file: str) -> bool:
+    return b"ProcessSucceeded" in HTTP.get(address).content and HTTP.get(file).text == "144"
+
+
+def change(server: HpcServer, key: str, value: str) -> None:
+    text = server.config.read_text()
+    text = re.sub(rf"^{key} = .*\n", "", text, flags=re.M)
+    server.config.write_text(text.replace("[hpc]\n", f"[hpc]\n{key} = {value}\n"))
+    server.settings = settings.load([server.config])
+    server.spool = Spool(server.settings.spool)
+
+
+def test_the_spool_moves(server: HpcServer, tmp_path: Path) -> None:
+    before = sent(server)
+    server.stop()
+    old, new = server.settings.spool, tmp_path / "new"
+    for written in ("rsync -aH /shared/pywps/spool/ /new/pywps/spool/", "mv /shared/pywps/spool "):
+        assert written in PAGE
+    copy = ["rsync", "-aH"] if Path("/usr/bin/rsync").exists() else ["cp", "-a", "-T"]
+    subprocess.run([*copy, f"{old}/", f"{new}/"], check=True)
+    old.rename(tmp_path / "old")
+    change(server, "spool", str(new))
+    server.start()
+    assert is_there(*before)
+    assert is_there(*sent(server))
+
+
+def test_the_job_table_goes_from_sqlite_to_postgresql(server: HpcServer) -> None:
+    before = sent(server)
+    server.stop()
+    with Postgres() as database:
+        assert "copy_job_table.py sqlite:///" in PAGE
+        line = [sys.executable, str(DEPLOY / "postgresql/copy_job_table.py")]
+        line += [server.settings.database_url, database.url]
+        told = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+        assert told.returncode == 0, told.stderr
+        assert "hpc_jobs: 1\n" in told.stdout
+        change(server, "database", database.url)
+        server.start()
+        assert is_there(*before)
+        assert is_there(*sent(server))
+        again = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+        assert "there are jobs already" in again.stderr
+        server.stop()
+
+
+def test_logs_are_rotated_and_written_anew(server: HpcServer, tmp_path: Path) -> None:
+    sent(server)
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    server.stop()
+    text = server.config.read_text()
+    text = text.replace("[logging]\n", f"[logging]\nfile = {logs}/pywps.log\n").replace(
+        "level = INFO", "level = DEBUG"
+    )
+    server.config.write_text(text)
+    server.start()
+    sent(server)
+    (top,) = (part.pid for part in server._roots())
+    rules = adapted(
+        DEPLOY / "logrotate/pywps-hpc",
+        {
+            "/var/log/pywps-hpc/": f"{logs}/",
+            "su wps wps": "su root root",
+            "systemctl reload pywps-hpc.service": f"kill -HUP {top}",
+        },
+    )
+    (tmp_path / "rules").write_text(rules)
+    (tmp_path / "rules").chmod(0o644)
+    before = (logs / "pywps.log").read_text()
+    assert before
+    line = ["logrotate", "--force", "--state", str(tmp_path / "state"), str(tmp_path / "rules")]
+    told = subprocess.run(line, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert (logs / "pywps.log.1").read_text().startswith(before)
+
+    def is_written_anew() -> bool:
+        sent(server)
+        return (logs / "pywps.log").exists() and bool((logs / "pywps.log").read_text())
+
+    wait_for(is_written_anew, "the log is written anew")

@@ -1,0 +1,151 @@
+"""nginx with the file that docs/deploy/nginx.md shows: TLS, a prefix, owners, and two web servers
+on one PostgreSQL of which one is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+from deployed_site import (
+    APPLICATION,
+    DEPLOY,
+    PREFIX,
+    adapted,
+    certificate,
+    ended,
+    execute,
+    file_of,
+    location,
+    open_folder,
+    service,
+)
+
+from postgres import Postgres
+from servers import HTTP, HpcServer, free_port, wait_for
+
+#: As nginx's own file has it around each site.
+AROUND = """
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ }}
+http {{
+  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  include {folder}/site.conf;
+}}
+"""
+
+
+@dataclass
+class Deployment:
+    """nginx, two web servers, a dispatcher and PostgreSQL."""
+
+    server: HpcServer
+    second: subprocess.Popen[bytes]
+    public: str
+    certificate: str
+
+    @property
+    def wps(self) -> str:
+        return f"{self.public}{PREFIX}/wps"
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with open_folder() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def deployed(folder: Path) -> Iterator[Deployment]:
+    port, other = free_port(), free_port()
+    public = f"https://localhost:{port}"
+    made, key = certificate(folder)
+    with Postgres() as database:
+        keys = {"user_header": "X-Remote-User", "trusted_proxies": "127.0.0.1"}
+        keys |= {"database": database.url, "slots": 4}
+        server = service(folder / "service", public, **keys)
+        with server:
+            line = [server.python, "-m", "pywps_hpc", "web", APPLICATION]
+            line += ["--config", str(server.config), "--bind", f"127.0.0.1:{other}"]
+            second = server.spawn(line)
+            changes = {
+                "server 127.0.0.1:5000;": f"server 127.0.0.1:{server.port};",
+                "# server 10.20.0.12:5000;": f"server 127.0.0.1:{other};",
+                "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
+                "wps.example.org;": "localhost;",
+                "/etc/ssl/certs/wps.example.org.pem": str(made),
+                "/etc/ssl/private/wps.example.org.key": str(key),
+                '# auth_basic "birds";': 'auth_basic "birds";',
+                "# auth_basic_user_file /etc/nginx/birds": f"auth_basic_user_file {folder}/birds",
+            }
+            (folder / "site.conf").write_text(adapted(DEPLOY / "nginx/pywps-hpc.conf", changes))
+            (folder / "nginx.conf").write_text(AROUND.format(folder=folder))
+            (folder / "birds.htpasswd").write_text("anna:{PLAIN}a\nben:{PLAIN}b\n")
+            nginx = subprocess.Popen(["/usr/sbin/nginx", "-c", str(folder / "nginx.conf")])
+            try:
+                there = Deployment(server, second, public, str(made))
+                for address in (f"http://127.0.0.1:{other}/wps", there.wps):
+                    wait_for(lambda at=address: answers(at, there), f"{address} answers")
+                yield there
+            finally:
+                nginx.terminate()
+                nginx.wait(30)
+
+
+def answers(url: str, deployed: Deployment) -> bool:
+    query = {"service": "WPS", "request": "GetCapabilities"}
+    try:
+        reply = HTTP.get(url, params=query, verify=deployed.certificate, auth=("anna", "a"))
+    except requests.RequestException:
+        return False
+    return reply.status_code == 200
+
+
+def test_a_request_by_tls_and_prefix_gets_links_that_lead_back(deployed: Deployment) -> None:
+    how = {"verify": deployed.certificate, "auth": ("anna", "a")}
+    address = location(execute(deployed.wps, **how))
+    assert address.startswith(f"{deployed.public}{PREFIX}/")
+    result = file_of(ended(address, **how))
+    assert result.startswith(f"{deployed.public}{PREFIX}/")
+    assert HTTP.get(result, **how).text == "144"
+    for path in ("/conformance", "/processes", "/jobs", "/ui/"):
+        assert HTTP.get(f"{deployed.public}{PREFIX}{path}", **how).status_code == 200, path
+
+
+def test_a_job_is_its_senders_whatever_others_say_they_are(deployed: Deployment) -> None:
+    anna, ben = (
+        {"verify": deployed.certificate, "auth": auth} for auth in (("anna", "a"), ("ben", "b"))
+    )
+    address = location(execute(deployed.wps, **anna))
+    ended(address, **anna)
+    for headers in ({}, {"X-Remote-User": "anna"}, {"X_Remote_User": "anna"}):
+        assert HTTP.get(address, headers=headers, **ben).status_code == 404
+    assert HTTP.get(address, verify=deployed.certificate).status_code == 401
+
+
+def test_no_accepted_job_is_lost_when_one_of_two_web_hosts_dies(deployed: Deployment) -> None:
+    how = {"verify": deployed.certificate, "auth": ("anna", "a")}
+    sent = 40
+
+    def send(number: int) -> str:
+        if number == sent // 2:
+            os.killpg(deployed.second.pid, signal.SIGKILL)
+        try:
+            answer = execute(deployed.wps, number, seconds=0.2, **how)
+        except requests.RequestException:
+            return ""
+        return location(answer) if answer.status_code == 200 else ""
+
+    with ThreadPoolExecutor(4) as clients:
+        accepted = [address for address in clients.map(send, range(sent)) if address]
+    assert deployed.second.wait(30) == -signal.SIGKILL
+    assert len(accepted) > sent * 3 // 4
+    for address in accepted:
+        assert b"ProcessSucceeded" in ended(address, **how)
