@@ -65,8 +65,9 @@ def _sqlite(url: str, timeout: float) -> Engine:
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # A read that turns into a write fails at once with "locked"; taking the lock first waits.
-        write = connection.get_execution_options().get("write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        options = connection.get_execution_options()
+        if not options.get("single"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("write") else "BEGIN")
 
     return engine
 
@@ -145,18 +146,22 @@ def _pool(timeout: float) -> dict[str, Any]:
 
 
 @contextmanager
-def begin(engine: Engine, *, write: bool = False, lock: Lock | None = None) -> Iterator[Connection]:
+def begin(
+    engine: Engine, *, write: bool = False, single: bool = False, lock: Lock | None = None
+) -> Iterator[Connection]:
     """One transaction.
 
     Args:
         write: whether it changes something.
+        single: whether it is one statement that reads, which on SQLite is a transaction by itself.
         lock: what no other transaction does meanwhile. SQLite has one writer at a time anyway.
 
     Raises:
         TableUnavailable: the database cannot be reached now.
     """
     try:
-        with engine.connect().execution_options(write=write) as connection, connection.begin():
+        options = {"write": write, "single": single}
+        with engine.connect().execution_options(**options) as connection, connection.begin():
             if lock is not None and engine.dialect.name == "postgresql":
                 # Given back when the transaction has ended and others can see what it did.
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(int(lock))))

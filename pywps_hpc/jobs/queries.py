@@ -34,6 +34,18 @@ class Waiting:
         return self.newest > earlier.newest or bool(self.requests - earlier.requests)
 
 
+#: The job at an address; made once, since it is asked with every look at a status document. A
+#: program of the previous version, which may still run, does not set the column.
+_AT = sa.select(jobs).where(
+    sa.or_(
+        jobs.c.access == sa.bindparam("address"),
+        sa.and_(jobs.c.access.is_(None), jobs.c.id == sa.bindparam("address")),
+    )
+)
+#: The same, if it is this user's or nobody's.
+_AT_OF_USER = _AT.where(sa.or_(jobs.c.owner == "", jobs.c.owner == sa.bindparam("user")))
+
+
 class Queries(Table):
     """What :class:`~pywps_hpc.jobs.store.JobStore` can be asked about jobs."""
 
@@ -49,11 +61,10 @@ class Queries(Table):
             user: who asks, if not everybody's job is shown: an account, or nobody's if empty. Of
                 somebody else's job no more is read than of one that does not exist.
         """
-        # A program of the previous version, which may still run, does not set that column.
-        former = sa.and_(jobs.c.access.is_(None), jobs.c.id == access)
-        shown = sa.true() if user is None else jobs.c.owner.in_({"", user})
-        found = self._select(sa.and_(sa.or_(jobs.c.access == access, former), shown))
-        return found[0] if found else None
+        query = _AT if user is None else _AT_OF_USER
+        with self._begin(single=True) as connection:
+            found = connection.execute(query, {"address": access, "user": user}).mappings().first()
+        return None if found is None else to_job(found)
 
     def was_removed(self, access: str, owner: str) -> bool:
         """Whether there was a job of this owner at this address, as long as that is remembered."""

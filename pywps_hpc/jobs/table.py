@@ -55,11 +55,13 @@ class Table:
         self._is_prepared = True
 
     @contextmanager
-    def _begin(self, *, write: bool = False, lock: Lock | None = None) -> Iterator[Connection]:
+    def _begin(
+        self, *, write: bool = False, single: bool = False, lock: Lock | None = None
+    ) -> Iterator[Connection]:
         """One transaction, see :func:`~pywps_hpc.jobs.database.begin`."""
         if not self._is_prepared:  # the database did not answer when this program started
             self.create()
-        with begin(self.engine, write=write, lock=lock) as connection:
+        with begin(self.engine, write=write, single=single, lock=lock) as connection:
             if write:
                 self._require_leadership(connection)
             yield connection

@@ -65,7 +65,9 @@ class Loop:
 
     def turn(self) -> None:
         """Wait for what happens, a second at most, and do what is to be done."""
-        for number, event in self._poll.poll(1.0):
+        happened = self._poll.poll(self._threads.patience)
+        self._threads.relieve()
+        for number, event in happened:
             if number == self._wake[0]:
                 with contextlib.suppress(BlockingIOError):
                     os.read(number, 4096)

@@ -13,12 +13,15 @@ from werkzeug.wrappers import Request, Response
 
 from joblauncher.shared import storage
 from pywps_hpc import jobs
+from pywps_hpc.jobs.retention import expires
 from pywps_hpc.web import accept, control, execution, health, lookup
 from pywps_hpc.web.addresses import Addresses
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import Busy, NotFound
 from pywps_hpc.web.requests import guard, limits
-from pywps_hpc.web.wps1 import descriptions, status, sync
+from pywps_hpc.web.wps1 import descriptions, ended, status, sync
+
+_ENDED = ended.Documents()
 
 
 def rules(addresses: Addresses) -> Iterator[Rule]:
@@ -39,13 +42,21 @@ def show_status(service: Context, request: Request, access: str, name: str = "")
         health.require_spool(service)
     if name:
         raise NotFound("There is no such job.")
-    try:
-        view = lookup.view_of(service, row, job)
-        document = status.status_document(view, job, about(service, row))
-    except OSError as error:
-        message = f"The job cannot be shown now: {storage.trouble(error)}."
-        raise Busy(message, service.settings.retry_after) from None
-    return status.status_response(document, view.expires)
+    known_about = about(service, row)
+    key = ended.key_of(row, job, known_about)
+    known = None if key is None else _ENDED.get(key)
+    if known is None:
+        try:
+            view = lookup.view_of(service, row, job)
+            document = status.status_document(view, job, known_about)
+        except OSError as error:
+            message = f"The job cannot be shown now: {storage.trouble(error)}."
+            raise Busy(message, service.settings.retry_after) from None
+        if key is None:
+            return status.status_response(document, view.expires)
+        known = _ENDED.put(key, document)
+    end = expires(row, service.settings.retention)
+    return status.ended_response(known, request, end)
 
 
 def operate(service: Context, request: Request) -> Any:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from werkzeug.wrappers import Response
+from werkzeug.http import parse_etags
+from werkzeug.wrappers import Request, Response
 
 from joblauncher.shared import outcome, status_xml, storage
 from joblauncher.shared.files import MOST, read_plain
 from pywps_hpc.jobs.view import JobView, PublicState
 from pywps_hpc.spool import JobDir
 from pywps_hpc.web import outputs
+from pywps_hpc.web.wps1.ended import Known
 
 #: For a job that succeeded, and has no document of it any more.
 RESULT_GONE = "The job succeeded, but its result is no longer available."
@@ -101,3 +103,18 @@ def status_response(document: bytes, end: float | None = None) -> Response:
     """
     headers = {"Cache-Control": "no-store"} | outputs.sunset(end)
     return Response(document, mimetype="text/xml", headers=headers)
+
+
+def ended_response(known: Known, request: Request, end: float | None) -> Response:
+    """The document of an ended job, which a client may keep if it asks each time whether it still
+    holds (RFC 9111, section 5.2.2.4), as an HTTP answer: 304 if it does.
+
+    Args:
+        end: when the job goes, seconds since the epoch; ``None`` if that is not known.
+    """
+    headers = {"Cache-Control": "private, no-cache", "ETag": f'W/"{known.etag}"'}
+    headers |= outputs.sunset(end)
+    asked = request.environ.get("HTTP_IF_NONE_MATCH")
+    if asked is not None and parse_etags(asked).contains_weak(known.etag):
+        return Response(status=304, headers=headers)
+    return Response(known.document, mimetype="text/xml", headers=headers)

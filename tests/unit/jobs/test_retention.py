@@ -476,7 +476,7 @@ def test_a_client_is_told_when_a_job_goes_and_then_it_is_unknown(
         assert told == int(end)
     expires = email.utils.parsedate_to_datetime(given.headers["Expires"]).timestamp()
     assert expires <= end + 1
-    assert shown.headers["Cache-Control"] == "no-store"
+    assert shown.headers["Cache-Control"] == "private, no-cache"
     age(server, job_id, AGE)
     for address in (location, output):  # the dispatcher decides, by its own clock
         wait_for(lambda address=address: client.get(address).status == 404, "it is gone")
