@@ -26,6 +26,7 @@ def test_quick_tasks_are_done_by_few_threads_in_their_order(
     monkeypatch.setattr(threads, "QUICK", 60.0)
     pool, lock = threads.Threads(16), threading.Lock()
     done: list[int] = []
+    by_thread: dict[int, list[int]] = {}
     at_once, most = 0, 0
 
     def task(number: int) -> None:
@@ -37,12 +38,14 @@ def test_quick_tasks_are_done_by_few_threads_in_their_order(
         with lock:
             at_once -= 1
             done.append(number)
+            by_thread.setdefault(threading.get_ident(), []).append(number)
 
     for number in range(200):
         pool.do(lambda number=number: task(number))  # type: ignore[misc]
     drive(pool, done, 200)
     assert 1 <= most <= threads.AT_ONCE
-    assert all(abs(number - place) < threads.AT_ONCE for place, number in enumerate(done))
+    assert sorted(done) == list(range(200))
+    assert all(order == sorted(order) for order in by_thread.values())
 
 
 def test_tasks_that_wait_hold_up_no_other() -> None:
