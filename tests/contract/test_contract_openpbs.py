@@ -85,6 +85,29 @@ class TestOpenPbs(PbsContract):
 
     # --- OpenPBS's own cases
 
+    def test_suspended_job_that_is_cancelled_gets_a_term_first(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        configure(state, kill_delay=60)
+        body = "trap 'echo got TERM; exit 1' TERM; echo ready; while :; do sleep 0.1; done"
+        job = self.job(scheduler, logs, body)
+        (number,) = scheduler.submit(job)
+        self.until_ready(scheduler, number, Path(job.log))
+        self.suspend(scheduler, number)
+        scheduler.cancel([number])
+        assert self.until(scheduler, number, Phase.FINISHED).outcome is Outcome.CANCELLED
+        assert "got TERM" in Path(job.log).read_text()
+
+    def test_suspended_job_is_cancelled_by_an_owner_who_may_not_resume_it(
+        self, scheduler: Scheduler, logs: Path, state: Path
+    ) -> None:
+        configure(state, kill_delay_suspended=2)
+        job = self.started(scheduler, logs)
+        self.suspend(scheduler, job)
+        configure(state, operators=[])
+        scheduler.cancel([job])
+        assert self.until(scheduler, job, Phase.FINISHED).outcome is Outcome.CANCELLED
+
     def test_array_of_one_place_runs_it_and_no_other(
         self, scheduler: Scheduler, logs: Path
     ) -> None:

@@ -143,7 +143,10 @@ def run(number: str, job: server.Job, spool: Path, log: IO[bytes]) -> int:
             verdict = exceeded(log, kind, elapsed, used, *limits)
         if not kill_at and (delete or verdict is not None):
             tell(shell.pid, signal.SIGTERM)
-            kill_at = time.time() + server.config()["kill_delay"]
+            slow = stopped and server.OPENPBS
+            kill_at = (
+                time.time() + server.config()["kill_delay_suspended" if slow else "kill_delay"]
+            )
         elif kill_at and time.time() >= kill_at:
             tell(shell.pid, signal.SIGKILL)
         time.sleep(0.1)

@@ -13,6 +13,7 @@ max_user_queuable   jobs that a user may have (qmgr: max_user_queuable)
 operators       users who may suspend (qmgr: operators)
 spool_as_final_name     write logs where they belong, rather than copy them at the end (MOM)
 kill_delay      seconds between TERM and KILL (qmgr: kill_delay)
+kill_delay_suspended    the same for a job that is suspended (OpenPBS; measured)
 down            the server does not answer
 """
 
@@ -43,6 +44,7 @@ DEFAULTS: dict[str, Any] = {
     "operators": [],
     "spool_as_final_name": True,
     "kill_delay": 2,
+    "kill_delay_suspended": 36,
     "down": False,
 }
 #: The name by which the server calls itself, and the one under which its users know it.
