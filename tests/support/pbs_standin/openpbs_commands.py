@@ -226,9 +226,13 @@ def letter(known: dict[str, Job], job: Job) -> str:
         # An element of an array that is held reads Q.
         state = str(job["job_state"])
         return "Q" if state == "H" and "job_array_id" in job and job["Hold_Types"] == "u" else state
+    return "X" if any(one["job_state"] != "C" for one in elements(known, job)) else "F"
+
+
+def elements(known: dict[str, Job], job: Job) -> list[Job]:
+    """Those of its array; none if it is no element of one."""
     array = job["_id"].partition("[")[0]
-    others = [one for one in known.values() if one["_id"].startswith(f"{array}[")]
-    return "X" if any(one["job_state"] != "C" for one in others) else "F"
+    return [one for one in known.values() if one["_id"].startswith(f"{array}[")]
 
 
 def describe(known: dict[str, Job], job: Job) -> str:
@@ -253,10 +257,15 @@ def describe(known: dict[str, Job], job: Job) -> str:
         shown["run_count"] = job["start_count"]
     if "exit_status" in job:
         shown["Exit_status"] = job["exit_status"]
-    if job.get("_terminated") and "job_array_id" in job:
-        if state == "F":  # captured/openpbs/qstat_xf_array_deleted_elements
-            shown.setdefault("Exit_status", 1)
+    if job.get("_terminated") and "job_array_id" in job and "start_count" not in job:
         shown["comment"] = NEVER_STARTED
+        # Its own record is gone; once the array is over the array's attributes are shown, see
+        # captured/openpbs/qstat_xf_array_over_with_an_element_that_never_ran.
+        shown["substate"] = 10
+        if state == "F":
+            codes = [one.get("exit_status", 0) for one in elements(known, job)]
+            shown["Exit_status"] = int(any(codes))
+            shown["substate"] = 93 if any(codes) else 92
     lines = [f"    {name} = {value}" for name, value in shown.items() if value != ""]
     return "\n".join([f"Job Id: {job['_id']}", *lines, "", ""])
 

@@ -74,6 +74,11 @@ ENDS = {
     "array_finished_element": {"56[2]": "exited 2"},
     "array_finished_elements": {"56[1]": "exited 1", "56[2]": "exited 2", "56[3]": "exited 3"},
     "array_finished_parent": {"56[]": "exited 1"},
+    "array_over_with_an_element_that_never_ran": {
+        "1061[1]": "exited 0",
+        "1061[2]": "exited 0",
+        "1061[3]": "cancelled",  # it shows the array's Exit_status = 0
+    },
 }
 ALIVE = {
     "held": {"46": "held"},
@@ -101,6 +106,7 @@ ALIVE = {
     "array_running_parent": {"56[]": "running"},
     "array_started": {"59[]": "running"},
     "array_waiting_parent": {"59[]": "queued"},
+    "array_waiting_element_deleted": {"1061[3]": "cancelled"},
 }
 #: The same with ``-t``: the elements, too.
 WITH_ELEMENTS = {

@@ -69,7 +69,7 @@ class OpenPbsDialect(PbsDialect):
     element_log = "/log-^array_index^"
     # MOM writes the log where it belongs, live; measured: it appends, and takes links.
     place = "-k oed"
-    # Measured: the TERM of qdel does not reach one that is suspended, which ends 36 s later, by KILL.
+    # Measured: qdel's TERM does not reach a suspended job; it ends 36 s later, by KILL.
     cancels_running = True
 
     def takes_arrays(self, need: Resources) -> bool:

@@ -94,11 +94,16 @@ def status(record: Mapping[str, str]) -> JobStatus | None:
 
 def _ended(record: Mapping[str, str]) -> JobStatus:
     state, text = record["job_state"], record.get("Exit_status")
-    # Measured: an element that was deleted reads Exit_status = 1 once its array is over.
+    # Measured: an element that was deleted while it waited shows the exit status of its array, even
+    # 0, once that is over.
+    started = "run_count" in record or "array" in record
+    # Likewise one that was deleted while it ran: then only its substate tells of that.
     if record.get("substate") == TERMINATED or text is None:
-        detail = f"{state}, deleted" if "run_count" in record else f"{state}, never started"
+        detail = f"{state}, deleted" if started else f"{state}, never started"
         return JobStatus(Phase.FINISHED, Outcome.CANCELLED, detail=detail)
     code = pbs.exit_status(text)
+    if code >= 0 and not started:
+        return JobStatus(Phase.FINISHED, Outcome.CANCELLED, detail=f"{state}, never started")
     return pbs.ended(
         code,
         EXIT_STATUSES.get(code),
