@@ -1,4 +1,5 @@
-"""``docs/start.md``, word for word: its files, its commands, and what it says of their answers."""
+"""``docs/start.md``, word for word: its files, its commands, and what it says of their answers; and
+the clients of ``docs/scientists.md`` before the same service."""
 
 from __future__ import annotations
 
@@ -121,3 +122,27 @@ def test_the_administrators_commands_work(place: Place) -> None:
     told = place.run(commands()[-1])
     assert "leads" in told
     assert "square" in told
+
+
+CLIENTS = re.findall(
+    r"^```python\n(.*?)^```",
+    (ROOT / "docs/scientists.md").read_text(encoding="utf-8"),
+    re.DOTALL | re.MULTILINE,
+)
+
+
+def test_there_are_clients_of_three_kinds() -> None:
+    assert [re.search(r"(owslib|birdy|requests)", client)[1] for client in CLIENTS] == [  # type: ignore[index]
+        *("owslib", "birdy", "requests")
+    ]
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=("owslib", "birdy", "requests"))
+def test_a_scientists_client_gets_the_square(place: Place, client: str) -> None:
+    here = client.replace("https://wps.example.org/birds", f"http://127.0.0.1:{place.port}")
+    soon = here.replace("sleepSecs=5", "sleepSecs=0.2").replace("sleep(5)", "sleep(0.2)")
+    assert soon != here or "birdy" in client
+    line = [sys.executable, "-c", soon]
+    ended = subprocess.run(line, env=place.environment, timeout=120, **CAPTURED)
+    assert ended.returncode == 0, ended.stderr
+    assert "144" in ended.stdout.splitlines()[-1]

@@ -3,14 +3,14 @@ guessed."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from pywps_hpc import settings
+from pywps_hpc.cli.main import commands
 from pywps_hpc.settings import SettingsError
 from pywps_hpc.settings.migration import TODO
 
@@ -41,16 +41,15 @@ drmaa_native_specification = {}
 """
 
 
-def migrate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "pywps_hpc", "migrate", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, timeout=60)
+def migrate(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(commands, ["migrate", *map(str, arguments)])
 
 
 def migrated(folder: Path, old: str, *arguments: str) -> tuple[str, Path]:
     """What a configuration is made into, as text and as a file."""
     (folder / "old.cfg").write_text(old, encoding="utf-8")
     ended = migrate(folder / "old.cfg", *arguments)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.exit_code == 0, ended.stderr
     (folder / "new.cfg").write_text(ended.stdout, encoding="utf-8")
     return ended.stdout, folder / "new.cfg"
 
@@ -123,7 +122,7 @@ def test_several_files_count_as_pywps_reads_them(tmp_path: Path) -> None:
     site.write_text("[server]\nurl = https://birds/emu/wps\noutputpath = /srv/out\n")
     default = Path(str(distribution("birdhouse-emu").locate_file("emu/default.cfg")))
     ended = migrate(default, site, "--spool", tmp_path)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.exit_code == 0, ended.stderr
     file = tmp_path / "new.cfg"
     file.write_text(ended.stdout)
     assert settings.load([file]).url == "https://birds/emu/wps"
@@ -147,12 +146,12 @@ def test_a_file_that_is_of_no_use_is_told_in_one_line(
     if text is not None:
         file.write_text(text)
     ended = migrate(file)
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (ended.exit_code, ended.stdout) == (1, "")
     assert told in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 
 
 def test_an_unknown_batch_system_is_refused(tmp_path: Path) -> None:
     ended = migrate(tmp_path, "--scheduler", "slrum")
-    assert ended.returncode == 2
+    assert ended.exit_code == 2
     assert "slurm" in ended.stderr
