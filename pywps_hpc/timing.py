@@ -48,6 +48,12 @@ class Timing:
         5.0, "by which the clock must have been set for a job's grace to begin anew"
     )
 
+    # Metrics
+    scrape_kept: float = _time(5.0, "for which what the job table says is told to every scrape")
+    scrape_share: float = _time(
+        20.0, "of what asking the table took, for which it is not asked again", unit=FACTOR
+    )
+
     # Submission
     array_pace: float = _time(
         1.0, "between two rounds of arrays: jobs that come meanwhile go together"

@@ -8,7 +8,7 @@ import sys
 import click
 
 from joblauncher.shared import logs
-from pywps_hpc import __version__
+from pywps_hpc import __version__, log_format
 from pywps_hpc.cli import (
     backup,
     check,
@@ -52,7 +52,7 @@ for command in (
 def main() -> None:
     """Run the command that the command line names."""
     logs.install()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    log_format.install()
     try:
         commands(prog_name="pywps-hpc")
     except TableUnavailable as error:

@@ -8,14 +8,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pywps_hpc import lifecycle, settings
+from pywps_hpc import lifecycle, log_format, settings
+from pywps_hpc.cli import watching
 from pywps_hpc.cli.common import CONFIG, open_store
 from pywps_hpc.jobs import served
 from pywps_hpc.settings import SettingsError
@@ -74,6 +74,7 @@ def serve(application: str, config: Path, bind: str, workers: int, threads: int)
     with _told():
         _require_server()
         usable()
+        log_format.use(settings.load([config]).log_format)
         host.check_address(bind)
     web = ["web", application, "--bind", bind, "--workers", str(workers), "--threads", str(threads)]
     where = ["--config", str(config.absolute())]
@@ -91,6 +92,7 @@ def web(application: str, config: Path, bind: str, workers: int, threads: int) -
     with _told():
         _require_server()
     from pywps_hpc.web.load import load
+    from pywps_hpc.web.server.importing import Loaded
     from pywps_hpc.web.server.master import StartFailed
     from pywps_hpc.web.server.serve import ServerOptions
     from pywps_hpc.web.server.serve import serve as run
@@ -102,16 +104,25 @@ def web(application: str, config: Path, bind: str, workers: int, threads: int) -
     def renewed() -> ServerOptions:
         return options(settings.load_to_serve(config))
 
-    with _told():
+    with _told(), contextlib.ExitStack() as at_end:
         own = settings.load_to_serve(config)
         host.check_address(bind)
-        served.note(open_store(own, wait=True), application)
-    os.environ["PYWPS_CFG"] = str(config.absolute())  # PyWPS reads it when it is imported
-    sys.argv[1:] = []  # gunicorn has options of its own
-    try:
-        run(options(own), partial(load, application, bind), renewed)
-    except StartFailed as error:
-        raise click.ClickException(str(error)) from None
+        log_format.use(own.log_format)
+        store = open_store(own, wait=True)
+        served.note(store, application)
+        begin = at_end.enter_context(watching.web(own, store))
+
+        def load_in_worker() -> Loaded:
+            loaded = load(application, bind)
+            begin()
+            return loaded
+
+        os.environ["PYWPS_CFG"] = str(config.absolute())  # PyWPS reads it when it is imported
+        sys.argv[1:] = []  # gunicorn has options of its own
+        try:
+            run(options(own), load_in_worker, renewed)
+        except StartFailed as error:
+            raise click.ClickException(str(error)) from None
 
 
 @click.command()
@@ -127,10 +138,12 @@ def dispatcher(config: Path) -> None:
     signal.signal(signal.SIGUSR1, lambda *_: lifecycle.reopen_logs_aside())
     with _told(), contextlib.ExitStack() as at_end:
         own = settings.load_to_run(config)
+        log_format.use(own.log_format)
         store = open_store(own, wait=True)
         holder = os.environ.pop(HOLDER, "")
         scheduler = at_end.enter_context(contextlib.closing(make_scheduler(own)))
         at_work = Dispatcher(own, store, Spool(own.spool), scheduler, holder=holder)
+        watching.dispatcher(own, store, lambda: at_work.is_turning)
         lifecycle.on_hangup(hangup.set)
         while at_work.run(stop, hangup):
             hangup.clear()

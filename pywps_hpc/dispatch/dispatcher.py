@@ -25,6 +25,7 @@ from pywps_hpc.jobs import JobStore, TableUnavailable, Waiting
 from pywps_hpc.jobs.clock import boottime
 from pywps_hpc.jobs.identity import are_apart, service_mark, tie
 from pywps_hpc.lifecycle import announce_ready
+from pywps_hpc.metrics import meters
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import Spool
 from pywps_hpc.timing import TIMING, Timing
@@ -87,6 +88,7 @@ class Dispatcher:
         self._pause = settings.poll_interval
         self._table_trouble = ""
         self._offset = _offset()
+        self._turned = time.monotonic()
         self._leadership.service = service_mark(settings)
         with contextlib.suppress(TableUnavailable):
             self._tie()
@@ -96,6 +98,12 @@ class Dispatcher:
     def holder(self) -> str:
         """Its name."""
         return self._leadership.holder
+
+    @property
+    def is_turning(self) -> bool:
+        """Whether its loop goes on, rather than hangs: for as long as another dispatcher would let
+        it lead without a heartbeat."""
+        return time.monotonic() - self._turned <= self.settings.dispatcher_lease
 
     def run(self, stop: threading.Event, hangup: threading.Event | None = None) -> bool:
         """Work until ``stop`` is set. Jobs that were submitted go on without the dispatcher.
@@ -110,6 +118,7 @@ class Dispatcher:
         leading = False
         try:
             while not stop.is_set():
+                self._turned = time.monotonic()
                 try:
                     leading = self._turn(Either(stop, hangup, self._timing.table_look), leading)
                 except LeadershipLost:
@@ -191,7 +200,9 @@ class Dispatcher:
         poll = time.monotonic() >= self._due
         if poll:
             self._asked = time.monotonic()
-        self._plan(self.cycle(poll=poll), polled=poll)
+        with meters.timed(meters.CYCLE):
+            changed = self.cycle(poll=poll)
+        self._plan(changed, polled=poll)
         while not (stop.is_set() or self._is_due() or time.monotonic() >= self._due):
             stop.wait(min(self._timing.table_look, max(0.0, self._due - time.monotonic())))
             self._leadership.heartbeat()

@@ -14,6 +14,7 @@ from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.decide.evidence import Evidence
 from pywps_hpc.jobs import Cause, ControlRequest, Job, State
+from pywps_hpc.metrics import meters
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +86,19 @@ def end(
         failpoint.reach("end.5")
         context.forget(job)
         log.info("%s: %s", job.id, told)
+        _measure(job, state, facts)
 
     context.changes.add(job, state, then=ended, **facts)
+
+
+def _measure(job: Job, state: State, facts: dict[str, Any]) -> None:
+    """Tell the metrics of an end."""
+    meters.count(meters.ENDED, job.process, state.value, facts["cause"])
+    started = facts["started"]
+    if started and job.submitted and not job.started:  # it was never seen to run
+        meters.observe(meters.QUEUE, started - job.submitted, job.process)
+    if started:
+        meters.observe(meters.RUN, facts["finished"] - started, job.process)
 
 
 def _has_succeeded(context: Context, job: Job) -> bool:

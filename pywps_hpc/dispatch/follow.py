@@ -31,6 +31,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     merge,
 )
 from pywps_hpc.jobs import Cause, ControlRequest, Job, State
+from pywps_hpc.metrics import meters
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,12 @@ class Follower:
         owners = {job.native_id: job for job in sorted(jobs, key=lambda job: job.submitted)}
         asked = context.clock()
         answering, self._answering = self._answering, 0.0
-        answer = _own(context.scheduler.poll(owners), owners)
+        try:
+            with meters.timed(meters.POLL):
+                answer = _own(context.scheduler.poll(owners), owners)
+        except SchedulerUnavailable:
+            meters.count(meters.POLL_ERRORS)
+            raise
         failpoint.reach("follow.1")
         if asked - self._asked > context.settings.grace:
             # Missing now and missing then: who knows what was in between?
@@ -195,6 +201,8 @@ class Follower:
             columns["waits"] = action.waits
             if action.state is State.RUNNING and not job.started:
                 columns["started"] = seen.started or context.clock()
+                queued = columns["started"] - job.submitted
+                meters.observe(meters.QUEUE, queued, job.process)
             if action.state is State.QUEUED and job.started:  # it will be started again
                 columns["attempt"] = max(job.attempt, seen.attempt + 1)
             changes.add(job, action.state, then=_moved, **columns)

@@ -161,6 +161,20 @@ class Queries(Table):
             found = {State(state): int(number) for state, number in connection.execute(query)}
         return {state: found.get(state, 0) for state in State}
 
+    def count_by_process(self) -> dict[tuple[str, str], int]:
+        """How many jobs there are, by process identifier and state; those with none are left
+        out."""
+        query = sa.select(jobs.c.process, jobs.c.state, sa.func.count())
+        with self._begin() as connection:
+            found = connection.execute(query.group_by(jobs.c.process, jobs.c.state))
+            return {(str(process), str(state)): int(number) for process, state, number in found}
+
+    def oldest(self, state: State, since: str) -> float:
+        """The earliest time in a column of the jobs in this state; 0 if there are none."""
+        query = sa.select(sa.func.min(jobs.c[since])).where(jobs.c.state == state.value)
+        with self._begin() as connection:
+            return float(connection.execute(query).scalar() or 0.0)
+
     def reached(self, limits: Sequence[Limit]) -> Limit | None:
         """The limit that one more job would exceed now, if any; :meth:`add` has the last word."""
         if not limits:

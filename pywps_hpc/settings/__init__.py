@@ -1,9 +1,9 @@
 """One typed, frozen object for everything an administrator can set.
 
 Our sections live in the service's own PyWPS configuration file: ``[hpc]``, ``[hpc.ssh]``,
-``[hpc.inputs]``, ``[hpc.callbacks]``, ``[hpc.retention]``, ``[hpc.container]``,
-``[hpc.resources]`` and, for one process, ``[hpc.process.<identifier>]``, which may hold any key of
-the two sections before it.
+``[hpc.inputs]``, ``[hpc.callbacks]``, ``[hpc.retention]``, ``[hpc.metrics]``,
+``[hpc.container]``, ``[hpc.resources]`` and, for one process, ``[hpc.process.<identifier>]``, which
+may hold any key of the two sections before it.
 
 :mod:`~pywps_hpc.settings.sections` and :mod:`~pywps_hpc.settings.model` have the objects,
 :mod:`~pywps_hpc.settings.readers` and :mod:`~pywps_hpc.settings.paths` read single values,

@@ -27,7 +27,7 @@ from pywps_hpc.settings.model import (
     Settings,
 )
 from pywps_hpc.settings.resources import Resources
-from pywps_hpc.settings.sections import Callbacks, Container, Inputs, Retention, Ssh
+from pywps_hpc.settings.sections import Callbacks, Container, Inputs, Metrics, Retention, Ssh
 
 T = TypeVar("T")
 
@@ -123,6 +123,7 @@ def build(sections: Sections, name: str, origin: Mapping[str, str] | None = None
         inputs=reader.read(Inputs, "hpc.inputs"),
         callbacks=reader.read(Callbacks, "hpc.callbacks"),
         retention=reader.read(Retention, "hpc.retention"),
+        metrics=reader.read(Metrics, "hpc.metrics"),
         processes=MappingProxyType(
             {
                 section.removeprefix(PROCESS_PREFIX): reader.process(section, defaults)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from pywps_hpc.settings import paths, readers
 from pywps_hpc.settings.keys import setting
 from pywps_hpc.settings.resources import Resources
-from pywps_hpc.settings.sections import Callbacks, Container, Inputs, Retention, Ssh
+from pywps_hpc.settings.sections import Callbacks, Container, Inputs, Metrics, Retention, Ssh
 from pywps_hpc.systems import ALIASES, SYSTEMS
 
 SCHEDULERS = ("local", *SYSTEMS, "drmaa")
@@ -55,7 +55,7 @@ class Settings:
     Attributes:
         processes: settings of processes that have a section of their own.
         defaults: settings of all others.
-        ssh, inputs, callbacks, retention: the sections of these names.
+        ssh, inputs, callbacks, retention, metrics: the sections of these names.
         input_paths: folders of ``file://`` inputs (``[server] allowedinputpaths``), read-only.
         url: the WPS endpoint (``[server] url``); empty if none is set.
     """
@@ -241,6 +241,12 @@ class Settings:
         "Whether scripts on web pages of other hosts may use OGC API - Processes: `*` allows all "
         "of them, without the cookies and passwords of this host.",
     )
+    log_format: str = setting(
+        readers.choice("text", "json"),
+        "text",
+        "How log lines are written: as text, or as one JSON object each. PyWPS's log file follows "
+        "`json`.",
+    )
     pass_headers: tuple[str, ...] = setting(
         readers.names,
         None,
@@ -266,6 +272,7 @@ class Settings:
     inputs: Inputs = Inputs()
     callbacks: Callbacks = Callbacks()
     retention: Retention = Retention()
+    metrics: Metrics = Metrics()
     input_paths: tuple[Path, ...] = ()
     url: str = ""
 
@@ -293,6 +300,7 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
         "hpc.inputs": Inputs,
         "hpc.callbacks": Callbacks,
         "hpc.retention": Retention,
+        "hpc.metrics": Metrics,
         "hpc.container": Container,
         "hpc.resources": Resources,
     }

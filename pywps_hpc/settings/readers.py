@@ -260,6 +260,16 @@ def port(value: str) -> int:
     return number
 
 
+@reads("`host:port`, or a port of this host's own address 127.0.0.1")
+def listening(value: str) -> tuple[str, int]:
+    """An address to listen on: ``127.0.0.1:9464``, ``[::1]:9464``, or the port alone, which is then
+    reached from this host only."""
+    host, colon, number = value.rpartition(":")
+    if colon and not host:
+        raise ValueError(f"{value!r} has no host; write 0.0.0.0:{number} for all addresses")
+    return (host.strip("[]") if colon else "127.0.0.1"), port(number)
+
+
 @reads("one entry per line")
 def lines(value: str) -> tuple[str, ...]:
     """One entry a line; empty lines do not count."""

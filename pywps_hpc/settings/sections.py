@@ -213,3 +213,24 @@ class Retention:
         "0",
         "Size of the folders of all ended jobs together; those that ended first are removed first.",
     )
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """``[hpc.metrics]``: where Prometheus asks what the service does."""
+
+    web: tuple[str, int] | None = setting(
+        readers.listening,
+        None,
+        "Address at which `pywps-hpc web` answers scrapes (`/metrics`), for all of its workers.",
+        unset=None,
+        needed="sites that watch the service",
+    )
+    dispatcher: tuple[str, int] | None = setting(
+        readers.listening,
+        None,
+        "The same of the dispatcher, which also tells there whether it is well (`/health/live`, "
+        "`/health/ready`).",
+        unset=None,
+        needed="sites that watch the service",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -27,6 +28,7 @@ from joblauncher.shared.response import JobResponse
 from pywps_hpc import jobs
 from pywps_hpc.jobs import Job, LimitReached, State, TableUnavailable, job_name, results
 from pywps_hpc.jobs.callbacks import Event
+from pywps_hpc.metrics import meters
 from pywps_hpc.spool import JobDir, atomic_write
 from pywps_hpc.web import (
     admission,
@@ -94,6 +96,7 @@ def accept(
     """
     job = replace(service.spool.open(job_id), access=jobs.new_id())
     sent = sent_inputs.serialised(wps_request.inputs)
+    begun = time.monotonic()
     try:
         service.spool.create(job_id)
         failpoint.reach("accept.1")
@@ -106,6 +109,7 @@ def accept(
         if not _is_recorded(service, job_id):
             _discard(service, job)
         raise
+    meters.observe(meters.ACCEPT, time.monotonic() - begun)
     return row, job, answer
 
 

@@ -27,7 +27,7 @@ def admit(settings: Settings, store: JobStore, process: str, http_request: Any) 
 
 def busy(settings: Settings, reached: Limit) -> Busy:
     """The answer to a client whose job would be one too many."""
-    return Busy(f"{reached} Please try later.", settings.retry_after)
+    return Busy(f"{reached} Please try later.", settings.retry_after, "limit")
 
 
 def limits(settings: Settings, process: str, client: str) -> list[Limit]:

@@ -12,10 +12,11 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request
 
 from pywps_hpc import jobs
+from pywps_hpc.metrics import meters
 from pywps_hpc.settings.checks import warnings
-from pywps_hpc.web import mounted, negotiation, outputs
+from pywps_hpc.web import mounted, negotiation, outputs, probes
 from pywps_hpc.web.context import Context
-from pywps_hpc.web.errors import Busy, in_form, of_http, storage_trouble
+from pywps_hpc.web.errors import REASON, Busy, in_form, of_http, storage_trouble
 from pywps_hpc.web.ogcapi import face as ogcapi
 from pywps_hpc.web.pages import face as pages
 from pywps_hpc.web.requests import guard, limits
@@ -40,7 +41,7 @@ UNEXPECTED = (
     "administrator has the details."
 )
 #: The URLs of the standards that clients speak here, and of what they share.
-RULES: tuple[Rules, ...] = (face.rules, outputs.rules, ogcapi.rules)
+RULES: tuple[Rules, ...] = (face.rules, outputs.rules, ogcapi.rules, probes.rules)
 #: Those of the pages for people, which an administrator can do without.
 PAGES: Rules = pages.rules
 
@@ -77,8 +78,11 @@ class HpcService(Context, Service):  # type: ignore[misc]
     def __call__(self, environ: Any, start_response: Any) -> Any:
         """Answer one request with safe headers (PEP 3333)."""
         mounted.notice(environ, self.routes.names)
+        REASON.set("unavailable")
 
         def begin(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            if status.startswith("503") and (reason := REASON.get()):
+                meters.count(meters.REFUSALS, reason)
             given = {name.lower() for name, _ in headers}
             safe = [(name, value) for name, value in SAFE.items() if name.lower() not in given]
             return start_response(status, [*headers, *safe], *rest)
@@ -92,6 +96,7 @@ class HpcService(Context, Service):  # type: ignore[misc]
 
     def _answer(self, http_request: Request) -> Any:
         message = "The service cannot reach its jobs now. Please try later."
+        reason = "unavailable"
         refused: HTTPException | None = None
         try:
             if self.settings.pages and (page := pages.instead(self, http_request)) is not None:
@@ -109,7 +114,7 @@ class HpcService(Context, Service):  # type: ignore[misc]
         except Exception as error:
             if trouble := storage_trouble(error, self.spool.root):
                 LOGGER.error("a request could not be answered: %s", error)
-                message = f"Jobs cannot be accepted now: {trouble}."
+                message, reason = f"Jobs cannot be accepted now: {trouble}.", "storage"
             else:
                 LOGGER.exception("a request could not be answered")
                 message = UNEXPECTED
@@ -117,7 +122,7 @@ class HpcService(Context, Service):  # type: ignore[misc]
         # Made here, since PyWPS logs the traceback of whatever is being handled.
         if refused is not None:
             return of_http(refused)
-        return Busy(message, self.settings.retry_after)
+        return Busy(message, self.settings.retry_after, reason)
 
     def compare_processes(self) -> None:
         """Tell of sections for processes that the service does not have: once, when it has all."""

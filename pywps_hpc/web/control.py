@@ -145,7 +145,7 @@ def _remove(service: Context, row: Job) -> Dismissal:
         LOGGER.error("%s: cannot be removed: %s", row.id, error.strerror)
         words = storage.trouble(error) or "its files cannot be moved"
         message = f"The job cannot be removed now: {words}."
-        raise Busy(message, service.settings.retry_after) from None
+        raise Busy(message, service.settings.retry_after, "storage") from None
     service.store.remove(row.id)
     LOGGER.info("%s: removed by its client", row.id)
     return _removed(service, row)

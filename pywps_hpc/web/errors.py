@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from werkzeug.wrappers import Request, Response
 
 from joblauncher.shared import storage
 
+#: Why the request of this thread is turned away, for the administrator's metrics: each face answers
+#: in its own form. Empty: an answer with HTTP 503 turns nobody away.
+REASON: ContextVar[str] = ContextVar("reason")
 #: Where a request keeps how it is told of an error, by the face that answers it.
 _FORM = "pywps_hpc.error_form"
 
@@ -38,11 +42,13 @@ class Busy(ServerBusy):  # type: ignore[misc]
     Args:
         description: message for the client.
         retry_after: seconds.
+        reason: for the administrator's metrics, one of :data:`pywps_hpc.metrics.meters.REASONS`.
     """
 
-    def __init__(self, description: str, retry_after: int) -> None:
+    def __init__(self, description: str, retry_after: int, reason: str = "busy") -> None:
         super().__init__(description, code=503)
-        self.retry_after = retry_after
+        self.retry_after, self.reason = retry_after, reason
+        REASON.set(reason)
 
     @property
     def name(self) -> str:

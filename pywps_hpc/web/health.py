@@ -13,6 +13,8 @@ from pywps_hpc.web.errors import Busy
 
 LOGGER = logging.getLogger(__name__)
 
+NO_DISPATCHER = "Jobs cannot be run now: the dispatcher is not running."
+
 
 def require_open(settings: Settings, store: JobStore) -> None:
     """Make sure that the administrator lets the service take new jobs.
@@ -21,7 +23,7 @@ def require_open(settings: Settings, store: JobStore) -> None:
         Busy: it is drained.
     """
     if (drained := drain.of(store)) is not None:
-        raise Busy(str(drained), drained.retry_after or settings.retry_after)
+        raise Busy(str(drained), drained.retry_after or settings.retry_after, "drained")
 
 
 def require_dispatcher(settings: Settings, store: JobStore) -> None:
@@ -32,10 +34,10 @@ def require_dispatcher(settings: Settings, store: JobStore) -> None:
     """
     leader = store.dispatcher()
     if leader is None or not leader.is_alive(settings.dispatcher_lease):
-        raise Busy("Jobs cannot be run now: the dispatcher is not running.", settings.retry_after)
+        raise Busy(NO_DISPATCHER, settings.retry_after, "dispatcher")
     if are_apart(leader.service, service_mark(settings)):
         LOGGER.error("[hpc] spool, database: the dispatcher of another service uses them")
-        raise Busy("Jobs cannot be run now: the dispatcher is not running.", settings.retry_after)
+        raise Busy(NO_DISPATCHER, settings.retry_after, "dispatcher")
 
 
 def require_spool(service: Context) -> None:
@@ -54,7 +56,7 @@ def require_spool(service: Context) -> None:
     except SettingsError as error:
         LOGGER.error("the spool cannot be used: %s", error)
     message = "The service cannot reach its jobs now: their storage is missing."
-    raise Busy(message, service.settings.retry_after)
+    raise Busy(message, service.settings.retry_after, "storage")
 
 
 def is_batch_system_reachable(service: Context) -> bool:

@@ -48,7 +48,7 @@ def response(service: Context, request: Request, access: str) -> Response:
     except OSError as error:
         if words := storage.trouble(error):
             message = f"The job's log cannot be read now: {words}."
-            raise Busy(message, service.settings.retry_after) from None
+            raise Busy(message, service.settings.retry_after, "storage") from None
         raise NotFound("The job has no log that can be read.") from None
     with file:
         return _response_of(file, request)

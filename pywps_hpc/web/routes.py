@@ -32,7 +32,7 @@ Rules = Callable[[Addresses], Iterable[Rule]]
 
 
 #: First segments of URLs that an application around the service may have, too.
-COMMON = frozenset({"api", "conformance", "jobs", "processes"})
+COMMON = frozenset({"api", "conformance", "health", "jobs", "processes"})
 
 
 def is_common(handler: Any) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from pywps import Service, configuration
 
 from joblauncher.shared import logs
-from pywps_hpc import jobs, settings
+from pywps_hpc import jobs, log_format, settings
 from pywps_hpc.jobs.identity import tie
 from pywps_hpc.settings.checks import host, pywps_sections, warnings
 from pywps_hpc.spool import Spool
@@ -45,6 +45,7 @@ def wrap(service: Any, config: Sequence[str] = ()) -> Service:
     except settings.SettingsError as error:
         raise settings.SettingsError(f"{name}: {error}") from None
     logs.install()  # before any request is read
+    log_format.use(own.log_format, "PYWPS")
     _warn(own, sections, [*config, os.environ.get("PYWPS_CFG", "")])
     _set_addresses(wrapped)
     mounted.SERVICES.add(wrapped)

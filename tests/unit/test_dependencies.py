@@ -20,9 +20,9 @@ tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"pywps_hpc", "joblauncher"}
-#: The one package that may import what an extra brings.
+#: The packages that may import what an extra brings.
 EXTRAS = {
-    "server": "pywps_hpc/web/server",
+    "server": ("pywps_hpc/web/server", "pywps_hpc/metrics"),
     "ssh": "pywps_hpc/dispatch/channels",
     "drmaa": "pywps_hpc/dispatch/schedulers",
     "image": "pywps_hpc/images",

@@ -68,6 +68,7 @@ def serve(
             self.cfg.set("limit_request_line", 0)  # the worker bounds it
             self.cfg.set("proc_name", "pywps-hpc web")
             self.cfg.set("errorlog", "-")
+            self.cfg.set("logger_class", "pywps_hpc.web.server.log.SameLogger")
             self.cfg.set("graceful_timeout", 10)
             # One socket in the account's home would be shared by all services.
             self.cfg.set("control_socket_disable", True)

@@ -51,7 +51,7 @@ def show_status(service: Context, request: Request, access: str, name: str = "")
             document = status.status_document(view, job, known_about)
         except OSError as error:
             message = f"The job cannot be shown now: {storage.trouble(error)}."
-            raise Busy(message, service.settings.retry_after) from None
+            raise Busy(message, service.settings.retry_after, "storage") from None
         if key is None:
             return status.status_response(document, view.expires)
         known = _ENDED.put(key, document)

@@ -102,7 +102,7 @@ def _view(service: Context, row: jobs.Job, job: JobDir) -> JobView:
         return lookup.view_of(service, row, job)
     except OSError as error:
         message = f"The job cannot be looked at now: {storage.trouble(error)}."
-        raise Busy(message, service.settings.retry_after) from None
+        raise Busy(message, service.settings.retry_after, "storage") from None
 
 
 def _status(service: Context, view: JobView) -> Response:
