@@ -48,7 +48,9 @@ class Timing:
         5.0, "by which the clock must have been set for a job's grace to begin anew"
     )
 
-    # Metrics
+    # Metrics, and commands
+    log_look: float = _time(0.5, "between two looks at a log that is followed: one small query")
+    scrape_patience: float = _time(10.0, "for a whole request for metrics")
     scrape_kept: float = _time(5.0, "for which what the job table says is told to every scrape")
     scrape_share: float = _time(
         20.0, "of what asking the table took, for which it is not asked again", unit=FACTOR

@@ -30,10 +30,9 @@ from pywps_hpc.jobs.retention import expires
 from pywps_hpc.jobs.view import JobView, PublicState, job_view
 from pywps_hpc.settings import Resources, Settings
 from pywps_hpc.spool import Spool
+from pywps_hpc.timing import TIMING
 
 JOB = click.argument("job_id", metavar="JOB")
-#: Seconds between two looks at a log that is followed.
-LOOK = 0.5
 
 
 @click.command()
@@ -173,7 +172,7 @@ def _follow(own: Settings, row: Job, job: JobDir) -> None:
                 raise
         if is_over:
             return
-        time.sleep(LOOK)
+        time.sleep(TIMING.log_look)
 
 
 def _print(file: BinaryIO) -> None:

@@ -12,13 +12,12 @@ from typing import Any
 
 from pywps_hpc.errors import SettingsError
 from pywps_hpc.metrics import meters
+from pywps_hpc.timing import TIMING
 
 LOGGER = logging.getLogger(__name__)
 
 #: Whether all is well, and what is told of it in JSON.
 Probe = Callable[[], tuple[bool, Mapping[str, Any]]]
-#: Seconds for a whole request.
-_PATIENCE = 10.0
 
 
 def listen(key: str, address: tuple[str, int]) -> socket.socket:
@@ -93,7 +92,7 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: Server
-    timeout = _PATIENCE
+    timeout = TIMING.scrape_patience
     server_version, sys_version = "pywps-hpc", ""
 
     def do_GET(self) -> None:

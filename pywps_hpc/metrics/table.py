@@ -45,8 +45,8 @@ class TableMetrics:
             if begun >= self._until:
                 self._found = list(self._look())
                 ended = time.monotonic()
-                own = self._timing
-                kept = max(own.scrape_kept, own.scrape_share * (ended - begun))
+                timing = self._timing
+                kept = max(timing.scrape_kept, timing.scrape_share * (ended - begun))
                 self._until = ended + kept
             return self._found
 
