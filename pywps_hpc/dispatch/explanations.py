@@ -434,6 +434,12 @@ BUSY = Group(
             "Make room, for instance with `pywps-hpc purge`; set a retention.",
         ),
         Explanation(
+            "This service does not accept new jobs at the moment: …",
+            "An administrator drains it; his message follows.",
+            (),
+            "Wait. The administrator ends it by `pywps-hpc undrain`.",
+        ),
+        Explanation(
             "Maximum number of active jobs of one client reached (20). Please try later.",
             "A limit on jobs that are not yet over has been reached.",
             ("[hpc] max_active", "[hpc] max_active_per_owner", "[hpc.process.ID] max_active"),
