@@ -6,11 +6,15 @@ From the request (asynchronous Execute) to the status document that says *succee
 every 2 ms. The three servers run side by side and get one request each in turn; by default for a
 process that does nothing. A value that begins with ``file://`` goes by reference; its folder has
 to be among the allowed ones.
+
+With ``--image`` the jobs of both our servers run in containers. For the process ``first_line`` it
+tells, too, how long after the start of a job's supervisor its first line ran.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -45,6 +49,17 @@ def seconds(server: servers.Server, identifier: str, inputs: list[tuple[str, obj
         time.sleep(0.002)
 
 
+def to_first_line(server: servers.HpcServer) -> float:
+    """Run a job of ``first_line``; seconds from the start of its supervisor to its first line."""
+    location = wps_client.submit(server.url, "first_line", [])
+    document = wps_client.await_end(location)
+    line = int(str(wps_client.outputs_of(document)["done"].content)) / 1e9
+    row = server.row(server.id_of(location))
+    assert row is not None
+    (started,) = server.folder.glob(f"spool/scheduler/*/{row['native_id']}/started")
+    return line - started.stat().st_mtime
+
+
 def main() -> None:
     """Print the medians and the ratios of each round, and the median ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -55,9 +70,11 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="interpreter of the services")
     parser.add_argument("--memory", default="4G")
     parser.add_argument("--cold-rounds", type=int, default=7)
+    parser.add_argument("--image", type=Path, help="container image of the jobs")
     own = parser.parse_args()
     inputs: list[tuple[str, object]] = []
-    for text in own.inputs or ["seconds=0"]:
+    given = ["seconds=0"] if own.identifier == "sleeper" else []
+    for text in own.inputs or given:
         name, _, value = text.partition("=")
         is_file = value.startswith("file://")
         inputs.append(
@@ -70,7 +87,12 @@ def main() -> None:
             sections["server"] = {"allowedinputpaths": ":".join(allowed)}
         for name in ("warm", "cold", "default"):
             (Path(folder) / name).mkdir()
-        no = {"hpc.container": {"warm": "no"}}
+        contained: dict[str, object] = {}
+        if own.image:
+            contained = {"runtime": "apptainer", "image": own.image}
+            sections["hpc"] = {"command_path": os.environ["PATH"]}
+            sections["hpc.container"] = contained
+        no = {"hpc.container": {**contained, "warm": "no"}}
         cold = servers.HpcServer(
             Path(folder) / "cold",
             own.application,
@@ -95,6 +117,9 @@ def main() -> None:
                 for name, server in (("default", default), ("warm", warm), ("cold", cold)):
                     if name != "cold" or number < own.cold_rounds:
                         taken[name].append(seconds(server, own.identifier, inputs))
+                if own.identifier == "first_line":
+                    for name, one in (("warm, first line", warm), ("cold, first line", cold)):
+                        taken.setdefault(name, []).append(to_first_line(one))
                 print(number, *(f"{name} {t[-1]:.3f} s" for name, t in taken.items()), flush=True)
     middle = {name: statistics.median(times) for name, times in taken.items()}
     for name, value in middle.items():

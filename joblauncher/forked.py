@@ -46,7 +46,8 @@ def become(
         files: descriptors of files that modules read.
     """
     try:
-        os.setpgid(0, 0)  # what the job sends its group must not reach its supervisor
+        if os.getpgid(0) != os.getpid():
+            os.setpgid(0, 0)  # what the job sends its group must not reach its supervisor
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         environment = {"HOME": order["home"], **order["environment"], mark[0]: mark[1]}
         try:

@@ -62,11 +62,13 @@ class Traces:
         threads: their ids, without that of the main one.
         files: descriptor and what it is.
         children: process ids.
+        memory: mappings to which a process and its forks write together.
     """
 
     threads: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
     children: frozenset[str] = field(default_factory=frozenset)
+    memory: frozenset[str] = field(default_factory=frozenset)
 
     def beyond(self, before: Traces) -> str:
         """What is here and was not before, in words; empty if nothing is."""
@@ -77,6 +79,8 @@ class Traces:
             found.append("an open file or socket (" + ", ".join(sorted(files)) + ")")
         if self.children - before.children:
             found.append("a child process")
+        if self.memory - before.memory:
+            found.append("shared memory")
         return ", ".join(found)
 
 
@@ -99,7 +103,18 @@ def traces() -> Traces:
     for listing in glob.glob("/proc/self/task/*/children"):
         with contextlib.suppress(OSError), open(listing, encoding="ascii") as text:
             children.update(text.read().split())
-    return Traces(threads, frozenset(files), frozenset(children))
+    return Traces(threads, frozenset(files), frozenset(children), _shared_memory())
+
+
+def _shared_memory() -> frozenset[str]:
+    """Mappings that forks share and can write (proc(5), maps): address and file."""
+    found = set()
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+        for line in maps:
+            address, rights, rest = line.split(" ", 2)
+            if rights.endswith("s") and "w" in rights:
+                found.add(f"{address} {rest.strip()}")
+    return frozenset(found)
 
 
 def _threads() -> frozenset[str]:

@@ -17,7 +17,7 @@ import time
 from dataclasses import replace
 from types import FrameType
 
-from joblauncher import child
+from joblauncher import child, warm
 from joblauncher.ending import Ending, understand
 from joblauncher.publisher import Publisher
 from joblauncher.sequence import Steps, launch
@@ -86,6 +86,7 @@ def _supervise(publisher: Publisher, header: dump.Header, body: bytes) -> Ending
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         child.live(publisher, header, body, writer)
     os.close(writer)
+    warm.close_reports()
     stopped: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:

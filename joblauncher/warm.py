@@ -51,6 +51,15 @@ def report(config: dict[str, dict[str, str]]) -> None:
     _reports = None
 
 
+def close_reports() -> None:
+    """Let the launcher's own end of the socket go: a handler may take what its parent has open
+    (pidfd_getfd(2)), and no nursery shall hear of it."""
+    global _reports
+    if _reports is not None:
+        _reports.close()
+        _reports = None
+
+
 def point_home(folder: Path) -> None:
     """Let :data:`~joblauncher.shared.warm_home.HOME` lead into this folder, here and in all forks.
 

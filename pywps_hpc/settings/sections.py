@@ -73,7 +73,7 @@ class Container:
         readers.boolean,
         "yes",
         "Whether jobs start as forks of a process that has imported the service's modules; only "
-        "with `scheduler = local` and `runtime = none`.",
+        "with `scheduler = local`.",
     )
 
 

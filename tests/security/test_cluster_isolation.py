@@ -20,33 +20,21 @@ import cluster_site as site
 import servers
 import wps_client as client
 from joblauncher.shared.jobdir import JobDir
-from places import INFRA
 from wps_client import Output
 
 pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
 
 HOME = Path(os.environ.get("PYWPS_HPC_TEST_HOME", "/var/tmp/pywps-hpc"))
-FUSE = INFRA / "fuse.sh"
 SECRET = "open-sesame"
 IPC_CREAT, IPC_RMID = 0o1000, 0
 
 
-class MountingServer(servers.HpcServer):
-    """One whose account may open /dev/fuse, as on any machine with udev."""
-
-    def _as_user(self) -> list[str]:
-        return [str(FUSE), *super()._as_user()]
-
-
-LOCAL = {
-    "scheduler": "local",
-    "command_path": f"{HOME}/apptainer/bin:/usr/local/bin:/usr/bin:/bin",
-}
 #: Where the probe runs. Without a container it shows that there is something to be kept from.
 WHERE: dict[str, dict[str, dict[str, object]]] = {
     "slurm": {},
-    "local": {"hpc": dict(LOCAL)},
-    "bare": {"hpc": dict(LOCAL), "hpc.container": {"runtime": "none"}},
+    "local": {"hpc": dict(site.LOCAL)},
+    "warm": {"hpc": dict(site.LOCAL)},
+    "bare": {"hpc": dict(site.LOCAL), "hpc.container": {"runtime": "none"}},
 }
 #: What succeeds for whoever is not in a container: the service's own account, on the same host.
 OPEN_TO_THE_ACCOUNT = {
@@ -197,14 +185,20 @@ def probe(where: str) -> list[str]:
     for path in (root / "code", *(root / "code").rglob("*"), inputs, inputs / "data.txt"):
         os.chown(path, uid, -1)  # the account could write them: outside
     server = site.slurm_server(root, "probe:service", inputs=inputs, sections=WHERE[where])
-    server.__class__ = MountingServer
+    server.__class__ = site.MountingServer
     server.environment = {"SERVER_SECRET": SECRET}
     with ExitStack() as stack:
         site.as_user("sh", "-c", "mkdir -p ~/.ssh && echo key > ~/.ssh/id_probe")
         stack.callback(site.as_user, "sh", "-c", "rm ~/.ssh/id_probe")
         found = stack.enter_context(traces())
         stack.enter_context(server)
-        neighbour = client.submit(server.url, "sleeper", [("seconds", "600")])
+        if where == "warm":
+            _await_warm(server)
+            key, port = secrets.randbelow(2**30) + 1, servers.free_port()
+            mark = f"neighbour-{secrets.token_hex(6)}"
+            neighbour = client.submit(server.url, "neighbour", [("text", f"{mark} {key} {port}")])
+        else:
+            neighbour = client.submit(server.url, "sleeper", [("seconds", "600")])
         other = server.job(client.job_id_of(neighbour))
 
         def runs() -> bool:
@@ -212,6 +206,13 @@ def probe(where: str) -> list[str]:
 
         servers.wait_for(runs, "the neighbour runs")
         wanted = targets(server, root, other, found)
+        if where == "warm":
+            servers.wait_for(lambda: "traces" in other.log.read_text(), "the neighbour's traces")
+            its = [p.pid for p in server.job_processes() if other.job_id in " ".join(p.cmdline())]
+            wanted["neighbour"] = {
+                "name": mark, "key": key, "port": port, "id": other.job_id, "pids": its,
+                "nursery": [process.pid for process in server.nurseries()],
+            }  # fmt: skip
         document = client.execute_async(
             server.url, "probe", [("text", json.dumps(wanted))], [Output("document")]
         )
@@ -231,6 +232,16 @@ def probe(where: str) -> list[str]:
     return [*report.splitlines(), *seen]
 
 
+def _await_warm(server: servers.HpcServer) -> None:
+    """Until a job is a fork of a nursery that has imported the service's modules."""
+
+    def is_warm() -> bool:
+        document = client.execute_async(server.url, "is_warm", [])
+        return str(client.outputs_of(document)["result"].content) == "True"
+
+    servers.wait_for(lambda: is_warm() and is_warm(), "jobs are warm")
+
+
 def _outcomes(lines: list[str]) -> dict[str, bool]:
     """What was tried, and whether it was refused."""
     tried = [line for line in lines if not line.startswith(("fact: ", "left "))]
@@ -246,6 +257,17 @@ def test_no_way_out_of_a_container_is_open(where: str) -> None:
     assert [line for line in lines if ": SUCCEEDED: " in line and not line.startswith("fact")] == []
     assert all(outcomes.values())
     # What it left in /tmp and /dev/shm was in the container's own.
+    assert [line for line in lines if line.startswith("left ")] == []
+
+
+def test_no_job_reaches_another_one_of_its_nursery_nor_that() -> None:
+    lines = probe("warm")
+    outcomes = _outcomes(lines)
+    assert "fact: warm True" in lines
+    assert len(outcomes) > 110
+    assert outcomes.keys() >= OPEN_TO_THE_ACCOUNT
+    assert [line for line in lines if ": SUCCEEDED: " in line and not line.startswith("fact")] == []
+    assert all(outcomes.values())
     assert [line for line in lines if line.startswith("left ")] == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -13,23 +14,34 @@ from typing import Any
 import psutil
 import pytest
 
+import cluster_site as site
 import failpoint_orders
 import wps_client as client
 from places import SERVICES
-from servers import HpcServer, wait_for
+from servers import HpcServer, shoot, wait_for
 
 SOON = 120.0
 #: Those of a launcher whose process succeeds.
 STEPS = ("launch.1", "launch.2", "publish.1", "publish.2", "conclude.1")
+MODULES = ("nursling.py", "nursling_part.py")
+PROCESSES: dict[str, dict[str, Any]] = {
+    "hpc.process.cold": {"warm": "no"},
+    "hpc.process.brief": {"walltime": "00:00:02"},
+    "hpc.process.small": {"memory": "300M"},
+}
 
 
 class Nursed(HpcServer):
     """The service ``nursling``, whose modules the test may change."""
 
     def nursery(self) -> psutil.Process:
-        """Its only nursery for processes of the same settings."""
-        (found,) = self.nurseries()
+        """Its only nursery for processes of the same settings; in containers, the half outside."""
+        (found,) = (one for one in self.nurseries() if "joblauncher.nursery" in one.cmdline())
         return found
+
+    def flag(self) -> Path:
+        """A file yet to be made, where jobs see it."""
+        return self.folder / "inputs" / secrets.token_hex(6)
 
     def tell(self, order: str = "tell", process: str = "nursling") -> dict[str, Any]:
         """Run a process and return what it told."""
@@ -43,7 +55,7 @@ class Nursed(HpcServer):
         """Until jobs are warm, with all modules imported before."""
 
         def is_warm() -> bool:
-            learned = [*self.folder.glob("spool/scheduler/nurseries/*/learned.json")]
+            learned = [*self.folder.glob("spool/scheduler/nurseries/**/learned.json")]
             known = any('"nursling"' in file.read_text() for file in learned)
             return bool(self.tell()["warm"]) and known and takes_orders(self)
 
@@ -65,14 +77,12 @@ def told(location: str) -> dict[str, Any]:
 def nursed(folder: Path, **sections: dict[str, Any]) -> Iterator[Nursed]:
     code = folder / "code"
     code.mkdir(parents=True)
-    for name in ("nursling.py", "nursling_part.py"):
+    for name in MODULES:
         shutil.copy(SERVICES / name, code)
     own = {
         "hpc": {"slots": 8},
         "hpc.container": {"python_path": code, **failpoint_orders.JOB_SECTION},
-        "hpc.process.cold": {"warm": "no"},
-        "hpc.process.brief": {"walltime": "00:00:02"},
-        "hpc.process.small": {"memory": "300M"},
+        **PROCESSES,
         **sections,
     }
     with Nursed(folder, "nursling:service", code=code, sections=own) as server:
@@ -80,10 +90,39 @@ def nursed(folder: Path, **sections: dict[str, Any]) -> Iterator[Nursed]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursed]:
-    with nursed(tmp_path_factory.mktemp("nursed")) as started:
-        yield started
+class Contained(site.MountingServer, Nursed):
+    """The same, its processes in containers."""
+
+
+@contextlib.contextmanager
+def contained(**sections: dict[str, Any]) -> Iterator[Contained]:
+    root = site.folder("contained")
+    code = root / "code"
+    code.mkdir()
+    for name in MODULES:
+        shutil.copy(SERVICES / name, code)
+    own = {"hpc": {**site.LOCAL, "slots": 8}, "hpc.container": failpoint_orders.JOB_SECTION}
+    server = site.slurm_server(root, "nursling:service", sections=own | PROCESSES | sections)
+    server.__class__ = Contained
+    assert isinstance(server, Contained)
+    with server:
+        server.await_warm()
+        yield server
+
+
+CONTAINED = pytest.param("apptainer", marks=[pytest.mark.cluster, pytest.mark.batch_system("none")])
+
+
+@pytest.fixture(scope="module", params=["none", CONTAINED])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Nursed]:
+    if request.param == "none":
+        with nursed(tmp_path_factory.mktemp("nursed")) as started:
+            yield started
+    else:
+        with contained() as inside:
+            yield inside
 
 
 # --- as cold ones
@@ -92,7 +131,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursed]:
 def test_a_warm_job_finds_what_a_cold_one_finds(server: Nursed) -> None:
     warm, cold = server.tell(), server.tell(process="cold")
     assert (warm.pop("warm"), cold.pop("warm")) == (True, False)
-    assert warm == cold
+    if isinstance(server, Contained):  # the group of a container's first process is out of sight
+        del warm["group"], cold["group"]
+    assert {name: (warm[name], cold[name]) for name in warm if warm[name] != cold[name]} == {}
 
 
 def test_no_job_sees_what_another_one_left(server: Nursed) -> None:
@@ -115,10 +156,10 @@ def test_each_job_has_random_numbers_of_its_own(server: Nursed) -> None:
     assert not set(first["numbers"]).intersection(second["numbers"])
 
 
-def test_limits_of_memory_and_time_are_each_job_s_own(server: Nursed, tmp_path: Path) -> None:
-    go = tmp_path / "go"
+def test_limits_of_memory_and_time_are_each_job_s_own(server: Nursed) -> None:
+    go = server.flag()
     neighbour = server.begin(f"wait {go}")
-    late = server.begin(f"wait {tmp_path / 'never'}", "brief")
+    late = server.begin(f"wait {server.flag()}", "brief")
     large = server.begin("allocate 600", "small")
     endings = {}
     for name, location in (("late", late), ("large", large)):
@@ -133,9 +174,9 @@ def test_limits_of_memory_and_time_are_each_job_s_own(server: Nursed, tmp_path: 
     assert told(neighbour)["warm"]
 
 
-def test_a_warm_job_is_dismissed_paused_and_resumed(server: Nursed, tmp_path: Path) -> None:
-    go = tmp_path / "go"
-    location, other = server.begin(f"wait {go}"), server.begin(f"wait {tmp_path / 'never'}")
+def test_a_warm_job_is_dismissed_paused_and_resumed(server: Nursed) -> None:
+    go = server.flag()
+    location, other = server.begin(f"wait {go}"), server.begin(f"wait {server.flag()}")
     for one in (location, other):
         log = server.job(server.id_of(one)).log
         wait_for(lambda log=log: log.exists() and "waits" in log.read_text(), "it runs", SOON)
@@ -156,8 +197,8 @@ def stopped(server: Nursed, job: str) -> bool:
     return bool(found) and all(p.status() == psutil.STATUS_STOPPED for p in found)
 
 
-def test_supervisor_and_launcher_are_seen_by_their_names(server: Nursed, tmp_path: Path) -> None:
-    go = tmp_path / "go"
+def test_supervisor_and_launcher_are_seen_by_their_names(server: Nursed) -> None:
+    go = server.flag()
     location = server.begin(f"wait {go}")
     job = server.id_of(location)
     log = server.job(job).log
@@ -173,10 +214,8 @@ def test_supervisor_and_launcher_are_seen_by_their_names(server: Nursed, tmp_pat
 # --- whatever happens to the nursery
 
 
-def test_jobs_go_on_without_their_nursery_and_the_next_starts_another(
-    server: Nursed, tmp_path: Path
-) -> None:
-    go = tmp_path / "go"
+def test_jobs_go_on_without_their_nursery_and_the_next_starts_another(server: Nursed) -> None:
+    go = server.flag()
     location = server.begin(f"wait {go}")
     log = server.job(server.id_of(location)).log
     wait_for(lambda: log.exists() and "waits" in log.read_text(), "it runs", SOON)
@@ -197,6 +236,8 @@ def test_whatever_step_a_job_has_come_to_it_goes_on_without_its_nursery(server: 
             order = server.job(server.id_of(locations[-1])).path / failpoint_orders.IN_JOB / step
             order.parent.mkdir()
             order.write_text("stop")
+            if server.user:
+                shutil.chown(order.parent, server.user)
             orders.append(order)
     wait_for(lambda: not any(order.exists() for order in orders), "all stand still", SOON)
     server.nursery().kill()
@@ -217,10 +258,8 @@ def test_a_nursery_that_does_not_answer_holds_up_no_job(server: Nursed) -> None:
     server.await_warm()
 
 
-def test_a_dispatcher_that_is_killed_leaves_jobs_and_nursery_alone(
-    server: Nursed, tmp_path: Path
-) -> None:
-    go = tmp_path / "go"
+def test_a_dispatcher_that_is_killed_leaves_jobs_and_nursery_alone(server: Nursed) -> None:
+    go = server.flag()
     location = server.begin(f"wait {go}")
     log = server.job(server.id_of(location)).log
     wait_for(lambda: log.exists() and "waits" in log.read_text(), "it runs", SOON)
@@ -232,11 +271,46 @@ def test_a_dispatcher_that_is_killed_leaves_jobs_and_nursery_alone(
     assert server.tell()["warm"]
 
 
+@pytest.mark.parametrize("server", [CONTAINED], indirect=True)
+def test_jobs_go_on_without_what_has_the_modules_in_their_container(server: Nursed) -> None:
+    go = server.flag()
+    location = server.begin(f"wait {go}")
+    log = server.job(server.id_of(location)).log
+    wait_for(lambda: log.exists() and "waits" in log.read_text(), "it runs", SOON)
+    (with_modules,) = (one for one in inside(server) if "anew" in one.cmdline())
+    with_modules.kill()
+    server.tell()
+    go.touch()
+    assert told(location)["warm"]
+    server.await_warm()
+
+
+@pytest.mark.parametrize("server", [CONTAINED], indirect=True)
+def test_a_container_that_is_killed_ends_its_jobs_once_and_the_next_starts_another(
+    server: Nursed,
+) -> None:
+    location = server.begin(f"wait {server.flag()}")
+    job = server.id_of(location)
+    log = server.job(job).log
+    wait_for(lambda: log.exists() and "waits" in log.read_text(), "it runs", SOON)
+    shoot(inside(server))
+    assert client.state_of(client.await_end(location, limit=SOON)) == "ProcessFailed"
+    wait_for(lambda: (server.row(job) or {})["state"] == "failed", "its row", SOON)
+    assert "killed by signal 9" in client.message_of(client.get(location).content)
+    server.await_warm()
+
+
+def inside(server: Nursed) -> list[psutil.Process]:
+    """The processes of its nurseries in their containers."""
+    found = [(one, one.cmdline()) for one in server.nurseries()]
+    return [one for one, line in found if "joblauncher.nursery_inside" in line and "-I" in line[:2]]
+
+
 # --- what is imported
 
 
 def test_no_job_runs_code_that_has_changed_since(server: Nursed) -> None:
-    part = server.folder / "code/nursling_part.py"
+    part = server.code / "nursling_part.py"
     for version in ("2", "3", "1"):
         part.write_text(part.read_text().rpartition("VERSION")[0] + f'VERSION = "{version}"\n')
         assert server.tell()["version"] == version

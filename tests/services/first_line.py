@@ -1,4 +1,4 @@
-"""A process that notes when its first line ran, for benchmarks/launcher.py."""
+"""A process that notes when its first line ran, for benchmarks/launcher.py and warm.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pywps import LiteralOutput, Process, Service
 
 
 class FirstLine(Process):  # type: ignore[misc]
-    """Writes the monotonic clock (ns) to the file that the environment names."""
+    """Writes the monotonic clock (ns) to the file that the environment names, if it does, and tells
+    the time of day (ns)."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -25,8 +26,10 @@ class FirstLine(Process):  # type: ignore[misc]
 
     @staticmethod
     def _handle(_request: Any, response: Any) -> Any:
-        Path(os.environ["FIRST_LINE"]).write_text(str(time.monotonic_ns()))
-        response.outputs["done"].data = "yes"
+        clock, day = time.monotonic_ns(), time.time_ns()
+        if name := os.environ.get("FIRST_LINE"):
+            Path(name).write_text(str(clock))
+        response.outputs["done"].data = str(day)
         return response
 
 

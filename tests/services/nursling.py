@@ -32,9 +32,7 @@ numpy.random.seed(1)
 
 def is_warm() -> bool:
     """Whether this job is a fork of a nursery."""
-    return "joblauncher.nursery" in open("/proc/self/cmdline").read() or (
-        "pywps_hpc_supervisor" in sys.modules
-    )
+    return "joblauncher.imports" in sys.modules
 
 
 def environment() -> dict[str, str]:

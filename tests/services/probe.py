@@ -24,10 +24,12 @@ from typing import Any
 from pywps import Process, Service
 
 import odd_data
-from odd_kit import OPEN, document, value, word
+from odd_kit import OPEN, document, result, value, word
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 PATIENCE = 3.0
+GET_DESCRIPTOR = 438  # pidfd_getfd(2)
+LEAVABLE = ("/tmp", "/var/tmp", "/dev/shm", "/dev", "/etc")
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWPID = (
     0x00020000, 0x10000000, 0x40000000, 0x20000000,
 )  # fmt: skip
@@ -376,12 +378,140 @@ def attempts(targets: dict[str, Any], job: Path) -> Iterator[tuple[str, Try]]:
         yield f"as root of a user namespace of its own: {what}", in_own_namespace(inner)
 
 
+def find_terminal() -> str:
+    found = [name for name in os.listdir("/dev/pts") if name.isdigit()]
+    if found:
+        return " ".join(found)
+    raise Refused("none is there")
+
+
+def open_queue(name: str) -> str:
+    """mq_open(3)."""
+    library = ctypes.CDLL("librt.so.1", use_errno=True)
+    if library.mq_open(name.encode(), os.O_RDWR) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return "opened"
+
+
+def look_for_others(folder: str, own: str) -> str:
+    found = [name for name in os.listdir(folder) if name != own]
+    if found:
+        return " ".join(found)
+    raise Refused("only its own folder is there")
+
+
+def take_socket_from_above() -> str:
+    """pidfd_getfd(2): what its launcher, or the first process, has open."""
+    seen = 0
+    for pid in {1, os.getppid()}:
+        for number in range(256):
+            try:
+                handle = os.pidfd_open(pid)
+                taken = call("syscall", GET_DESCRIPTOR, handle, number, 0)
+            except OSError:
+                continue
+            seen += 1
+            if stat.S_ISSOCK(os.fstat(taken).st_mode):
+                return f"descriptor {number} of process {pid}"
+    raise Refused(f"none of {seen} descriptors is one")
+
+
+def through_folders_above(name: str) -> str:
+    """A folder that a process above has open and that lies elsewhere."""
+    seen = 0
+    for folder in glob.glob("/proc/[0-9]*/fd/*"):
+        for path in (f"{folder}/../{name}", f"{folder}/../../{name}", f"{folder}/{name}"):
+            with contextlib.suppress(OSError):
+                seen += 1
+                return f"{path}: {read(path)}"
+    raise Refused(f"by none of {seen} ways")
+
+
+def against_neighbour(targets: dict[str, Any], job: Path) -> Iterator[tuple[str, Try]]:
+    """What is tried against another job of the same nursery, which left what it could, and against
+    the nursery."""
+    its, spool = targets["neighbour"], str(job.parent)
+    for folder in LEAVABLE:
+        yield (
+            f"read the neighbour's file in {folder}",
+            lambda folder=folder: read(f"{folder}/{its['name']}"),
+        )
+    yield "find the neighbour's shared memory", lambda: find_shared_memory(its["key"])
+    yield "open the neighbour's message queue", lambda: open_queue(f"/{its['name']}")
+    yield (
+        "connect to the neighbour's abstract socket",
+        lambda: connect(f"\0{its['name']}", socket.AF_UNIX),
+    )
+    yield "connect to the neighbour's port", lambda: connect(("127.0.0.1", its["port"]))
+    yield "find the neighbour's terminal", find_terminal
+    yield "see a process of the neighbour", lambda: search_processes([its["id"], "sleep 4321"])
+    yield "find the neighbour's secret in an environment", lambda: search_environments(its["name"])
+    for number, pid in enumerate(its["pids"]):
+        yield f"signal the neighbour's process {number}", lambda pid=pid: str(os.kill(pid, 0))
+        yield f"trace the neighbour's process {number}", lambda pid=pid: ptrace(pid)
+    yield "see another folder of the spool", lambda: look_for_others(spool, job.name)
+    for name in ("learned.json", "nursery.json"):
+        yield f"read the nursery's {name}", lambda name=name: read(f"{spool}/{name}")
+        yield (
+            f"read the nursery's {name} through folders that others have open",
+            lambda name=name: through_folders_above(name),
+        )
+        yield (
+            f"as root of a user namespace of its own: unmount its folder and read {name}",
+            in_own_namespace(lambda name=name: unmount_and_look(str(job), f"{spool}/{name}")),
+        )
+        yield (
+            f"as root of a user namespace of its own: unmount the spool and read {name}",
+            in_own_namespace(lambda name=name: unmount_and_look(spool, f"{spool}/{name}")),
+        )
+    yield (
+        "as root of a user namespace of its own: unmount /tmp and read the neighbour's file",
+        in_own_namespace(lambda: unmount_and_look("/tmp", f"/tmp/{its['name']}")),
+    )
+    yield "put a file beside its own folder", lambda: put_into(spool)
+    yield "take a socket from a process above", take_socket_from_above
+    yield "write the file of accounts", lambda: write("/etc/passwd")
+    yield "put a file into /dev", lambda: put_into("/dev")
+    for pid in its["nursery"]:
+        yield f"signal a process of the nursery ({pid})", lambda pid=pid: str(os.kill(pid, 0))
+    yield "trace the first process of its namespace", lambda: ptrace(1)
+
+
+def leave_traces(request: Any, response: Any) -> None:
+    """What one job could leave for another to find."""
+    name, key, port = value(request).split()
+    os.environ["NEIGHBOUR"] = name
+    for folder in LEAVABLE:
+        with contextlib.suppress(OSError):
+            Path(folder, name).write_text(name)
+    call("shmget", int(key), 4096, 0o1666)
+    library = ctypes.CDLL("librt.so.1", use_errno=True)
+    library.mq_open(f"/{name}".encode(), os.O_RDWR | os.O_CREAT, 0o666, None)
+    abstract, listener = socket.socket(socket.AF_UNIX), socket.socket()
+    abstract.bind(f"\0{name}")
+    listener.bind(("127.0.0.1", int(port)))
+    for one in (abstract, listener):
+        one.listen()
+    os.openpty()
+    with subprocess.Popen(["sleep", "4321"], env=os.environ | {"NEIGHBOUR": name}):
+        print("has left its traces", flush=True)
+        response.outputs["result"].data = name
+
+
+def is_warm(_request: Any, response: Any) -> None:
+    response.outputs["result"].data = str("joblauncher.imports" in sys.modules)
+
+
 def probe(request: Any, response: Any) -> None:
     """Try everything and tell of it."""
     targets = json.loads(value(request))
     job = Path(response.outputs["document"].workdir).parent
     lines = []
-    for what, attempt in attempts(targets, job):
+    tried = [*attempts(targets, job)]
+    if "neighbour" in targets:
+        tried += against_neighbour(targets, job)
+    for what, attempt in tried:
         lines.append(f"{what}: {told(attempt)}")
         print(lines[-1], flush=True)
     for folder in ("/tmp", "/dev/shm", "/var/tmp"):
@@ -393,6 +523,7 @@ def probe(request: Any, response: Any) -> None:
     lines += [
         f"fact: user {os.getuid()}, groups {sorted(os.getgroups())}",
         f"fact: {flags}",
+        f"fact: warm {'joblauncher.imports' in sys.modules}",
         f"fact: a user namespace of its own: {told(may_make_user_namespaces)}",
         f"fact: a process left behind, and files named {targets['left']} in /tmp and /dev/shm",
     ]
@@ -404,6 +535,15 @@ service = Service(
         Process(
             probe, identifier="probe", title="Probe", inputs=[word()], outputs=[document()], **OPEN
         ),
+        Process(
+            leave_traces,
+            identifier="neighbour",
+            title="Leaves what others could find",
+            inputs=[word()],
+            outputs=[result()],
+            **OPEN,
+        ),
+        Process(is_warm, identifier="is_warm", title="Whether", outputs=[result()], **OPEN),
         *odd_data.PROCESSES,
     ]
 )

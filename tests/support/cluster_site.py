@@ -14,7 +14,22 @@ from pathlib import Path
 
 import psutil
 
+from places import INFRA
 from servers import SERVICES, DefaultServer, HpcServer
+
+#: Jobs on the service's own host, in containers.
+LOCAL = {
+    "scheduler": "local",
+    "command_path": os.environ.get("PYWPS_HPC_TEST_HOME", "/var/tmp/pywps-hpc")
+    + "/apptainer/bin:/usr/local/bin:/usr/bin:/bin",
+}
+
+
+class MountingServer(HpcServer):
+    """One whose account may open /dev/fuse, as on any machine with udev."""
+
+    def _as_user(self) -> list[str]:
+        return [str(INFRA / "fuse.sh"), *super()._as_user()]
 
 
 def shared() -> Path:

@@ -31,6 +31,7 @@ __all__ = [
     "SubmissionRefused",
     "SubmissionUncertain",
     "Warm",
+    "WarmContainer",
     "merge",
 ]
 
@@ -98,6 +99,30 @@ class JobStatus:
 
 
 @dataclass(frozen=True)
+class WarmContainer:
+    """The container in which such a process runs, with its own folder at the spool's place.
+
+    Attributes:
+        program, arguments: of its command, before and after the bind of that folder.
+        exports: variables for the command.
+        image: what it runs; another file there is another container.
+        spool: where the jobs' folders are.
+        network: whether jobs use the network.
+        writable: where folders are bound to write to.
+        prefix: under which the command looks for variables of the container.
+    """
+
+    program: tuple[str, ...]
+    arguments: tuple[str, ...]
+    exports: Mapping[str, str]
+    image: str
+    spool: str
+    network: bool
+    writable: tuple[str, ...]
+    prefix: str
+
+
+@dataclass(frozen=True)
 class Warm:
     """What a process that has imported everything already needs to become a job's launcher, as the
     batch script would start it.
@@ -109,6 +134,7 @@ class Warm:
         environment: the job's, as far as it is declared.
         home: its ``HOME`` unless that is.
         folder: where it starts.
+        container: in which it starts; ``None``: in none.
     """
 
     python: str
@@ -118,6 +144,7 @@ class Warm:
     environment: Mapping[str, str]
     home: str
     folder: str
+    container: WarmContainer | None = None
 
 
 @dataclass(frozen=True)

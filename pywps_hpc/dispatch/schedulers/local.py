@@ -87,7 +87,7 @@ class LocalScheduler(Scheduler):
         self._grace = grace
         self._remember = remember
         self._environment = clean_environment(environment)
-        self._nurseries = Nurseries(self._directory, timing)
+        self._nurseries = Nurseries(self._directory, self._environment, timing)
         self._next_purge = 0.0
         self._seen: dict[int, float] = {}
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -10,9 +10,12 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from joblauncher.shared.jobdir import JobDir
+from pywps_hpc.dispatch.schedulers.base import Warm, WarmContainer
+from pywps_hpc.dispatch.scripts import bare
 from pywps_hpc.dispatch.scripts.launch import (
     LAUNCHER,
     Launch,
@@ -26,6 +29,8 @@ from pywps_hpc.settings import Container, ProcessSettings, Settings, paths
 ISOLATION = ("--containall", "--cleanenv", "--no-home", "--no-privs")
 NO_NETWORK = ("--net", "--network", "none")
 
+#: In the command line of a nursery, for what ps(1) shall show of the launchers that it forks.
+_ROOM = "-" * 100
 _UNBINDABLE = re.compile(r'[:,"\\]')
 
 
@@ -44,16 +49,12 @@ def launch(job: JobDir, process: ProcessSettings, settings: Settings) -> Launch:
     container = process.container
     if container.image is None:
         raise ValueError("no image is set")
-    # Variables go as APPTAINERENV_NAME: --env splits values at commas, and shows them in ps(1).
-    # By default the runtime lets a shell inside the container expand them: not ours.
-    prefix = f"{container.runtime.upper()}ENV_"
-    exports = {f"{prefix}{name}": value for name, value in variables(process).items()}
-    exports[f"{container.runtime.upper()}_NO_EVAL"] = "1"
     groups = [
         ISOLATION,
         () if container.network else NO_NETWORK,
         ("--nv",) if process.resources.gpus else (),
         *(("--bind", bind) for bind in _binds(job, container, settings)),
+        *(("--bind", bind) for bind in _own_binds(job, settings)),
         ("--home", str(job.temporary)),
         ("--pwd", str(job.path)),
         *(tuple(shlex.split(option)) for option in container.options),
@@ -64,17 +65,63 @@ def launch(job: JobDir, process: ProcessSettings, settings: Settings) -> Launch:
     return Launch(
         program=(container.runtime, "exec"),
         arguments=tuple(group for group in groups if group),
-        exports=exports,
+        exports=_exports(process),
         inherited=inherited(process),
-        prefix=prefix,
+        prefix=_prefix(container),
     )
 
 
+def warm(job: JobDir, digest: str, process: ProcessSettings, settings: Settings) -> Warm | None:
+    """The same job as a fork of a nursery in such a container
+    (:mod:`joblauncher.nursery_outside`).
+
+    Args:
+        digest: SHA-256 of its dump.
+
+    Returns:
+        ``None`` where the administrator gives the container options: what they add, jobs of one
+        container would share.
+    """
+    container = process.container
+    if container.options or container.image is None:
+        return None
+    spool = str(job.path.parent)
+    python = str(container.python or "python3")
+    groups = [
+        ISOLATION,
+        () if container.network else NO_NETWORK,
+        *(("--bind", bind) for bind in _binds(job, container, settings)),
+    ]
+    inside = WarmContainer(
+        program=(container.runtime, "exec", *(word for group in groups for word in group)),
+        arguments=(
+            *("--home", spool, "--pwd", "/", str(container.image)),
+            *(python, "-I", "-m", "joblauncher.nursery_inside", spool, _ROOM),
+        ),
+        exports=_exports(process),
+        image=str(container.image),
+        spool=spool,
+        network=container.network,
+        writable=tuple(str(bind.target) for bind in container.binds if bind.writable),
+        prefix=_prefix(container),
+    )
+    return replace(bare.warm(job, digest, process, settings), python=python, container=inside)
+
+
+def _prefix(container: Container) -> str:
+    return f"{container.runtime.upper()}ENV_"
+
+
+def _exports(process: ProcessSettings) -> dict[str, str]:
+    """Variables go as APPTAINERENV_NAME: --env splits values at commas, and shows them in ps(1). By
+    default the runtime lets a shell inside the container expand them: not ours."""
+    prefix = _prefix(process.container)
+    exports = {f"{prefix}{name}": value for name, value in variables(process).items()}
+    return exports | {f"{process.container.runtime.upper()}_NO_EVAL": "1"}
+
+
 def _binds(job: JobDir, container: Container, settings: Settings) -> Iterator[str]:
-    """``source:target:mode`` in the order of mounting: the job's own folder last, so that it lies
-    over whatever else is shown there. Mounted over that, so that they cannot be replaced from
-    inside: its dump; its log, which the batch system opens by name when it starts a job again; and
-    its prepared inputs, which its next start is to find as they were.
+    """``source:target:mode`` of what all jobs with these settings see.
 
     Folders of this host are shown under their paths here, wherever the nodes have them: the request
     and the dump are full of these paths. Binds of the settings are the paths of the nodes.
@@ -88,6 +135,14 @@ def _binds(job: JobDir, container: Container, settings: Settings) -> Iterator[st
         if paths.map_path(job.path.parent, mapping).is_relative_to(os.path.normpath(bind.source)):
             raise ValueError(f"the bind {bind.source} holds the spool")
         yield _bind(bind.source, bind.target, "rw" if bind.writable else "ro")
+
+
+def _own_binds(job: JobDir, settings: Settings) -> Iterator[str]:
+    """The job's own folder, after the rest, so that it lies over whatever else is shown there.
+    Mounted over that, so that they cannot be replaced from inside: its dump; its log, which the
+    batch system opens by name when it starts a job again; and its prepared inputs, which its next
+    start is to find as they were."""
+    mapping = settings.ssh.path_map
     yield _bind(paths.map_path(job.path, mapping), job.path, "rw")
     for path in (job.dump, job.log, job.inputs):
         yield _bind(paths.map_path(path, mapping), path, "ro")

@@ -29,9 +29,8 @@ from jinja2 import (
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc import package_data
 from pywps_hpc.dispatch.schedulers.base import BatchJob, Warm
-from pywps_hpc.dispatch.scripts import bare
 from pywps_hpc.dispatch.scripts.launch import inherited
-from pywps_hpc.dispatch.scripts.runtimes import launch
+from pywps_hpc.dispatch.scripts.runtimes import launch, warm
 from pywps_hpc.jobs import Job
 from pywps_hpc.settings import ProcessSettings, Settings, SettingsError, paths
 from pywps_hpc.spool import Spool
@@ -126,11 +125,11 @@ class Scripts:
         """How a nursery starts this job, if one may: it does what our own template does."""
         container, own = process.container, self._settings.templates
         is_ours = own is None or not any((own / name).exists() for name in _WARM_TEMPLATES)
-        is_local = self._template == _WARM_TEMPLATES[0] and container.runtime == "none"
+        is_local = self._template == _WARM_TEMPLATES[0]
         if not (is_local and is_ours and container.warm) or inherited(process):
             return None
         folder = Spool(self._settings.spool).open(job.id)
-        return bare.warm(folder, job.digest, process, self._settings)
+        return warm(folder, job.digest, process, self._settings)
 
     def _on_node(self, path: Path) -> Path:
         """Where the compute nodes find a path of this host."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import subprocess
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ from pywps_hpc.settings import (
     SettingsError,
     Ssh,
 )
+from pywps_hpc.settings.paths import Bind
 
 ID = "11111111-2222-4333-8444-555555555555"
 JOB = Job(ID, "w11111111222243", "hello", "ab" * 32)
@@ -425,10 +428,34 @@ def test_a_warm_start_is_what_the_script_would_do(tmp_path: Path) -> None:
     }
 
 
+def test_a_nursery_in_a_container_sees_what_jobs_share_and_no_job() -> None:
+    scratch = Bind(Path("/scratch"), Path("/scratch"), writable=True)
+    container = replace(APPTAINER.container, binds=(scratch,))
+    own = settings(replace(APPTAINER, container=container), input_paths=(Path("/shared/inputs"),))
+    batch = render(own, "local")
+    assert batch.warm is not None
+    inside = batch.warm.container
+    assert inside is not None
+    assert [*inside.program[:2], "--containall"] == ["apptainer", "exec", inside.program[2]]
+    binds = [after for before, after in pairwise(inside.program) if before == "--bind"]
+    assert binds == [
+        "/shared/inputs:/shared/inputs:ro",
+        "/shared/our service:/shared/our service:ro",
+        "/scratch:/scratch:rw",
+    ]
+    assert ID not in "".join([*inside.program, *inside.arguments])
+    assert inside.writable == ("/scratch",)
+    assert "none" in inside.program
+    assert inside.exports["APPTAINERENV_PLACES"] == "0,1 $(id)"
+
+
 COLD = {
     "turned off": settings(ProcessSettings(Resources(), Container(runtime="none", warm=False))),
     "GPUs": settings(BARE),
-    "a container": settings(APPTAINER),
+    "options of the administrator's own": settings(
+        replace(APPTAINER, container=replace(APPTAINER.container, options=("--writable-tmpfs",)))
+    ),
+    "GPUs in a container": settings(replace(APPTAINER, resources=Resources(gpus=1))),
 }
 
 

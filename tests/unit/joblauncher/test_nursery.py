@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from joblauncher import preload
@@ -85,6 +86,7 @@ UNFIT = {
     "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n",
     "an open file or socket": "held = open('written', 'w')\n",
     "an open file or socket (": "import socket\nheld = socket.socket()\n",
+    "shared memory": "import mmap\nheld = mmap.mmap(-1, 4096)\n",
     "a child process": "import subprocess\nchild = subprocess.Popen(['sleep', '4711'])\n",
 }
 
@@ -226,14 +228,17 @@ def test_what_importing_wrote_to_its_home_no_job_can_change_by_accident(tmp_path
 
 
 def test_a_memory_limit_counts_what_is_shared_in_part(tmp_path: Path) -> None:
+    def tree() -> list[psutil.Process]:
+        return psutil.Process().children(recursive=True)
+
     held = bytearray(64 << 20)
     pid = os.fork()
     if pid == 0:
         signal.pause()
         os._exit(0)
     try:
-        wait_for(lambda: runner._memory() >= len(held), "the child has all of it")
-        assert runner._memory(proportional=True) < runner._memory() - len(held) / 3
+        wait_for(lambda: runner._memory(tree()) >= len(held), "the child has all of it")
+        assert runner._memory(tree(), proportional=True) < runner._memory(tree()) - len(held) / 3
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

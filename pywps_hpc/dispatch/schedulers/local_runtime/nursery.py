@@ -6,7 +6,7 @@ job never waits for one: while there is none, or none that answers, it starts wi
 
 ::
 
-    directory/nurseries/KEY/    one for each interpreter, environment and path of modules
+    directory/nurseries/KEY/    one for each interpreter, environment and path of modules, and image
     directory/nurseries/wanted  locked while a dispatcher lives
 """
 
@@ -21,11 +21,14 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from joblauncher.shared.warm_home import HOME
+from pywps_hpc.dispatch.channels.local import clean_environment
 from pywps_hpc.dispatch.schedulers.local_runtime import runner
 from pywps_hpc.timing import TIMING, Timing
 
@@ -34,6 +37,8 @@ log = logging.getLogger(__name__)
 PROGRAM = "joblauncher.nursery"
 #: Nurseries that may live at once on one directory: each has the service's modules in memory.
 MOST_ALIVE = 4
+#: Seconds until a nursery that was refused is tried again.
+_REFUSED = 3600.0
 #: Folders that are kept: what a nursery has learned outlives it.
 MOST_KEPT = 16
 
@@ -68,13 +73,22 @@ class Nurseries:
 
     Args:
         directory: of the scheduler.
+        environment: in which containers are started.
         timing: durations.
     """
 
-    def __init__(self, directory: Path, timing: Timing = TIMING) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+        timing: Timing = TIMING,
+    ) -> None:
         self._queue = directory / "queue"
         self._folder = directory / "nurseries"
+        self._environment = dict(environment or {})
         self._timing = timing
+        self._refused: dict[str, float] = {}
+        self._told: set[str] = set()
         self._started: dict[str, float] = {}
         self._children: list[subprocess.Popen[bytes]] = []
         self._wanted: IO[str] | None = None
@@ -125,11 +139,15 @@ class Nurseries:
 
     def _start(self, folder: Path, warm: dict[str, Any]) -> None:
         now = time.monotonic()
+        if now - self._refused.get(folder.name, -_REFUSED) < _REFUSED:
+            return
         last = self._started.get(folder.name)
         if last is not None and now - last < self._timing.nursery_restart:
             return
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if last is not None and self._was_refused(folder):
+                return
             if _lives(folder) or not self._make_room(folder):
                 return
             self._started[folder.name] = now
@@ -137,8 +155,26 @@ class Nurseries:
         except OSError as error:
             log.warning("no nursery can be started: %s", error)
 
+    def _was_refused(self, folder: Path) -> bool:
+        """Whether the last start has shown that containers cannot be had, or jobs not be shut in;
+        each reason is told once."""
+        try:
+            reason = (folder / "refused").read_text(errors="replace")
+        except OSError:
+            return False
+        (folder / "refused").unlink(missing_ok=True)
+        self._refused[folder.name] = time.monotonic()
+        if reason not in self._told:
+            log.warning(
+                "no warm starts in containers on this host, jobs start without: %s. It takes user "
+                "namespaces for plain users and Linux 5.2; [hpc.container] warm = no stops trying.",
+                reason,
+            )
+        self._told.add(reason)
+        return True
+
     def _spawn(self, folder: Path, warm: dict[str, Any]) -> subprocess.Popen[bytes]:
-        facts = {
+        facts: dict[str, Any] = {
             "python": warm["python"],
             "paths": warm["paths"],
             "queue": str(self._queue),
@@ -146,23 +182,43 @@ class Nurseries:
             "idle": self._timing.nursery_idle,
             "orphaned": self._timing.nursery_orphaned,
         }
-        runner.write(folder / "nursery.json", json.dumps(facts))
         # A fork shows the environment that its parent was started with, and writes its own mark
         # into it: in the first place, with room for any job's.
         mark = {runner.MARK: "-" * (len(str(self._queue)) + 32)}
         home = {"HOME": HOME, "TMPDIR": HOME}
+        python, environment = warm["python"], mark | home | warm["environment"]
+        if warm.get("container"):
+            python, environment = sys.executable, clean_environment()
+            facts |= self._container(folder, warm, mark)
+        runner.write(folder / "nursery.json", json.dumps(facts))
         with (folder / "log").open("wb") as output:
             child = subprocess.Popen(
-                [warm["python"], "-I", "-m", PROGRAM, str(folder), runner.__file__, "detach"],
+                [python, "-I", "-m", PROGRAM, str(folder), runner.__file__, "detach"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=mark | home | warm["environment"],
+                env=environment,
                 cwd="/",
                 start_new_session=True,
             )
         log.info("a nursery for warm starts: %s", folder)
         return child
+
+    def _container(
+        self, folder: Path, warm: dict[str, Any], mark: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """What a nursery has to know to start its container; lays out what that one sees."""
+        container, inside = warm["container"], folder / "inside"
+        inside.mkdir(mode=0o700, exist_ok=True)
+        own = {name: container[name] for name in ("network", "writable")}
+        runner.write(inside / "nursery.json", json.dumps({"paths": warm["paths"], **own}))
+        bind = f"{inside}:{container['spool']}:rw"
+        prefix = container["prefix"]
+        marked = {f"{prefix}{name}": value for name, value in mark.items()}
+        return {
+            "command": [*container["program"], "--bind", bind, *container["arguments"]],
+            "environment": self._environment | marked | container["exports"],
+        }
 
     def _make_room(self, own: Path) -> bool:
         """Whether one more nursery may live; forgets those that have been gone for longest."""
@@ -175,8 +231,20 @@ class Nurseries:
 
 def _key(warm: dict[str, Any]) -> str:
     """The name of the nursery in which jobs that start so can be started."""
-    facts = json.dumps([warm["python"], warm["paths"], warm["environment"]], sort_keys=True)
+    parts = [warm["python"], warm["paths"], warm["environment"]]
+    if container := warm.get("container"):
+        parts += [container, _stamp(container["image"])]
+    facts = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+def _stamp(image: str) -> list[int]:
+    """Which file an image is: what lies there later is another one."""
+    try:
+        facts = os.stat(image)
+    except OSError:
+        return []
+    return [facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size]
 
 
 def _lives(folder: Path) -> bool:

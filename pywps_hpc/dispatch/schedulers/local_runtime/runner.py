@@ -26,7 +26,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,10 @@ SHELL = "/bin/bash"
 TICK = 1.0
 _PR_SET_CHILD_SUBREAPER = 36
 #: Starts a launcher: from the job's ``warm``, its mark and the descriptor of its log; returns the
-#: process id.
-Launch = Callable[[dict[str, Any], tuple[str, str], int], int]
+#: child that ends when it does, and its process id, which is that of the child unless it is
+#: somebody else's: then the launcher is the first process of its namespace. OSError: it has not
+#: been started.
+Launch = Callable[[dict[str, Any], tuple[str, str], int], tuple[int, int]]
 _WAKE = {signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1}
 
 
@@ -91,6 +93,7 @@ class Supervisor:
         self._verdict: dict[str, Any] | None = None  # decided before the script ended
         self._deadline: float | None = None  # when TERM turns into KILL
         self._suspended = False
+        self._elsewhere: psutil.Process | None = None  # the launcher, if no child of ours
         self._run_time = 0.0  # seconds, without those in which the job was suspended
 
     def run(self) -> dict[str, Any]:
@@ -123,7 +126,11 @@ class Supervisor:
     def _spawn(self) -> int:
         log = os.open(self._job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         if self._launch is not None:
-            return self._launch(self._job["warm"], (MARK, str(self._folder)), log)
+            try:
+                return self._fork(log)
+            except OSError as error:
+                print(f"starts by its script: {error}", file=sys.stderr, flush=True)
+                self._launch = None
         return os.posix_spawn(
             SHELL,
             [SHELL, str(self._folder / "script")],
@@ -136,6 +143,14 @@ class Supervisor:
             setpgroup=0,  # a script's "kill 0" must not reach its supervisor
             setsigmask=(),
         )
+
+    def _fork(self, log: int) -> int:
+        assert self._launch is not None
+        child, launcher = self._launch(self._job["warm"], (MARK, str(self._folder)), log)
+        if launcher != child:
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended already
+                self._elsewhere = psutil.Process(launcher)
+        return child
 
     def _look(self, now: float) -> None:
         """Carry out the scheduler's requests and the limits."""
@@ -157,10 +172,11 @@ class Supervisor:
     def _memory(self) -> int:
         """What the job's processes have in memory, in bytes; in one that a nursery forked, what
         they share with that and with other jobs counts in part."""
-        used = _memory()
+        tree = _tree(self._elsewhere)
+        used = _memory(tree)
         if self._launch is None or used <= self._job["memory"] * 2**20:
             return used
-        return _memory(proportional=True)
+        return _memory(tree, proportional=True)
 
     def _end(self, outcome: str, detail: str, now: float, grace: float | None = None) -> None:
         self._verdict = {"outcome": outcome, "detail": detail}
@@ -176,7 +192,8 @@ class Supervisor:
         """Signal the whole tree, again until nothing new appears in it."""
         seen: set[int] = set()
         for _ in range(10):
-            fresh = [process for process in family(self._folder) if process.pid not in seen]
+            found = family(self._folder, self._elsewhere)
+            fresh = [process for process in found if process.pid not in seen]
             if not fresh:
                 break
             for process in fresh:
@@ -185,13 +202,22 @@ class Supervisor:
                     process.send_signal(number)
 
 
-def family(folder: Path) -> list[psutil.Process]:
-    """Everything below this process, and whatever carries the job's mark elsewhere."""
+def family(folder: Path, elsewhere: psutil.Process | None = None) -> list[psutil.Process]:
+    """Everything below this process and that one, and whatever carries the job's mark elsewhere."""
     own = os.getpid()
-    found = {process.pid: process for process in psutil.Process().children(recursive=True)}
+    found = {process.pid: process for process in _tree(elsewhere)}
     for process in marked(folder):
         found.setdefault(process.pid, process)
     return [process for pid, process in found.items() if pid != own]
+
+
+def _tree(elsewhere: psutil.Process | None) -> list[psutil.Process]:
+    """Everything below this process, and that one with everything below it."""
+    found = psutil.Process().children(recursive=True)
+    if elsewhere is not None:
+        with contextlib.suppress(psutil.Error):
+            found += [elsewhere, *elsewhere.children(recursive=True)]
+    return found
 
 
 def marked(folder: Path) -> list[psutil.Process]:
@@ -237,11 +263,11 @@ def _lock(path: Path) -> bool:
     return False
 
 
-def _memory(*, proportional: bool = False) -> int:
-    """Resident memory of the tree in bytes. Shared pages count once for each process; if
+def _memory(tree: Iterable[psutil.Process], *, proportional: bool = False) -> int:
+    """Resident memory of processes in bytes. Shared pages count once for each process; if
     proportional, divided among all that have them (proc(5), smaps, Pss), which takes longer."""
     used = 0
-    for process in psutil.Process().children(recursive=True):
+    for process in tree:
         with contextlib.suppress(psutil.Error, OSError):
             used += _share(process.pid) if proportional else process.memory_info().rss
     return used
