@@ -12,7 +12,7 @@ from pathlib import Path
 from pywps_hpc.check import dispatcher, limits
 from pywps_hpc.check.configuration import Configuration
 from pywps_hpc.check.findings import Finding, error, ok, warning
-from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerError
+from pywps_hpc.dispatch.schedulers.base import Phase, Scheduler, SchedulerError
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
 from pywps_hpc.dispatch.schedulers.registry import make_scheduler
@@ -20,7 +20,7 @@ from pywps_hpc.dispatch.schedulers.sites import questions_of
 from pywps_hpc.dispatch.schedulers.sites.model import Site, joined
 from pywps_hpc.dispatch.scripts.script import ANY_JOB, Scripts
 from pywps_hpc.dispatch.watch import Watch
-from pywps_hpc.jobs import Job
+from pywps_hpc.jobs import ACTIVE, Job, JobStore, TableUnavailable
 from pywps_hpc.settings import Resources, Settings
 
 #: Seconds that all questions whether a script would be taken may need together.
@@ -58,6 +58,9 @@ def reach(own: Settings, scheduler: Scheduler) -> Finding:
     if not watch.trouble:
         return ok("batch system", f"{watch.reach.system or own.scheduler} answers")
     problem, _, advice = watch.trouble.partition(" — ")
+    if not advice and ": install " in problem:
+        problem, _, advice = problem.partition(": install ")
+        advice = f"install {advice}"
     subject = "batch system"
     for key in ("command_environment", "command_path", "drmaa_library", "system", "channel"):
         if f"[hpc] {key}" in watch.trouble:
@@ -91,7 +94,7 @@ def site_of(own: Settings, commands: CommandScheduler) -> tuple[Site, list[Findi
     return joined(parts), untold
 
 
-def look(known: Configuration, scheduler: Scheduler) -> Iterator[Finding]:
+def look(known: Configuration, scheduler: Scheduler, store: JobStore | None) -> Iterator[Finding]:
     """Every process against what the batch system allows."""
     own = known.settings
     if isinstance(scheduler, LocalScheduler):
@@ -105,8 +108,22 @@ def look(known: Configuration, scheduler: Scheduler) -> Iterator[Finding]:
     found = list(limits.look(known, site, user_of(own)))
     yield from found
     yield from dispatcher.polling(own, site.request_rate)
+    yield from _names(own, commands, store)
     blamed = {finding.subject for finding in found if finding.level.value}
     yield from verdicts(known, commands, blamed)
+
+
+def _names(own: Settings, commands: CommandScheduler, store: JobStore | None) -> Iterator[Finding]:
+    """Jobs in the queue whose names are like ours."""
+    if store is None or commands.dialect.poll_chunk:
+        return  # the system answers about known ids only
+    try:
+        queue = commands.ask(commands.dialect.poll([]))
+        known = {job.name for job in store.in_state(ACTIVE)}
+    except (SchedulerError, TableUnavailable):
+        return  # told elsewhere
+    waiting = {i: s.name for i, s in queue.items() if s.phase is not Phase.FINISHED}
+    yield from dispatcher.names(own, waiting, known)
 
 
 def _commands_of(scheduler: Scheduler) -> CommandScheduler | None:
@@ -176,7 +193,9 @@ def verdicts(
             return
         tried += 1
         if answer:
-            yield error(_subject(each.need, each, answer), answer + each.whose, _remedy(answer))
+            passes = commands.dialect.messages.passing.search(answer)
+            kind = warning if passes else error
+            yield kind(_subject(each.need, each, answer), answer + each.whose, _remedy(answer))
     if tried:
         yield ok(
             "batch script", f"the batch system would take {tried} of {len(everyone)} kinds of jobs"

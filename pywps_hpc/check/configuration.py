@@ -92,31 +92,47 @@ def _taken_out(sections: dict[str, dict[str, str]], subject: str) -> bool:
     return sections.get(section, {}).pop(key.strip(), None) is not None
 
 
-def of_message(message: str, subject: str) -> Finding:
+def of_message(message: str, subject: str, remedy: str = "") -> Finding:
     """A message of the settings as a finding.
 
     Args:
         message: ``file: [section] key: problem``, or any other one.
         subject: of one that names no section.
+        remedy: of one that tells none itself.
     """
     match = _MESSAGE.fullmatch(" ".join(message.split()))
     if match is None:
-        return error(subject, message.removeprefix(f"{subject}: "), _remedy_in(message) or _REPAIR)
-    about, what = match["subject"], match["what"]
-    told = error(about, what, "" if _remedy_in(what) else _form_of(about))
-    return replace(told, file=match["file"] or "")
+        what, told = _split(message.removeprefix(f"{subject}: "))
+        return error(subject, what, told or remedy or _REPAIR)
+    about = match["subject"]
+    what, told = _split(match["what"])
+    finding = error(about, what, told or remedy or _REMEDIES.get(about, "") or _form_of(about))
+    return replace(finding, file=match["file"] or "")
 
 
 _REPAIR = "correct the file; pywps.cfg, which comes with pywps-hpc, is a commented sample"
-#: Messages that say themselves what to do.
-_SAYS_HOW = re.compile(
-    r"did you mean|write |chmod|set it by|leave it out|known: |pip install|needs? a|name |must be"
-    r"|has to|has '%'|is not one of|give |remove |write it|: use |or 0 for|should"
+#: Where in a message the remedy begins.
+_SPLIT = re.compile(
+    r"(?P<what>.*?)(?:^|; |: |, )(?P<remedy>(?:did you mean|write |leave it out|chmod |set it "
+    r"by|known:"
+    r"|use |name |install |remove |set |needs? a|openssl )"
+    r".*)"
 )
+#: What to do about keys of PyWPS's, of which the settings do not know how a value is written.
+_REMEDIES = {
+    "[processing] mode": "set mode = scheduler",
+    "[logging] file": "correct the path, or make its folder, writable for the service's account",
+    "[logging] level": "set it to DEBUG, INFO, WARNING or ERROR",
+    "[server] allowedinputpaths": "name folders that hold inputs and nothing else",
+}
 
 
-def _remedy_in(message: str) -> str:
-    return message if _SAYS_HOW.search(message) else ""
+def _split(message: str) -> tuple[str, str]:
+    """What is wrong, and what to do, where a message tells both."""
+    match = _SPLIT.fullmatch(message)
+    if match is None:
+        return message, "write '%%'" if "'%%'" in message else ""
+    return match["what"] or "cannot be used as it is", match["remedy"]
 
 
 def _form_of(subject: str) -> str:
@@ -141,9 +157,9 @@ def look(known: Configuration) -> Iterator[Finding]:
     for line in warnings.of_sections(sections):
         yield _as(warning, line, "correct the name")
     for line in pywps_sections.problems(sections):
-        yield _as(error, line, "")
+        yield _as(error, line)
     for line in warnings.of_files({known.file}, sections):
-        yield _as(warning, line, "")
+        yield _as(warning, line)
     yield from _log_file(sections)
     yield from _variables(sections)
     for process, settings in known.everyone():
@@ -167,11 +183,12 @@ def look(known: Configuration) -> Iterator[Finding]:
         yield ok("[hpc.retention]", "ended jobs are removed")
 
 
-def _as(kind: Callable[[str, str, str], Finding], line: str, remedy: str) -> Finding:
-    """A line of the settings' own checks, ``subject: what`` with the remedy in it or not."""
+def _as(kind: Callable[[str, str, str], Finding], line: str, remedy: str = "") -> Finding:
+    """A line of the settings' own checks: ``subject: what``, with the remedy in it or not."""
     match = _MESSAGE.fullmatch(line)
     subject, what = (match["subject"], match["what"]) if match else line.split(": ", 1)
-    return kind(subject, what, "" if _remedy_in(what) else remedy)
+    what, told = _split(what)
+    return kind(subject, what, told or remedy or _REMEDIES.get(subject, "") or _form_of(subject))
 
 
 def _log_file(sections: Sections) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,10 +21,12 @@ from pywps_hpc.check import (
     templates,
 )
 from pywps_hpc.check.configuration import Configuration, of_message
-from pywps_hpc.check.findings import Finding, Level, ok
+from pywps_hpc.check.findings import Finding, Level, error, ok
 from pywps_hpc.dispatch.schedulers.base import Scheduler
 from pywps_hpc.jobs import JobStore, TableUnavailable
 from pywps_hpc.settings import SettingsError
+
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,15 @@ def findings(options: Options) -> Iterator[Finding]:
     """What all checks find, as soon as it is found."""
     known, problems = configuration.read(options.config)
     yield from problems
-    if known is not None:
+    if known is None:
+        return
+    try:
         for finding in _of(known, options):
             yield _with_file(finding, known)
+    except Exception as problem:  # of whatever is broken: what was found before it counts
+        LOGGER.exception("a check could not be completed")
+        what = f"could not be completed: {type(problem).__name__}: {' '.join(str(problem).split())}"
+        yield error("check", what, "see the traceback on standard error; it may be a bug")
 
 
 def _with_file(finding: Finding, known: Configuration) -> Finding:
@@ -118,7 +127,7 @@ def _of_cluster(
     yield reach
     if reach.level is not Level.OK:
         return
-    of_limits = list(batch.look(known, scheduler))
+    of_limits = list(batch.look(known, scheduler, store))
     yield from of_limits
     if usable and not any(f.level is Level.ERROR for f in of_limits):
         yield from node.look(known, scheduler, modules, wait)

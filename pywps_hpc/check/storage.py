@@ -114,7 +114,10 @@ def database(own: Settings) -> tuple[JobStore | None, list[Finding]]:
     subject = "[hpc] database"
     url = sa.make_url(own.database_url)
     where = url.render_as_string(hide_password=True)
-    found = [warning(subject, line.partition(": ")[2], "") for line in warnings.of_database(own)]
+    found = [
+        warning(subject, *line.partition(": ")[2].rsplit(": ", 1))
+        for line in warnings.of_database(own)
+    ]
     if own.database_url.startswith("sqlite"):
         problem = _sqlite_place(own, Path(url.database or ""))
         if problem:

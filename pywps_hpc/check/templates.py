@@ -21,8 +21,7 @@ def look(own: Settings, scheduler: Scheduler) -> Iterator[Finding]:
     try:
         Scripts(own, scheduler.system, scheduler.header).check()
     except SettingsError as problem:
-        finding = of_message(str(problem), "[hpc] templates")
-        yield finding
+        yield of_message(str(problem), "[hpc] templates", "correct the template, or remove it")
     else:
         yield ok("batch script", f"can be written for {1 + len(own.processes)} sets of settings")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from joblauncher.shared import dump
 from joblauncher.shared.probing import Report
+from pywps_hpc import __version__
 from pywps_hpc.check.clocks import differs
 from pywps_hpc.check.configuration import Configuration
 from pywps_hpc.check.findings import Finding, error, ok, warning
@@ -112,7 +112,7 @@ def _unheard(known: Configuration, process: str, facts: Facts, whose: str) -> Fi
     if status.exit_code == 72:
         return error(
             "[hpc] spool",
-            f"the job's folder is missing on the node {facts.node or '(unknown)'}{whose}",
+            f"the job's folder is missing on the node where it was started{whose}",
             "mount the spool there under the same path, or set [hpc.ssh] path_map",
         )
     if trouble is not None:
@@ -215,7 +215,7 @@ def _lag(report: Report) -> float:
 
 
 def _of_versions(image: str, report: Report) -> Iterator[Finding]:
-    service = {**dump.versions(), "pywps-hpc": version("pywps-hpc")}
+    service = {**dump.versions(), "pywps-hpc": __version__}
     for name, wanted in service.items():
         there = report.versions.get(name, "")
         if not there:

@@ -11,7 +11,13 @@ from xml.etree import ElementTree
 
 from pywps_hpc.dispatch.schedulers.base import SchedulerUnavailable
 from pywps_hpc.dispatch.schedulers.dialect import Question
-from pywps_hpc.dispatch.schedulers.sites.model import Node, Queue, Site, SiteQuestions
+from pywps_hpc.dispatch.schedulers.sites.model import (
+    Node,
+    Queue,
+    Site,
+    SiteQuestions,
+    require_run,
+)
 from pywps_hpc.dispatch.schedulers.text import amount, first_line, seconds, whole_lines
 
 #: States of a queue instance in which no job starts (qstat(1), STATE): disabled, suspended, in
@@ -88,6 +94,7 @@ def read_config(returncode: int, stdout: str, stderr: str) -> Site:
 
 def read_verdict(returncode: int, stdout: str, stderr: str) -> str:
     """Why it could not run; empty if it could."""
+    require_run(returncode, stderr)
     lines = [line.strip() for line in f"{stderr}\n{stdout}".splitlines() if line.strip()]
     if returncode == 0 and not any("no suitable queues" in line for line in lines):
         return ""

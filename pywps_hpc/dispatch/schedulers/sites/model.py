@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 
+from pywps_hpc.dispatch.schedulers.base import SchedulerUnavailable
 from pywps_hpc.dispatch.schedulers.dialect import Question
+from pywps_hpc.dispatch.schedulers.text import first_line
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,16 @@ def joined(parts: Iterable[Site]) -> Site:
         for name, queue in site.queues.items()
     }
     return replace(site, queues=queues)
+
+
+def require_run(returncode: int, stderr: str) -> None:
+    """See that a command ran: a login host may not allow it (126: its forced command).
+
+    Raises:
+        SchedulerUnavailable: it did not.
+    """
+    if returncode in (126, 127):
+        raise SchedulerUnavailable(first_line(stderr) or f"exit status {returncode}")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pywps_hpc.dispatch.schedulers.sites.model import (
     Queue,
     Site,
     SiteQuestions,
+    require_run,
 )
 from pywps_hpc.dispatch.schedulers.text import first_line, seconds, whole_lines
 
@@ -119,6 +120,7 @@ def read_associations(returncode: int, stdout: str, stderr: str) -> Site:
 
 def read_verdict(returncode: int, stdout: str, stderr: str) -> str:
     """Why sbatch would not take it; empty if it would."""
+    require_run(returncode, stderr)
     if returncode == 0:
         return ""
     lines = [re.sub(r"^sbatch: (error: )?", "", line) for line in stderr.splitlines()]
