@@ -163,6 +163,24 @@ class CheckSite:
         (self.commands / "trouble").write_text(said)
         (self.commands / "code").write_text(str(code))
 
+    def another_python(self, version: str) -> None:
+        """The image's interpreter says that it is of this version."""
+        (self.commands / "launcher.py").write_text(
+            "import platform, runpy, sys\n"
+            f"platform.python_version = lambda: {version!r}\n"
+            "sys.argv[1:4] = []  # -I -m joblauncher\n"
+            'runpy.run_module("joblauncher", run_name="__main__")\n'
+        )
+        runtime = self.commands / "apptainer"
+        head, _, _ = runtime.read_text().rpartition("exec ")
+        launcher = f'{sys.executable} {self.commands}/launcher.py "$@" --allow-root'
+        runtime.write_text(f"{head}exec {launcher}\n")
+
+    def foreign_job(self, name: str) -> None:
+        """Some other service of this account has a job in the queue."""
+        squeue = self.commands / "squeue"
+        squeue.write_text(squeue.read_text() + f"echo 'pywps-hpc|7|PENDING|Priority|{name}|end'\n")
+
     def _install(self) -> None:
         self.commands.mkdir(exist_ok=True)
         known = {

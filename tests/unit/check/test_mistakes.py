@@ -19,7 +19,7 @@ import pytest
 
 from check_site import CONFIG, NODES, PARTITIONS, CheckSite, bad
 from joblauncher.shared import account
-from pywps_hpc.check import addresses, storage
+from pywps_hpc.check import addresses, application, storage
 from pywps_hpc.check.findings import Level
 from pywps_hpc.jobs import JobStore
 from pywps_hpc.jobs.identity import tie
@@ -138,7 +138,8 @@ def two_services(site: CheckSite) -> None:
 
 
 def silent_dispatcher(site: CheckSite) -> None:
-    store = JobStore(f"sqlite:///{site.folder}/spool/jobs.sqlite")
+    folder = site.folder if site.scheduler == "slurm" else site.folder / "spool"
+    store = JobStore(f"sqlite:///{folder}/jobs.sqlite")
     store.create()
     tie(store, Spool(site.folder / "spool"))
     store.engine.dispose()
@@ -274,6 +275,13 @@ MISTAKES: dict[str, Mistake] = {
         "jobs.sqlite is not a file",
         "name a file",
     ),
+    "11": Mistake(
+        "spool not writable",
+        spool_of(0o500),
+        "[hpc] spool",
+        "has mode 0500",
+        "chmod 700",
+    ),
     "12": Mistake(
         "spool missing",
         hpc(spool="/nowhere/spool"),
@@ -338,6 +346,13 @@ MISTAKES: dict[str, Mistake] = {
         r"damaged, or is not an image \(/i.sif\)",
         "pywps-hpc image build",
     ),
+    "17": on_slurm(
+        "image with another Python",
+        lambda site: site.another_python("3.1.4"),
+        "[hpc.container] image",
+        r"python 3.1.4 on \w+, 3\.\d+.* in the service: jobs are refused",
+        "build the image with the service's versions",
+    ),
     "18": on_slurm(
         "image lacks the service's module",
         keys("hpc.container", python_path=None),
@@ -401,6 +416,13 @@ MISTAKES: dict[str, Mistake] = {
         "[hpc] templates",
         "/nowhere is not a folder",
         "set it to: absolute path of a folder",
+    ),
+    "21c": Mistake(
+        "a template with a mistake in its syntax",
+        templates(local_j2="#!/bin/sh\n{% if %}\n"),
+        "[hpc] templates",
+        "local.sh.j2: TemplateSyntaxError: ",
+        "correct the template",
     ),
     "22": Mistake(
         "a template misnamed",
@@ -526,6 +548,15 @@ MISTAKES: dict[str, Mistake] = {
         "a spool and a database of its own",
         offline=False,
         also="cannot be reached from this host",
+    ),
+    "36": on_slurm(
+        "one `job_prefix`, two services",
+        lambda site: (silent_dispatcher(site), site.foreign_job("w0123456789abcd")),
+        "[hpc] job_prefix",
+        r"'w' is also that of 1 jobs which are not this service's \(w0123456789abcd\)",
+        "a job_prefix of its own",
+        level=W,
+        also="^error    dispatcher",
     ),
     "37": Mistake(
         "typo in `allowedinputpaths`",
@@ -697,6 +728,15 @@ MISTAKES: dict[str, Mistake] = {
         offline=False,
         bind="somewhere",
     ),
+    "57": Mistake(
+        "gunicorn missing",
+        lambda site: _MISSING.append("gunicorn"),
+        "application",
+        "gunicorn is not installed",
+        r"pip install 'pywps-hpc\[server\]'",
+        level=W,
+        application="odd:service",
+    ),
     "58": Mistake(
         "`mode` wrong",
         keys("processing", mode="distributed"),
@@ -849,6 +889,8 @@ _ROOM = {
     "f_favail": 1 << 20,
 }
 _FULL: dict[str, int] = {}
+#: Packages that are not installed.
+_MISSING: list[str] = []
 
 
 def _ssh(site: CheckSite, mode: int) -> None:
@@ -872,6 +914,7 @@ def undone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("ODD_WORD", "forty")
     monkeypatch.setattr(addresses, "PATIENCE", 0.5)
     _FULL.clear()
+    _MISSING.clear()
     yield
     os.umask(mask)
     while _KEPT:
@@ -882,6 +925,11 @@ def _with_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     if _FULL:
         full = SimpleNamespace(**(_ROOM | _FULL))
         monkeypatch.setattr(storage.os, "statvfs", lambda path: full)
+
+
+def _without(monkeypatch: pytest.MonkeyPatch) -> None:
+    if _MISSING:
+        monkeypatch.setattr(application, "find_spec", lambda name: name not in _MISSING or None)
 
 
 def _as_account(monkeypatch: pytest.MonkeyPatch, number: str) -> None:
@@ -900,6 +948,7 @@ def test_a_mistake_is_named_with_its_remedy_and_nothing_else(
     site = CheckSite(tmp_path, mistake.scheduler)
     mistake.make(site)
     _with_disk(monkeypatch)
+    _without(monkeypatch)
     bind = mistake.bind
     if bind == "used":
         bind = f"127.0.0.1:{_KEPT[0].getsockname()[1]}"
