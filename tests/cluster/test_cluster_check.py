@@ -138,8 +138,8 @@ ON_SLURM: dict[str, tuple[Sections, str, str]] = {
     "partition": ({"hpc.resources": {"queue": "bacth"}}, "[hpc.resources] queue", "bacth"),
     "account": ({"hpc.resources": {"account": "nope"}}, "[hpc.resources] account", "charge nope"),
     "walltime": (
-        {"hpc.process.echo": {"queue": "short"}, "hpc.resources": {"walltime": "00:30:00"}},
-        "[hpc.process.echo] walltime",
+        {"hpc.process.repeat_2": {"queue": "short"}, "hpc.resources": {"walltime": "00:30:00"}},
+        "[hpc.process.repeat_2] walltime",
         "00:30:00 is more than short allows .00:01:00.",
     ),
     "memory": ({"hpc.resources": {"memory": "90G"}}, "[hpc.resources] memory", "more than any"),
@@ -151,9 +151,9 @@ ON_SLURM: dict[str, tuple[Sections, str, str]] = {
         "Invalid feature specification",
     ),
     "slurm-conf": (
-        {"hpc": {"command_environment": "SLURM_CONF=/nowhere/slurm.conf"}},
+        {"hpc": {"command_environment": "SLURM_CONF=/nowhere/slurm.conf", "command_timeout": 5}},
         "[hpc] command_environment",
-        "cannot be reached",
+        "cannot be reached|did not answer",
     ),
 }
 ON_GRID_ENGINE: dict[str, tuple[Sections, str, str]] = {

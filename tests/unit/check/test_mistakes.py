@@ -19,6 +19,7 @@ import pytest
 
 from check_site import CONFIG, NODES, PARTITIONS, CheckSite, bad
 from joblauncher.shared import account
+from places import ROOT
 from pywps_hpc.check import addresses, application, storage
 from pywps_hpc.check.findings import Level
 from pywps_hpc.jobs import JobStore
@@ -983,3 +984,25 @@ def test_a_healthy_site_is_all_green_and_nothing_stays(
     assert not bad(found), "\n".join(finding.line for finding in bad(found))
     assert any(finding.subject.startswith("node ") for finding in found)
     assert {path for path in tmp_path.rglob("*") if "commands" not in path.parts} == before
+
+
+def _rows() -> dict[str, list[str]]:
+    """The rows of the documentation's tables of mistakes, by their first column."""
+    text = (ROOT / "docs/check.md").read_text(encoding="utf-8").partition("\n## Mistakes")[2]
+    rows = [re.split(r"(?<!\\) \| ", line.strip("| ")) for line in text.splitlines()]
+    return {row[0]: row[1:] for row in rows if len(row) >= 4 and row[0] != "mistake"}
+
+
+@pytest.mark.parametrize("number", MISTAKES)
+def test_the_documentation_has_what_is_told(number: str) -> None:
+    mistake = MISTAKES[number]
+    level, subject, told, remedy = _rows()[mistake.what]
+    told, remedy = (text.replace("&lt;", "<").replace("&gt;", ">") for text in (told, remedy))
+    assert level == mistake.level.name.lower()
+    assert mistake.subject in ("*.cfg", *[subject.strip("`")[: len(mistake.subject)]])
+    assert re.search(mistake.told, f"{told}; {remedy}")
+    assert re.search(mistake.remedy, remedy)
+
+
+def test_the_documentation_has_no_other_mistakes() -> None:
+    assert _rows().keys() == {mistake.what for mistake in MISTAKES.values()}

@@ -13,7 +13,8 @@ from pywps_hpc.systems import SYSTEMS
 PARTITION = """\
 PartitionName=batch AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL AllocNodes=ALL Default=YES \
 QoS=N/A DefaultTime=00:10:00 DisableRootJobs=NO ExclusiveUser=NO GraceTime=0 Hidden=NO \
-MaxNodes=UNLIMITED MaxTime=01:00:00 MinNodes=0 LLN=NO MaxCPUsPerNode=UNLIMITED Nodes=c[1-2] PriorityJobFactor=1 \
+MaxNodes=UNLIMITED MaxTime=01:00:00 MinNodes=0 LLN=NO MaxCPUsPerNode=UNLIMITED \
+Nodes=c[1-2] PriorityJobFactor=1 \
 PriorityTier=1 RootOnly=NO ReqResv=NO OverSubscribe=NO OverTimeLimit=NONE PreemptMode=OFF State=UP \
 TotalCPUs=16 TotalNodes=2 SelectTypeParameters=NONE JobDefaults=(null) DefMemPerNode=UNLIMITED \
 MaxMemPerNode=UNLIMITED TRES=cpu=16,mem=16000M,node=2,billing=16
@@ -193,7 +194,8 @@ def test_grid_engine_s_verdict(code: int, stdout: str, stderr: str, verdict: str
 
 def test_grid_engine_s_configuration() -> None:
     text = (
-        "max_aj_instances             2000\nmax_aj_tasks                 75000\nmax_u_jobs      0\n"
+        "#global:\nshell_start_mode unix \\\n  x\nmax_aj_instances             2000\n"
+        "max_aj_tasks                 75000\nmax_u_jobs      0\n"
     )
     site = gridengine.read_config(0, text, "")
     assert (site.array_size, site.user_jobs) == (75000, None)

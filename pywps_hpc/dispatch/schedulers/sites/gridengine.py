@@ -85,9 +85,8 @@ def read_environments(returncode: int, stdout: str, stderr: str) -> Site:
 
 def read_config(returncode: int, stdout: str, stderr: str) -> Site:
     """``qconf -sconf`` (sge_conf(5)); 0 is no limit."""
-    given = dict(
-        line.split(None, 1) for line in whole_lines(returncode, stdout, stderr) if line[1:]
-    )
+    lines = [line.split() for line in whole_lines(returncode, stdout, stderr)]
+    given = {words[0]: words[1] for words in lines if len(words) > 1}
     size, jobs = (given.get(key, "0").strip() for key in ("max_aj_tasks", "max_u_jobs"))
     return Site(array_size=int(size) or None, user_jobs=int(jobs) or None)
 
