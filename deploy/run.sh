@@ -12,7 +12,8 @@ fi
 . tests/infra/env.sh
 tests/infra/packages.sh nginx-light apache2-bin libapache2-mod-wsgi-py3 logrotate postgresql rsync \
     openssl
-tests/infra/users.sh
+getent passwd "$PYWPS_HPC_TEST_USER" >/dev/null ||
+    useradd --create-home --shell /bin/bash --password '*' "$PYWPS_HPC_TEST_USER"
 tests/infra/venv.sh
 "$PYWPS_HPC_TEST_VENV/bin/python" -m pytest deploy/tests "$@"
 deploy/pythons.sh

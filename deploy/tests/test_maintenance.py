@@ -1,11 +1,12 @@
-"""What docs/deploy/maintenance.md has an administrator do: rotate logs, move the spool, change from
-SQLite to PostgreSQL. Jobs of before are there afterwards, and new ones run."""
+"""What docs/deploy/maintenance.md has an administrator do: upgrade, rotate logs, move the spool,
+change from SQLite to PostgreSQL. Jobs of before are there afterwards, and new ones run."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from places import ROOT
 from postgres import Postgres
 from pywps_hpc import settings
 from pywps_hpc.spool import Spool
-from servers import HTTP, HpcServer, wait_for
+from servers import HTTP, HpcServer, Server, wait_for
 
 PAGE = (ROOT / "docs/deploy/maintenance.md").read_text("utf-8")
 
@@ -119,3 +120,49 @@ def test_logs_are_rotated_and_written_anew(server: HpcServer, tmp_path: Path) ->
         return (logs / "pywps.log").exists() and bool((logs / "pywps.log").read_text())
 
     wait_for(is_written_anew, "the log is written anew")
+
+
+def another_environment(folder: Path) -> str:
+    """The interpreter of a new environment with the project as a wheel, and the dependencies."""
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    build = [
+        *pip,
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(folder),
+        str(ROOT),
+    ]
+    subprocess.run(build, check=True, timeout=300)
+    (wheel,) = folder.glob("pywps_hpc-*.whl")
+    venv.create(folder / "venv", symlinks=True)
+    python = folder / "venv/bin/python"
+    install = [*pip, "--python", str(python), "install", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(install, check=True, timeout=300)
+    (packages,) = folder.glob("venv/lib/python3.*/site-packages")
+    here = sorted({path for path in sys.path if path.endswith("site-packages")})
+    (packages / "dependencies.pth").write_text("\n".join(here) + "\n")
+    return str(python)
+
+
+def test_an_upgrade_loses_neither_a_job_that_runs_nor_one_that_waits(
+    server: HpcServer, tmp_path: Path
+) -> None:
+    new = another_environment(tmp_path / "second")
+    change(server, "slots", "1")
+    server.restart()
+    url = f"{server.base}{PREFIX}/wps"
+    before = sent(server)
+    runs, waits = (location(execute(url, seconds=seconds)) for seconds in (15, 0))
+    wait_for(lambda: b"ProcessStarted" in HTTP.get(runs).content, "the first job runs")
+    assert "/opt/pywps-hpc-2/bin/pip install" in PAGE
+    Server.stop(server)  # jobs go on, as with KillMode=process
+    assert server.job_processes()
+    server.python = new
+    server.start()
+    assert any(new in part.cmdline() for part in server.processes())
+    for address in (runs, waits):
+        assert b"ProcessSucceeded" in ended(address)
+    assert is_there(*before)
+    assert is_there(*sent(server))
