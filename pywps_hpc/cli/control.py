@@ -14,6 +14,8 @@ from pywps_hpc.jobs import TERMINAL, ControlRequest, Job, JobStore
 
 #: Jobs of an owner or a process that one command asks something of.
 MOST = 1_000_000
+#: Jobs of one transaction: nobody else can write meanwhile.
+AT_ONCE = 500
 #: Each as `show` takes it.
 JOBS = click.argument("job_ids", metavar="[JOB]...", nargs=-1)
 
@@ -92,8 +94,12 @@ def _request(
             click.echo("no active job is chosen by these options", err=True)
     else:
         rows = _named(store, own.scheduler, job_ids, every=every)
+    requested: set[str] = set()
+    for start in range(0, len(rows), AT_ONCE):
+        ids = [row.id for row in rows[start : start + AT_ONCE]]
+        requested |= store.request_all(ids, request)
     for row in rows:
-        done = store.request(row.id, request)
+        done = row.id in requested
         told = answer if done else _why_not(store.get(row.id) or row)
         if as_json:
             facts = {"job": row.id, "asked": request.value, "done": done, "message": told}

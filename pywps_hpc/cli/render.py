@@ -43,7 +43,8 @@ def render(config: Path, process: str | None, job_id: str | None, as_json: bool)
 
 
 def _script(own: Settings, row: Job) -> str:
-    """The script of one job of its own, or of all elements of the array that it belongs to."""
+    """The script of this job if it is submitted by itself; in an array only the table of its
+    elements, at the place of its id and digest, is another."""
     from pywps_hpc.dispatch.schedulers.registry import make_scheduler
     from pywps_hpc.dispatch.scripts.script import Scripts
 

@@ -64,18 +64,18 @@ def _service(config: Path, store: JobStore, application: str | None) -> Any:
     if application is None:
         if known is None:
             raise click.ClickException("--application is needed: no `pywps-hpc web` has run yet")
-        application, folder = known
+        application = known.name
         try:
-            os.chdir(folder)  # its module is found from there
+            os.chdir(known.folder)
         except OSError as error:
-            raise click.ClickException(f"{folder}: {error.strerror}") from None
+            raise click.ClickException(f"{known.folder}: {error.strerror}") from None
     os.environ["PYWPS_CFG"] = str(there)  # PyWPS reads it when it is imported
     from pywps_hpc.web import mounted
     from pywps_hpc.web.load import load as import_service
     from pywps_hpc.web.server.importing import LoadFailed
 
     try:
-        loaded = import_service(application, "localhost")
+        loaded = import_service(application, known.bind if known else "localhost")
     except LoadFailed as error:
         raise click.ClickException(str(error)) from None
     service = next(iter(mounted.SERVICES), None)

@@ -109,7 +109,7 @@ def web(application: str, config: Path, bind: str, workers: int, threads: int) -
         host.check_address(bind)
         log_format.use(own.log_format)
         store = open_store(own, wait=True)
-        served.note(store, application)
+        served.note(store, application, bind)
         begin = at_end.enter_context(watching.web(own, store))
 
         def load_in_worker() -> Loaded:

@@ -151,6 +151,10 @@ class Changes(Table):
         A dismissal cannot be taken back by a later pause or resume. From the moment at which it is
         recorded the job can end in no other way, see :meth:`move`.
         """
+        return self.request_all([job_id], request) == {job_id}
+
+    def request_all(self, job_ids: Iterable[str], request: ControlRequest) -> set[str]:
+        """Many of :meth:`request` in one transaction; the ids of the jobs that it was noted of."""
         allowed = (
             sa.true()
             if request is ControlRequest.DISMISS
@@ -158,12 +162,15 @@ class Changes(Table):
         )
         statement = (
             jobs.update()
-            .where(jobs.c.id == job_id, allowed)
-            .where(IS_ACTIVE)
+            .where(allowed, IS_ACTIVE)
             .values(control=request.value, changed=time.time())
         )
         with self._begin(write=True) as connection:
-            return connection.execute(statement).rowcount == 1
+            return {
+                job_id
+                for job_id in job_ids
+                if connection.execute(statement.where(jobs.c.id == job_id)).rowcount == 1
+            }
 
     def clear_request(self, job: Job) -> bool:
         """Forget a control request that was carried out; false if there is another one by now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,8 +103,8 @@ class Queries(Table):
         processes: Collection[str],
         since: float | None,
         until: float | None,
-    ) -> list[Job]:
-        """Jobs accepted between these times, both included.
+    ) -> Iterator[Job]:
+        """Jobs accepted between these times, both included, in no order: read a part at a time.
 
         Args:
             owner, since, until: ``None``: whatever it is.
@@ -115,7 +115,9 @@ class Queries(Table):
         means += [jobs.c.process.in_(list(processes))] if processes else []
         means += [jobs.c.created >= since] if since is not None else []
         means += [jobs.c.created <= until] if until is not None else []
-        return self._select(sa.and_(*means))
+        query = sa.select(jobs).where(*means).execution_options(yield_per=1000)
+        with self._begin() as connection:
+            yield from map(to_job, connection.execute(query).mappings())
 
     def requested(self) -> list[Job]:
         """Active jobs that have a control request."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from pywps_hpc.jobs.job import TERMINAL, Cause, Job, State
@@ -57,10 +57,10 @@ def grouped(jobs: Iterable[Job], by: Sequence[str]) -> list[Group]:
         by: some of :data:`KEYS`; none: all jobs are one group. A month is that in which a job was
             accepted (UTC), as ``2026-11``.
     """
-    groups: dict[tuple[str, ...], list[Job]] = defaultdict(list)
+    groups: dict[tuple[str, ...], _Sums] = defaultdict(_Sums)
     for job in jobs:
-        groups[tuple(_key(job, name) for name in by)].append(job)
-    return [_group(keys, groups[keys]) for keys in sorted(groups)]
+        groups[tuple(_key(job, name) for name in by)].add(job)
+    return [groups[keys].group(keys) for keys in sorted(groups)]
 
 
 def _key(job: Job, name: str) -> str:
@@ -69,35 +69,56 @@ def _key(job: Job, name: str) -> str:
     return str(getattr(job, name))
 
 
-def _group(keys: tuple[str, ...], jobs: Sequence[Job]) -> Group:
-    states = Counter(job.state for job in jobs)
-    began = [job for job in jobs if job.started and job.submitted]
-    queued = sorted(max(0.0, job.started - job.submitted) for job in began)
-    ended = [job for job in jobs if job.started and job.finished and job.state in TERMINAL]
-    ran = sorted(_elapsed(job) for job in ended)
-    cpu = [job.cpu_seconds for job in jobs if job.cpu_seconds is not None]
-    memory = sorted(job.peak_memory for job in jobs if job.peak_memory is not None)
-    held = [_elapsed(job) * job.cpus for job in ended if job.cpus]
-    failed = [job for job in jobs if job.state is State.FAILED]
-    causes = Counter(job.cause.value or Cause.SYSTEM.value for job in failed)
-    return Group(
-        keys=keys,
-        jobs=len(jobs),
-        succeeded=states[State.SUCCEEDED],
-        failed=states[State.FAILED],
-        dismissed=states[State.DISMISSED],
-        queue_p50=percentile(queued, 50),
-        queue_p95=percentile(queued, 95),
-        run_p50=percentile(ran, 50),
-        run_p95=percentile(ran, 95),
-        cpu_asked=sum(held) if held else None,
-        cpu_used=sum(cpu) if cpu else None,
-        memory_asked=max((job.memory for job in jobs if job.memory), default=None),
-        memory_used=memory[-1] if memory else None,
-        memory_used_p95=percentile(memory, 95),
-        measured=len(cpu),
-        causes=dict(sorted(causes.items())),
-    )
+@dataclass
+class _Sums:
+    """What is kept of the jobs of a group: a few numbers of each, since there may be millions."""
+
+    states: Counter[State] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)
+    queued: list[float] = field(default_factory=list)
+    ran: list[float] = field(default_factory=list)
+    held: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    used: list[float] = field(default_factory=list)
+    asked: int = 0
+
+    def add(self, job: Job) -> None:
+        self.states[job.state] += 1
+        if job.state is State.FAILED:
+            self.causes[job.cause.value or Cause.SYSTEM.value] += 1
+        if job.started and job.submitted:
+            self.queued.append(max(0.0, job.started - job.submitted))
+        if job.started and job.finished and job.state in TERMINAL:
+            self.ran.append(_elapsed(job))
+            if job.cpus:
+                self.held.append(_elapsed(job) * job.cpus)
+        if job.cpu_seconds is not None:
+            self.cpu.append(job.cpu_seconds)
+        if job.peak_memory is not None:
+            self.used.append(job.peak_memory)
+        self.asked = max(self.asked, job.memory)
+
+    def group(self, keys: tuple[str, ...]) -> Group:
+        for values in (self.queued, self.ran, self.used):
+            values.sort()
+        return Group(
+            keys=keys,
+            jobs=sum(self.states.values()),
+            succeeded=self.states[State.SUCCEEDED],
+            failed=self.states[State.FAILED],
+            dismissed=self.states[State.DISMISSED],
+            queue_p50=percentile(self.queued, 50),
+            queue_p95=percentile(self.queued, 95),
+            run_p50=percentile(self.ran, 50),
+            run_p95=percentile(self.ran, 95),
+            cpu_asked=sum(self.held) if self.held else None,
+            cpu_used=sum(self.cpu) if self.cpu else None,
+            memory_asked=self.asked or None,
+            memory_used=self.used[-1] if self.used else None,
+            memory_used_p95=percentile(self.used, 95),
+            measured=len(self.cpu),
+            causes=dict(sorted(self.causes.items())),
+        )
 
 
 def _elapsed(job: Job) -> float:

@@ -93,7 +93,8 @@ def test_the_command_finds_the_application_that_is_served(tmp_path: Path) -> Non
 
         assert "--application is needed" in run().stderr
         with app.store.facts() as facts:
-            facts["application"] = json.dumps(["an_application:service", str(tmp_path)])
+            served = {"name": "an_application:service", "folder": str(tmp_path), "bind": "a:1"}
+            facts["application"] = json.dumps(served)
         ended = run()
         assert ended.returncode == 0, ended.stderr
         told = json.loads(ended.stdout)

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from cli_desk import Desk
 from pywps_hpc import settings
 from pywps_hpc.cli import commands, selection
-from pywps_hpc.jobs import ControlRequest, State, new_id
+from pywps_hpc.jobs import ControlRequest, JobStore, State, new_id
 from servers import write_config
 
 
@@ -131,3 +131,21 @@ def test_what_says_no_job_or_says_it_twice_is_refused(desk: Desk) -> None:
     for arguments in ([], [job.id, "--owner", "ada"], ["--all"]):
         assert run(desk, "cancel", *arguments).exit_code == 2
     assert desk.store().get(job.id) == job
+
+
+def test_many_jobs_are_controlled_in_few_transactions(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = {desk.add(owner="ada", state=State.RUNNING).id for _ in range(5)}
+    asked: list[int] = []
+    together = JobStore.request_all
+
+    def counted(store: JobStore, ids: list[str], request: ControlRequest) -> set[str]:
+        asked.append(len(ids))
+        return together(store, ids, request)
+
+    monkeypatch.setattr(JobStore, "request_all", counted)
+    monkeypatch.setattr("pywps_hpc.cli.control.AT_ONCE", 3)
+    assert run(desk, "cancel", "--owner", "ada").exit_code == 0
+    assert asked == [3, 2]
+    assert {row.id for row in desk.store().requested()} == jobs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dispatcher_harness import DispatcherHarness
 from fake_scheduler import DONE, RUNNING
+from places import ROOT
 from pywps_hpc import settings
 from pywps_hpc.cli import watching
 from pywps_hpc.dispatch.schedulers.base import SchedulerUnavailable
@@ -248,6 +250,24 @@ def test_other_paths_are_not_there_and_probes_tell_by_the_status(
         assert get(port, "/other")[0] == 404
         assert get(port, "/well") == (200, '{"a": 1}\n')
         assert get(port, "/ill") == (503, '{"a": 2}\n')
+
+
+def test_documentation_dashboard_and_alerts_name_the_metrics_that_there_are(
+    harness: DispatcherHarness,
+) -> None:
+    assert harness.store.lead("d", 3600)
+    found = TableMetrics(harness.settings, harness.store).collect()
+    known = {family.name.removeprefix(meters.PREFIX) for family in found}
+    known |= {meter.name for meter in (*meters.WEB, *meters.DISPATCHER)}
+    page = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if "| both |" in line or "| web |" in line]
+    rows += [line for line in page.splitlines() if "| dispatcher |" in line]
+    told = {name for row in rows for name in re.findall(r"`([a-z_]+)", row.split("|")[1])}
+    assert told == known
+    for file in ("dashboard.json", "alerts.yml"):
+        text = (ROOT / "monitoring" / file).read_text(encoding="utf-8")
+        used = set(re.findall(rf"{meters.PREFIX}([a-z_]+)", text))
+        assert {re.sub("_(bucket|sum|count)$", "", name) for name in used} <= known
 
 
 def test_a_client_that_says_nothing_keeps_nobody_waiting(harness: DispatcherHarness) -> None:
