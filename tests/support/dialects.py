@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from places import CAPTURED
-from pywps_hpc.dispatch.schedulers.base import BatchJob, Resources
+from pywps_hpc.dispatch.schedulers.base import BatchJob, JobStatus, Resources
 from pywps_hpc.dispatch.schedulers.dialect import Dialect
 
 
@@ -16,6 +16,14 @@ def captured(system: str, case: str) -> tuple[int, str, str]:
         for part in ("rc", "stdout", "stderr")
     )
     return int(code), out, err
+
+
+def told(status: JobStatus) -> str:
+    """A status in a few words: phase or outcome, exit code or signal, and what is special."""
+    words = [(status.outcome or status.phase).value]
+    words += [str(code) for code in (status.exit_code, status.signal) if code is not None]
+    words += [name for name in ("hopeless", "maintenance") if getattr(status, name)]
+    return " ".join([*words, f"restarts {status.restarts}"] if status.restarts else words)
 
 
 def header(dialect: Dialect, **values: Any) -> list[str]:

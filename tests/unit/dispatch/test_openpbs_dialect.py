@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 import dialects
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
-    JobStatus,
     NotPermitted,
     Outcome,
     Phase,
@@ -34,18 +33,10 @@ DIALECT = OpenPbsDialect()
 header = partial(dialects.header, DIALECT)
 
 
-def told(status: JobStatus) -> str:
-    """A status in a few words: phase or outcome, exit code or signal, and what is special."""
-    words = [(status.outcome or status.phase).value]
-    words += [str(code) for code in (status.exit_code, status.signal) if code is not None]
-    words += [name for name in ("hopeless", "maintenance") if getattr(status, name)]
-    return " ".join([*words, f"restarts {status.restarts}"] if status.restarts else words)
-
-
 def read(case: str) -> dict[str, str]:
     """What the dialect reads in qstat's answer, by job without its server."""
     answer = DIALECT.described(*captured(case))
-    return {job.removesuffix(".pbs1"): told(status) for job, status in answer.items()}
+    return {job.removesuffix(".pbs1"): dialects.told(status) for job, status in answer.items()}
 
 
 # --- qstat, as the dialect asks it
@@ -355,7 +346,7 @@ def ended(**changes: str | None) -> str:
     record: dict[str, Any] = {"job_state": "F", "run_count": "1", "substate": "93"} | changes
     status = openpbs.status({key: value for key, value in record.items() if value is not None})
     assert status is not None
-    return told(status)
+    return dialects.told(status)
 
 
 @pytest.mark.parametrize(

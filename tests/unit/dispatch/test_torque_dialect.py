@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -138,11 +139,6 @@ def test_script_travels_on_standard_input() -> None:
     assert (question.argv, question.stdin) == (("qsub",), "#!/bin/bash\n")
 
 
-@pytest.mark.parametrize(("case", "job"), [("ok", "1687.vm"), ("array", "1701[].vm")])
-def test_id_is_whole(case: str, job: str) -> None:
-    assert read_submitted(*captured(f"qsub_{case}")) == job
-
-
 def test_id_is_the_last_line_of_the_answer() -> None:
     banner = "*** Welcome ***\n12.banner is not it\n"
     assert read_submitted(0, f"{banner}1687.vm\n", "") == "1687.vm"
@@ -193,26 +189,6 @@ def test_states_of_the_queue() -> None:
         "1689.vm": (Phase.RUNNING, "R"),
         "1690.vm": (Phase.HELD, "H (Hold_Types = u)"),
     }
-
-
-@pytest.mark.parametrize(
-    ("job", "outcome", "exit_code", "signal"),
-    [
-        ("1687.vm", Outcome.EXITED, 0, None),
-        ("1688.vm", Outcome.EXITED, 3, None),
-        ("1649.vm", Outcome.TIME_LIMIT, None, None),
-        ("1693.vm", Outcome.CANCELLED, None, None),
-        ("1650.vm", Outcome.CANCELLED, None, None),  # before it was started
-        ("1694.vm", Outcome.SIGNALLED, None, 9),
-        ("1695.vm", Outcome.SIGNALLED, None, 15),
-    ],
-)
-def test_how_jobs_ended(
-    job: str, outcome: Outcome, exit_code: int | None, signal: int | None
-) -> None:
-    status = queue("qstat_f1_states")[job]
-    assert (status.phase, status.outcome) == (Phase.FINISHED, outcome)
-    assert (status.exit_code, status.signal) == (exit_code, signal)
 
 
 @pytest.mark.parametrize(
@@ -374,13 +350,6 @@ def test_commands(action: Action, command: str) -> None:
     assert " ".join(question.argv) == command
 
 
-@pytest.mark.parametrize(
-    "case", ["qdel_running", "qdel_completed", "qdel_unknown", "qhold_queued", "qrls_queued"]
-)
-def test_what_is_done_over_or_unknown_is_no_error(case: str) -> None:
-    read_control(*captured(case))
-
-
 @pytest.mark.parametrize("case", ["qsig_suspend", "qsig_resume", "qrerun_owner"])
 def test_what_this_account_may_not_do_says_who_may(case: str) -> None:
     with pytest.raises(NotPermitted, match=r"1689\.vm \(an operator of the server may"):
@@ -535,3 +504,128 @@ def test_the_comment_of_a_job_that_waits_says_why(comment: str, words: str) -> N
     assert status is not None
     assert status.waits.startswith(words)
     assert bool(status.waits) is bool(words)
+
+
+# --- every captured case
+
+OVER = {
+    **dict.fromkeys(("1644", "1656", "1657", "1687", "1699", "1700"), "exited 0"),
+    **dict.fromkeys(("1645", "1688"), "exited 3"),
+    **dict.fromkeys(("1646", "1647", "1648", "1650", "1658[]", "1693"), "cancelled"),
+    **dict.fromkeys(("1651", "1694"), "signalled 9"),
+    **dict.fromkeys(("1652", "1695"), "signalled 15"),
+    **{f"{array}[{index}]": "exited 0" for array in (1658, 1701) for index in (1, 2, 3)},
+    "1649": "time limit",
+}
+LATE = ("1646", "1647", "1648", "1650", "1687", "1688", "1693", "1694", "1695", "1699", "1700")
+ELEMENTS = tuple(job for job in OVER if job.endswith(("[1]", "[2]", "[3]")))
+DELETED = dict.fromkeys(("1689", "1690", "1691"), "cancelled")
+#: Case -> exit status and what is read of each job, the ended ones by :data:`OVER`.
+DESCRIBED: dict[str, tuple[int, tuple[str, ...], dict[str, str]]] = {
+    "qstat_completed_one": (0, ("1687",), {}),
+    "qstat_mixed_known_unknown": (153, ("1687",), {}),
+    "qstat_unknown": (153, (), {}),
+    "qstat_f1_array": (0, (*LATE, *ELEMENTS), DELETED | {"1692": "time limit"}),
+    "qstat_f1_completed": (
+        0,
+        (*LATE, "1658[]"),
+        {"1689": "running", "1690": "held", "1691": "queued", "1692": "time limit"},
+    ),
+    "qstat_f1_states": (
+        0,
+        tuple(job for job in OVER if job not in ELEMENTS),
+        {"1689": "running", "1690": "held", "1691": "held", "1692": "running"},
+    ),
+    # Both were refused: see qsig_suspend, qsig_resume.
+    "qstat_f1_suspended": (0, (), {"1689": "running"}),
+    "qstat_f1_resumed": (0, (), {"1689": "running"}),
+}
+#: Of these only the standard output was kept.
+PRINTED = {
+    "qstat_f1_array_element_deleted_running": {"78[1].trq1": "cancelled"},
+    "qstat_f1_qdel_sum_of_memory_over": {"168.trq1": "cancelled"},
+}
+#: Case -> exit status and the id of the job, or why it was not taken.
+SUBMITTED = {
+    "qsub_ok": (0, "1687.vm"),
+    "qsub_array": (0, "1701[].vm"),
+    "qsub_long_name": (0, "1699.vm"),
+    "qsub_bad_name": (0, "1700.vm"),
+    "qsub_bad_resource": (189, "refused"),
+    "qsub_too_many_nodes": (190, "refused"),
+    "qsub_unknown_queue": (172, "refused"),
+    "qsub_server_down": (111, "silence"),
+}
+CONTROLLED = {
+    **dict.fromkeys(("qdel_running", "qdel_rest", "qhold_queued", "qrls_queued"), (0, "done")),
+    "qdel_completed": (170, "done"),
+    "qdel_unknown": (153, "done"),
+    **dict.fromkeys(("qrerun_owner", "qsig_resume", "qsig_suspend"), (159, "forbidden")),
+    "qdel_server_down": (111, "silence"),
+}
+#: Case -> exit status, and what of it the documents or the stand-in rely on.
+FACTS = {
+    "pbsnodes": (0, "state = free"),
+    "pbsnodes_x": (0, "<state>free</state>"),
+    "qstat_plain": (0, ""),
+    "qstat_array_plain": (0, ""),
+    "qstat_x_completed": (0, "<job_state>C</job_state>"),
+    "qstat_x_states": (0, "<job_state>R</job_state>"),
+    "qstat_version": (0, "Version: "),
+    "qstat_server_down": (111, "cannot connect to server"),
+    "qstat_nine_unknown": (153, "Can not resolve name for server"),
+}
+
+
+@pytest.mark.parametrize("case", DESCRIBED)
+def test_job_that_qstat_describes(case: str) -> None:
+    code, over, others = DESCRIBED[case]
+    assert captured(case)[0] == code
+    answer = TorqueDialect().described(*captured(case))
+    expected = {job: OVER[job] for job in over} | others
+    assert {job.removesuffix(".vm"): dialects.told(one) for job, one in answer.items()} == expected
+
+
+@pytest.mark.parametrize("case", PRINTED)
+def test_job_of_which_only_the_output_was_kept(case: str) -> None:
+    text = (dialects.CAPTURED / "torque" / f"{case}.stdout").read_text()
+    answer = TorqueDialect().described(0, text, "")
+    assert {job: dialects.told(status) for job, status in answer.items()} == PRINTED[case]
+
+
+def said(read: Callable[[int, str, str], str | None], case: str) -> str:
+    """What became of an order, in a word, or the id of a job."""
+    try:
+        return read(*captured(case)) or "done"
+    except SubmissionRefused:
+        return "refused"
+    except NotPermitted:
+        return "forbidden"
+    except SchedulerError:
+        return "silence" if TorqueDialect.messages.cannot_ask.search(captured(case)[2]) else "?"
+
+
+@pytest.mark.parametrize("case", SUBMITTED)
+def test_submission(case: str) -> None:
+    code, what = SUBMITTED[case]
+    assert captured(case)[0] == code
+    assert said(read_submitted, case) == what
+
+
+@pytest.mark.parametrize("case", CONTROLLED)
+def test_order(case: str) -> None:
+    code, what = CONTROLLED[case]
+    assert captured(case)[0] == code
+    assert said(read_control, case) == what
+
+
+@pytest.mark.parametrize("case", FACTS)
+def test_fact_that_was_captured(case: str) -> None:
+    code, out, err = captured(case)
+    assert code == FACTS[case][0]
+    assert FACTS[case][1] in out + err
+
+
+def test_every_captured_case_is_read_by_a_test() -> None:
+    read_here = {*DESCRIBED, *PRINTED, *SUBMITTED, *CONTROLLED, *FACTS}
+    assert {path.stem for path in (dialects.CAPTURED / "torque").glob("*.stdout")} == read_here
