@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import http.client
 import os
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from pywps_hpc.check.configuration import of_message
 from pywps_hpc.check.findings import Finding, error, ok, warning
 from pywps_hpc.settings import Sections, SettingsError
 from pywps_hpc.settings.checks import host, warnings
+from pywps_hpc.web.addresses import configured
 
 #: Seconds to wait for an answer.
 PATIENCE = 5.0
@@ -34,7 +37,10 @@ def look(sections: Sections, bind: str) -> Iterator[Finding]:
     if not wrong:
         yield from _port(url, bind) if bind else ()
         yield ok("[server] url", url)
-        yield from _outputs(url, os.path.expandvars(server.get("outputurl", "")).strip())
+        yield from _outputs(
+            url,
+            *(os.path.expandvars(server.get(k, "")).strip() for k in ("outputurl", "outputpath")),
+        )
 
 
 def _port(url: str, bind: str) -> Iterator[Finding]:
@@ -51,7 +57,17 @@ def _port(url: str, bind: str) -> Iterator[Finding]:
         )
 
 
-def _outputs(url: str, outputurl: str) -> Iterator[Finding]:
+def _outputs(url: str, outputurl: str, outputpath: str) -> Iterator[Finding]:
+    try:
+        told = configured(url, outputurl, outputpath or tempfile.gettempdir()).warning
+    except SettingsError as problem:
+        yield of_message(str(problem), "[server] outputurl")
+        return
+    if told:
+        what = told.removeprefix("[server] ").partition("; for another")[0]
+        remedy = "remove both; or, for another address that leads to this service, outputurl alone"
+        yield warning("[server] outputurl", what, remedy)
+        return
     given = urlsplit(outputurl)
     if given.scheme in ("http", "https") and given.netloc != urlsplit(url).netloc:
         yield warning(

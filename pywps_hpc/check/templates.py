@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pywps_hpc import package_data
 from pywps_hpc.check.configuration import of_message
-from pywps_hpc.check.findings import Finding, ok, warning
+from pywps_hpc.check.findings import Finding, error, ok, warning
 from pywps_hpc.dispatch.schedulers.base import Scheduler
 from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.settings import Settings, SettingsError
@@ -34,6 +34,13 @@ def of_folder(folder: Path) -> Iterator[Finding]:
         for path in folder.rglob("*")
         if path.is_file()
     )
+    for path in sorted(folder.glob("*.j2")):
+        if b"\r" in path.read_bytes():
+            yield error(
+                "[hpc] templates",
+                f"{path} has line breaks of Windows, which no shell reads",
+                f"sed -i 's/\\r$//' {path}",
+            )
     for path in sorted(folder.iterdir()):
         if path.name in ours or path.name.startswith(".") or f'"{path.name}"' in text:
             continue

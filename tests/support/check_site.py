@@ -25,11 +25,11 @@ PartitionName=gpu AllowAccounts=ml DenyAccounts=(null) AllowQos=ALL Default=NO M
 MaxCPUsPerNode=UNLIMITED Nodes=g1 State=UP MaxMemPerNode=UNLIMITED
 """
 NODES = """\
-pywps-hpc|batch*|c1|8|8000|(null)
-pywps-hpc|batch*|c2|8|8000|(null)
-pywps-hpc|long|c1|8|8000|(null)
-pywps-hpc|long|c2|8|8000|(null)
-pywps-hpc|gpu|g1|64|256000|gpu:a100:4(S:0-1)
+pywps-hpc|batch*|c1|8|8000|idle|(null)
+pywps-hpc|batch*|c2|8|8000|mixed|(null)
+pywps-hpc|long|c1|8|8000|idle|(null)
+pywps-hpc|long|c2|8|8000|mixed|(null)
+pywps-hpc|gpu|g1|64|256000|idle|gpu:a100:4(S:0-1)
 """
 CONFIG = """\
 Configuration data as of 2026-11-29T01:31:23

@@ -135,6 +135,12 @@ TROUBLES = tuple(
             "build it anew with the version of the service: pywps-hpc image build",
         ),
         (
+            r"unknown (?:shorthand )?flag: (.*?)(?:\n|$)|flag needs an argument: (.*?)(?:\n|$)",
+            "the container runtime does not know one of its options",
+            ("[hpc.container] options",),
+            "correct or remove it; apptainer exec --help lists the options of its version",
+        ),
+        (
             r"jobs are not run as root",
             "the job ran as root on the compute node",
             (),

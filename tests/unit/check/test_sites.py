@@ -88,7 +88,10 @@ def test_every_batch_system_is_asked(system: str) -> None:
 
 
 def test_slurm_s_partitions_have_their_nodes() -> None:
-    nodes = "pywps-hpc|batch*|c1|8|8000|(null)\npywps-hpc|closed|g1|64|99|gpu:a100:2(S:0),gpu:1\n"
+    nodes = (
+        "pywps-hpc|batch*|c1|8|8000|mixed|(null)\n"
+        "pywps-hpc|closed|g1|64|99|drained*|gpu:a100:2(S:0),gpu:1\n"
+    )
     site = joined([slurm.read_partitions(0, PARTITION, ""), slurm.read_nodes(0, nodes, "")])
     assert site.queues is not None
     batch, closed = site.queues["batch"], site.queues["closed"]
@@ -98,6 +101,7 @@ def test_slurm_s_partitions_have_their_nodes() -> None:
     assert (closed.closed, closed.walltime, closed.cpus, closed.memory) == ("DRAIN", None, 4, 4000)
     assert (closed.accounts, closed.refused_accounts) == ({"a", "b"}, {"c"})
     assert closed.nodes == (Node("g1", 64, 99, 3),)
+    assert site.closed == {"closed": "all nodes: drained*"}
 
 
 @pytest.mark.parametrize(

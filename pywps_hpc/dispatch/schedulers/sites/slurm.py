@@ -19,7 +19,9 @@ from pywps_hpc.dispatch.schedulers.sites.model import (
 )
 from pywps_hpc.dispatch.schedulers.text import first_line, seconds, whole_lines
 
-_NODE = "pywps-hpc|%P|%N|%c|%m|%G"
+_NODE = "pywps-hpc|%P|%N|%c|%m|%T|%G"
+#: States of a node on which no job starts (sinfo(1), NODE STATE CODES); a "*" does not answer.
+_OUT = re.compile(r"down|drain|fail|maint|unknown|power(ed|ing)_down|reboot|\*$|not_responding")
 _ASSOCIATION = "Cluster,Account,Partition,QOS,MaxWall,MaxSubmitJobs"
 _MANY = frozenset({"ALL", "(null)", ""})
 
@@ -63,13 +65,20 @@ def read_partitions(returncode: int, stdout: str, stderr: str) -> Site:
 def read_nodes(returncode: int, stdout: str, stderr: str) -> Site:
     """``sinfo --Node``: a node stands once in each of its partitions."""
     found: dict[str, list[Node]] = {}
+    states: dict[str, list[str]] = {}
     for line in whole_lines(returncode, stdout, stderr):
         if not line.startswith("pywps-hpc|"):
             continue
-        _, partition, name, cpus, memory, gres = line.split("|", 5)
+        _, partition, name, cpus, memory, state, gres = line.split("|", 6)
+        states.setdefault(partition.rstrip("*"), []).append(state)
         node = Node(name, _number(cpus), _number(memory), gpus(gres))
         found.setdefault(partition.rstrip("*"), []).append(node)
-    return Site(nodes={name: tuple(nodes) for name, nodes in found.items()})
+    closed = {
+        name: f"all nodes: {', '.join(sorted(set(of_nodes)))}"
+        for name, of_nodes in states.items()
+        if all(map(_OUT.search, of_nodes))
+    }
+    return Site(nodes={name: tuple(nodes) for name, nodes in found.items()}, closed=closed)
 
 
 def gpus(gres: str) -> int:
