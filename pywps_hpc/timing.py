@@ -37,6 +37,24 @@ class Timing:
     change_delay: float = _time(
         0.25, "at most that changes of jobs wait to be made in one transaction with others"
     )
+    wake_pause: float = _time(
+        0.01, "at least between two looks at the table for which the dispatcher is woken"
+    )
+    leader_known: float = _time(
+        5.0, "for which whoever wakes the dispatcher need not ask who leads", set_by=DEVELOPERS
+    )
+    leader_unheard: float = _time(
+        1.0, "the same where the leader does not listen: it may run on another host"
+    )
+    end_look: float = _time(
+        0.5, "between two looks at the reports of running jobs, whose ends no client asks for"
+    )
+    end_look_cost: float = _time(
+        0.01, "that one such look takes at most; then the next goes on with the other jobs"
+    )
+    end_expected: float = _time(
+        3.0, "after a report tells an end, for which the batch system is asked often about it"
+    )
     hurried_poll: float = _time(
         1.0, "at least between two polls where a client waits for an end that a document tells"
     )

@@ -29,6 +29,7 @@ class Context:
     Attributes:
         clock: seconds since the epoch.
         uptime: seconds by a clock that nobody can set.
+        wake: lets the loop look at once; other threads may call it.
         heartbeat: sends a heartbeat; raises :class:`~pywps_hpc.dispatch.leader.LeadershipLost`.
         changes: of jobs, which are made together.
         storage_trouble: job id -> since when its end waits for the storage, by ``clock``.
@@ -43,6 +44,7 @@ class Context:
     uptime: Callable[[], float]
     heartbeat: Callable[[], None]
     timing: Timing = TIMING
+    wake: Callable[[], object] = lambda: None
     changes: PendingChanges = field(init=False)
     storage_trouble: dict[str, float] = field(default_factory=dict)
     _logged: dict[str, str] = field(default_factory=dict)  # the last error, by job id

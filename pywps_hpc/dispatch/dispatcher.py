@@ -7,10 +7,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from pywps_hpc.dispatch.clean import Sweeper
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.control import Controller
+from pywps_hpc.dispatch.ends import EndWatch
 from pywps_hpc.dispatch.events import Either
 from pywps_hpc.dispatch.follow import Follower
 from pywps_hpc.dispatch.leader import Leadership, LeadershipLost, is_dead
@@ -24,6 +26,7 @@ from pywps_hpc.errors import StrangeSpool
 from pywps_hpc.jobs import JobStore, TableUnavailable, Waiting
 from pywps_hpc.jobs.clock import boottime
 from pywps_hpc.jobs.identity import are_apart, service_mark, tie
+from pywps_hpc.jobs.wakeup import Listener, wake
 from pywps_hpc.lifecycle import announce_ready
 from pywps_hpc.metrics import meters
 from pywps_hpc.settings import Settings
@@ -71,8 +74,10 @@ class Dispatcher:
         scripts.check()
         self.store = store.led_by(self._leadership.holder)
         heartbeat = self._leadership.heartbeat
+        wake_up = partial(wake, self._leadership.holder)
         context = Context(
-            settings, self.store, spool, scheduler, scripts, clock, uptime, heartbeat, timing
+            *(settings, self.store, spool, scheduler, scripts, clock, uptime, heartbeat, timing),
+            wake=wake_up,
         )
         self._changes = context.changes
         self._controller = Controller(context)
@@ -83,7 +88,9 @@ class Dispatcher:
         self._table, self._spool = store, spool
         self._watch = Watch(settings, scheduler, clock, timing)
         self._waited_upon = Waiting(0.0, frozenset())
+        self._ends = EndWatch(context)
         self._ends_seen: frozenset[str] = frozenset()
+        self._listener: Listener | None = None
         self._due = self._asked = 0.0
         self._pause = settings.poll_interval
         self._table_trouble = ""
@@ -141,8 +148,29 @@ class Dispatcher:
         except BaseException:
             self.resign()
             raise
+        finally:
+            self._hush()
         self.resign()
         return False
+
+    def _listen(self) -> None:
+        """Hear from now on when there is something to do. Whoever cannot be heard waits until the
+        table is looked at."""
+        if self._listener is None:
+            try:
+                self._listener = Listener(self._leadership.holder, self._timing)
+            except OSError as error:
+                log.warning(
+                    "dispatcher %s: cannot be woken, looks every %.2f s: %s",
+                    self._leadership.holder,
+                    self._timing.table_look,
+                    error.strerror,
+                )
+
+    def _hush(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
 
     def cycle(self, *, poll: bool = True) -> int:
         """Carry out control requests, submit, follow what was submitted, sweep now and then.
@@ -185,7 +213,9 @@ class Dispatcher:
     def _turn(self, stop: Either, leading: bool) -> bool:
         """One cycle and the pause after it; whether this dispatcher leads."""
         self._tie()
-        leads = self._leadership.take()
+        if leading:
+            self._leadership.heartbeat()
+        leads = leading or self._leadership.take()
         announce_ready()
         if not leads:
             if self._watch.reach.reachable is None:
@@ -196,6 +226,7 @@ class Dispatcher:
             log.info("dispatcher %s: leads", self._leadership.holder)
             self._due = 0.0
             self.store.forget_absences()
+            self._listen()
         self._watch_clock()
         poll = time.monotonic() >= self._due
         if poll:
@@ -203,14 +234,23 @@ class Dispatcher:
         with meters.timed(meters.CYCLE):
             changed = self.cycle(poll=poll)
         self._plan(changed, polled=poll)
-        while not (stop.is_set() or self._is_due() or time.monotonic() >= self._due):
-            stop.wait(min(self._timing.table_look, max(0.0, self._due - time.monotonic())))
+        while not stop.is_set() and (pause := self._idle_for()) > 0:
+            stop.wait(pause, self._listener)
             self._leadership.heartbeat()
-            self._hurry()
+            waiting = self.store.waiting()
+            self._hurry(waiting.ends, told=self._ends.look())
             self._notifier.run()
-            if self.store.waiting().has_more_than(self._waited_upon):
+            if waiting.has_more_than(self._waited_upon):
                 break
         return True
+
+    def _idle_for(self) -> float:
+        """Seconds until there is something to do, or the table is to be looked at; not positive if
+        there is something already."""
+        if self._stager.is_due():
+            return 0.0
+        due = min(self._due - time.monotonic(), self._submitter.due_in())
+        return min(self._timing.table_look, due)
 
     def _tie(self) -> None:
         """Make sure, once, that spool and job table belong together."""
@@ -246,10 +286,14 @@ class Dispatcher:
             return f"the spool cannot be used: {error.strerror}"
         return ""
 
-    def _hurry(self) -> None:
-        """Ask the batch system soon about jobs whose end somebody has seen in their documents."""
-        seen = frozenset(self.store.end_seen())
-        if seen - self._ends_seen:
+    def _hurry(self, seen: frozenset[str], *, told: bool) -> None:
+        """Ask the batch system soon about jobs that have told an end.
+
+        Args:
+            seen: ids of those whose documents somebody has read.
+            told: whether the report of another one tells its end.
+        """
+        if told or seen - self._ends_seen:
             self._due = min(
                 self._due, self._asked + min(self._timing.hurried_poll, self.settings.poll_interval)
             )
@@ -263,13 +307,14 @@ class Dispatcher:
             self.store.forget_absences()
             self._offset = offset
 
-    def _is_due(self) -> bool:
-        return self._submitter.is_due() or self._stager.is_due()
-
     def _plan(self, changed: int, *, polled: bool) -> None:
         """When to ask next: soon after a change, less and less often while nothing happens."""
         settings, now = self.settings, time.monotonic()
-        if changed or self._follower.unsettled:
+        if polled:
+            self._ends.follow(self._follower.running)
+        if self._ends.are_expected():
+            self._pause = min(settings.poll_interval, self._timing.hurried_poll)
+        elif changed or self._follower.unsettled:
             self._pause = settings.poll_interval
         elif polled:
             self._pause = min(self._pause * self._timing.poll_growth, self._longest_pause)

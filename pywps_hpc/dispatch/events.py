@@ -1,9 +1,11 @@
-"""Wait for one of two events."""
+"""Wait for one of two events, or to be woken."""
 
 from __future__ import annotations
 
 import threading
 import time
+
+from pywps_hpc.jobs.wakeup import Listener
 
 
 class Either:
@@ -18,9 +20,14 @@ class Either:
         """Whether one of them is."""
         return self._first.is_set() or (self._second is not None and self._second.is_set())
 
-    def wait(self, seconds: float) -> bool:
-        """Until one of them is set, or the time is over."""
+    def wait(self, seconds: float, listener: Listener | None = None) -> bool:
+        """Until one of them is set, or the time is over, or somebody wakes the listener; then both
+        events are noticed a little later. Whether one of them is set."""
         deadline = time.monotonic() + seconds
         while not self.is_set() and (left := deadline - time.monotonic()) > 0:
+            if listener is not None:
+                if listener.wait(min(left, self._often)):
+                    break
+                continue
             self._first.wait(left if self._second is None else min(left, self._often))
         return self.is_set()

@@ -44,13 +44,18 @@ class Follower:
 
     Attributes:
         unsettled: whether some job's end is to be judged soon.
+        running: the jobs that run, by the latest poll.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self.unsettled = False
+        self.running: list[Job] = []
         self._asked = float("-inf")  # when the batch system answered last
         self._last: dict[str, tuple[object, ...]] = {}  # what it said of each, by job id
+        self._rows: dict[tuple[Any, ...], Job] = {}
+        #: What it said and what the row said when nothing was to be done, by job id.
+        self._settled: dict[str, tuple[JobStatus, Job]] = {}
         self._answering = 0.0  # since when it has answered each question; 0: it does not
         self._missing: dict[str, float] = {}  # job id -> since when it was in no answer
         self._unlisted: dict[str, float] = {}  # the same of the queue alone
@@ -68,9 +73,10 @@ class Follower:
         """
         context = self._context
         self.unsettled = False
-        followed = context.store.in_state({State.QUEUED, State.RUNNING, State.PAUSED})
+        states = {State.QUEUED, State.RUNNING, State.PAUSED}
+        followed = context.store.in_state(states, known=self._rows)
         self._followed = jobs = [job for job in followed if job.native_id]
-        self._found = {}
+        self._found, self.running = {}, []
         if not jobs:
             return
         # A batch system that lost its memory gives the same ids to other jobs.
@@ -94,11 +100,17 @@ class Follower:
         answer, unasked = self._complete(answer, owners)
         context.heartbeat()
         last, self._last = self._last, {}
+        settled, self._settled = self._settled, {}
         missing, self._missing = self._missing, {}
         unlisted, self._unlisted = self._unlisted, {}
         silent, left_out = context.scheduler.unasked, context.scheduler.unpolled
         for job in jobs:
             status = answer.get(job.native_id)
+            if status is not None and status.phase is Phase.RUNNING:
+                self.running.append(job)
+            if status is not None and settled.get(job.id) == (status, job):
+                self._last[job.id], self._settled[job.id] = last[job.id], settled[job.id]
+                continue
             known = unasked is None and job.native_id not in silent
             unpolled = status is None and job.native_id in left_out
             if status is None and not unpolled:
@@ -172,6 +184,8 @@ class Follower:
             node = folders.node(context.spool.open(job.id)) or "its node"
             log.warning("%s: on %s: %s", job.id, node, trouble.line)
             action = replace(action, message=trouble.message, cause=Cause.NODE)
+        if action == KEEP and status is not None and not (job.end_seen or job.missing_since):
+            self._settled[job.id] = status, job
         if job.end_seen and status is not None and status.phase is Phase.RUNNING:
             self.unsettled = True  # somebody waits for this end to be confirmed
             if seen.left is Left.OPEN and action == KEEP:  # it was that of an earlier start

@@ -62,6 +62,7 @@ class Stager:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._line: tuple[float, ...] = ()
         self._at_work: dict[str, _Fetching] = {}
         self._stopped: dict[str, _Stopped] = {}
         #: The ids of jobs, and why their inputs cannot be had: empty if all are here, ``None`` if
@@ -74,10 +75,15 @@ class Stager:
 
     def run(self) -> None:
         """One turn."""
+        has_ended = self.is_due()
         while self.is_due():
             self._collect(*self._ended.get())
         self._context.changes.flush()  # whose inputs are here are asked for no more
-        wanted = {job.id: job for job in self._context.store.in_state({State.STAGING})}
+        line = *self._context.store.line(State.STAGING), self._context.changes.made
+        if line == self._line and not has_ended:
+            return  # they have got their turns
+        self._line = line
+        wanted = {job.id: job for job in self._context.store.in_line(State.STAGING)}
         for job_id, fetching in self._at_work.items():
             if job_id not in wanted:
                 fetching.stop.set()
@@ -89,10 +95,10 @@ class Stager:
             [one.job for one in at_work if one.stop.is_set()],
             self._context.settings.inputs.downloads,
         )
-        for job in stop:
-            log.info("%s: its inputs are fetched later: other clients wait", job.id)
-            self._at_work[job.id].stop.set()
-        for job in begin:
+        for one in stop:
+            log.info("%s: its inputs are fetched later: other clients wait", one.id)
+            self._at_work[one.id].stop.set()
+        for job in self._context.store.those([one.id for one in begin]):
             self._begin(job)
 
     def _begin(self, job: Job) -> None:
@@ -134,6 +140,7 @@ class Stager:
             log.exception("%s: %s", job.id, FAILED)
         finally:
             self._ended.put((job.id, problem, cause))
+            self._context.wake()
 
 
 def stage(job: JobDir, stop: threading.Event, spent: float = 0.0) -> str:

@@ -35,7 +35,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionRefused,
     SubmissionUncertain,
 )
-from pywps_hpc.jobs import ControlRequest, Job, State, job_name, new_id
+from pywps_hpc.jobs import ControlRequest, InLine, Job, State, job_name, new_id
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,9 @@ class Submitter:
         self._together = context.scheduler.arrays and context.settings.array_size > 1
         self._last = float("-inf")
         self._waits = False
+        self._resting: tuple[float, ...] | None = (
+            None  # all that are accepted, if none may be offered
+        )
         self._alone: set[str] = set()  # ids of jobs whose array was refused
         self._deferral = Deferral(
             context.settings.array_size if self._together else 1,
@@ -73,9 +76,10 @@ class Submitter:
         )
         self._resolver = Resolver(context)
 
-    def is_due(self) -> bool:
-        """Whether jobs wait that the last round left and the next one would take."""
-        return self._waits and not self._is_early()
+    def due_in(self) -> float:
+        """In how many seconds jobs are to be handed over that the last round left; infinite if
+        there are none."""
+        return self._early() if self._waits else float("inf")
 
     def run(self) -> None:
         """One turn.
@@ -87,16 +91,24 @@ class Submitter:
         self._resolver.run()
         context.changes.flush()
         most = context.settings.array_size if self._together else BATCH
-        bound = most + len(self._deferral)
-        accepted = context.store.in_state({State.ACCEPTED}, limit=bound)
-        if len(accepted) < bound:
-            self._deferral.keep({job.id for job in accepted})
-        waiting = self._candidates(accepted)[:most]
-        self._waits = bool(waiting) and self._is_early()
-        if self._waits or not waiting:
+        line = *context.store.line(State.ACCEPTED), context.changes.made
+        if line == self._resting and not self._deferral.is_due(context.clock()):
+            return  # they are those of which none was to be offered
+        accepted = context.store.in_line(State.ACCEPTED)
+        self._deferral.keep({job.id for job in accepted})
+        chosen = [job.id for job in self._candidates(accepted)[:most]]
+        # A full array waits for nobody who could go with it.
+        self._waits = 0 < len(chosen) < most and self._early() > 0
+        self._resting = None if chosen else line
+        if self._waits or not chosen:
             return
+        waiting = [
+            job
+            for job in context.store.those(chosen)
+            if job.state is State.ACCEPTED and job.control is ControlRequest.NONE
+        ]
         self._last = context.clock()
-        changed, more = 0, len(waiting) == most
+        changed, more = 0, len(chosen) == most
         groups: dict[str, list[Job]] = {}
         for job in waiting:
             groups.setdefault(self._key(job), []).append(job)
@@ -105,22 +117,24 @@ class Submitter:
             more = more or len(jobs) > bound
             changed += self._offer(key, jobs[:bound])
         self._waits = more and changed > 0
+        if self._waits:
+            self._last = float("-inf")  # what is left need not wait for company
 
     def _go_together(self, key: str) -> bool:
         """Whether jobs with these settings may be elements of an array."""
         need = self._context.settings.for_process(key).resources
         return self._together and self._context.scheduler.takes_arrays(need)
 
-    def _key(self, job: Job) -> str:
+    def _key(self, job: Job | InLine) -> str:
         """Those can go together that have the same settings and so the same script."""
         return job.process if job.process in self._context.settings.processes else ""
 
-    def _candidates(self, accepted: Sequence[Job]) -> list[Job]:
+    def _candidates(self, accepted: Sequence[InLine]) -> list[InLine]:
         """Those to offer now, oldest first. Those with a control request are left to control.py."""
         now = self._context.clock()
-        groups: dict[str, list[Job]] = {}
+        groups: dict[str, list[InLine]] = {}
         for job in accepted:
-            if job.control is ControlRequest.NONE:
+            if not job.control:
                 groups.setdefault(self._key(job), []).append(job)
         chosen = [
             job
@@ -184,11 +198,10 @@ class Submitter:
                 free.append(job)
         return deque(alone.values()), free
 
-    def _is_early(self) -> bool:
-        return (
-            self._together
-            and 0 <= self._context.clock() - self._last < self._context.timing.array_pace
-        )
+    def _early(self) -> float:
+        """Seconds for which jobs are still collected that go together."""
+        pace, passed = self._context.timing.array_pace, self._context.clock() - self._last
+        return pace - passed if self._together and 0 <= passed < pace else 0.0
 
     def _submit(self, jobs: Sequence[Job]) -> int:
         """One submission; how many jobs changed."""

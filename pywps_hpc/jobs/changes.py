@@ -19,18 +19,33 @@ from sqlalchemy.engine import Connection
 from pywps_hpc.jobs import callbacks
 from pywps_hpc.jobs.callbacks import Event
 from pywps_hpc.jobs.database import Lock
-from pywps_hpc.jobs.job import TRANSITIONS, ControlRequest, Job, Limit, LimitReached, State
+from pywps_hpc.jobs.job import (
+    TERMINAL,
+    TRANSITIONS,
+    ControlRequest,
+    Job,
+    Limit,
+    LimitReached,
+    State,
+)
+from pywps_hpc.jobs.leadership import Leadership
 from pywps_hpc.jobs.queries import first_reached
-from pywps_hpc.jobs.rows import IS_ACTIVE, IS_ENDED, storable, to_job, to_row
+from pywps_hpc.jobs.rows import (
+    AT_ONCE,
+    COLUMNS,
+    IS_ACTIVE,
+    IS_ENDED,
+    of_values,
+    storable,
+    to_job,
+    to_row,
+)
 from pywps_hpc.jobs.schema import jobs, removed
-from pywps_hpc.jobs.table import Table
 
 #: Ends that a job cannot come to once its dismissal is recorded.
 _UNDISMISSED = frozenset({State.SUCCEEDED, State.FAILED})
 #: Names of parameters of an update that are no columns.
 _ID, _STATE, _REQUEST = "its_id", "its_state", "its_request"
-#: Rows that one question reads by their ids: SQLite before 3.32 takes 999 parameters.
-_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,7 @@ class Change:
     request: ControlRequest | None = None
 
 
-class Changes(Table):
+class Changes(Leadership):
     """What :class:`~pywps_hpc.jobs.store.JobStore` can change about jobs."""
 
     def add(
@@ -79,6 +94,7 @@ class Changes(Table):
                 raise LimitReached(limit)
             connection.execute(jobs.insert().values(row))
             callbacks.add(connection, job.id, urls or {})
+        self._wake_leader()
         return to_job(row)
 
     def move(self, job: Job, to: State, **changes: Any) -> Job | None:
@@ -139,10 +155,10 @@ class Changes(Table):
         with self._begin(write=True) as connection:
             made = [each.job.id for each in changes if _update(connection, each)]
             rows: dict[str, Job] = {}
-            for start in range(0, len(made), _AT_ONCE):
-                wanted = jobs.c.id.in_(made[start : start + _AT_ONCE])
-                found = connection.execute(sa.select(jobs).where(wanted)).mappings()
-                rows |= {row["id"]: to_job(row) for row in found}
+            for start in range(0, len(made), AT_ONCE):
+                wanted = jobs.c.id.in_(made[start : start + AT_ONCE])
+                found = connection.execute(sa.select(*COLUMNS).where(wanted))
+                rows |= {job.id: job for job in map(of_values, found)}
         return [rows[job_id] for job_id in made]
 
     def request(self, job_id: str, request: ControlRequest) -> bool:
@@ -166,11 +182,14 @@ class Changes(Table):
             .values(control=request.value, changed=time.time())
         )
         with self._begin(write=True) as connection:
-            return {
+            recorded = {
                 job_id
                 for job_id in job_ids
                 if connection.execute(statement.where(jobs.c.id == job_id)).rowcount == 1
             }
+        if recorded:
+            self._wake_leader()
+        return recorded
 
     def clear_request(self, job: Job) -> bool:
         """Forget a control request that was carried out; false if there is another one by now."""
@@ -191,7 +210,10 @@ class Changes(Table):
             .values(end_seen=int(time.time()))
         )
         with self._begin(write=True) as connection:
-            return connection.execute(statement).rowcount == 1
+            noted = connection.execute(statement).rowcount == 1
+        if noted:
+            self._wake_leader()
+        return noted
 
     def forget_absences(self) -> int:
         """Let the grace of every job that is missing begin anew: the clock by which it was counted
@@ -235,6 +257,8 @@ def _update(connection: Connection, change: Change) -> bool:
             raise ValueError(f"{job.id}: {job.state.value} cannot change to {to.value}")
         columns["state"] = to.value
         columns.setdefault("waits", "")  # it was true of the state before
+        if to in TERMINAL:
+            columns["control"] = ControlRequest.NONE.value
     columns |= storable(columns)
     fences = {_ID: job.id, _STATE: job.state.value}
     if change.request is not None:

@@ -6,6 +6,7 @@ import secrets
 import uuid
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from pywps_hpc.errors import HpcError
 
@@ -136,6 +137,19 @@ class Job:
         """Whether it was dismissed, or is going to be: a dismissal that was recorded holds."""
         asked = self.state in ACTIVE and self.control is ControlRequest.DISMISS
         return asked or self.state is State.DISMISSED
+
+
+class InLine(NamedTuple):
+    """A job that waits for the dispatcher, as far as it takes to choose among very many.
+
+    Attributes:
+        control: its control request; empty if it has none.
+    """
+
+    id: str
+    process: str
+    client: str
+    control: str
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import sqlalchemy as sa
 
+from pywps_hpc.errors import TableUnavailable
 from pywps_hpc.jobs.database import clock
 from pywps_hpc.jobs.leader import Leader, Reach
 from pywps_hpc.jobs.rows import storable
 from pywps_hpc.jobs.schema import dispatcher
 from pywps_hpc.jobs.table import Table
+from pywps_hpc.jobs.wakeup import wake
+from pywps_hpc.timing import TIMING
 
 _ROLE = "dispatcher"
 
@@ -76,6 +80,19 @@ class Leadership(Table):
         """Who leads; empty if nobody does."""
         with self._begin() as connection:
             return connection.execute(sa.select(dispatcher.c.holder)).scalar() or ""
+
+    def _wake_leader(self) -> None:
+        """Let the dispatcher look at the table now, if it runs on this host; otherwise it does so
+        before long. Raises nothing: what there is to see has been recorded."""
+        holder, asked = self._leader_known
+        age = time.monotonic() - asked
+        if age < TIMING.leader_known and wake(holder):
+            return
+        if holder and age < TIMING.leader_unheard:
+            return
+        with contextlib.suppress(TableUnavailable):
+            self._leader_known = self.leader(), time.monotonic()
+            wake(self._leader_known[0])
 
     def heartbeat(self) -> tuple[float, str]:
         """Seconds since the dispatcher's last heartbeat (infinite if none), and its message."""

@@ -10,10 +10,30 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from pywps_hpc.jobs.job import Job, Limit, State
-from pywps_hpc.jobs.rows import IS_ACTIVE, IS_ENDED, to_job
+from pywps_hpc.jobs.job import TERMINAL, InLine, Job, Limit, State
+from pywps_hpc.jobs.rows import (
+    AT_ONCE,
+    COLUMNS,
+    IS_ACTIVE,
+    IS_ENDED,
+    IS_REQUESTED,
+    of_values,
+    to_job,
+)
 from pywps_hpc.jobs.schema import jobs, removed
 from pywps_hpc.jobs.table import Table
+
+
+def _newest(state: State) -> sa.ScalarSelect[Any]:
+    return (
+        sa.select(sa.func.max(jobs.c.created)).where(jobs.c.state == state.value).scalar_subquery()
+    )
+
+
+#: In this form each is one step along an index, however many jobs there are.
+_NEWEST = sa.select(_newest(State.STAGING), _newest(State.ACCEPTED))
+_REQUESTS = sa.select(jobs.c.id, jobs.c.control).where(IS_REQUESTED)
+_ENDS = sa.select(jobs.c.id, jobs.c.state).where(jobs.c.end_seen > 0)
 
 
 @dataclass(frozen=True)
@@ -24,10 +44,12 @@ class Waiting:
         newest: when the youngest job was accepted that is to be submitted, seconds since the epoch;
             0 if there is none.
         requests: id and control request of each active job that has one.
+        ends: ids of active jobs for which :meth:`~pywps_hpc.jobs.JobStore.saw_end` was called.
     """
 
     newest: float
     requests: frozenset[tuple[str, str]]
+    ends: frozenset[str] = frozenset()
 
     def has_more_than(self, earlier: Waiting) -> bool:
         """Whether something came since then."""
@@ -89,9 +111,22 @@ class Queries(Table):
         """The jobs that repeat this one, oldest first."""
         return self._select(sa.and_(jobs.c.retry_of == job_id, jobs.c.retry_of != ""))
 
-    def in_state(self, states: Collection[State], *, limit: int | None = None) -> list[Job]:
-        """Jobs in any of these states, oldest first."""
-        return self._select(jobs.c.state.in_([s.value for s in states]), limit=limit)
+    def in_state(
+        self,
+        states: Collection[State],
+        *,
+        limit: int | None = None,
+        known: dict[tuple[Any, ...], Job] | None = None,
+    ) -> list[Job]:
+        """Jobs in any of these states, oldest first.
+
+        Args:
+            limit: how many at most.
+            known: what this was answered before, by the rows: of rows that are the same the same
+                objects are answered. It is brought up to date.
+        """
+        condition = jobs.c.state.in_([s.value for s in states])
+        return self._select(condition, limit=limit, known=known)
 
     def recent(self, limit: int = 100) -> list[Job]:
         """The jobs accepted last, newest first."""
@@ -121,26 +156,43 @@ class Queries(Table):
 
     def requested(self) -> list[Job]:
         """Active jobs that have a control request."""
-        return self._select(sa.and_(jobs.c.control != "", IS_ACTIVE))
+        return self._select(IS_REQUESTED)
 
     def waiting(self) -> Waiting:
         """What waits for the dispatcher rather than for the batch system; costs no whole rows."""
-        newest = sa.select(sa.func.max(jobs.c.created)).where(
-            jobs.c.state.in_([State.STAGING.value, State.ACCEPTED.value])
+        with self._begin() as connection:
+            newest = connection.execute(_NEWEST).one()
+            found = connection.execute(_REQUESTS).all()
+            ends = connection.execute(_ENDS).all()
+        return Waiting(
+            newest=max(created or 0.0 for created in newest),
+            requests=frozenset((job_id, request) for job_id, request in found),
+            ends=frozenset(job_id for job_id, state in ends if State(state) not in TERMINAL),
         )
-        requests = sa.select(jobs.c.id, jobs.c.control).where(jobs.c.control != "", IS_ACTIVE)
-        with self._begin() as connection:
-            found = connection.execute(requests).all()
-            return Waiting(
-                newest=connection.execute(newest).scalar() or 0.0,
-                requests=frozenset((job_id, request) for job_id, request in found),
-            )
 
-    def end_seen(self) -> list[str]:
-        """The ids of active jobs for which :meth:`saw_end` was called."""
-        query = sa.select(jobs.c.id).where(jobs.c.end_seen > 0, IS_ACTIVE)
+    def line(self, state: State) -> tuple[int, float]:
+        """How many jobs are in this state, and when the youngest of them was accepted; read along
+        an index alone."""
+        query = sa.select(sa.func.count(), sa.func.max(jobs.c.created))
         with self._begin() as connection:
-            return list(connection.execute(query).scalars())
+            count, newest = connection.execute(query.where(jobs.c.state == state.value)).one()
+        return count, newest or 0.0
+
+    def in_line(self, state: State) -> list[InLine]:
+        """The jobs in this state, oldest first, with no more than it takes to choose among very
+        many of them."""
+        query = sa.select(jobs.c.id, jobs.c.process, jobs.c.client, jobs.c.control)
+        query = query.where(jobs.c.state == state.value).order_by(jobs.c.created, jobs.c.id)
+        with self._begin() as connection:
+            return [InLine(*row) for row in connection.execute(query)]
+
+    def those(self, job_ids: Sequence[str]) -> list[Job]:
+        """The jobs of these ids that there are, in this order."""
+        found: dict[str, Job] = {}
+        for start in range(0, len(job_ids), AT_ONCE):
+            wanted = jobs.c.id.in_(job_ids[start : start + AT_ONCE])
+            found |= {job.id: job for job in self._select(wanted)}
+        return [found[job_id] for job_id in job_ids if job_id in found]
 
     def ended(self, *, limit: int | None = None) -> list[Job]:
         """Jobs that are over; those that ended first come first."""
@@ -189,12 +241,19 @@ class Queries(Table):
         condition: sa.ColumnElement[bool],
         *order: sa.ColumnElement[Any],
         limit: int | None = None,
+        known: dict[tuple[Any, ...], Job] | None = None,
     ) -> list[Job]:
         """Jobs of which this is true, oldest first unless another order is wanted."""
-        query = sa.select(jobs).where(condition).limit(limit)
+        query = sa.select(*COLUMNS).where(condition).limit(limit)
         query = query.order_by(*(order or (jobs.c.created, jobs.c.id)))
         with self._begin() as connection:
-            return [to_job(row) for row in connection.execute(query).mappings()]
+            found = [tuple(row) for row in connection.execute(query).all()]
+        if known is None:
+            return [of_values(row) for row in found]
+        fresh = {row: known.get(row) or of_values(row) for row in found}
+        known.clear()
+        known |= fresh
+        return list(fresh.values())
 
 
 def first_reached(connection: Connection, limits: Sequence[Limit]) -> Limit | None:

@@ -58,7 +58,7 @@ for _columns in (["owner"], ["state"], ["process"], ["owner", "state"], ["proces
     _columns = [*_columns, "created"]
     sa.Index(f"ix_hpc_jobs_{'_'.join(_columns)}", *(jobs.c[name] for name in _columns))
 # Control requests that are to be carried out: few of very many jobs.
-_requested = sa.and_(jobs.c.control != sa.literal_column("''"), jobs.c.finished == sa.text("0"))
+_requested = jobs.c.control != sa.literal_column("''")
 sa.Index("ix_hpc_jobs_wish", jobs.c.control, sqlite_where=_requested, postgresql_where=_requested)
 callbacks = sa.Table(
     "hpc_callbacks",  # who is to be told of which event of a job
@@ -192,13 +192,7 @@ STEPS = (
             "CREATE INDEX ix_hpc_callbacks_due ON hpc_callbacks (due)",
         ],
     ),
-    Step(
-        12,
-        [
-            "ALTER TABLE hpc_jobs ADD COLUMN waits TEXT NOT NULL DEFAULT ''",
-            "CREATE INDEX ix_hpc_jobs_wish ON hpc_jobs (wish) WHERE wish != '' AND finished = 0",
-        ],
-    ),
+    Step(12, ["ALTER TABLE hpc_jobs ADD COLUMN waits TEXT NOT NULL DEFAULT ''"]),
     Step(
         13,
         [
@@ -209,6 +203,15 @@ STEPS = (
             "ALTER TABLE hpc_jobs ADD COLUMN account VARCHAR(255) NOT NULL DEFAULT ''",
             "ALTER TABLE hpc_jobs ADD COLUMN cpu_seconds FLOAT",
             "ALTER TABLE hpc_jobs ADD COLUMN peak_memory FLOAT",
+        ],
+    ),
+    Step(
+        14,
+        [
+            "UPDATE hpc_jobs SET wish = '' "
+            "WHERE wish != '' AND state IN ('succeeded', 'failed', 'dismissed')",
+            "DROP INDEX IF EXISTS ix_hpc_jobs_wish",  # of another form in between two releases
+            "CREATE INDEX ix_hpc_jobs_wish ON hpc_jobs (wish) WHERE wish != ''",
         ],
     ),
 )

@@ -11,12 +11,11 @@ from __future__ import annotations
 from pywps_hpc.jobs.callbacks import Callbacks
 from pywps_hpc.jobs.changes import Changes
 from pywps_hpc.jobs.facts import Facts
-from pywps_hpc.jobs.leadership import Leadership
 from pywps_hpc.jobs.listing import Listing
 from pywps_hpc.jobs.queries import Queries
 
 
-class JobStore(Queries, Listing, Changes, Callbacks, Leadership, Facts):
+class JobStore(Queries, Listing, Changes, Callbacks, Facts):
     """The job table in a database. Safe to use from several threads, processes and hosts.
 
     Every method raises :class:`~pywps_hpc.errors.TableUnavailable` when the database cannot

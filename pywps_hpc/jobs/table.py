@@ -33,6 +33,7 @@ class Table:
         self._engine: tuple[int, Engine] | None = None
         self._is_prepared = False
         self._holder: str | None = None
+        self._leader_known = "", float("-inf")  # and when it was asked for
 
     @property
     def engine(self) -> Engine:

@@ -54,7 +54,9 @@ class QuickStore(JobStore):
 
     _connection: Connection | None = None
 
-    def in_state(self, states: Collection[State], *, limit: int | None = None) -> list[Job]:
+    def in_state(
+        self, states: Collection[State], *, limit: int | None = None, known: Any = None
+    ) -> list[Job]:
         return self._repeat(frozenset(states), limit)
 
     def requested(self) -> list[Job]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pywps_hpc.jobs.job import Job
+from pywps_hpc.jobs.job import InLine, Job
 from pywps_hpc.timing import TIMING, Timing
 
 #: Single jobs in a row that were not taken, after which the others are not offered before the next
@@ -43,7 +43,7 @@ class Group:
         """Whether those that wait may be offered again; a negative age is none."""
         return not 0 <= now - self.offered < self.pause
 
-    def candidates(self, jobs: Iterable[Job], now: float) -> list[Job]:
+    def candidates(self, jobs: Iterable[InLine], now: float) -> list[InLine]:
         """Those to offer now: newcomers, then those that were offered least often."""
         due = self.is_due(now)
         chosen = [job for job in jobs if due or job.id not in self.waited]
@@ -82,8 +82,9 @@ class Deferral:
         self._patience = patience
         self._groups: dict[str, Group] = {}
 
-    def __len__(self) -> int:
-        return sum(len(group.waited) for group in self._groups.values())
+    def is_due(self, now: float) -> bool:
+        """Whether some that wait may be offered again."""
+        return any(group.waited and group.is_due(now) for group in self._groups.values())
 
     def group(self, key: str) -> Group:
         """The jobs with these settings."""

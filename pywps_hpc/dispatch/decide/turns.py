@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pywps_hpc.jobs.job import Job
+from pywps_hpc.jobs.job import InLine, Job
 
 
 def share(
-    waiting: Sequence[Job], at_work: Sequence[Job], stopping: Sequence[Job], slots: int
-) -> tuple[list[Job], list[Job]]:
+    waiting: Sequence[InLine], at_work: Sequence[Job], stopping: Sequence[Job], slots: int
+) -> tuple[list[InLine], list[InLine | Job]]:
     """Hand out the slots.
 
     Args:
@@ -28,11 +28,12 @@ def share(
         Those to begin with now, and those to stop: of each client that has at least two more at
         work than one that waits, the latest.
     """
-    queue, active = list(waiting), list(at_work)
+    queue = list(waiting)
+    active: list[InLine | Job] = list(at_work)
     load = Counter(job.client for job in active)
     free = slots - len(active) - len(stopping)
-    begin: list[Job] = []
-    stop: list[Job] = []
+    begin: list[InLine] = []
+    stop: list[InLine | Job] = []
     while queue:
         job = min(queue, key=lambda one: load[one.client])
         if len(active) >= slots:

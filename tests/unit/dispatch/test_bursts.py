@@ -230,6 +230,21 @@ def test_no_array_is_larger_than_the_site_allows(harness: DispatcherHarness) -> 
     assert {job.state for job in rows(harness, jobs)} == {State.QUEUED}
 
 
+def test_after_a_full_array_the_next_one_goes_at_once(harness: DispatcherHarness) -> None:
+    harness.settings = replace(harness.settings, array_size=3)
+    harness.restart()
+    jobs = [harness.accept() for _ in range(7)]
+    harness.cycle()
+    assert harness.dispatcher._submitter.due_in() <= 0
+    harness.cycle()
+    harness.cycle()
+    assert submissions(harness) == 3
+    assert {job.state for job in rows(harness, jobs)} == {State.QUEUED}
+    few, full = harness.accept(), [harness.accept() for _ in range(2)]
+    harness.cycle()  # the pace does not keep a full one
+    assert {job.state for job in rows(harness, [few, *full])} == {State.QUEUED}
+
+
 def test_what_comes_soon_after_waits_to_go_together(harness: DispatcherHarness) -> None:
     first = harness.accept()
     harness.cycle()
@@ -237,9 +252,9 @@ def test_what_comes_soon_after_waits_to_go_together(harness: DispatcherHarness) 
     others = [harness.accept() for _ in range(3)]
     harness.cycle(later=TIMING.array_pace / 4)
     assert submissions(harness) == 1
-    assert not harness.dispatcher._submitter.is_due()
+    assert 0 < harness.dispatcher._submitter.due_in() < TIMING.array_pace
     harness.now += TIMING.array_pace
-    assert harness.dispatcher._submitter.is_due()
+    assert harness.dispatcher._submitter.due_in() <= 0
     harness.cycle()
     assert submissions(harness) == 2
     assert {job.state for job in rows(harness, others)} == {State.QUEUED}
@@ -315,8 +330,8 @@ def test_jobs_that_may_not_go_as_an_array_go_one_by_one_a_few_a_turn(
     jobs = [harness.accept() for _ in range(BATCH + 3)]
     harness.cycle()
     assert submissions(harness) == BATCH
-    assert harness.dispatcher._is_due() is False  # not before the pace of arrays allows it
-    harness.cycle(later=TIMING.array_pace)
+    assert harness.dispatcher._submitter.due_in() <= 0
+    harness.cycle()
     assert submissions(harness) == BATCH + 3
     found = rows(harness, jobs)
     assert {(job.state, job.array_index) for job in found} == {(State.QUEUED, 0)}
