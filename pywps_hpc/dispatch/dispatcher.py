@@ -228,19 +228,22 @@ class Dispatcher:
             self.store.forget_absences()
             self._listen()
         self._watch_clock()
-        poll = time.monotonic() >= self._due
+        begun, woken = time.monotonic(), False
+        poll = begun >= self._due
         if poll:
-            self._asked = time.monotonic()
+            self._asked = begun
         with meters.timed(meters.CYCLE):
             changed = self.cycle(poll=poll)
         self._plan(changed, polled=poll)
         while not stop.is_set() and (pause := self._idle_for()) > 0:
             stop.wait(pause, self._listener)
             self._leadership.heartbeat()
-            waiting = self.store.waiting()
+            waiting, woken = self.store.waiting(), woken or stop.woken
             self._hurry(waiting.ends, told=self._ends.look())
             self._notifier.run()
-            if waiting.has_more_than(self._waited_upon):
+            # A job may be recorded later than one that was accepted after it.
+            unseen = woken and time.monotonic() - begun >= self._timing.table_look
+            if unseen or waiting.has_more_than(self._waited_upon):
                 break
         return True
 

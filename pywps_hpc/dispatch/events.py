@@ -9,12 +9,17 @@ from pywps_hpc.jobs.wakeup import Listener
 
 
 class Either:
-    """An event that is set when one of two is; the second is noticed a little later."""
+    """An event that is set when one of two is; the second is noticed a little later.
+
+    Attributes:
+        woken: whether it was the listener that ended the latest wait.
+    """
 
     def __init__(
         self, first: threading.Event, second: threading.Event | None, often: float
     ) -> None:
         self._first, self._second, self._often = first, second, often
+        self.woken = False
 
     def is_set(self) -> bool:
         """Whether one of them is."""
@@ -23,11 +28,12 @@ class Either:
     def wait(self, seconds: float, listener: Listener | None = None) -> bool:
         """Until one of them is set, or the time is over, or somebody wakes the listener; then both
         events are noticed a little later. Whether one of them is set."""
-        deadline = time.monotonic() + seconds
+        deadline, self.woken = time.monotonic() + seconds, False
         while not self.is_set() and (left := deadline - time.monotonic()) > 0:
             if listener is not None:
-                if listener.wait(min(left, self._often)):
+                if self.woken:
                     break
+                self.woken = listener.wait(min(left, self._often))
                 continue
             self._first.wait(left if self._second is None else min(left, self._often))
         return self.is_set()

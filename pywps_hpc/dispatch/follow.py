@@ -76,8 +76,9 @@ class Follower:
         states = {State.QUEUED, State.RUNNING, State.PAUSED}
         followed = context.store.in_state(states, known=self._rows)
         self._followed = jobs = [job for job in followed if job.native_id]
-        self._found, self.running = {}, []
+        self._found = {}
         if not jobs:
+            self.running = []
             return
         # A batch system that lost its memory gives the same ids to other jobs.
         owners = {job.native_id: job for job in sorted(jobs, key=lambda job: job.submitted)}
@@ -101,6 +102,7 @@ class Follower:
         context.heartbeat()
         last, self._last = self._last, {}
         settled, self._settled = self._settled, {}
+        self.running = []
         missing, self._missing = self._missing, {}
         unlisted, self._unlisted = self._unlisted, {}
         silent, left_out = context.scheduler.unasked, context.scheduler.unpolled

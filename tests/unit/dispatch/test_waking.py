@@ -75,6 +75,17 @@ def test_it_carries_a_dismissal_out_at_once(harness: DispatcherHarness) -> None:
         wait_for(lambda: harness.scheduler.cancelled == [job.native_id], "it is cancelled")
 
 
+def test_one_that_is_recorded_after_a_later_one_is_not_left_until_the_next_poll(
+    harness: DispatcherHarness,
+) -> None:
+    with at_work(harness, table_look=0.1):
+        now = time.time()
+        first = harness.accept(created=now)
+        wait_for(lambda: harness.row(first).state is State.QUEUED, "it is submitted")
+        second = harness.accept(created=now - 5)
+        wait_for(lambda: harness.row(second).state is State.QUEUED, "so is the other")
+
+
 def test_without_being_woken_it_looks_every_so_often(
     harness: DispatcherHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
