@@ -585,7 +585,7 @@ def test_any_text_stays_one_option_or_is_refused(text: str) -> None:
 def test_native_specification_has_what_pbs_drmaa_reads() -> None:
     need = Resources(cpus=2, memory=100, walltime=60, queue="long")
     assert DIALECT.native_specification(BatchJob("a1", "", "/d/log", resources=need)) == (
-        "-S /bin/bash -r n -m n -l select=1:ncpus=2:mem=100mb -l walltime=00:01:00 -q long"
+        "-k oed -S /bin/bash -r n -m n -l select=1:ncpus=2:mem=100mb -l walltime=00:01:00 -q long"
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from pywps_hpc.dispatch.schedulers.base import (
+    BatchJob,
     JobStatus,
     NotPermitted,
     Outcome,
@@ -85,6 +86,11 @@ class OpenPbsDialect(PbsDialect):
             f"select=1:ncpus={need.cpus:d}:mem={need.memory:d}mb{gpus}",
             f"walltime={clock(need.walltime)}",
         )
+
+    def native_specification(self, job: BatchJob) -> str:
+        # Measured: pbs-drmaa keeps no file otherwise, so that the log comes at the end of the job,
+        # and one that cannot be delivered is not told.
+        return f"{self.place} {super().native_specification(job)}"
 
     def find(self, *names: str) -> Sequence[Question[dict[str, JobStatus]]]:
         (name,) = map(job_name, names)
