@@ -33,6 +33,12 @@ def header(dialect: Dialect, **values: Any) -> list[str]:
     return list(dialect.header(job))
 
 
+def every_resource(*extra: str, **changes: Any) -> dict[str, Any]:
+    """Of a job that asks for all that there is, with these options of the administrator."""
+    asked = {"cpus": 4, "memory": 8000, "walltime": 90061, "gpus": 2}
+    return {**asked, "queue": "long", "account": "climate", "extra": extra, **changes}
+
+
 def assert_one_option_or_refused(dialect: Dialect, text: str) -> None:
     """Any text in the log's path stays one option of one line, or is refused."""
     try:

@@ -62,15 +62,9 @@ header = partial(dialects.header, GridEngineDialect())
 def test_header_states_every_resource() -> None:
     lines = header(
         comment="2f1c",
-        resources={
-            "cpus": 4,
-            "memory": 8001,
-            "walltime": 90061,
-            "gpus": 2,
-            "queue": "long.q@@new",
-            "account": "climate",
-            "extra": ("-P models", "-l scratch=20G"),
-        },
+        resources=dialects.every_resource(
+            "-P models", "-l scratch=20G", memory=8001, queue="long.q@@new"
+        ),
     )
     assert lines == [
         "#$ -N a1",
@@ -90,17 +84,6 @@ def test_header_states_every_resource() -> None:
         "#$ -P models",
         "#$ -l scratch=20G",
     ]
-
-
-def test_a_job_is_started_again_only_if_the_administrator_says_so() -> None:
-    assert "#$ -r n" in header()
-    assert "#$ -r y" in header(resources={"requeue": True})
-
-
-def test_header_leaves_out_what_the_site_decides() -> None:
-    text = "\n".join(header())
-    for option in ("-pe", "-q ", "-A", "gpu", "-ac", "-V"):
-        assert option not in text
 
 
 def test_site_may_name_its_own_parallel_environment() -> None:
@@ -137,11 +120,6 @@ def test_parallel_environment_with_a_number_is_the_administrators_last_word() ->
 def test_value_that_qsub_would_read_otherwise_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"control characters|not a job name|cannot take this"):
         header(**values)
-
-
-@given(st.text())
-def test_any_text_stays_one_option_or_is_refused(text: str) -> None:
-    dialects.assert_one_option_or_refused(GridEngineDialect(), text)
 
 
 def test_native_specification_says_the_same_without_name_and_log() -> None:
@@ -610,14 +588,6 @@ def test_trouble_that_passes_is_waited_for(words: str) -> None:
 )
 def test_server_that_cannot_be_asked_is_recognised_in_other_words(words: str) -> None:
     assert GridEngineDialect().messages.cannot_ask.search(words)
-
-
-def test_words_that_are_not_known_to_be_final_are_not() -> None:
-    with pytest.raises(SubmissionPostponed) as trouble:
-        read_submitted(1, "", "Unable to run job: the moon is full.\nExiting.\n")
-    assert trouble.value.answered
-    assert not trouble.value.passing
-    assert str(trouble.value) == "Grid Engine refused the job: the moon is full"
 
 
 def test_control_character_in_the_name_of_some_other_job_hides_no_job() -> None:

@@ -517,15 +517,7 @@ def test_version() -> None:
 def test_header_states_every_resource() -> None:
     lines = header(
         comment="2f1c",
-        resources={
-            "cpus": 4,
-            "memory": 8000,
-            "walltime": 90061,
-            "gpus": 2,
-            "queue": "long",
-            "account": "climate",
-            "extra": ("-P models", "-l place=excl"),
-        },
+        resources=dialects.every_resource("-P models", "-l place=excl"),
     )
     assert lines == [
         "#PBS -N a1",
@@ -575,11 +567,6 @@ def test_jobs_go_as_an_array_only_where_they_may_be_started_again(requeue: bool)
 def test_value_that_qsub_would_read_otherwise_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"control characters|cannot take"):
         header(**values)
-
-
-@given(st.text())
-def test_any_text_stays_one_option_or_is_refused(text: str) -> None:
-    dialects.assert_one_option_or_refused(DIALECT, text)
 
 
 def test_native_specification_has_what_pbs_drmaa_reads() -> None:

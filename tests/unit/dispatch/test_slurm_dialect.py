@@ -50,15 +50,7 @@ header = partial(dialects.header, SLURM)
 def test_header_states_every_resource() -> None:
     lines = header(
         comment="2f1c",
-        resources={
-            "cpus": 4,
-            "memory": 8000,
-            "walltime": 90061,
-            "gpus": 2,
-            "queue": "long",
-            "account": "climate",
-            "extra": ("--constraint=ib", "--qos=high"),
-        },
+        resources=dialects.every_resource("--constraint=ib", "--qos=high"),
     )
     assert lines == [
         "#SBATCH --job-name=a1",
@@ -80,17 +72,6 @@ def test_header_states_every_resource() -> None:
         "#SBATCH --constraint=ib",
         "#SBATCH --qos=high",
     ]
-
-
-def test_a_job_is_started_again_only_if_the_administrator_says_so() -> None:
-    assert "#SBATCH --no-requeue" in header()
-    assert "#SBATCH --requeue" in header(resources={"requeue": True})
-
-
-def test_header_leaves_out_what_the_site_decides() -> None:
-    text = "\n".join(header())
-    for option in ("--partition", "--account", "--gres", "--comment"):
-        assert option not in text
 
 
 @pytest.mark.parametrize(
@@ -599,17 +580,6 @@ def test_trouble_that_passes_is_waited_for(words: str) -> None:
 )
 def test_server_that_cannot_be_asked_is_recognised_in_other_words(words: str) -> None:
     assert SLURM.messages.cannot_ask.search(f"sbatch: error: Batch job submission failed: {words}")
-
-
-@pytest.mark.parametrize(
-    "words",
-    ["the moon is full", "Unspecified error", "Invalid user id", "Slurm internal error, contact …"],
-)
-def test_words_that_are_not_known_to_be_final_are_not(words: str) -> None:
-    with pytest.raises(SubmissionPostponed) as trouble:
-        read_submitted(1, "", f"sbatch: error: Batch job submission failed: {words}\n")
-    assert trouble.value.answered
-    assert not trouble.value.passing
 
 
 @pytest.mark.parametrize(

@@ -60,15 +60,7 @@ header = partial(dialects.header, TorqueDialect())
 def test_header_states_every_resource() -> None:
     lines = header(
         comment="2f1c",
-        resources={
-            "cpus": 4,
-            "memory": 8000,
-            "walltime": 90061,
-            "gpus": 2,
-            "queue": "long",
-            "account": "climate",
-            "extra": ("-l feature=ib", "-W group_list=models"),
-        },
+        resources=dialects.every_resource("-l feature=ib", "-W group_list=models"),
     )
     assert lines == [
         "#PBS -N a1",
@@ -84,17 +76,6 @@ def test_header_states_every_resource() -> None:
         "#PBS -l feature=ib",
         "#PBS -W group_list=models",
     ]
-
-
-def test_a_job_is_started_again_only_if_the_administrator_says_so() -> None:
-    assert "#PBS -r n" in header()
-    assert "#PBS -r y" in header(resources={"requeue": True})
-
-
-def test_header_leaves_out_what_the_site_decides() -> None:
-    text = "\n".join(header())
-    for option in ("-q", "-A", "gpus", "-V"):
-        assert option not in text
 
 
 @pytest.mark.parametrize(
@@ -116,11 +97,6 @@ def test_header_leaves_out_what_the_site_decides() -> None:
 def test_value_that_qsub_would_read_otherwise_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"control characters|not a job name|cannot take"):
         header(**values)
-
-
-@given(st.text())
-def test_any_text_stays_one_option_or_is_refused(text: str) -> None:
-    dialects.assert_one_option_or_refused(TorqueDialect(), text)
 
 
 def test_native_specification_says_the_same_without_name_and_log() -> None:
@@ -477,15 +453,6 @@ def test_trouble_that_passes_is_waited_for(words: str) -> None:
 )
 def test_server_that_cannot_be_asked_is_recognised_in_other_words(words: str) -> None:
     assert TorqueDialect().messages.cannot_ask.search(words)
-
-
-@pytest.mark.parametrize("words", ["the moon is full", "Bad UID for job execution"])
-def test_words_that_are_not_known_to_be_final_are_not(words: str) -> None:
-    with pytest.raises(SubmissionPostponed) as trouble:
-        read_submitted(1, "", f"qsub: submit error ({words})\n")
-    assert trouble.value.answered
-    assert not trouble.value.passing
-    assert str(trouble.value) == f"TORQUE refused the job: {words}"
 
 
 @pytest.mark.parametrize(
