@@ -8,7 +8,7 @@ process that does nothing. A value that begins with ``file://`` goes by referenc
 to be among the allowed ones.
 
 With ``--image`` the jobs of both our servers run in containers. For the process ``first_line`` it
-tells, too, how long after the start of a job's supervisor its first line ran.
+tells, too, how long after the start of a job's launcher its first line ran.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -50,14 +51,14 @@ def seconds(server: servers.Server, identifier: str, inputs: list[tuple[str, obj
 
 
 def to_first_line(server: servers.HpcServer) -> float:
-    """Run a job of ``first_line``; seconds from the start of its supervisor to its first line."""
+    """Run a job of ``first_line``; seconds from the start of its launcher, or of the container in
+    which that is, to its first line. The log is made right before."""
     location = wps_client.submit(server.url, "first_line", [])
     document = wps_client.await_end(location)
     line = int(str(wps_client.outputs_of(document)["done"].content)) / 1e9
-    row = server.row(server.id_of(location))
-    assert row is not None
-    (started,) = server.folder.glob(f"spool/scheduler/*/{row['native_id']}/started")
-    return line - started.stat().st_mtime
+    log = server.job(server.id_of(location)).log
+    made = subprocess.run(["stat", "-c", "%.9W", log], check=True, capture_output=True, text=True)
+    return line - float(made.stdout)
 
 
 def main() -> None:

@@ -35,11 +35,18 @@ class Imports:
             imported.
         paths: folders with modules of the service.
         start_anew: told why; does not return.
+        changeable: folders in which modules may change; ``None``: anywhere. To look at each file of
+            an image takes longer than the rest of a start.
     """
 
     def __init__(
-        self, folder: Path, paths: Sequence[str], start_anew: Callable[[str], NoReturn]
+        self,
+        folder: Path,
+        paths: Sequence[str],
+        start_anew: Callable[[str], NoReturn],
+        changeable: Sequence[str] | None = None,
     ) -> None:
+        self._changeable = changeable
         self._begun = time.time_ns()
         self._paths, self._start_anew = paths, start_anew
         self._learned = learned.read(folder / "learned.json")
@@ -60,7 +67,7 @@ class Imports:
             self._import(self._learned.config)
         for folder, _, _ in os.walk(self.home, topdown=False):
             os.chmod(folder, 0o500)
-        self._files = preload.files()
+        self._files = preload.files(self._changeable)
         self._open = preload.only_read()
         if any(self._begun < changed < time.time_ns() for changed, _ in self._files.values()):
             self._start_anew("a module was changed while it was imported")

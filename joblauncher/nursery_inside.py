@@ -46,7 +46,8 @@ _ALONE = 60.0
 
 class Inside:
     """``nursery.json`` has ``paths``, folders with modules of the service; ``network``, whether
-    jobs use the container's; ``writable``, where the administrator has it bind folders to write to.
+    jobs use the container's; ``writable``, where the administrator has it bind folders to write to;
+    ``changeable``, folders of modules that are not the image's, or ``None`` if that is a folder.
 
     Args:
         folder: its own, at the place of the spool.
@@ -60,7 +61,8 @@ class Inside:
         os.environ |= {"HOME": HOME, "TMPDIR": HOME}
         self._folder = folder
         self._facts: dict[str, Any] = json.loads((folder / "nursery.json").read_text())
-        self._imports = Imports(folder, self._facts["paths"], self._start_anew)
+        paths, changeable = self._facts["paths"], self._facts["changeable"]
+        self._imports = Imports(folder, paths, self._start_anew, changeable)
 
     def run(self) -> None:
         """Fork launchers as long as the half outside lives."""

@@ -16,7 +16,7 @@ import logging
 import os
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -193,12 +193,18 @@ def resident() -> int:
         return int(facts.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def files() -> dict[str, tuple[int, int]]:
-    """The files of all modules that are imported: time of modification in ns, and size."""
+def files(below: Sequence[str] | None = None) -> dict[str, tuple[int, int]]:
+    """The files of all modules that are imported: time of modification in ns, and size.
+
+    Args:
+        below: folders that are looked at; ``None``: all.
+    """
     found = {}
     for module in list(sys.modules.values()):
         path = getattr(module, "__file__", None)
-        if isinstance(path, str):
+        if isinstance(path, str) and (
+            below is None or any(path.startswith(f"{folder}/") for folder in below)
+        ):
             found[path] = stamp(path)
     return found
 

@@ -108,7 +108,8 @@ class WarmContainer:
         image: what it runs; another file there is another container.
         spool: where the jobs' folders are.
         network: whether jobs use the network.
-        writable: where folders are bound to write to.
+        shown: folders of this host that are bound, by their paths inside.
+        writable: those of them to write to.
         prefix: under which the command looks for variables of the container.
     """
 
@@ -118,6 +119,7 @@ class WarmContainer:
     image: str
     spool: str
     network: bool
+    shown: tuple[str, ...]
     writable: tuple[str, ...]
     prefix: str
 

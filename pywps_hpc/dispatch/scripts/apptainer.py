@@ -102,6 +102,7 @@ def warm(job: JobDir, digest: str, process: ProcessSettings, settings: Settings)
         image=str(container.image),
         spool=spool,
         network=container.network,
+        shown=tuple(map(str, (*container.python_path, *(b.target for b in container.binds)))),
         writable=tuple(str(bind.target) for bind in container.binds if bind.writable),
         prefix=_prefix(container),
     )

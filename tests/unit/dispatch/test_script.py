@@ -445,6 +445,7 @@ def test_a_nursery_in_a_container_sees_what_jobs_share_and_no_job() -> None:
     ]
     assert ID not in "".join([*inside.program, *inside.arguments])
     assert inside.writable == ("/scratch",)
+    assert inside.shown == ("/shared/our service", "/scratch")
     assert "none" in inside.program
     assert inside.exports["APPTAINERENV_PLACES"] == "0,1 $(id)"
 

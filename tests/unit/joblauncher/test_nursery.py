@@ -251,6 +251,16 @@ def test_a_nursery_does_not_grow_beyond_its_bound(monkeypatch: pytest.MonkeyPatc
         preload.load(["this_is_not_loaded"], (), lambda name: None)
 
 
+def test_only_files_that_may_change_are_looked_at() -> None:
+    everywhere = preload.files()
+    assert preload.__file__ in everywhere
+    below = str(Path(preload.__file__).parent)
+    assert preload.files([below]) == {
+        path: facts for path, facts in everywhere.items() if path.startswith(f"{below}/")
+    }
+    assert preload.files([below[:-1]]) == {}
+
+
 def test_a_change_is_seen_wherever_a_module_is(tmp_path: Path) -> None:
     archive = tmp_path / "code.zip"
     places = {str(tmp_path / "code.py"): b"1", str(archive): b"12"}

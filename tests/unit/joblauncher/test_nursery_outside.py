@@ -26,6 +26,7 @@ WARM: dict[str, Any] = {
         "image": "/none.sif",
         "spool": "/spool",
         "network": False,
+        "shown": [],
         "writable": [],
         "prefix": "APPTAINERENV_",
     },

@@ -211,6 +211,7 @@ class Nurseries:
         container, inside = warm["container"], folder / "inside"
         inside.mkdir(mode=0o700, exist_ok=True)
         own = {name: container[name] for name in ("network", "writable")}
+        own["changeable"] = None if os.path.isdir(container["image"]) else container["shown"]
         runner.write(inside / "nursery.json", json.dumps({"paths": warm["paths"], **own}))
         bind = f"{inside}:{container['spool']}:rw"
         prefix = container["prefix"]

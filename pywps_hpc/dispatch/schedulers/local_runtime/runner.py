@@ -221,12 +221,18 @@ def _tree(elsewhere: psutil.Process | None) -> list[psutil.Process]:
 
 
 def marked(folder: Path) -> list[psutil.Process]:
-    """The processes whose environment names this job."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == str(folder):
-                found.append(process)
+    """The processes whose environment names this job.
+
+    Read from proc(5) as bytes: psutil would ask for more of each process of this host.
+    """
+    wanted, found = f"{MARK}={folder}".encode(), []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(psutil.Error, OSError):
+                with open(f"/proc/{name}/environ", "rb") as environment:
+                    is_marked = wanted in environment.read().split(b"\0")
+                if is_marked:
+                    found.append(psutil.Process(int(name)))
     return found
 
 
