@@ -661,7 +661,10 @@ def test_hold_of_the_administration_is_not_said_to_be_released(case: str, releas
 
 # --- nobody answers
 
+#: The same to a host whose pbs_iff may not ask for a user's credentials.
+UNAUTHENTICATED = {f"unauthenticated_{name}": 255 for name in ("qdel", "qselect", "qstat", "qsub")}
 DOWN = {
+    **UNAUTHENTICATED,
     "down_pbsnodes": 1,
     "down_qstat": 255,
     **{f"down_{name}": 162 for name in ("qdel", "qhold", "qselect", "qsig", "qsub", "qsub_f")},
@@ -675,6 +678,16 @@ def test_server_that_is_down_is_recognised_and_has_certainly_taken_nothing(case:
     assert code not in DIALECT.answers
     assert DIALECT.messages.cannot_ask.search(err)
     assert DIALECT.messages.not_taken.search(err)
+
+
+@pytest.mark.parametrize("case", [*UNAUTHENTICATED, "down_qsub", "down_qstat"])
+def test_who_cannot_be_authenticated_is_told_so_rather_than_that_the_server_is_down(
+    case: str,
+) -> None:
+    words = captured(case)[2].lower()
+    advice = next(advice for sign, advice in DIALECT.remedies if sign in words)
+    assert ("set-user-ID" in advice) is (case in UNAUTHENTICATED)
+    assert ("is pbs_server running" in advice) is (case not in UNAUTHENTICATED)
 
 
 HUNG = [f"hung_{name}" for name in ("qdel", "qselect", "qstat", "qsub")]

@@ -42,6 +42,8 @@ class OpenPbsDialect(PbsDialect):
     messages = MESSAGES
     remedies = (
         ("no default server", "[hpc] command_environment: PBS_CONF_FILE or PBS_SERVER"),
+        # Before the others: it goes on to say that it cannot connect.
+        ("pbs_iff", "on this host pbs_iff must be root's, with the set-user-ID bit (mode 4755)"),
         ("unknown host", "[hpc] command_environment: PBS_SERVER must name the server's host"),
         ("connect", "is pbs_server running, and do PBS_CONF_FILE and PBS_SERVER name it?"),
         ("munge", "is munged running on this host, with the cluster's key?"),
