@@ -19,7 +19,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ def pack(header: Header, content: Any, is_live: Callable[[Any], bool] = lambda _
         PayloadError: something in the content cannot be serialised; the message says what.
     """
     return (
-        MAGIC + json.dumps(asdict(header), sort_keys=True).encode() + b"\n" + dump(content, is_live)
+        MAGIC + json.dumps(vars(header), sort_keys=True).encode() + b"\n" + dump(content, is_live)
     )
 
 

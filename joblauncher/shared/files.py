@@ -37,17 +37,36 @@ def size_of(folder: Path, meanwhile: Callable[[], None] = lambda: None) -> int:
     return total
 
 
-def atomic_write(path: Path, content: bytes, mode: int = 0o600) -> None:
+def atomic_write(path: Path, content: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
     """Replace a file as a whole: a reader sees the old or the new content, never less.
 
     The content is on disk before the name points to it. On a network file system a rename within
     one folder is atomic too (rename(2), NFS RFC 8881 section 18.26).
 
+    Args:
+        durable: whether it has to survive a power failure; if not, nobody waits for the disk, and
+            the file may be empty or missing after one.
+
     Raises:
         OSError: the old file is untouched, no temporary file stays.
     """
-    with staged({path: content}, mode) as replace:
+    with staged({path: content}, mode, durable=durable) as replace:
         replace(path)
+
+
+def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Write a file that nobody reads before this returns; its content and name are on disk then.
+
+    Raises:
+        FileExistsError: there is something of this name.
+        OSError: it cannot be written; a part of it may stay.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())
 
 
 def atomic_copy(source: str, path: Path, mode: int = 0o600) -> None:
@@ -62,13 +81,14 @@ def atomic_copy(source: str, path: Path, mode: int = 0o600) -> None:
 
 @contextmanager
 def staged(
-    files: Mapping[Path, bytes | BinaryIO], mode: int = 0o600
+    files: Mapping[Path, bytes | BinaryIO], mode: int = 0o600, *, durable: bool = True
 ) -> Iterator[Callable[[Path], None]]:
     """As :func:`atomic_write`, several files: all are on disk before the first one is replaced.
 
     Args:
         files: their new content, or open files that have it.
         mode: of the files.
+        durable: as there.
 
     Yields:
         What gives one of the files its new content, to be called for one after the other; what it
@@ -88,7 +108,8 @@ def staged(
                     shutil.copyfileobj(content, file, 1 << 20)
                 file.flush()
                 os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
 
         def replace(path: Path) -> None:
             _put_in_place(ready[path], path)

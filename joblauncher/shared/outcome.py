@@ -87,9 +87,9 @@ class Report:
                 break
         return content
 
-    def write(self, job: JobDir) -> None:
-        """Replace the job's ``outcome.json``."""
-        atomic_write(job.report, self.content())
+    def write(self, job: JobDir, *, durable: bool = True) -> None:
+        """Replace the job's ``outcome.json``; ``durable`` as for :func:`.files.atomic_write`."""
+        atomic_write(job.report, self.content(), durable=durable)
 
 
 def read(job: JobDir) -> Report | None:

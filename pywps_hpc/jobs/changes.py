@@ -48,6 +48,9 @@ _UNDISMISSED = frozenset({State.SUCCEEDED, State.FAILED})
 _ID, _STATE, _REQUEST = "its_id", "its_state", "its_request"
 
 
+_INSERT = jobs.insert()
+
+
 @dataclass(frozen=True)
 class Change:
     """A change of one job, made if its row still says what it was decided on (compare-and-set).
@@ -92,7 +95,7 @@ class Changes(Leadership):
         with self._begin(write=True, lock=Lock.ADMISSION if limits else None) as connection:
             if (limit := first_reached(connection, limits)) is not None:
                 raise LimitReached(limit)
-            connection.execute(jobs.insert().values(row))
+            connection.execute(_INSERT, row)
             callbacks.add(connection, job.id, urls or {})
         self._wake_leader()
         return to_job(row)

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
@@ -17,9 +18,15 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from pywps_hpc.errors import TableMissing, TableUnavailable
+from pywps_hpc.jobs.turns import Turns
 
 #: Connections that one process keeps, and how many more it may open for a moment.
 POOL, OVERFLOW = 5, 10
+
+
+#: SQLite has one writer at a time, and lets those that wait try again after longer and longer
+#: pauses, so that some wait for seconds while others come and go: threads queue up here.
+_WRITERS: weakref.WeakKeyDictionary[Engine, tuple[Turns, float]] = weakref.WeakKeyDictionary()
 
 
 class Lock(IntEnum):
@@ -69,6 +76,8 @@ def _sqlite(url: str, timeout: float) -> Engine:
         if not options.get("single"):
             connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("write") else "BEGIN")
 
+    if not in_memory:
+        _WRITERS[engine] = Turns(), timeout
     return engine
 
 
@@ -159,6 +168,9 @@ def begin(
     Raises:
         TableUnavailable: the database cannot be reached now.
     """
+    turns, timeout = (_WRITERS.get(engine) if write else None) or (None, 0.0)
+    if turns is not None and not turns.take(timeout):
+        raise TableUnavailable("too many changes at once")
     try:
         options = {"write": write, "single": single}
         with engine.connect().execution_options(**options) as connection, connection.begin():
@@ -174,6 +186,9 @@ def begin(
         if not error.connection_invalidated:
             raise
         raise TableUnavailable(_first_line(error, engine)) from error
+    finally:
+        if turns is not None:
+            turns.give_back()
 
 
 def clock(connection: Connection) -> float:

@@ -11,15 +11,16 @@ from pywps_hpc.jobs.database import Lock, clock
 from pywps_hpc.jobs.schema import facts as facts_table
 from pywps_hpc.jobs.table import Table
 
+_FACT = sa.select(facts_table.c.value).where(facts_table.c.name == sa.bindparam("wanted"))
+
 
 class Facts(Table):
     """What :class:`~pywps_hpc.jobs.store.JobStore` keeps of the installation."""
 
     def fact(self, name: str) -> str:
         """One of :meth:`facts`; empty if it is not known."""
-        query = sa.select(facts_table.c.value).where(facts_table.c.name == name)
-        with self._begin() as connection:
-            return connection.execute(query).scalar() or ""
+        with self._begin(single=True) as connection:
+            return connection.execute(_FACT, {"wanted": name}).scalar() or ""
 
     def clock(self) -> float:
         """Seconds by the database's clock: since the epoch, but for SQLite (see

@@ -17,6 +17,7 @@ from pywps_hpc.jobs.wakeup import wake
 from pywps_hpc.timing import TIMING
 
 _ROLE = "dispatcher"
+_DISPATCHER = sa.select(dispatcher)
 
 
 class Leadership(Table):
@@ -101,8 +102,8 @@ class Leadership(Table):
 
     def dispatcher(self) -> Leader | None:
         """The dispatcher in charge, alive or not; ``None`` if there is none."""
-        with self._begin() as connection:
-            row = connection.execute(sa.select(dispatcher)).mappings().first()
+        with self._begin(single=True) as connection:
+            row = connection.execute(_DISPATCHER).mappings().first()
             if row is None:
                 return None
             # One from the future is as far from the truth as one from the past, see lead().

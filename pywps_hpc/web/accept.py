@@ -23,13 +23,13 @@ from joblauncher.inputs import prepared
 from joblauncher.inputs.large_values import Value
 from joblauncher.shared import dump as payload
 from joblauncher.shared import failpoint, outcome
-from joblauncher.shared.files import amount
+from joblauncher.shared.files import amount, atomic_write, write_new
 from joblauncher.shared.response import JobResponse
 from pywps_hpc import jobs
 from pywps_hpc.jobs import Job, LimitReached, State, TableUnavailable, job_name, results
 from pywps_hpc.jobs.callbacks import Event
 from pywps_hpc.metrics import meters
-from pywps_hpc.spool import JobDir, atomic_write
+from pywps_hpc.spool import JobDir
 from pywps_hpc.web import (
     admission,
     health,
@@ -185,11 +185,13 @@ def record(
             f"The process with its inputs takes {amount(len(dump) + kept)}, more than the "
             f"{amount(settings.max_dump_size)} allowed."
         )
-    atomic_write(job.dump, dump, mode=0o400)
+    write_new(job.dump, dump, mode=0o400)  # on disk before the row, and the row before the answer
     failpoint.reach("accept.2")
-    atomic_write(job.status, response.render())
+    # The row says all that these two do: after a power failure, they are made anew.
+    atomic_write(job.status, response.render(), durable=False)
     failpoint.reach("accept.3")
-    outcome.Report(job=job.job_id, process=process.identifier, message=response.message).write(job)
+    report = outcome.Report(job.job_id, process.identifier, message=response.message)
+    report.write(job, durable=False)
     failpoint.reach("accept.4")
     client = admission.client_of(settings, wps_request.http_request)
     accepted = Job(

@@ -42,6 +42,8 @@ PARAMETERS = frozenset(
         *("status", "storeexecuteresponse", "updatesequence", "version"),
     )
 )
+#: What was evaluated last, and of what.
+_effective: tuple[object, dict[str, dict[str, str]]] | None = None
 #: Options that point to a database: useless on a node.
 _DATABASE = ("logging", "database")
 
@@ -148,7 +150,26 @@ def effective_configuration(config: Any, passed: Collection[str] = ()) -> dict[s
     Args:
         config: PyWPS's.
         passed: ``section.option`` of those that are sent though they look like a secret.
+
+    Returns:
+        The same object as before if nothing has changed: not to be changed.
     """
+    global _effective
+    stands = _as_it_stands(config), frozenset(passed)
+    if _effective is None or _effective[0] != stands:
+        _effective = stands, _evaluate(config, passed)
+    return _effective[1]
+
+
+def _as_it_stands(config: Any) -> tuple[object, ...]:
+    """All that its values are made of."""
+    sections = {name: tuple(options.items()) for name, options in config._sections.items()}
+    refers = any("$" in (value or "") for options in sections.values() for _, value in options)
+    variables = tuple(os.environ.items()) if refers else ()
+    return type(config), sections, tuple(config.defaults().items()), variables
+
+
+def _evaluate(config: Any, passed: Collection[str]) -> dict[str, dict[str, str]]:
     from pywps.configuration import RAW_OPTIONS
 
     effective: dict[str, dict[str, str]] = {}
