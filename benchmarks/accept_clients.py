@@ -1,0 +1,70 @@
+"""How long clients wait for *accepted* when many send at once: median, 95th percentile, longest.
+
+    python benchmarks/accept_clients.py [--clients 50] [--requests 400] [--database URL]
+
+Each client sends the next request when it has its answer. One job runs at a time, so that what is
+measured is the web server with two workers and the job table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
+
+import servers  # noqa: E402
+import wps_client  # noqa: E402
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--requests", type=int, default=400)
+    parser.add_argument("--database", help="URL; default: SQLite")
+    own = parser.parse_args()
+    document = wps_client.execute_document("sleeper", [("seconds", "0")], asynchronous=True)
+    with tempfile.TemporaryDirectory() as folder:
+        hpc = {"slots": 1, "max_active": 1_000_000, "max_active_per_owner": 1_000_000}
+        more = {"database": own.database} if own.database else {}
+        server = servers.HpcServer(Path(folder), sections={"hpc": hpc | more})
+
+        def client(number: int) -> list[float]:
+            taken = []
+            with requests.Session() as session:
+                session.trust_env = False
+                for _ in range(own.requests // own.clients):
+                    begun = time.perf_counter()
+                    answer = session.post(
+                        server.url, data=document, headers={"Content-Type": "text/xml"}
+                    )
+                    taken.append(time.perf_counter() - begun)
+                    assert answer.status_code == 200, answer.text
+            return taken
+
+        with server:
+            workers = [psutil.Process(pid) for pid in server.worker_pids()]
+            client(0)
+            before = sum(sum(worker.cpu_times()[:2]) for worker in workers)
+            with ThreadPoolExecutor(own.clients) as pool:
+                taken = sorted(
+                    second for each in pool.map(client, range(own.clients)) for second in each
+                )
+            spent = sum(sum(worker.cpu_times()[:2]) for worker in workers) - before
+    high = taken[int(len(taken) * 0.95)]
+    print(f"{own.clients} clients: median {statistics.median(taken):.3f} s, 95 % {high:.3f} s,")
+    print(f"longest {taken[-1]:.3f} s; {spent / len(taken) * 1e3:.2f} ms of processor each")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""A real service, unmodified, with ``local`` beside default mode: the same outputs, and when.
+
+    python benchmarks/indices.py finch.wsgi:application tasmax=file:///data/tasmax.nc \
+        --python VENV/bin/python [--number 20]
+
+Takes the first processes of the service that require no complex input but the given one, and runs
+them one after the other, and then all at once, on both. The files that they give are compared by
+xarray: dimensions, coordinates, variables, their values and types; not the text that tells when
+they were made. Ends with 1 if one differs or fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lxml import etree
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
+
+import servers  # noqa: E402
+import wps_client  # noqa: E402
+
+servers.START_LIMIT = 900.0
+#: Seconds that one run may take on a busy machine.
+LIMIT = 1200.0
+#: Run by the service's own interpreter, with two files as arguments.
+COMPARE = """
+import sys, xarray
+one, other = (xarray.open_dataset(file, decode_times=False) for file in sys.argv[1:])
+xarray.testing.assert_equal(one, other)
+assert {name: one[name].dtype for name in one} == {name: other[name].dtype for name in other}
+"""
+
+
+def fitting(server: servers.Server, given: str) -> list[str]:
+    """The processes that require this complex input and no other, in the service's order."""
+    document = wps_client.get(
+        server.url, "service=WPS&version=1.0.0&request=DescribeProcess&identifier=ALL"
+    ).content
+    found = []
+    for process in etree.fromstring(document).iterfind("ProcessDescription"):
+        required = {
+            each.findtext("{*}Identifier")
+            for each in process.iterfind("DataInputs/Input")
+            if each.get("minOccurs") != "0"
+            and (
+                each.find("ComplexData") is not None
+                or not each.findtext("LiteralData/DefaultValue")
+            )
+        }
+        if required == {given}:
+            found.append(str(process.findtext("{*}Identifier")))
+    return found
+
+
+def run(server: servers.Server, process: str, name: str, address: str) -> tuple[float, bytes]:
+    """Seconds from the request to the end of a job, and the file that it gave."""
+    begun = time.perf_counter()
+    value = wps_client.Reference(address, "application/x-netcdf")
+    location = wps_client.submit(server.url, process, [(name, value)])
+    while True:
+        document = wps_client.get(location).content
+        try:
+            state = wps_client.state_of(document)
+        except SyntaxError:
+            continue  # PyWPS writes it in place: it is empty, or cut off, meanwhile
+        if state in ("ProcessSucceeded", "ProcessFailed"):
+            break
+        assert time.perf_counter() - begun < LIMIT, process
+        time.sleep(0.02)
+    taken = time.perf_counter() - begun
+    assert state == "ProcessSucceeded", (process, wps_client.message_of(document))
+    outputs = wps_client.outputs_of(document)
+    content = next(out.content for out in outputs.values() if isinstance(out.content, bytes))
+    return taken, bytes(content)
+
+
+def main() -> int:
+    """Print the times and what differs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("application")
+    parser.add_argument("input", help="NAME=file:///PATH")
+    parser.add_argument("--number", type=int, default=20)
+    parser.add_argument("--python", default=sys.executable, help="interpreter of the service")
+    parser.add_argument("--memory", default="4G")
+    own = parser.parse_args()
+    name, _, address = own.input.partition("=")
+    allowed = {"allowedinputpaths": str(Path(address.removeprefix("file://")).parent)}
+    different = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        sections = {"server": allowed, "hpc.resources": {"memory": own.memory}}
+        for kind in ("local", "default"):
+            (folder / kind).mkdir()
+        how = {"python": own.python, "sections": sections}
+        ours = servers.HpcServer(folder / "local", own.application, workers=1, **how)
+        theirs = servers.DefaultServer(folder / "default", own.application, **how)
+        with ours, theirs:
+            processes = fitting(theirs, name)[: own.number]
+            print(len(processes), "processes:", *processes, flush=True)
+            for order, at_once in (("in a row", 1), ("at once", len(processes))):
+                files: dict[str, list[bytes]] = {}
+                for server, kind in ((theirs, "default mode"), (ours, "local")):
+                    begun = time.perf_counter()
+                    with ThreadPoolExecutor(at_once) as pool:
+                        ends = list(
+                            pool.map(lambda p, s=server: run(s, p, name, address), processes)
+                        )
+                    whole = time.perf_counter() - begun
+                    times = sorted(seconds for seconds, _ in ends)
+                    middle = times[len(times) // 2]
+                    print(
+                        f"{order}, {kind}: {whole:.1f} s, each {middle:.1f} s"
+                        f" ({times[0]:.1f} to {times[-1]:.1f})",
+                        flush=True,
+                    )
+                    files[kind] = [content for _, content in ends]
+                for process, one, other in zip(processes, *files.values(), strict=True):
+                    (folder / "one.nc").write_bytes(one)
+                    (folder / "other.nc").write_bytes(other)
+                    command = [own.python, "-c", COMPARE, str(folder / "one.nc")]
+                    done = subprocess.run(
+                        [*command, str(folder / "other.nc")], capture_output=True, text=True
+                    )
+                    if done.returncode:
+                        different.append(f"{process} {order}: {done.stderr[-300:]}")
+    print(f"{len(different)} different", *different, sep="\n")
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
