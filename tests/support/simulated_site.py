@@ -78,7 +78,9 @@ class QuickStore(JobStore):
         return sa.select(table).where(condition).order_by(*order).limit(limit)
 
     @contextmanager
-    def _begin(self, *, write: bool = False, lock: object = None) -> Iterator[Connection]:
+    def _begin(
+        self, *, write: bool = False, single: bool = False, lock: object = None
+    ) -> Iterator[Connection]:
         if self._connection is None:
             self._connection = self.engine.connect()
         connection = self._connection.execution_options(write=write)
