@@ -3,7 +3,6 @@ guessed."""
 
 from __future__ import annotations
 
-from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -29,6 +28,23 @@ file = pywps.log
 [finch]
 grid = a%%b
     and more
+"""
+#: Keys as birdhouse-emu 1.0.0 has them in its default.cfg.
+BIRDHOUSE = """
+[metadata:main]
+identification_title = Emu
+[server]
+url = http://localhost:5000/wps
+outputurl = http://localhost:5000/outputs
+allowedinputpaths = /
+maxsingleinputsize = 200mb
+maxprocesses = 30
+parallelprocesses = 4
+[logging]
+level = INFO
+file = pywps.log
+database = sqlite:///pywps-logs.sqlite
+format = %(asctime)s] [%(levelname)s] line=%(lineno)s %(message)s
 """
 SCHEDULER = """
 [server]
@@ -117,10 +133,10 @@ def test_nothing_is_guessed(tmp_path: Path) -> None:
 
 
 def test_several_files_count_as_pywps_reads_them(tmp_path: Path) -> None:
-    """The configuration that emu brings, and one of the administrator's: birdhouse's way."""
-    site = tmp_path / "site.cfg"
+    """The configuration that a package brings, and one of the administrator's: birdhouse's way."""
+    default, site = tmp_path / "default.cfg", tmp_path / "site.cfg"
+    default.write_text(BIRDHOUSE)
     site.write_text("[server]\nurl = https://birds/emu/wps\noutputpath = /srv/out\n")
-    default = Path(str(distribution("birdhouse-emu").locate_file("emu/default.cfg")))
     ended = migrate(default, site, "--spool", tmp_path)
     assert ended.exit_code == 0, ended.stderr
     file = tmp_path / "new.cfg"
