@@ -15,7 +15,7 @@ from pywps_hpc.check.findings import Finding, error, ok, warning
 from pywps_hpc.dispatch.schedulers.base import Phase, Scheduler, SchedulerError
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
-from pywps_hpc.dispatch.schedulers.registry import make_scheduler
+from pywps_hpc.dispatch.schedulers.registry import environment_of, make_scheduler
 from pywps_hpc.dispatch.schedulers.sites import questions_of
 from pywps_hpc.dispatch.schedulers.sites.model import Site, joined
 from pywps_hpc.dispatch.scripts.script import ANY_JOB, Scripts
@@ -37,7 +37,7 @@ def scheduler_of(own: Settings, place: Path) -> Scheduler:
         SettingsError: it cannot be used.
     """
     if own.scheduler == "local":
-        return LocalScheduler(place, cpus=own.slots or None)
+        return LocalScheduler(place, cpus=own.slots or None, environment=environment_of(own))
     return make_scheduler(own)
 
 

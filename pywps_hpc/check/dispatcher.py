@@ -72,7 +72,7 @@ def polling(own: Settings, limit: float | None) -> Iterator[Finding]:
     if limit is not None and quiet > limit:
         yield error(
             "[hpc] poll_interval",
-            f"{what}; the site allows {limit:.0f} a minute (SlurmctldParameters, rl_)",
+            f"{what}; the site allows {limit:.0f} a minute",
             slower,
         )
     elif busy > MANY:

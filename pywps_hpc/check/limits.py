@@ -209,7 +209,7 @@ def _account(each: Asked, site: Site, user: str) -> Iterator[Finding]:
         yield error(
             each.key("account"),
             f"the user {user} has no association with any account: each of its jobs is refused",
-            f"have it made: sacctmgr add user {user} account={account or 'ACCOUNT'}",
+            f"have it made: {_made(site, user, account or 'ACCOUNT')}",
         )
         return
     if account and account not in accounts:
@@ -218,12 +218,16 @@ def _account(each: Asked, site: Site, user: str) -> Iterator[Finding]:
         yield error(
             each.key("account"),
             f"the user {user} may not charge {account}{hint}",
-            f"set account to one of: {_listed(accounts)}; or have it made: sacctmgr add user "
-            f"{user} "
-            f"account={account}",
+            f"set account to one of: {_listed(accounts)}; or have it made: "
+            f"{_made(site, user, account)}",
         )
         return
     yield from _association(each, site, [one for one in mine if account in ("", one.account)])
+
+
+def _made(site: Site, user: str, account: str) -> str:
+    """How a site's administrators let a user charge an account."""
+    return (site.associating or "ask the site's administrators").format(user=user, account=account)
 
 
 def _association(each: Asked, site: Site, mine: list[Association]) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import click
 
 from joblauncher.shared import account
 from pywps_hpc.cli.common import CONFIG, become_owner, one_line
+
+#: Exit code of one that was ended: nothing is known (Monitoring Plugins Development Guidelines,
+#: 2.4).
+ABORTED = 3
 
 
 @click.command()
@@ -40,11 +45,15 @@ def check(
     It ends in a job of one second on a real node, in the container. Nothing of it stays. Root acts
     as the spool's owner.
 
-    The exit code is that of monitoring plugins: 0 ok, 1 warning, 2 error.
+    The exit code is that of monitoring plugins: 0 ok, 1 warning, 2 error, 3 ended
+    before it knew.
     """
     from pywps_hpc.check.findings import Level, worst
     from pywps_hpc.check.run import Options, findings
 
+    # What is under way is taken back: a job in the queue, a folder in the spool.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(ABORTED))
     if account.is_root():
         _as_owner(config)
     found = []

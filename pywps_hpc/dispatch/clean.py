@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from joblauncher.shared import probing
 from pywps_hpc.dispatch.aside import Aside
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.purge import Purger
@@ -113,6 +114,8 @@ class Sweeper:
                 return False
             if self._context.store.get(folder.job_id) is not None:
                 return False
+            if probing.is_order(folder.dump):  # of a check that was killed
+                return True
             # One that was submitted has a script: should the table be lost, its results stay.
             return not (folder.script.exists() or _has_outputs(folder))
         except OSError:  # its process took us the rights

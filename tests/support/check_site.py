@@ -218,14 +218,19 @@ class CheckSite:
         self.command("sacctmgr", associations)
 
     def check(
-        self, *, offline: bool = False, application: str | None = None, bind: str = ""
+        self,
+        *,
+        offline: bool = False,
+        application: str | None = None,
+        bind: str = "",
+        wait: float = 20.0,
     ) -> list[Finding]:
         """All that the check finds."""
         name = self.application if application is None else application
         before = os.getcwd()
         os.chdir(SERVICES)
         try:
-            return list(findings(Options(self.config, name, bind, offline, 20.0)))
+            return list(findings(Options(self.config, name, bind, offline, wait)))
         finally:
             os.chdir(before)
 

@@ -39,7 +39,8 @@ def check(settings: Settings) -> None:
         scheduler.close()
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def environment_of(settings: Settings) -> dict[str, str]:
+    """What the batch system's commands, or jobs of this host's own, have in their environment."""
     return {"PATH": settings.command_path, **settings.command_environment}
 
 
@@ -47,7 +48,7 @@ def _local(settings: Settings) -> Scheduler:
     return LocalScheduler(
         settings.spool / "scheduler",
         cpus=settings.slots or None,
-        environment=_environment(settings),
+        environment=environment_of(settings),
     )
 
 
@@ -56,10 +57,10 @@ def _channel(settings: Settings) -> Channel:
         from pywps_hpc.dispatch.channels.ssh import SshChannel  # paramiko is optional
 
         try:
-            return SshChannel(settings.ssh, _environment(settings))
+            return SshChannel(settings.ssh, environment_of(settings))
         except ImportError as error:
             raise SettingsError(f"[hpc] channel: {error}") from None
-    return LocalChannel(_environment(settings))
+    return LocalChannel(environment_of(settings))
 
 
 def _commands(settings: Settings, system: str) -> CommandScheduler:
@@ -74,7 +75,7 @@ def _drmaa(settings: Settings) -> Scheduler:
     assert settings.drmaa_library is not None  # Settings sees to that
     helper = Helper(
         settings.drmaa_library,
-        _environment(settings),
+        environment_of(settings),
         timeout=settings.command_timeout,
         system=settings.system,
     )

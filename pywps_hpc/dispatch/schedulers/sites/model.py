@@ -89,6 +89,7 @@ class Site:
         environments: parallel environments (Grid Engine).
         closed: queue -> why no job starts there now.
         hosts: nodes, where it is not told which queue they are of.
+        associating: how its administrators make an association of ``{user}`` and ``{account}``.
         cluster: its name.
         default_queue: where jobs come that name none; empty: they are refused.
     """
@@ -103,6 +104,7 @@ class Site:
     environments: frozenset[str] | None = None
     closed: Mapping[str, str] | None = None
     hosts: tuple[Node, ...] | None = None
+    associating: str | None = None
     cluster: str | None = None
     default_queue: str | None = None
 

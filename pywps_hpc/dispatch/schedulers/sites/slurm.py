@@ -124,7 +124,10 @@ def read_associations(returncode: int, stdout: str, stderr: str) -> Site:
         _, account, partition, qos, wall, jobs = parts
         limit = seconds(wall) or None
         found.append(Association(account, partition, _names(qos), limit, _number(jobs)))
-    return Site(associations=tuple(dict.fromkeys(found)))
+    return Site(
+        associations=tuple(dict.fromkeys(found)),
+        associating="sacctmgr add user {user} account={account}",
+    )
 
 
 def read_verdict(returncode: int, stdout: str, stderr: str) -> str:
