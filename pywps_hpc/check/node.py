@@ -41,6 +41,8 @@ LOOK, POLL, LONGEST_POLL = 0.05, 0.4, 3.0
 LAG = 10.0
 #: The same for the log of one that failed.
 LOG_LAG = 0.2
+#: Seconds for which a job that is cancelled may take to end.
+ENDING = 8.0
 
 
 @dataclass
@@ -253,8 +255,10 @@ def _remove(scheduler: Scheduler, probe: Probe) -> None:
     """Leave nothing of it, in the queue or in the spool."""
     if probe.native_id and not probe.ended:
         with contextlib.suppress(SchedulerError):
-            if probe.report is None or not _has_ended(scheduler, probe):
+            # One that has reported comes to its end by itself, within moments.
+            if probe.report is None or not _ends(scheduler, probe, 3.0):
                 scheduler.cancel([probe.native_id])
+                _ends(scheduler, probe, ENDING)
     for _ in range(20):  # whoever is being ended may write still
         with contextlib.suppress(OSError):
             remove_tree(probe.folder.path)
@@ -263,9 +267,10 @@ def _remove(scheduler: Scheduler, probe: Probe) -> None:
         time.sleep(0.1)
 
 
-def _has_ended(scheduler: Scheduler, probe: Probe) -> bool:
-    """Whether a job that has reported comes to its end by itself, as it does within moments."""
-    for _ in range(10):
+def _ends(scheduler: Scheduler, probe: Probe, patience: float) -> bool:
+    """Whether a job comes to its end within so many seconds."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
         status = scheduler.poll([probe.native_id]).get(probe.native_id)
         if status is None or status.phase is Phase.FINISHED:
             return True

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from check_site import CheckSite, bad
@@ -33,6 +34,11 @@ def spooled(site: CheckSite) -> list[Path]:
     return [path for path in (site.folder / "spool").iterdir() if not path.name.startswith(".")]
 
 
+def _is_of(process: psutil.Process, folder: Path) -> bool:
+    """Whether a job's supervisor works there still."""
+    return any(str(folder) in word for word in process.info["cmdline"] or [])
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_check_that_is_ended_takes_its_job_back(tmp_path: Path, number: int) -> None:
     site = CheckSite(tmp_path)
@@ -48,18 +54,21 @@ def test_a_check_that_is_ended_takes_its_job_back(tmp_path: Path, number: int) -
     check.communicate(timeout=60)
     assert check.returncode == 3
     assert list((tmp_path / "spool").iterdir()) == []
+    assert not [
+        process for process in psutil.process_iter(["cmdline"]) if _is_of(process, tmp_path)
+    ]
 
 
 def test_a_job_that_waits_is_told_and_taken_back(site: CheckSite) -> None:
     squeue = site.commands / "squeue"
     squeue.write_text(squeue.read_text().replace("${STATE:-RUNNING}|None", "PENDING|Resources"))
     (site.commands / "run").write_text("#!/bin/sh\nexec sleep 30\n")
-    site.command("scancel", f"#!/bin/sh\necho $* >> {site.commands}/cancelled\n")
+    site.command("scancel", f"#!/bin/sh\necho 143 > {site.commands}/ended.$1\n")
     [finding] = bad(site.check(application="", wait=2.0))
     assert finding.level.name == "WARNING"
     assert "has waited for 2 s: PENDING (Resources)" in finding.what
     assert "longer --wait" in finding.remedy
-    assert (site.commands / "cancelled").read_text().strip()
+    assert list(site.commands.glob("ended.*"))
     assert spooled(site) == []
 
 
