@@ -55,6 +55,7 @@ class Probe:
         folder: in the spool.
         batch: what is submitted.
         order: what it looks at.
+        is_handed_over: whether the batch system may have it.
         native_id: in the batch system.
         status: what that says.
         ended: when it said that the job is over; 0: not yet.
@@ -69,6 +70,7 @@ class Probe:
     folder: JobDir
     batch: BatchJob
     order: probing.Order
+    is_handed_over: bool = False
     native_id: str = ""
     status: JobStatus | None = None
     ended: float = 0.0
@@ -189,6 +191,7 @@ def _run(scheduler: Scheduler, probes: Sequence[Probe], patience: float) -> None
     """Submit them, answer their signs, and wait until all are over."""
     for probe in probes:
         try:
+            probe.is_handed_over = True
             [probe.native_id] = scheduler.submit(probe.batch)
         except SchedulerError as problem:
             probe.refusal = " ".join(str(problem).split())
@@ -253,12 +256,14 @@ def _facts(probe: Probe) -> verdict.Facts:
 
 def _remove(scheduler: Scheduler, probe: Probe) -> None:
     """Leave nothing of it, in the queue or in the spool."""
-    if probe.native_id and not probe.ended:
+    if probe.is_handed_over and not (probe.ended or probe.refusal):
         with contextlib.suppress(SchedulerError):
+            # Whoever is ended in the middle of a submission does not know the id.
+            ids = [probe.native_id] if probe.native_id else scheduler.find(probe.batch.name)
             # One that has reported comes to its end by itself, within moments.
-            if probe.report is None or not _ends(scheduler, probe, 3.0):
-                scheduler.cancel([probe.native_id])
-                _ends(scheduler, probe, ENDING)
+            if probe.report is None or not _end(scheduler, ids, 3.0):
+                scheduler.cancel(ids)
+                _end(scheduler, ids, ENDING)
     for _ in range(20):  # whoever is being ended may write still
         with contextlib.suppress(OSError):
             remove_tree(probe.folder.path)
@@ -267,12 +272,12 @@ def _remove(scheduler: Scheduler, probe: Probe) -> None:
         time.sleep(0.1)
 
 
-def _ends(scheduler: Scheduler, probe: Probe, patience: float) -> bool:
-    """Whether a job comes to its end within so many seconds."""
+def _end(scheduler: Scheduler, ids: Sequence[str], patience: float) -> bool:
+    """Whether jobs come to their end within so many seconds."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
-        status = scheduler.poll([probe.native_id]).get(probe.native_id)
-        if status is None or status.phase is Phase.FINISHED:
+        known = scheduler.poll(ids).values()
+        if all(status.phase is Phase.FINISHED for status in known):
             return True
         time.sleep(0.3)
     return False
