@@ -167,8 +167,10 @@ def idle(database: str, count: int, rounds: int, seconds: float = 10.0) -> Figur
     with installation(database) as harness:
         harness.scheduler.postpone = lambda _: limit
         fill(harness, count, State.ACCEPTED)
+        for _ in range(count // harness.settings.array_size + 5):
+            harness.dispatcher.cycle()  # each of them has been offered, and waits
         with at_work(harness):
-            time.sleep(15)  # until each of them has been offered
+            time.sleep(3)
             found = [_share(seconds) for _ in range(rounds)]
     return Figure(f"idling with {count} accepted, not submitted", "% of a core", found, 2)
 
