@@ -62,7 +62,7 @@ def run(job: JobDir, digest: str, *, allow_root: bool = False) -> int:
         mode=stat.S_IMODE(facts.st_mode),
         trouble=trouble,
         round_trip=round_trip,
-        temporary=_temporary(),
+        temporary=_temporary(job.temporary),
         said=said,
     )
     try:
@@ -135,12 +135,12 @@ def _missing(path: Path) -> str:
     return "" if os.access(path, os.R_OK) else "Permission denied"
 
 
-def _temporary() -> tuple[str, int]:
+def _temporary(folder: Path) -> tuple[str, int]:
+    """Room where jobs have their temporary files, and where that is."""
     try:
-        folder = tempfile.gettempdir()
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"x" * 4096)
             file.flush()
-        return folder, shutil.disk_usage(folder).free
+        return str(folder), shutil.disk_usage(folder).free
     except OSError as error:
         return str(error.strerror), 0

@@ -34,7 +34,7 @@ from pywps_hpc.spool import Spool
 #: Most nodes that are tried out: one for each container, queue and account.
 MOST = 6
 #: What such a job asks for at most.
-MEMORY, WALLTIME = 1024, 300
+MEMORY, WALLTIME = 4096, 300
 #: Seconds between two looks; between two polls of the batch system, at first and at most.
 LOOK, POLL, LONGEST_POLL = 0.05, 0.4, 3.0
 #: Seconds for which a job's files may be on their way after its end.

@@ -151,7 +151,11 @@ def _owned(known: Configuration, process: str, trouble: container.Trouble) -> st
     if len(trouble.keys) > 2 and trouble.what:
         return _key_of(known, process, trouble.what)
     section, _, name = trouble.keys[0].partition("] ")
-    return f"[{known.section_of(process, name)}] {name}" if section == "[hpc.container" else section
+    return (
+        f"[{known.section_of(process, name)}] {name}"
+        if section in ("[hpc.container", "[hpc.resources")
+        else trouble.keys[0]
+    )
 
 
 def _of_report(
@@ -205,7 +209,7 @@ def _of_report(
         yield warning(
             here,
             f"temporary files: {folder}, {free >> 20} MiB free",
-            "make room, or set TMPDIR in [hpc.container] environment",
+            "make room in the spool",
         )
     yield from _of_log(here, report)
 

@@ -67,7 +67,7 @@ def check(root: Path, name: str, system: str, changes: Sections) -> Found:
         },
         "hpc.inputs": {"schemes": "file"},
         "hpc.retention": {"age": "30d"},
-        "hpc.resources": {"memory": "600M", "walltime": "00:05:00"},
+        "hpc.resources": {"memory": "600M" if system == "slurm" else "4G", "walltime": "00:05:00"},
     }
     for section, keys in changes.items():
         given.setdefault(section, {}).update(keys)
@@ -167,13 +167,13 @@ ON_GRID_ENGINE: dict[str, tuple[Sections, str, str]] = {
     ),
     "environment": (
         {"hpc.resources": {"cpus": 2, "extra": "-pe mpi"}},
-        "[hpc.resources] extra",
+        "[hpc.resources] cpus",
         "parallel environment mpi, which does not exist",
     ),
     "sge-root": (
         {"hpc": {"command_environment": "SGE_CELL=default"}},
         "[hpc] command_environment",
-        "SGE_ROOT",
+        "cannot be reached",
     ),
 }
 

@@ -141,6 +141,13 @@ TROUBLES = tuple(
             "correct or remove it; apptainer exec --help lists the options of its version",
         ),
         (
+            r"runtime: (?:cannot allocate|out of memory)|failed to (?:create new OS thread|reserve)"
+            r"|runtime\.schedinit",
+            "the job has too little memory for the container runtime itself",
+            ("[hpc.resources] memory", "[hpc.process.ID] memory"),
+            "ask for 2G or more: some batch systems count address space",
+        ),
+        (
             r"jobs are not run as root",
             "the job ran as root on the compute node",
             (),

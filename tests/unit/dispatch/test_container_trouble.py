@@ -105,6 +105,11 @@ CASES = {
         "/bin/bash: line 31: exec: singularity: not found",
         *(127, "the container runtime is missing on the compute node", "singularity", "runtime"),
     ),
+    "too little memory": (
+        "fatal error: failed to reserve page summary memory\nruntime.schedinit()\n"
+        "\t/usr/lib/go-1.26/src/runtime/proc.go:877 +0x112",
+        *(2, "the job has too little memory for the container runtime", "", "memory"),
+    ),
     "another processor": (
         "FATAL:   exec /opt/pywps-hpc/bin/python failed: exec format error",
         *(255, "the container image is for another kind of processor", "", "image"),
