@@ -201,6 +201,28 @@ class Timing:
     )
     wait_look_soon: float = _time(0.2, "the same once the job's document tells an end")
     output_age: float = _time(3600.0, "that a client may keep an output without asking again")
+    quick_task: float = _time(
+        0.005, "after which a task counts as one that waits, for storage, a database or a job"
+    )
+
+    # `pywps-hpc check`
+    check_answer: float = _time(5.0, "for which an address of the service may take to answer")
+    check_import: float = _time(120.0, "within which the application has to be imported")
+    check_scripts: float = _time(
+        15.0, "that all questions whether a script would be taken may need together"
+    )
+    check_look: float = _time(0.05, "between two looks at what the probe leaves")
+    check_poll: float = _time(0.4, "between the first two polls for the probe's job")
+    check_longest_poll: float = _time(3.0, "between two such polls at most")
+    check_lag: float = _time(10.0, "for which a job's files may be on their way after its end")
+    check_ending: float = _time(8.0, "for which a job that is cancelled may take to end")
+    clock_tolerance: float = _time(5.0, "by which the clocks of two hosts may differ")
+    clock_far: float = _time(300.0, "from which difference on times of jobs make no sense")
+    slow_file: float = _time(
+        3.0, "until a file of one host is seen on the other, from which on it is told"
+    )
+    too_slow_file: float = _time(30.0, "the same, from which on jobs will be thought to be lost")
+    least_walltime: float = _time(30.0, "below which a launcher hardly comes to its process")
 
 
 #: The values in use. Whatever does not take a :class:`Timing` reads them here.

@@ -14,10 +14,8 @@ from pywps_hpc.check.configuration import of_message
 from pywps_hpc.check.findings import Finding, error, ok, warning
 from pywps_hpc.settings import Sections, SettingsError
 from pywps_hpc.settings.checks import host, warnings
+from pywps_hpc.timing import TIMING
 from pywps_hpc.web.addresses import configured
-
-#: Seconds to wait for an answer.
-PATIENCE = 5.0
 
 
 def look(sections: Sections, bind: str) -> Iterator[Finding]:
@@ -84,7 +82,7 @@ def answers(url: str) -> str:
     request = urllib.request.Request(f"{url}?service=WPS&request=GetCapabilities")
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=PATIENCE) as answer:
+        with opener.open(request, timeout=TIMING.check_answer) as answer:
             text = answer.read(65536)
         return "" if b"Capabilities" in text else "something else than a WPS answers there"
     except urllib.error.HTTPError as problem:

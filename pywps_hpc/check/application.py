@@ -20,9 +20,7 @@ from joblauncher.shared import IN_JOB
 from pywps_hpc.check.configuration import Configuration
 from pywps_hpc.check.findings import Finding, error, ok, warning
 from pywps_hpc.settings.checks import warnings
-
-#: Seconds within which the application has to be imported.
-PATIENCE = 120.0
+from pywps_hpc.timing import TIMING
 
 
 @dataclass(frozen=True)
@@ -65,11 +63,11 @@ def load(name: str, config: Path) -> tuple[Application | None, str]:
             text=True,
             errors="replace",
             stdin=subprocess.DEVNULL,
-            timeout=PATIENCE,
+            timeout=TIMING.check_import,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return None, f"{name} is not imported within {PATIENCE:g} s"
+        return None, f"{name} is not imported within {TIMING.check_import:g} s"
     answer = ended.stdout.rpartition(_MARK)[2]
     if ended.returncode == 0 and answer:
         facts: dict[str, Any] = json.loads(answer)

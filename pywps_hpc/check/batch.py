@@ -22,9 +22,7 @@ from pywps_hpc.dispatch.scripts.script import ANY_JOB, Scripts
 from pywps_hpc.dispatch.watch import Watch
 from pywps_hpc.jobs import ACTIVE, Job, JobStore, TableUnavailable
 from pywps_hpc.settings import Resources, Settings
-
-#: Seconds that all questions whether a script would be taken may need together.
-PATIENCE = 15.0
+from pywps_hpc.timing import TIMING
 
 
 def scheduler_of(own: Settings, place: Path) -> Scheduler:
@@ -173,7 +171,7 @@ def verdicts(
     if verify is None:
         return
     scripts = Scripts(known.settings, commands.system, commands.header)
-    deadline, tried = time.monotonic() + PATIENCE, 0
+    deadline, tried = time.monotonic() + TIMING.check_scripts, 0
     everyone = limits.asked(known)
     for each in everyone:
         if time.monotonic() > deadline:

@@ -10,9 +10,8 @@ from pywps_hpc.jobs import JobStore, TableUnavailable
 from pywps_hpc.jobs import clock as doubts
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import Spool
+from pywps_hpc.timing import TIMING
 
-#: Seconds by which two clocks may differ, and from which on times of jobs make no sense.
-TOLERANCE, FAR = 5.0, 300.0
 _REMEDY = "synchronise the clocks of all hosts (chrony, ntpd): timedatectl shows whether they are"
 
 
@@ -54,8 +53,8 @@ def differs(subject: str, there: float, before: float, after: float) -> Finding 
         before, after: what ours showed before and after.
     """
     off = there - min(max(there, before), after)
-    if abs(off) <= TOLERANCE:
+    if abs(off) <= TIMING.clock_tolerance:
         return None
     way = "ahead of" if off > 0 else "behind"
     what = f"is {abs(off):.0f} s {way} this host's"
-    return (error if abs(off) > FAR else warning)(subject, what, _REMEDY)
+    return (error if abs(off) > TIMING.clock_far else warning)(subject, what, _REMEDY)

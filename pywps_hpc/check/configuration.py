@@ -18,6 +18,7 @@ from pywps_hpc.settings.keys import Key, keys_of
 from pywps_hpc.settings.model import PROCESS_PREFIX, SECTIONS
 from pywps_hpc.settings.resources import Resources
 from pywps_hpc.settings.sections import Container
+from pywps_hpc.timing import TIMING
 
 #: A message of the settings: file, section with or without key, problem.
 _MESSAGE = re.compile(
@@ -29,8 +30,6 @@ _MOST = 50
 _FOLLOWS = re.compile(r"is missing|needs a container|did not|is for scheduler")
 #: MiB below which Python and PyWPS alone find no room.
 LEAST_MEMORY = 128
-#: Seconds below which a launcher hardly comes to its process.
-LEAST_WALLTIME = 30
 
 
 @dataclass(frozen=True)
@@ -231,7 +230,7 @@ def _resources(known: Configuration, process: str, own: ProcessSettings) -> Iter
             f"write a unit: {need.memory}G",
         )
     section = known.section_of(process, "walltime")
-    if need.walltime < LEAST_WALLTIME:
+    if need.walltime < TIMING.least_walltime:
         yield warning(
             f"[{section}] walltime",
             f"{need.walltime} s: a job needs some seconds before its process begins",

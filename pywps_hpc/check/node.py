@@ -30,19 +30,14 @@ from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.jobs import Job, job_name, new_id
 from pywps_hpc.settings import ProcessSettings, Settings
 from pywps_hpc.spool import Spool
+from pywps_hpc.timing import TIMING
 
 #: Most nodes that are tried out: one for each container, queue and account.
 MOST = 6
 #: What such a job asks for at most.
 MEMORY, WALLTIME = 4096, 300
-#: Seconds between two looks; between two polls of the batch system, at first and at most.
-LOOK, POLL, LONGEST_POLL = 0.05, 0.4, 3.0
-#: Seconds for which a job's files may be on their way after its end.
-LAG = 10.0
 #: The same for the log of one that failed.
 LOG_LAG = 0.2
-#: Seconds for which a job that is cancelled may take to end.
-ENDING = 8.0
 
 
 @dataclass
@@ -86,7 +81,7 @@ class Probe:
         since = time.monotonic() - self.ended if self.ended else 0.0
         failed = self.status is not None and self.status.exit_code
         told = since > LOG_LAG and failed and (failed == 72 or folders.log_tail(self.folder))
-        return bool(self.refusal or self.report or told or since > LAG)
+        return bool(self.refusal or self.report or told or since > TIMING.check_lag)
 
 
 def look(
@@ -195,15 +190,15 @@ def _run(scheduler: Scheduler, probes: Sequence[Probe], patience: float) -> None
             [probe.native_id] = scheduler.submit(probe.batch)
         except SchedulerError as problem:
             probe.refusal = " ".join(str(problem).split())
-    deadline, polled, pause = time.monotonic() + patience, time.monotonic(), POLL
+    deadline, polled, pause = time.monotonic() + patience, time.monotonic(), TIMING.check_poll
     while time.monotonic() < deadline and not all(probe.is_over for probe in probes):
         open_ones = [probe for probe in probes if not probe.is_over]
         for probe in open_ones:
             _attend(probe)
         if time.monotonic() - polled >= pause:
-            polled, pause = time.monotonic(), min(1.3 * pause, LONGEST_POLL)
+            polled, pause = time.monotonic(), min(1.3 * pause, TIMING.check_longest_poll)
             _poll(scheduler, open_ones)
-        time.sleep(LOOK)
+        time.sleep(TIMING.check_look)
 
 
 def _attend(probe: Probe) -> None:
@@ -263,7 +258,7 @@ def _remove(scheduler: Scheduler, probe: Probe) -> None:
             # One that has reported comes to its end by itself, within moments.
             if probe.report is None or not _end(scheduler, ids, 3.0):
                 scheduler.cancel(ids)
-                _end(scheduler, ids, ENDING)
+                _end(scheduler, ids, TIMING.check_ending)
     for _ in range(20):  # whoever is being ended may write still
         with contextlib.suppress(OSError):
             remove_tree(probe.folder.path)

@@ -15,9 +15,8 @@ from pywps_hpc.dispatch.decide import container
 from pywps_hpc.dispatch.decide.messages import EXIT_CODES, why
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
 from pywps_hpc.settings import Container, ProcessSettings
+from pywps_hpc.timing import TIMING
 
-#: Seconds until a file of one host is seen on the other that are usual, and too many.
-SLOW, TOO_SLOW = 3.0, 30.0
 #: Bytes that temporary files need at least.
 LEAST_TEMPORARY = 256 << 20
 
@@ -251,8 +250,8 @@ def _of_latency(here: str, report: Report) -> Iterator[Finding]:
         return
     if report.round_trip is None:
         yield error(here, "files written here were not seen there within 10 s", remedy)
-    elif report.round_trip > SLOW:
-        kind = error if report.round_trip > TOO_SLOW else warning
+    elif report.round_trip > TIMING.slow_file:
+        kind = error if report.round_trip > TIMING.too_slow_file else warning
         yield kind(
             here, f"a file is seen on the other host after {report.round_trip:.1f} s", remedy
         )

@@ -7,11 +7,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from pywps_hpc.timing import TIMING
+
 #: Tasks that are done at once as long as they are quick: more threads would only fight over the
 #: interpreter, which runs one of them at a time.
 AT_ONCE = 2
-#: Seconds after which a task counts as one that waits, for storage, a database or a client's job.
-QUICK = 0.005
 
 
 class Threads:
@@ -38,7 +38,7 @@ class Threads:
     @property
     def patience(self) -> float:
         """Seconds until :meth:`relieve` may have something to do."""
-        return QUICK if self._held and len(self._running) < self._most else 1.0
+        return TIMING.quick_task if self._held and len(self._running) < self._most else 1.0
 
     def relieve(self) -> None:
         """Begin tasks that are held back if others turn out to wait."""
@@ -49,7 +49,7 @@ class Threads:
     def _may_begin(self) -> bool:
         if not self._held:
             return False
-        since = time.monotonic() - QUICK
+        since = time.monotonic() - TIMING.quick_task
         return sum(begun > since for begun in self._running.values()) < AT_ONCE
 
     def _advance(self) -> None:

@@ -11,7 +11,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +25,7 @@ from pywps_hpc.check.findings import Level
 from pywps_hpc.jobs import JobStore
 from pywps_hpc.jobs.identity import tie
 from pywps_hpc.spool import Spool
+from pywps_hpc.timing import TIMING
 
 Make = Callable[[CheckSite], object]
 
@@ -943,7 +944,7 @@ def undone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     mask = os.umask(0o022)
     os.umask(mask)
     monkeypatch.setenv("ODD_WORD", "forty")
-    monkeypatch.setattr(addresses, "PATIENCE", 0.5)
+    monkeypatch.setattr(addresses, "TIMING", replace(TIMING, check_answer=0.5))
     _FULL.clear()
     _MISSING.clear()
     yield

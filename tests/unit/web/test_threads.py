@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -23,7 +24,7 @@ def drive(pool: threads.Threads, done: list[int], number: int) -> None:
 def test_quick_tasks_are_done_by_few_threads_in_their_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(threads, "QUICK", 60.0)
+    monkeypatch.setattr(threads, "TIMING", replace(threads.TIMING, quick_task=60.0))
     pool, lock = threads.Threads(16), threading.Lock()
     done: list[int] = []
     by_thread: dict[int, list[int]] = {}
@@ -67,7 +68,7 @@ def test_there_are_never_more_threads_than_allowed() -> None:
         pool.do(lambda number=number: (begun.append(number), go.wait(60)))  # type: ignore[misc]
     drive(pool, begun, 3)
     for _ in range(20):
-        time.sleep(threads.QUICK)
+        time.sleep(threads.TIMING.quick_task)
         pool.relieve()
     assert begun == [0, 1, 2]
     assert pool.patience == 1.0  # whoever comes back takes the next
