@@ -1,6 +1,6 @@
 # Two commands: `make demo` and `make test`. Each does all of its own set-up.
 
-.PHONY: demo test benchmark reliability docs docs-site deployments lint format clean
+.PHONY: demo test bench reliability docs docs-site deployments lint format clean
 
 # The environment that `make test` makes as root; name another one with PYTHON=….
 TEST_HOME = $(or $(PYWPS_HPC_TEST_HOME),/var/tmp/pywps-hpc)

@@ -1,6 +1,6 @@
 """What an asynchronous Execute costs until it is answered, against PyWPS's default mode.
 
-    make benchmark
+    python benchmarks/accept.py
 
 Both servers have two gunicorn workers and the same process, which does next to nothing; requests go
 to them in turn, so that both see the same machine. PyWPS's default mode forks for each request.
