@@ -17,6 +17,7 @@ from joblauncher.inputs.large_values import Value
 from joblauncher.shared.files import read_plain
 from pywps_hpc.spool import JobDir
 from pywps_hpc.web.requests import limits
+from pywps_hpc.web.requests.large_bodies import Values
 
 #: Bytes of inputs that are kept, and of their large values; where there are more, nothing is.
 MOST, MOST_VALUES = 256 << 10, 8 << 20
@@ -34,7 +35,7 @@ class Sent:
     """
 
     inputs: Given
-    held: limits.Values | None = None
+    held: Values | None = None
 
 
 def serialised(inputs: Mapping[str, Any] | None) -> bytes:
@@ -92,8 +93,8 @@ def of(job: JobDir) -> Sent | None:
         return None
 
 
-def _held(job: JobDir, facts: Mapping[str, Mapping[str, Any]]) -> limits.Values:
-    held, place = limits.Values(bytearray(read_plain(job.sent_values, MOST_VALUES))), 0
+def _held(job: JobDir, facts: Mapping[str, Mapping[str, Any]]) -> Values:
+    held, place = Values(bytearray(read_plain(job.sent_values, MOST_VALUES))), 0
     for token, members in facts.items():
         value = Value(0, int(members["length"]), str(members["kind"]), str(members["namespaces"]))
         held.found[token] = value

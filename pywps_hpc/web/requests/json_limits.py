@@ -9,7 +9,7 @@ from pywps.exceptions import FileSizeExceeded
 
 from joblauncher.inputs.large_values import Value
 from joblauncher.shared.files import amount
-from pywps_hpc.web.requests.limits import LARGE, VALUE, Values, broken, join, too_much
+from pywps_hpc.web.requests.large_bodies import LARGE, VALUE, Values, broken, join, too_much
 
 #: Members, elements and brackets; and how deep they may be nested.
 ITEMS, DEPTH = 100_000, 100

@@ -16,11 +16,10 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any
 
 from pywps import configuration
-from pywps.exceptions import FileSizeExceeded, InvalidParameterValue, NoApplicableCode
+from pywps.exceptions import FileSizeExceeded, InvalidParameterValue
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Request
 from werkzeug.wsgi import get_input_stream
@@ -28,11 +27,9 @@ from werkzeug.wsgi import get_input_stream
 from joblauncher.inputs.large_values import Value
 from joblauncher.shared.files import amount
 from pywps_hpc.web.errors import Busy
+from pywps_hpc.web.requests import json_limits, xml_limits
+from pywps_hpc.web.requests.large_bodies import LARGE, Values, broken
 
-#: Bytes of a body from which on it passes the gate, and its values are taken out.
-LARGE = 1 << 20
-#: Bytes of a value that is taken out of a large body; bytes of what remains of it.
-VALUE, REMAINS = 1024, 2 << 20
 #: Bytes of a single value in the request that PyWPS's own XML parser took at most; beyond them
 #: ``[server] maxsingleinputsize`` counts.
 SINGLE = 10 << 20
@@ -45,29 +42,6 @@ _current: ContextVar[Values | None] = ContextVar("values of the request", defaul
 _has_turn: ContextVar[bool] = ContextVar("whether this request has the turn", default=False)
 _turn, _queue = threading.Lock(), threading.BoundedSemaphore(QUEUE + 1)
 _KNOWN = re.compile(r"(?i)(utf-?(8|16|32)|us-|ascii|iso|windows|cp|latin|koi8|gb|big5|euc|shift)")
-
-
-@dataclass
-class Values:
-    """What was taken out of a request.
-
-    Attributes:
-        body: the whole request.
-        spans: where each is, from and to, by what stands in its place.
-        found: what each is, likewise.
-    """
-
-    body: bytearray
-    spans: dict[str, tuple[int, int]] = field(default_factory=dict)
-    found: dict[str, Value] = field(default_factory=dict)
-
-    def write(self, file: BinaryIO) -> int:
-        """Write them one after the other; how many bytes that was."""
-        with memoryview(self.body) as view:
-            for token, (start, end) in self.spans.items():
-                self.found[token].offset = file.tell()
-                file.write(view[start:end])
-        return file.tell()
 
 
 def taken_out(text: Any) -> bool:
@@ -164,8 +138,6 @@ def read_body(request: Request) -> None:
         check_query(str(request.environ.get("QUERY_STRING", "")))
         return
     body = _whole(request, largest_request())
-    from pywps_hpc.web.requests import json_limits, xml_limits
-
     remains: bytes | bytearray = body
     if body:
         is_json = "json" in (request.content_type or "")
@@ -190,36 +162,6 @@ def check_query(query: str) -> None:
     separators = sum(lower.count(part) for part in (";", "%3b", "@", "%40"))
     if query.count("&") > PARAMETERS or separators > SEPARATORS:
         raise InvalidParameterValue("The query has too many parameters or values.", "DataInputs")
-
-
-def too_much(what: str) -> InvalidParameterValue:
-    """The answer to a body that would cost more than it may."""
-    return InvalidParameterValue(f"The request has too many {what}.", "request")
-
-
-def broken(what: str) -> NoApplicableCode:
-    """The answer to a body that is not what it says to be."""
-    return NoApplicableCode(f"The request is not {what}.", code=400)
-
-
-def join(values: Values, quoted: bool) -> bytes:
-    """The body with its large values replaced by what stands for them.
-
-    Raises:
-        InvalidParameterValue: too much is left.
-    """
-    quote, start = b'"' if quoted else b"", 0
-    parts = []
-    with memoryview(values.body) as view:
-        if len(view) - sum(end - begin for begin, end in values.spans.values()) > max(
-            REMAINS, 0 if values.spans else LARGE
-        ):
-            raise too_much("bytes outside of values")
-        for token, (begin, end) in values.spans.items():
-            parts += [bytes(view[start:begin]), quote, token.encode(), quote]
-            start = end
-        parts.append(bytes(view[start:]))
-    return b"".join(parts)
 
 
 def _single() -> int:

@@ -11,7 +11,7 @@ from pywps.exceptions import FileSizeExceeded
 from joblauncher.inputs.large_values import Value
 from joblauncher.shared.files import amount
 from pywps_hpc.web.errors import DoctypeRefused
-from pywps_hpc.web.requests.limits import LARGE, VALUE, Values, broken, join, too_much
+from pywps_hpc.web.requests.large_bodies import LARGE, VALUE, Values, broken, join, too_much
 
 #: Tags, attributes and the like outside of values; attributes of one element.
 ITEMS, ATTRIBUTES = 20_000, 1000
