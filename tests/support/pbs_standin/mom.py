@@ -208,7 +208,9 @@ def members(session: int) -> list[int]:
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:
-                fields = (process / "stat").read_text().rpartition(")")[2].split()
+                # A name is cut off after 15 bytes, in the middle of a character, too.
+                stat = (process / "stat").read_text(errors="replace")
+                fields = stat.rpartition(")")[2].split()
             except OSError:
                 continue
             if int(fields[3]) == session and fields[0] != "Z":
