@@ -427,6 +427,14 @@ def test_of_two_elements_with_one_id_the_one_submitted_last_is_ours() -> None:
         assert {job: status.name for job, status in accounting(*rows).items()} == {"7_2": "new"}
 
 
+def test_accounting_that_leaves_the_time_of_submission_out_is_read() -> None:
+    heading = "JobID|State|ExitCode|ElapsedRaw|TimelimitRaw|JobName"
+    answer = SLURM.read_accounting(0, f"{heading}\n7|FAILED|4:0|5|60|a|b\n", "")
+    assert (answer["7"].exit_code, answer["7"].name) == (4, "a|b")
+    with pytest.raises(SchedulerUnavailable, match="cut off"):
+        SLURM.read_accounting(0, f"{heading}\n7|FAILED|4:0|5|60\n", "")
+
+
 @pytest.mark.parametrize(
     ("state", "outcome"),
     [

@@ -60,6 +60,9 @@ _ROW = re.compile(re.escape(_MARK) + r"(?=JOBID\||\d+(?:_\d+)?\|)")
 _END = "|end"  # tells a whole row from one that is cut off
 _QUEUE_FORMAT = f"{_MARK}%i|%T|%r|%j{_END}"
 _SACCT_FORMAT = "JobID,State,ExitCode,ElapsedRaw,TimelimitRaw,Submit,JobName"
+_SACCT_HEADINGS = tuple(
+    told.replace(",", "|") for told in (_SACCT_FORMAT, _SACCT_FORMAT.replace("Submit,", ""))
+)
 # --all: also jobs in partitions that are hidden from this user, or they would seem to be gone.
 # --array: each element of an array on a line of its own.
 _SQUEUE = ("squeue", "--all", "--array", "--me", "--states=all", f"--format={_QUEUE_FORMAT}")
@@ -209,21 +212,27 @@ class SlurmDialect(Dialect):
 
         Ids are used again once slurmctld has lost its state. sacct leaves out older jobs of the
         same number, but not an older array's element whose own number was another: of two rows with
-        one id, the one submitted last is meant.
+        one id, the one submitted last is meant, or the last one where a site's own sacct leaves the
+        time of submission out.
         """
         if "accounting storage is disabled" in stderr:
             return {}
         lines = whole_lines(returncode, stdout, stderr)
-        heading = _SACCT_FORMAT.replace(",", "|")
-        if heading not in lines:
+        heading = next((line for line in lines if line in _SACCT_HEADINGS), "")
+        if not heading:
             raise SchedulerUnavailable("sacct's answer lacks its first line")
         answer: dict[str, JobStatus] = {}
         submissions: dict[str, str] = {}
         for line in lines[lines.index(heading) + 1 :]:
-            fields = line.split("|", 6)
-            if len(fields) != 7 or not _EXIT.fullmatch(fields[2]) or not fields[3].isdigit():
+            fields = line.split("|", heading.count("|"))
+            if (
+                len(fields) != heading.count("|") + 1
+                or not _EXIT.fullmatch(fields[2])
+                or not fields[3].isdigit()
+            ):
                 raise SchedulerUnavailable(f"sacct's answer is cut off at {line!r}")
-            job, state, code, elapsed, limit, submitted, name = fields
+            job, state, code, elapsed, limit, *others, name = fields
+            submitted = "".join(others)
             if state == slurm.ABANDONED:
                 continue
             # Measured: sacct shows exit codes from 128 on less 128; scontrol shows them in full.
