@@ -15,8 +15,9 @@ from pywps_hpc.dispatch.control import Controller
 from pywps_hpc.dispatch.ends import EndWatch
 from pywps_hpc.dispatch.events import Either
 from pywps_hpc.dispatch.follow import Follower
-from pywps_hpc.dispatch.leader import Leadership, LeadershipLost, is_dead
+from pywps_hpc.dispatch.leader import Leadership, LeadershipLost
 from pywps_hpc.dispatch.notify import Notifier
+from pywps_hpc.dispatch.pace import Pace
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
 from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.dispatch.stage import Stager
@@ -25,7 +26,7 @@ from pywps_hpc.dispatch.watch import Watch
 from pywps_hpc.errors import StrangeSpool
 from pywps_hpc.jobs import JobStore, TableUnavailable, Waiting
 from pywps_hpc.jobs.clock import boottime
-from pywps_hpc.jobs.identity import are_apart, service_mark, tie
+from pywps_hpc.jobs.identity import service_mark, tie
 from pywps_hpc.jobs.wakeup import Listener, wake
 from pywps_hpc.lifecycle import announce_ready
 from pywps_hpc.metrics import meters
@@ -89,17 +90,16 @@ class Dispatcher:
         self._watch = Watch(settings, scheduler, clock, timing)
         self._waited_upon = Waiting(0.0, frozenset())
         self._ends = EndWatch(context)
-        self._ends_seen: frozenset[str] = frozenset()
         self._listener: Listener | None = None
-        self._due = self._asked = 0.0
-        self._pause = settings.poll_interval
+        # The embedded scheduler starts its next job when it is asked.
+        self._pace = Pace(settings, timing, is_cheap=scheduler.system == "local")
         self._table_trouble = ""
         self._offset = _offset()
         self._turned = time.monotonic()
         self._leadership.service = service_mark(settings)
         with contextlib.suppress(TableUnavailable):
             self._tie()
-            self._refuse_two_services()
+            self._leadership.refuse_two_services(settings)
 
     @property
     def holder(self) -> str:
@@ -224,14 +224,12 @@ class Dispatcher:
             return False
         if not leading:
             log.info("dispatcher %s: leads", self._leadership.holder)
-            self._due = 0.0
+            self._pace.start_anew()
             self.store.forget_absences()
             self._listen()
         self._watch_clock()
         begun, woken = time.monotonic(), False
-        poll = begun >= self._due
-        if poll:
-            self._asked = begun
+        poll = self._pace.begin_turn()
         with meters.timed(meters.CYCLE):
             changed = self.cycle(poll=poll)
         self._plan(changed, polled=poll)
@@ -239,7 +237,7 @@ class Dispatcher:
             stop.wait(pause, self._listener)
             self._leadership.heartbeat()
             waiting, woken = self.store.waiting(), woken or stop.woken
-            self._hurry(waiting.ends, told=self._ends.look())
+            self._pace.hurry(waiting.ends, told=self._ends.look())
             self._notifier.run()
             # A job may be recorded later than one that was accepted after it.
             unseen = woken and time.monotonic() - begun >= self._timing.table_look
@@ -252,33 +250,12 @@ class Dispatcher:
         there is something already."""
         if self._stager.is_due():
             return 0.0
-        due = min(self._due - time.monotonic(), self._submitter.due_in())
-        return min(self._timing.table_look, due)
+        return min(self._timing.table_look, self._pace.due_in(), self._submitter.due_in())
 
     def _tie(self) -> None:
         """Make sure, once, that spool and job table belong together."""
         if not self._spool.is_recognised:
             tie(self._table, self._spool)
-
-    def _refuse_two_services(self) -> None:
-        """Do not stand by for the dispatcher of another service: it would run our jobs with its
-        settings, and we its jobs with ours.
-
-        Raises:
-            StrangeSpool: it works in this spool.
-        """
-        leader = self._table.dispatcher()
-        if (
-            leader is not None
-            and leader.is_alive(self.settings.dispatcher_lease)
-            and are_apart(leader.service, self._leadership.service)
-            and not is_dead(leader.holder)
-        ):
-            raise StrangeSpool(
-                f"[hpc] spool, database: the dispatcher of another service "
-                f"({leader.service.partition(' ')[2]}) uses them: give this service "
-                f"({self.settings.url}) a spool and a database of its own"
-            )
 
     def _spool_trouble(self) -> str:
         """Why the spool cannot be used; empty if it can."""
@@ -289,19 +266,6 @@ class Dispatcher:
             return f"the spool cannot be used: {error.strerror}"
         return ""
 
-    def _hurry(self, seen: frozenset[str], *, told: bool) -> None:
-        """Ask the batch system soon about jobs that have told an end.
-
-        Args:
-            seen: ids of those whose documents somebody has read.
-            told: whether the report of another one tells its end.
-        """
-        if told or seen - self._ends_seen:
-            self._due = min(
-                self._due, self._asked + min(self._timing.hurried_poll, self.settings.poll_interval)
-            )
-        self._ends_seen = seen
-
     def _watch_clock(self) -> None:
         """A clock that is set must not make a job's grace pass."""
         offset = _offset()
@@ -311,23 +275,14 @@ class Dispatcher:
             self._offset = offset
 
     def _plan(self, changed: int, *, polled: bool) -> None:
-        """When to ask next: soon after a change, less and less often while nothing happens."""
-        settings, now = self.settings, time.monotonic()
+        """When to poll next."""
         if polled:
             self._ends.follow(self._follower.running)
-        if self._ends.are_expected():
-            self._pause = min(settings.poll_interval, self._timing.hurried_poll)
-        elif changed or self._follower.unsettled:
-            self._pause = settings.poll_interval
-        elif polled:
-            self._pause = min(self._pause * self._timing.poll_growth, self._longest_pause)
-        self._due = now + self._pause if polled else min(self._due, now + self._pause)
-
-    @property
-    def _longest_pause(self) -> float:
-        # The embedded scheduler starts its next job when it is asked.
-        cheap = self.scheduler.system == "local"
-        return self.settings.poll_interval if cheap else self.settings.poll_backoff
+        self._pace.end_turn(
+            polled=polled,
+            active=bool(changed or self._follower.unsettled),
+            ends_expected=self._ends.are_expected(),
+        )
 
     def _ask_first(self) -> None:
         """Ask whether the batch system answers before there is a job for it."""

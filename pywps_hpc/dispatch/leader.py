@@ -9,8 +9,10 @@ import socket
 import time
 from pathlib import Path
 
-from pywps_hpc.errors import LeadershipLost
+from pywps_hpc.errors import LeadershipLost, StrangeSpool
 from pywps_hpc.jobs import JobStore, Reach
+from pywps_hpc.jobs.identity import are_apart
+from pywps_hpc.settings import Settings
 from pywps_hpc.timing import TIMING, Timing
 
 __all__ = ["Leadership", "LeadershipLost", "is_dead", "name_of"]
@@ -74,6 +76,26 @@ class Leadership:
         self._last = time.monotonic()
         if not self._claim():
             raise LeadershipLost
+
+    def refuse_two_services(self, settings: Settings) -> None:
+        """Do not stand by for the dispatcher of another service: it would run our jobs with its
+        settings, and we its jobs with ours.
+
+        Raises:
+            StrangeSpool: it works in this spool.
+        """
+        leader = self._store.dispatcher()
+        if (
+            leader is not None
+            and leader.is_alive(self._lease)
+            and are_apart(leader.service, self.service)
+            and not is_dead(leader.holder)
+        ):
+            raise StrangeSpool(
+                f"[hpc] spool, database: the dispatcher of another service "
+                f"({leader.service.partition(' ')[2]}) uses them: give this service "
+                f"({settings.url}) a spool and a database of its own"
+            )
 
     def _claim(self) -> bool:
         return self._store.lead(self.holder, self._lease, self.message, self.reach, self.service)

@@ -1381,26 +1381,14 @@ def test_the_loop_outlives_a_turn_that_fails(
     assert len(faults) == 2
 
 
-def test_questions_become_rare_while_nothing_changes_and_quick_after_a_change(
-    harness: DispatcherHarness,
-) -> None:
-    harness.scheduler.system = "slurm"  # the local one is cheap to ask
-    runner = harness.dispatcher
-    for _ in range(20):
-        runner._plan(0, polled=True)
-    assert runner._pause == harness.settings.poll_backoff
-    runner._plan(1, polled=False)
-    assert runner._pause == harness.settings.poll_interval
-    assert runner._due <= time.monotonic() + harness.settings.poll_interval
-
-
 def test_questions_stay_quick_while_an_end_is_to_be_judged(harness: DispatcherHarness) -> None:
     harness.scheduler.system = "slurm"
+    dispatcher = harness.restart()
     job = harness.running()
     harness.scheduler.say(job.native_id, DONE)
     for _ in range(3):
-        harness.dispatcher._plan(harness.cycle(later=1), polled=True)
-    assert harness.dispatcher._pause == harness.settings.poll_interval
+        dispatcher._plan(harness.cycle(later=1), polled=True)
+    assert dispatcher._pace.due_in() <= harness.settings.poll_interval
 
 
 def _until(condition: Any) -> None:

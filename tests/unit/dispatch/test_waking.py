@@ -53,7 +53,7 @@ def at_work(harness: DispatcherHarness, **timing: float) -> Iterator[Dispatcher]
     thread = threading.Thread(target=dispatcher.run, args=(stop,))
     thread.start()
     try:
-        wait_for(lambda: dispatcher._due > time.monotonic(), "it has had its first turn")
+        wait_for(lambda: dispatcher._pace.due_in() > 0, "it has had its first turn")
         yield dispatcher
     finally:
         stop.set()
