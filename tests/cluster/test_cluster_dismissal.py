@@ -124,8 +124,9 @@ def _environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module", params=[*map(paths.param, SYSTEMS)])
-def cluster(request: pytest.FixtureRequest, grid_engine: None) -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     system: str = request.param
+    paths.prepare(system, request)
     root = site.folder("dismissal")
     stuck = site.code(root) / "never-begins"
     stuck.write_text(NEVER_BEGINS)

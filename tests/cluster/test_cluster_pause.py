@@ -39,10 +39,11 @@ def case(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-def hpc(case: str) -> Iterator[servers.HpcServer]:
+def hpc(case: str, request: pytest.FixtureRequest) -> Iterator[servers.HpcServer]:
     root = site.folder("pause")
     site.code(root)
     path = case.partition(",")[0]
+    paths.prepare(path, request)
     with (
         paths.turn(path),
         site.slurm_server(root, "faulty:service", sections=paths.PATHS[path]()) as server,

@@ -33,21 +33,35 @@ Sections = Mapping[str, Mapping[str, object]]
 ROOMY = {"memory": "2G"}
 
 
-@pytest.fixture(scope="module", autouse=True)
+#: The paths that lead to Grid Engine.
+BY_GRID_ENGINE = ("gridengine", "drmaa")
+
+
+@pytest.fixture(scope="module")
 def grid_engine() -> Iterator[None]:
     """Up for these tests; left as it was found."""
-    with parallel.turn(parallel.GRID_ENGINE, alone=True):  # as long as it is whole
-        stood = subprocess.run([GRID_ENGINE, "status"], capture_output=True, check=False)
+    with parallel.turn(parallel.GRID_ENGINE, alone=False):  # as long as it is whole
+        status = subprocess.run([GRID_ENGINE, "status"], capture_output=True, check=False)
+    if status.returncode == 0:
+        yield
+        return
+    with parallel.turn(parallel.GRID_ENGINE, alone=True):
         subprocess.run([GRID_ENGINE, "up"], check=True)
     yield
-    if stood.returncode:
-        with parallel.turn(parallel.GRID_ENGINE, alone=True):
-            subprocess.run([GRID_ENGINE, "down"], check=True)
+    with parallel.turn(parallel.GRID_ENGINE, alone=True):
+        subprocess.run([GRID_ENGINE, "down"], check=True)
+
+
+def prepare(path: str, request: pytest.FixtureRequest) -> None:
+    """See that the batch system of this path is up. A test that goes by another one waits for
+    nobody who breaks it."""
+    if path in BY_GRID_ENGINE:
+        request.getfixturevalue("grid_engine")
 
 
 def turn(path: str) -> AbstractContextManager[None]:
     """Nobody breaks Grid Engine while a job goes by this path."""
-    uses = path in ("gridengine", "drmaa")
+    uses = path in BY_GRID_ENGINE
     return parallel.turn(parallel.GRID_ENGINE, alone=False) if uses else nullcontext()
 
 
