@@ -138,7 +138,12 @@ def of_host(known: Configuration) -> Iterator[Finding]:
     told = False
     for each in limits.asked(known):
         for key, wanted, most, remedy in (
-            ("cpus", each.need.cpus, cpus, f"set cpus to at most {cpus}, or [hpc] slots higher"),
+            (
+                "cpus",
+                each.need.cpus_per_node,
+                cpus,
+                f"set cpus to at most {cpus}, or [hpc] slots higher",
+            ),
             ("gpus", each.need.gpus, 0, "set gpus to 0: scheduler = local has none"),
             ("memory", each.need.memory, memory, f"set memory to at most {memory}M"),
         ):
@@ -176,7 +181,10 @@ def verdicts(
     for each in everyone:
         if time.monotonic() > deadline:
             break
-        keys = {each.key(key) for key in ("queue", "account", "walltime", "cpus", "memory", "gpus")}
+        keys = {
+            each.key(key)
+            for key in ("queue", "account", "walltime", "cpus", "memory", "gpus", "nodes")
+        }
         if keys & blamed or any(each.process and each.process in subject for subject in blamed):
             continue
         process = each.process or ""

@@ -74,7 +74,8 @@ def read(file: Path) -> tuple[Configuration | None, list[Finding]]:
             own = build(rest, str(file), origin)
         except SettingsError as problem:
             finding = of_message(str(problem), str(file))
-            if not (found and _FOLLOWS.search(finding.what)):
+            # What is taken out may have been the default.
+            if finding not in found and not (found and _FOLLOWS.search(finding.what)):
                 found.append(finding)
             if not _taken_out(rest, finding.subject):
                 break

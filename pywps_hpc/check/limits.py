@@ -139,7 +139,7 @@ def _in_queue(each: Asked, queue: Queue, site: Site) -> Iterator[Finding]:
             + (f", or queue to {_listed(longer)}" if longer else ""),
         )
     yield from _sizes(each, queue)
-    if queue.environments is not None and need.cpus > 1:
+    if queue.environments is not None and need.nodes * need.cpus_per_node > 1:
         yield from _environment(each, queue, site)
 
 
@@ -147,7 +147,7 @@ def _sizes(each: Asked, queue: Queue) -> Iterator[Finding]:
     """Processors, memory and GPUs, which one node has to have."""
     need, told = each.need, False
     for key, wanted, of_queue, unit in (
-        ("cpus", need.cpus, queue.cpus, ""),
+        ("cpus", need.cpus_per_node, queue.cpus, ""),
         ("memory", need.memory, queue.memory, " MiB"),
         ("gpus", need.gpus, None, ""),
     ):
@@ -165,12 +165,30 @@ def _sizes(each: Asked, queue: Queue) -> Iterator[Finding]:
                 if most
                 else f"set {key} to 0, or use another queue",
             )
-    if not told and queue.nodes and not any(_fits(need, node) for node in queue.nodes):
+    fitting = sum(_fits(need, node) for node in queue.nodes)
+    if told or not queue.nodes:
+        return
+    if not fitting:
         yield error(
             each.key("cpus", "memory", "gpus", "queue"),
-            f"no node of {queue.name} has {need.cpus} cpus, {need.memory} MiB and {need.gpus} gpus "
-            f"together: such a job never starts{each.whose}",
+            f"no node of {queue.name} has {need.cpus_per_node} cpus, {need.memory} MiB and "
+            f"{need.gpus} gpus together: such a job never starts{each.whose}",
             "ask for less of one of them, or use another queue",
+        )
+    elif need.nodes > fitting:
+        yield error(
+            each.key("nodes", "tasks", "cpus", "queue"),
+            f"{need.nodes} is more than the nodes of {queue.name} that have {need.cpus_per_node} "
+            f"cpus, {need.memory} MiB and {need.gpus} gpus ({fitting}): such a job never "
+            f"starts{each.whose}",
+            f"set nodes to at most {fitting}, or use another queue",
+        )
+    elif queue.most_nodes is not None and need.nodes > queue.most_nodes:
+        yield error(
+            each.key("nodes", "queue"),
+            f"{need.nodes} is more than one job may have in {queue.name} ({queue.most_nodes}): "
+            f"such a job never starts{each.whose}",
+            f"set nodes to at most {queue.most_nodes}, or use another queue",
         )
 
 
@@ -178,7 +196,7 @@ def _fits(need: Resources, node: Node) -> bool:
     return all(
         has is None or wanted <= has
         for wanted, has in (
-            (need.cpus, node.cpus),
+            (need.cpus_per_node, node.cpus),
             (need.memory, node.memory),
             (need.gpus, node.gpus),
         )
@@ -188,15 +206,19 @@ def _fits(need: Resources, node: Node) -> bool:
 def _environment(each: Asked, queue: Queue, site: Site) -> Iterator[Finding]:
     """Grid Engine's parallel environment, without which no job has several processors."""
     words = [option.split() for option in each.need.extra]
-    name = next((w[1] for w in words if len(w) == 2 and w[0] == "-pe"), "smp")
+    named = next((w[1] for w in words if len(w) == 2 and w[0] == "-pe"), "smp")
+    name = each.need.parallel_environment or named
     known = site.environments or frozenset()
-    remedy = f"add to extra: -pe NAME (known: {_listed(known) or 'none'}), or set cpus = 1"
+    slots = each.need.nodes * each.need.cpus_per_node
+    remedy = (
+        f"set parallel_environment (known: {_listed(known) or 'none'}), or ask for one processor"
+    )
     if site.environments is not None and name not in known:
-        what = f"{each.need.cpus} cpus need the parallel environment {name}, which does not exist"
-        yield error(each.key("cpus", "extra"), what + each.whose, remedy)
+        what = f"{slots} cpus need the parallel environment {name}, which does not exist"
+        yield error(each.key("cpus", "tasks", "nodes", "extra"), what + each.whose, remedy)
     elif name not in (queue.environments or ()):
         what = f"{queue.name} does not offer the parallel environment {name}"
-        yield error(each.key("cpus", "extra", "queue"), what + each.whose, remedy)
+        yield error(each.key("cpus", "tasks", "nodes", "extra", "queue"), what + each.whose, remedy)
 
 
 def _account(each: Asked, site: Site, user: str) -> Iterator[Finding]:

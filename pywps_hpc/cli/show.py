@@ -80,6 +80,8 @@ def _data(view: JobView) -> dict[str, Any]:
 def _resources(asked: Resources) -> str:
     """What the process's settings ask for, on one line."""
     known = [f"{asked.cpus} CPUs", f"{asked.memory} MiB", durations.clock(asked.walltime)]
+    if asked.ranks > 1:
+        known = [f"{asked.nodes} nodes", f"{asked.ranks} tasks", *known]
     known += [f"{asked.gpus} GPUs"] if asked.gpus else []
     named = {"queue": asked.queue, "account": asked.account}
     known += [f"{name} {text}" for name, text in named.items() if text]

@@ -12,10 +12,34 @@ from pywps_hpc.settings.keys import setting
 class Resources:
     """``[hpc.resources]``: what one job asks the batch system for."""
 
-    cpus: int = setting(readers.integer(1), "1", "Processor cores.")
-    memory: int = setting(readers.memory, "2G", "Main memory, in MiB unless a unit is given.")
+    cpus: int = setting(readers.integer(1), "1", "Processor cores of each task.")
+    memory: int = setting(
+        readers.memory, "2G", "Main memory on each node, in MiB unless a unit is given."
+    )
     walltime: int = setting(readers.walltime, "01:00:00", "Limit of elapsed time.")
-    gpus: int = setting(readers.integer(0), "0", "GPUs.")
+    gpus: int = setting(readers.integer(0), "0", "GPUs on each node.")
+    nodes: int = setting(
+        readers.integer(1),
+        "1",
+        "Nodes. The process runs on the first one and starts its ranks on all of them.",
+        needed="MPI over several nodes; not with `scheduler = local`",
+    )
+    tasks: int = setting(
+        readers.integer(1),
+        None,
+        "Tasks (MPI ranks) on all nodes together, the same number on each; unset: one a node.",
+        unset=0,
+    )
+    parallel_environment: str = setting(
+        readers.word,
+        None,
+        "The parallel environment of jobs with several slots (`qconf -spl`), for batch systems "
+        "that have such. Unset: the one that `extra` names (`-pe NAME`), or else `smp`. For "
+        "several nodes it needs `control_slaves TRUE` and the slots of one node as its "
+        "`allocation_rule`.",
+        unset="",
+        needed="only with such batch systems",
+    )
     queue: str = setting(
         readers.word, None, "Partition or queue; unset: the site's default.", unset=""
     )
@@ -35,3 +59,18 @@ class Resources:
         "itself, or by one of the keys above, are refused at start.",
         unset=(),
     )
+
+    @property
+    def ranks(self) -> int:
+        """Tasks on all nodes together."""
+        return self.tasks or self.nodes
+
+    @property
+    def ranks_per_node(self) -> int:
+        """Tasks on each node."""
+        return self.ranks // self.nodes
+
+    @property
+    def cpus_per_node(self) -> int:
+        """Processor cores of all tasks of one node."""
+        return self.cpus * self.ranks_per_node

@@ -15,7 +15,9 @@ reserved = Qsub(
     with_value=frozenset("aAcCejJklmMNopPqrRSuvW"),
     resources={
         **RESOURCES,
-        **dict.fromkeys(("mpiprocs", "ompthreads", "nodect"), use_key("cpus")),
+        "mpiprocs": use_key("tasks"),
+        "nodect": use_key("nodes"),
+        "ompthreads": use_key("cpus"),
         **dict.fromkeys(("min_walltime", "max_walltime", "soft_walltime"), use_key("walltime")),
         "naccelerators": use_key("gpus"),
     },

@@ -22,7 +22,8 @@ OPTIONS = {
 }
 #: Resource in ``-l`` -> what to do instead.
 RESOURCES = {
-    **dict.fromkeys(("nodes", "ncpus", "ppn", "procs", "select"), use_key("cpus")),
+    **dict.fromkeys(("nodes", "select"), use_key("nodes")),
+    **dict.fromkeys(("ncpus", "ppn", "procs"), use_key("cpus")),
     **dict.fromkeys(("mem", "pmem", "vmem", "pvmem"), use_key("memory")),
     **dict.fromkeys(("walltime", "cput", "pcput"), use_key("walltime")),
     **dict.fromkeys(("gpus", "ngpus"), use_key("gpus")),

@@ -26,14 +26,17 @@ LONG = {
         ("gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task", "tres-per-task"),
         use_key("gpus"),
     ),
+    "nodes": use_key("nodes"),
+    **dict.fromkeys(
+        ("ntasks", "ntasks-per-node", "tasks-per-node", "ntasks-per-gpu"), use_key("tasks")
+    ),
     "partition": use_key("queue"),
     "account": use_key("account"),
     **dict.fromkeys(("requeue", "no-requeue"), use_key("requeue")),
     **dict.fromkeys(
         (
             *("job-name", "comment", "output", "error", "open-mode", "array", "chdir", "export"),
-            *("export-file", "signal", "nodes", "ntasks", "ntasks-per-node", "tasks-per-node"),
-            *("ntasks-per-gpu", "parsable"),
+            *("export-file", "signal", "parsable"),
         ),
         SET_BY_SERVICE,
     ),

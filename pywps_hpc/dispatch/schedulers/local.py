@@ -177,8 +177,12 @@ class LocalScheduler(Scheduler):
     def _check(self, job: BatchJob) -> None:
         need = job.resources
         job_name(job.name)
-        if need.cpus > self._cpus:
-            raise SubmissionRefused(f"asks for {need.cpus} processors, this host has {self._cpus}")
+        if need.nodes > 1:
+            raise SubmissionRefused(f"asks for {need.nodes} nodes, there is this host alone")
+        if need.cpus_per_node > self._cpus:
+            raise SubmissionRefused(
+                f"asks for {need.cpus_per_node} processors, this host has {self._cpus}"
+            )
         if need.gpus > self._gpus:
             raise SubmissionRefused(f"asks for {need.gpus} GPUs, this host has {self._gpus}")
 
@@ -193,7 +197,7 @@ class LocalScheduler(Scheduler):
             "name": job.name,
             "comment": job.comment,
             "log": job.log,
-            "cpus": need.cpus,
+            "cpus": need.cpus_per_node,
             "gpus": need.gpus,
             "memory": need.memory,
             "walltime": need.walltime,

@@ -30,6 +30,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _missing("hpc", settings, settings)
     yield from _missing("hpc.ssh", settings.ssh, settings)
     yield from _extra(settings)
+    yield from _nodes(settings)
     yield from _containers(settings)
 
 
@@ -59,6 +60,28 @@ def _extra(settings: Settings) -> Iterator[Problem]:
             options.check(system, own.resources.extra, own.resources.gpus)
         except ValueError as error:
             yield section, "extra", str(error)
+
+
+def _nodes(settings: Settings) -> Iterator[Problem]:
+    """Jobs of several tasks: they are spread evenly, and over nodes of a cluster."""
+    told: set[object] = set()
+    for section, own in _everyone(settings, "hpc.resources").items():
+        need = own.resources
+        facts = (need.nodes, need.tasks, own.container.runtime, own.container.network)
+        if facts in told:
+            continue  # what a process has of the settings for all
+        told.add(facts)
+        if need.tasks and need.tasks % need.nodes:
+            problem = f"{need.tasks} is not a multiple of nodes ({need.nodes})"
+            yield section, "tasks", f"{problem}; set tasks to the same number for each node"
+        if need.nodes > 1 and settings.scheduler == "local":
+            yield section, "nodes", f"{need.nodes}: scheduler = local has one node; set nodes = 1"
+        if need.nodes > 1 and own.container.runtime != "none" and not own.container.network:
+            where = section.replace("hpc.resources", "hpc.container")
+            problem = "the ranks of a job have to reach each other by the network (nodes > 1)"
+            yield where, "network", f"{problem}; set network = yes"
+        if need.parallel_environment and any(line.startswith("-pe") for line in need.extra):
+            yield section, "extra", "-pe: set it by the key parallel_environment"
 
 
 def _containers(settings: Settings) -> Iterator[Problem]:

@@ -87,6 +87,11 @@ def resources(**values: object) -> Make:
     return keys("hpc.resources", **values)
 
 
+def over_nodes(**values: object) -> Make:
+    sections = {"hpc.resources": values, "hpc.container": {"network": "yes"}}
+    return lambda site: site.configure(**sections)
+
+
 def said(text: str, code: int = 255) -> Make:
     return lambda site: site.trouble(text, code)
 
@@ -255,6 +260,43 @@ MISTAKES: dict[str, Mistake] = {
         "[hpc.resources] gpus",
         "1 is more than any node of batch has .0.",
         "set gpus to 0",
+    ),
+    "7b": on_slurm(
+        "more nodes than the partition has",
+        over_nodes(nodes="3"),
+        "[hpc.resources] nodes",
+        "3 is more than the nodes of batch that have 1 cpus, 512 MiB and 0 gpus .2.",
+        "set nodes to at most 2",
+    ),
+    "7c": on_slurm(
+        "more tasks on a node than it has cpus",
+        over_nodes(nodes="2", tasks="24"),
+        "[hpc.resources] cpus",
+        "12 is more than any node of batch has .8.",
+        "at most 8",
+    ),
+    "7d": Mistake(
+        "several nodes without a batch system",
+        over_nodes(nodes="2"),
+        "[hpc.resources] nodes",
+        "2: scheduler = local has one node",
+        "set nodes = 1",
+    ),
+    "7e": on_slurm(
+        "tasks that are not the same number on each node",
+        over_nodes(nodes="2", tasks="3"),
+        "[hpc.resources] tasks",
+        "3 is not a multiple of nodes .2.",
+        "set tasks to the same number for each node",
+    ),
+    "7f": on_slurm(
+        "several nodes, and a container without network",
+        lambda site: site.configure(
+            **{"hpc.resources": {"nodes": "2"}, "hpc.container": {"network": "no"}}
+        ),
+        "[hpc.container] network",
+        "have to reach each other by the network .nodes > 1.",
+        "set network = yes",
     ),
     "8": Mistake(
         "`memory = 2`",

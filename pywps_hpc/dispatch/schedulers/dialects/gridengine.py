@@ -60,8 +60,9 @@ _SUBMITTED = re.compile(r"(\d+)(\.\d+-\d+:\d+)?")
 class GridEngineDialect(Dialect):
     """Grid Engine through its own commands.
 
-    The parallel environment for jobs of several processors is called ``smp``, unless the
-    administrator's extra options name another one (``-pe NAME``, without a number).
+    The parallel environment for jobs of several slots is called ``smp``, unless the administrator
+    names another one: by the key ``parallel_environment``, or in the extra options (``-pe NAME``,
+    without a number). Over how many hosts the slots are spread is its ``allocation_rule``'s to say.
     """
 
     system = "gridengine"
@@ -163,7 +164,7 @@ class GridEngineDialect(Dialect):
 
     def _options(self, job: BatchJob) -> Iterator[str]:
         need = job.resources
-        environment, extra = "smp", []
+        environment, extra = need.parallel_environment or "smp", []
         for option in need.extra:
             words = plain(option, "extra option").split()
             if len(words) == 2 and words[0] == "-pe":
@@ -176,9 +177,10 @@ class GridEngineDialect(Dialect):
         yield "-notify"
         yield "-m n"
         # Limits count for each slot (queue_conf(5), RESOURCE LIMITS).
-        yield f"-l h_rt={need.walltime:d},h_vmem={-(-need.memory // need.cpus):d}M"
-        if need.cpus > 1:
-            yield f"-pe {plain_word(environment, 'parallel environment')} {need.cpus:d}"
+        yield f"-l h_rt={need.walltime:d},h_vmem={-(-need.memory // need.cpus_per_node):d}M"
+        slots = need.nodes * need.cpus_per_node
+        if slots > 1:
+            yield f"-pe {plain_word(environment, 'parallel environment')} {slots:d}"
         if need.gpus:
             yield f"-l gpu={need.gpus:d}"
         if need.queue:

@@ -84,10 +84,12 @@ class OpenPbsDialect(PbsDialect):
 
     def limits(self, need: Resources) -> Sequence[str]:
         gpus = f":ngpus={need.gpus:d}" if need.gpus else ""
-        return (
-            f"select=1:ncpus={need.cpus:d}:mem={need.memory:d}mb{gpus}",
-            f"walltime={clock(need.walltime)}",
-        )
+        ranks = f":mpiprocs={need.ranks_per_node:d}" if need.ranks > 1 else ""
+        chunk = f"ncpus={need.cpus_per_node:d}{ranks}:mem={need.memory:d}mb{gpus}"
+        limits = (f"select={need.nodes:d}:{chunk}", f"walltime={clock(need.walltime)}")
+        # Two chunks may come to one host otherwise (pbs_resources(7), place).
+        placed = need.nodes == 1 or any("place=" in line for line in need.extra)
+        return limits if placed else (*limits, "place=scatter")
 
     def native_specification(self, job: BatchJob) -> str:
         # Measured: pbs-drmaa keeps no file otherwise, so that the log comes at the end of the job,

@@ -115,8 +115,9 @@ class SlurmDialect(Dialect):
             ("array", indices(job.array_indices) if job.array_indices else ""),
             ("open-mode", "append"),
             ("chdir", "/"),
-            ("nodes", "1"),
-            ("ntasks", "1"),
+            ("nodes", f"{need.nodes:d}"),
+            ("ntasks", f"{need.ranks:d}"),
+            ("ntasks-per-node", f"{need.ranks_per_node:d}" if need.nodes > 1 else ""),
             ("cpus-per-task", f"{need.cpus:d}"),
             ("mem", f"{need.memory:d}M"),
             ("time", clock(need.walltime)),
@@ -171,7 +172,7 @@ class SlurmDialect(Dialect):
         # slurm-drmaa reads a subset of sbatch's options and no quotes.
         need = job.resources
         options = [
-            "-N 1 -n 1",
+            f"-N {need.nodes:d} -n {need.ranks:d}",
             f"-c {need.cpus:d}",
             f"--mem={need.memory:d}",
             f"--time={clock(need.walltime)}",

@@ -72,7 +72,9 @@ class TorqueDialect(PbsDialect):
         walltime = clock(need.walltime)
         # Measured: mem limits each process by itself (RLIMIT_DATA), whose allocation then fails.
         # vmem would limit their sum, but of addresses, which says little of memory in use.
-        return (f"nodes=1:ppn={need.cpus:d}{gpus},mem={need.memory:d}mb,walltime={walltime}",)
+        nodes = f"nodes={need.nodes:d}:ppn={need.cpus_per_node:d}{gpus}"
+        # mem counts for the whole job (pbs_resources(7)).
+        return (f"{nodes},mem={need.nodes * need.memory:d}mb,walltime={walltime}",)
 
     def probe(self) -> Question[dict[str, JobStatus]]:
         return self.poll(("0",))  # the server says that it is unknown; the default lists all jobs

@@ -37,6 +37,7 @@ class Queue:
         closed: why no job starts here now, in the batch system's words; empty if jobs do.
         walltime: most seconds; ``None``: no limit, or not known.
         cpus, memory: most of one job (memory in MiB); ``None``: no limit, or not known.
+        most_nodes: of one job; ``None``: no limit, or not known.
         accounts: that may use it; empty: all.
         refused_accounts: that may not.
         nodes: its nodes; empty: not known.
@@ -49,6 +50,7 @@ class Queue:
     walltime: int | None = None
     cpus: int | None = None
     memory: int | None = None
+    most_nodes: int | None = None
     accounts: frozenset[str] = frozenset()
     refused_accounts: frozenset[str] = frozenset()
     nodes: tuple[Node, ...] = ()

@@ -58,6 +58,7 @@ def read_partitions(returncode: int, stdout: str, stderr: str) -> Site:
             memory=_number(given.get("MaxMemPerNode", "")),
             accounts=_names(given.get("AllowAccounts", "")),
             refused_accounts=_names(given.get("DenyAccounts", "")),
+            most_nodes=_number(given.get("MaxNodes", "")),
         )
     return Site(queues=queues)
 
