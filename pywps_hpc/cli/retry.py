@@ -35,12 +35,12 @@ def retry(config: Path, application: str | None, job_ids: tuple[str, ...], as_js
     from pywps.exceptions import NoApplicableCode
     from werkzeug.exceptions import HTTPException
 
-    from pywps_hpc.web import again
+    from pywps_hpc.web import rerun
 
     failed = []
     for row in rows:
         try:
-            new = again.retry(service, row)
+            new = rerun.retry(service, row)
         except TableUnavailable:
             raise
         except (NoApplicableCode, HTTPException, OSError) as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pywps_hpc.errors import LeadershipLost, StrangeSpool
 from pywps_hpc.jobs import JobStore, Reach
+from pywps_hpc.jobs.clock import boot_id
 from pywps_hpc.jobs.identity import are_apart
 from pywps_hpc.settings import Settings
 from pywps_hpc.timing import TIMING, Timing
@@ -145,8 +146,9 @@ def _state(pid: int) -> tuple[str, str]:
 
 def _place() -> str:
     """What a process id refers to: this boot of this kernel, and this namespace (proc(5))."""
+    boot = boot_id()
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot[:13]}-{Path('/proc/self/ns/pid').stat().st_ino}"
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
     except OSError:
-        return "unknown-" + secrets.token_hex(4)
+        boot = ""
+    return f"{boot[:13]}-{namespace}" if boot else f"unknown-{secrets.token_hex(4)}"

@@ -194,16 +194,6 @@ class Changes(Leadership):
             self._wake_leader()
         return recorded
 
-    def clear_request(self, job: Job) -> bool:
-        """Forget a control request that was carried out; false if there is another one by now."""
-        statement = (
-            jobs.update()
-            .where(jobs.c.id == job.id, jobs.c.control == job.control.value)
-            .values(control=ControlRequest.NONE.value, changed=time.time())
-        )
-        with self._begin(write=True) as connection:
-            return connection.execute(statement).rowcount == 1
-
     def saw_end(self, job_id: str) -> bool:
         """Let the dispatcher ask the batch system about a job whose document tells an end; false
         if that was noted before, or the job is over."""

@@ -85,7 +85,7 @@ def look(store: JobStore, wall: float, uptime: float) -> Reading:
         uptime: seconds since this host's boot.
     """
     with store.facts() as facts:
-        now = follow(_read(facts.get(FACT, "")), wall, uptime, _place())
+        now = follow(_read(facts.get(FACT, "")), wall, uptime, boot_id())
         facts[FACT] = json.dumps(asdict(now))
     return now
 
@@ -99,7 +99,7 @@ def doubt(store: JobStore) -> str:
 def confirm(store: JobStore, wall: float, uptime: float) -> None:
     """Believe the clock from now on: an administrator says that it is right."""
     with store.facts() as facts:
-        facts[FACT] = json.dumps(asdict(Reading(wall, uptime, _place())))
+        facts[FACT] = json.dumps(asdict(Reading(wall, uptime, boot_id())))
 
 
 def _span(seconds: float) -> str:
@@ -120,7 +120,8 @@ def boottime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _place() -> str:
+def boot_id() -> str:
+    """What tells this boot of the kernel from all others (random(4)); empty if nothing does."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

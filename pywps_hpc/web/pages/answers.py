@@ -20,7 +20,7 @@ from pywps_hpc import jobs
 from pywps_hpc.web import principal
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import storage_trouble
-from pywps_hpc.web.pages import places, tokens, words
+from pywps_hpc.web.pages import text, tokens, urls
 
 LOGGER = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters.update(words.FILTERS)
+_TEMPLATES.filters.update(text.FILTERS)
 #: What a page may do: styles, pictures and questions of this host, no frames, no plugins.
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' {outputs}; connect-src 'self'; "
@@ -103,7 +103,7 @@ def error_page(
     service: Context, request: Request, code: int, message: str, retry_after: int | None = None
 ) -> Response:
     """A page that says what is wrong; for the same code and message always the same bytes."""
-    values = {"message": str(message or ""), "heading": words.heading(code), "nonce": ""}
+    values = {"message": str(message or ""), "heading": text.heading(code), "nonce": ""}
     response = _rendered(service, request, "error.html", code, values)
     response.headers["Content-Security-Policy"] = _policy(service, "'none'")
     if retry_after is not None:
@@ -119,15 +119,15 @@ def _rendered(
     except NoApplicableCode:
         who = principal.Principal()
     addresses = service.addresses
-    text = _TEMPLATES.get_template(template).render(
-        ui=places.root(addresses),
-        job_url=lambda access: places.job(addresses, access),
-        process_url=lambda identifier: places.process(addresses, identifier),
+    page = _TEMPLATES.get_template(template).render(
+        ui=urls.root(addresses),
+        job_url=lambda access: urls.job(addresses, access),
+        process_url=lambda identifier: urls.process(addresses, identifier),
         who=who,
         service_title=configuration.get_config_value("metadata:main", "identification_title"),
         **values,
     )
-    return Response(text, code, _HEADERS, mimetype="text/html")
+    return Response(page, code, _HEADERS, mimetype="text/html")
 
 
 def _policy(service: Context, scripts: str) -> str:

@@ -13,7 +13,7 @@ from pywps_hpc.spool import JOB_ID
 from pywps_hpc.web.addresses import Addresses
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import NotFound
-from pywps_hpc.web.pages import answers, jobs, places, run
+from pywps_hpc.web.pages import answers, jobs, run, urls
 from pywps_hpc.web.pages.answers import FOLDER, handler
 
 _GET: dict[str, Callable[..., Response]] = {
@@ -82,9 +82,9 @@ def instead(service: Context, request: Request) -> Response | None:
 def _page_of(addresses: Addresses, kind: str | None, name: str | None) -> str:
     if kind == "processes":
         if name:
-            return places.process(addresses, name)
-        return f"{places.root(addresses)}processes"
-    return places.job(addresses, name) if name else places.root(addresses)
+            return urls.process(addresses, name)
+        return f"{urls.root(addresses)}processes"
+    return urls.job(addresses, name) if name else urls.root(addresses)
 
 
 def _static(service: Context, request: Request, name: str) -> Response:
@@ -101,4 +101,4 @@ def _nowhere(service: Context, request: Request, path: str) -> Response:
 
 
 def _to_root(service: Context, request: Request) -> Response:
-    return answers.seen(places.root(service.addresses), 308)
+    return answers.seen(urls.root(service.addresses), 308)

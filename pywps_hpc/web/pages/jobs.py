@@ -17,7 +17,7 @@ from pywps_hpc.spool import JOB_ID, JobDir
 from pywps_hpc.web import control, job_list, log, lookup, principal, sent_inputs
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import NotFound
-from pywps_hpc.web.pages import kept, places, posted, previews, tokens, words
+from pywps_hpc.web.pages import posted, previews, recent_jobs, text, tokens, urls
 from pywps_hpc.web.pages.answers import page, seen
 
 #: Jobs on one page of the list; bytes of a log on the page of a job.
@@ -55,7 +55,7 @@ def show_list(service: Context, request: Request) -> Response:
         rows=[_Row(view, _title(service, view.process)) for view in views],
         after=after,
         state=state,
-        states=words.STATES,
+        states=text.STATES,
         is_first="after" not in request.args,
         live=any(not view.is_closed for view in views),
     )
@@ -63,7 +63,7 @@ def show_list(service: Context, request: Request) -> Response:
 
 def _kept(service: Context, request: Request) -> list[JobView]:
     found = []
-    for access in kept.known(request):
+    for access in recent_jobs.known(request):
         try:
             row, job = lookup.find(service, request, access)
         except NotFound:
@@ -84,9 +84,9 @@ def find(service: Context, request: Request) -> Response:
             "address",
         )
     row, _ = lookup.find(service, request, told[-1])
-    response = seen(places.job(service.addresses, row.access))
+    response = seen(urls.job(service.addresses, row.access))
     if not principal.of(service.settings, request).name:
-        kept.keep(service, request, response, row.access)
+        recent_jobs.keep(service, request, response, row.access)
     return response
 
 
@@ -94,8 +94,8 @@ def forget(service: Context, request: Request, access: str) -> Response:
     """Take a job out of what the browser knows."""
     posted.read(request)
     tokens.check(service, request)
-    response = seen(places.root(service.addresses))
-    kept.forget(service, request, response, access)
+    response = seen(urls.root(service.addresses))
+    recent_jobs.forget(service, request, response, access)
     return response
 
 
@@ -114,7 +114,7 @@ def show(service: Context, request: Request, access: str) -> Response:
         log=_tail(job, view),
         can_rerun=view.process in service.processes and sent_inputs.are_kept(job),
         has_process=view.process in service.processes,
-        is_kept=access in kept.known(request),
+        is_kept=access in recent_jobs.known(request),
         live=not view.is_closed,
     )
 
@@ -133,9 +133,9 @@ def remove(service: Context, request: Request, access: str) -> Response:
     """Remove a job that has ended."""
     _checked(service, request)
     control.remove(service, request, access)
-    response = seen(places.root(service.addresses))
-    if access in kept.known(request):
-        kept.forget(service, request, response, access)
+    response = seen(urls.root(service.addresses))
+    if access in recent_jobs.known(request):
+        recent_jobs.forget(service, request, response, access)
     return response
 
 
@@ -154,7 +154,7 @@ def _act(
 ) -> Response:
     _checked(service, request)
     act(service, request, access)
-    return seen(places.job(service.addresses, access))
+    return seen(urls.job(service.addresses, access))
 
 
 def _checked(service: Context, request: Request) -> None:

@@ -8,11 +8,10 @@ from pywps.exceptions import InvalidParameterValue, MissingParameterValue, NoApp
 from werkzeug.wrappers import Request, Response
 
 from pywps_hpc import jobs
-from pywps_hpc.web import again as again_of
-from pywps_hpc.web import lookup, principal, sent_inputs
+from pywps_hpc.web import lookup, principal, rerun, sent_inputs
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import NotFound, NotNow
-from pywps_hpc.web.pages import kept, places, posted, tokens
+from pywps_hpc.web.pages import posted, recent_jobs, tokens, urls
 from pywps_hpc.web.pages.answers import page, seen
 from pywps_hpc.web.pages.fields import Field, fields_of
 from pywps_hpc.web.requests import limits
@@ -83,9 +82,9 @@ def again(service: Context, request: Request, access: str) -> Response:
 
 
 def _begun(service: Context, request: Request, row: jobs.Job) -> Response:
-    response = seen(places.job(service.addresses, row.access))
+    response = seen(urls.job(service.addresses, row.access))
     if not principal.of(service.settings, request).name:
-        kept.keep(service, request, response, row.access)
+        recent_jobs.keep(service, request, response, row.access)
     return response
 
 
@@ -104,7 +103,7 @@ def _execute(service: Context, request: Request, process: Any, inputs: Given) ->
     modes = service.settings.for_process(process.identifier).modes
     if modes and "async" not in modes:
         raise NoApplicableCode("This process is not offered to be executed in a job.", code=403)
-    return again_of.execute(service, request, process, inputs)
+    return rerun.execute(service, request, process, inputs)
 
 
 def _notice(sent: Sent | None) -> str:

@@ -17,7 +17,7 @@ from werkzeug.wrappers import Request, Response
 from pywps_hpc.jobs import JobStore
 from pywps_hpc.web import principal
 from pywps_hpc.web.context import Context
-from pywps_hpc.web.pages import places
+from pywps_hpc.web.pages import urls
 
 #: Name of the key in the job table, of the cookie, and of the field in a form.
 FACT, COOKIE, FIELD = "forms key", "pywps_hpc_form", "token"
@@ -43,7 +43,7 @@ def token(service: Context, request: Request) -> str:
 def remember(service: Context, request: Request, response: Response) -> None:
     """Let the browser have the value, if it has none."""
     if request.cookies.get(COOKIE) != given(request):
-        places.set_cookie(service, response, COOKIE, given(request))
+        urls.set_cookie(service, response, COOKIE, given(request))
 
 
 def check(service: Context, request: Request) -> None:

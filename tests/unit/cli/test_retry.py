@@ -16,7 +16,7 @@ from in_process_service import InProcessService, open_service
 from places import SERVICES
 from pywps_hpc import settings
 from pywps_hpc.jobs import JobStore, State
-from pywps_hpc.web import again
+from pywps_hpc.web import rerun
 from pywps_hpc.web.errors import Busy, NotNow
 
 APPLICATION = """
@@ -44,7 +44,7 @@ def test_a_retry_has_the_same_inputs_and_client_and_knows_the_job_that_it_repeat
     old = app.row(job)
     assert app.store.move(old, State.FAILED) is not None
     app.spool.delete_work(old.id)  # what the dispatcher does with a job that has ended
-    new = again.retry(service, old)
+    new = rerun.retry(service, old)
     assert new.retry_of == old.id
     assert (new.process, new.owner, new.client) == (old.process, "ada", old.client)
     assert new.state is State.ACCEPTED
@@ -61,7 +61,7 @@ def test_a_retry_of_nobodys_job_counts_for_the_address_that_sent_it(
     app: InProcessService, client: str
 ) -> None:
     old = replace(app.row(app.accept()), client=client)
-    new = again.retry(app.web.application, old)
+    new = rerun.retry(app.web.application, old)
     assert (new.owner, new.client) == ("", client)
 
 
@@ -70,11 +70,11 @@ def test_what_cannot_be_repeated_is_refused_and_leaves_nothing(app: InProcessSer
     job.sent.unlink()
     before = set(app.spool.job_ids())
     with pytest.raises(NotNow, match="inputs of this job were not kept"):
-        again.retry(app.web.application, app.row(job))
+        rerun.retry(app.web.application, app.row(job))
     kept = app.row(app.accept())
     app.store.resign("nobody")
     with pytest.raises(Busy):
-        again.retry(app.web.application, kept)
+        rerun.retry(app.web.application, kept)
     assert set(app.spool.job_ids()) == before | {kept.id}
 
 

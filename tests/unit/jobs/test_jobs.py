@@ -207,7 +207,7 @@ def test_a_request_is_seen_until_it_is_carried_out(store: JobStore) -> None:
     assert store.request(job.id, ControlRequest.PAUSE)
     [found] = store.requested()
     assert (found.id, found.control) == (job.id, ControlRequest.PAUSE)
-    assert store.clear_request(found)
+    assert store.note(found, control=ControlRequest.NONE.value) is not None
     assert store.requested() == []
 
 
@@ -238,15 +238,6 @@ def test_a_dismissal_is_not_taken_back_by_a_later_request(store: JobStore) -> No
     job = add(store)
     assert store.request(job.id, ControlRequest.DISMISS)
     assert not store.request(job.id, ControlRequest.RESUME)
-    assert [row.control for row in store.requested()] == [ControlRequest.DISMISS]
-
-
-def test_clearing_a_request_does_not_swallow_a_newer_one(store: JobStore) -> None:
-    job = add(store)
-    store.request(job.id, ControlRequest.PAUSE)
-    [seen] = store.requested()
-    store.request(job.id, ControlRequest.DISMISS)
-    assert not store.clear_request(seen)
     assert [row.control for row in store.requested()] == [ControlRequest.DISMISS]
 
 
@@ -337,7 +328,6 @@ def test_who_was_replaced_changes_nothing_any_more(store: JobStore) -> None:
     for change in (
         lambda: led.move(taken, State.QUEUED, native_id="1"),
         lambda: led.note(taken, missing_since=1.0),
-        lambda: led.clear_request(taken),
         led.forget_absences,
         lambda: led.remove(job.id),
     ):

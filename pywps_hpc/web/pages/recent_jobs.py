@@ -9,7 +9,7 @@ from werkzeug.wrappers import Request, Response
 
 from pywps_hpc.spool import JOB_ID
 from pywps_hpc.web.context import Context
-from pywps_hpc.web.pages import places
+from pywps_hpc.web.pages import urls
 
 COOKIE = "pywps_hpc_jobs"
 #: Jobs that are kept, the last ones.
@@ -34,4 +34,4 @@ def forget(service: Context, request: Request, response: Response, access: str) 
 
 
 def _set(service: Context, response: Response, jobs: Sequence[str]) -> None:
-    places.set_cookie(service, response, COOKIE, ".".join(jobs[:MOST]))
+    urls.set_cookie(service, response, COOKIE, ".".join(jobs[:MOST]))
