@@ -273,14 +273,16 @@ def _association(each: Asked, site: Site, mine: list[Association]) -> Iterator[F
     allowed = frozenset().union(*(one.qos for one in here))
     if (qos := qos_of(need)) and allowed and qos not in allowed:
         yield error(
-            each.key("extra"),
+            each.key("qos" if need.qos else "extra"),
             f"the QOS {qos} is not one that the account may use{each.whose}",
             f"use one of: {_listed(allowed)}",
         )
 
 
 def qos_of(need: Resources) -> str:
-    """The QOS in the further options of Slurm; empty if there is none."""
+    """The QOS, by its key or in the further options of Slurm; empty if there is none."""
+    if need.qos:
+        return need.qos
     words = " ".join(need.extra).replace("=", " ").split()
     return next((value for option, value in pairwise(words) if option in ("--qos", "-q")), "")
 

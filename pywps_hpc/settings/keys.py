@@ -10,6 +10,19 @@ from pywps_hpc.settings import readers
 
 
 @dataclass(frozen=True)
+class Split:
+    """What is read from one key and is kept in several fields.
+
+    Attributes:
+        own: for the field of the key's name.
+        rest: for other fields, by their names.
+    """
+
+    own: Any
+    rest: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Key:
     """What is known of a key beside its name and type.
 
@@ -44,6 +57,7 @@ def setting(
         unset: the value without that text; a key that has neither is required always.
     """
     value = unset if default is None else read(default)
+    value = value.own if isinstance(value, Split) else value
     metadata = {"key": Key(read, help, default, required_with, needed)}
     if value == {}:
         return field(default_factory=dict, metadata=metadata)

@@ -9,7 +9,7 @@ import configparser
 import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from pywps_hpc.errors import SettingsError
 from pywps_hpc.settings import paths
 from pywps_hpc.settings.checks import host, pywps_sections, whole
-from pywps_hpc.settings.keys import Key, keys_of, required
+from pywps_hpc.settings.keys import Key, Split, keys_of, required
 from pywps_hpc.settings.model import (
     PROCESS_PREFIX,
     PYWPS_URL,
@@ -168,16 +168,17 @@ class _Reader:
 
     def values(self, section: str, known: Mapping[str, Key]) -> dict[str, Any]:
         """The values of the keys that a section sets."""
-        found = {}
+        found: dict[str, Any] = {}
         for name, text in self.sections.get(section, {}).items():
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise self.fail(section, name, f"unknown key{hint}")
             try:
-                found[name] = known[name].read(os.path.expandvars(text).strip())
+                value = known[name].read(os.path.expandvars(text).strip())
             except ValueError as error:
                 raise self.fail(section, name, str(error)) from None
+            found |= {name: value.own, **value.rest} if isinstance(value, Split) else {name: value}
         return found
 
     def process(self, section: str, defaults: ProcessSettings) -> ProcessSettings:
@@ -188,7 +189,9 @@ class _Reader:
         found = self.values(section, {**resources, **container, **own})
         return replace(
             defaults,
-            resources=replace(defaults.resources, **_only(found, resources)),
+            resources=replace(
+                defaults.resources, **_only(found, (field.name for field in fields(Resources)))
+            ),
             container=replace(defaults.container, **_only(found, container)),
             **_only(found, own),
         )

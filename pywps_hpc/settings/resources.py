@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pywps_hpc.settings import readers
+from pywps_hpc.settings import amounts, readers
 from pywps_hpc.settings.keys import setting
 
 
 @dataclass(frozen=True)
 class Resources:
-    """``[hpc.resources]``: what one job asks the batch system for."""
+    """``[hpc.resources]``: what one job asks the batch system for.
+
+    Attributes:
+        memory_per_input, walltime_per_input: of a rule, what each MiB of input adds: MiB, seconds;
+            0: there is no rule.
+        gpu_type: of the GPUs; empty: any.
+    """
 
     cpus: int = setting(readers.integer(1), "1", "Processor cores of each task.")
     memory: int = setting(
-        readers.memory, "2G", "Main memory on each node, in MiB unless a unit is given."
+        amounts.memory, "2G", "Main memory on each node, in MiB unless a unit is given."
     )
-    walltime: int = setting(readers.walltime, "01:00:00", "Limit of elapsed time.")
-    gpus: int = setting(readers.integer(0), "0", "GPUs on each node.")
+    walltime: int = setting(amounts.walltime, "01:00:00", "Limit of elapsed time.")
+    gpus: int = setting(amounts.gpus, "0", "GPUs on each node.")
     nodes: int = setting(
         readers.integer(1),
         "1",
@@ -46,6 +52,53 @@ class Resources:
     account: str = setting(
         readers.word, None, "Account or project to charge; unset: the user's default.", unset=""
     )
+    qos: str = setting(
+        readers.word, None, "Quality of service; unset: the account's default.", unset=""
+    )
+    reservation: str = setting(
+        readers.word, None, "Reservation of nodes in which the job runs.", unset=""
+    )
+    licenses: tuple[tuple[str, int], ...] = setting(
+        amounts.licenses, None, "Licenses that the batch system counts.", unset=()
+    )
+    max_memory: int = setting(
+        readers.memory,
+        None,
+        "Most memory that a rule by the size of the inputs asks for.",
+        unset=0,
+        needed="required where `memory` is a rule",
+    )
+    max_walltime: int = setting(
+        readers.walltime,
+        None,
+        "Longest time that a rule by the size of the inputs asks for.",
+        unset=0,
+        needed="required where `walltime` is a rule",
+    )
+    client_cpus: amounts.Range | None = setting(
+        amounts.range_of(readers.integer(1), "1..16"),
+        None,
+        "Processor cores that a client may ask for, by the input `hpc_cpus`.",
+        unset=None,
+    )
+    client_memory: amounts.Range | None = setting(
+        amounts.range_of(readers.memory, "1G..64G"),
+        None,
+        "Memory that a client may ask for, by the input `hpc_memory` (MiB).",
+        unset=None,
+    )
+    client_walltime: amounts.Range | None = setting(
+        amounts.range_of(readers.walltime, "00:10:00..1-00:00:00"),
+        None,
+        "Time that a client may ask for, by the input `hpc_walltime` (seconds).",
+        unset=None,
+    )
+    client_queue: tuple[str, ...] = setting(
+        amounts.queues,
+        None,
+        "Queues or partitions that a client may choose from, by the input `hpc_queue`.",
+        unset=(),
+    )
     requeue: bool = setting(
         readers.boolean,
         "no",
@@ -59,6 +112,9 @@ class Resources:
         "itself, or by one of the keys above, are refused at start.",
         unset=(),
     )
+    memory_per_input: float = 0.0
+    walltime_per_input: float = 0.0
+    gpu_type: str = ""
 
     @property
     def ranks(self) -> int:

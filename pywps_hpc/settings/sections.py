@@ -69,6 +69,12 @@ class Container:
     options: tuple[str, ...] = setting(
         readers.lines, None, "Further options of the runtime's `exec`.", unset=()
     )
+    gpu_support: str = setting(
+        readers.choice("nv", "rocm"),
+        "nv",
+        "Which driver's libraries the container of a job with GPUs is shown: `nv` (NVIDIA, option "
+        "`--nv` of the runtime) or `rocm` (AMD, `--rocm`).",
+    )
     warm: bool = setting(
         readers.boolean,
         "yes",

@@ -2,7 +2,8 @@
 
 A system's name in the configuration is also the name of its modules and of its template:
 
-* ``systems/NAME.py``: the options that an administrator must not set (read by the settings);
+* ``systems/NAME.py``: the options that an administrator must not set, and the keys that the system
+  does not support (read by the settings);
 * ``dispatch/schedulers/dialects/NAME.py``: its dialect, with all that only the dispatcher needs;
 * ``dispatch/schedulers/sites/NAME.py``: how it is asked for what the site allows (``check``);
 * ``job_templates/NAME.sh.j2``: its batch script.

@@ -29,6 +29,13 @@ OPTIONS = {
     **dict.fromkeys(("-h", "-hold_jid", "-hold_jid_ad", "-sync"), DELAYS_JOBS),
     **dict.fromkeys(("-help", "-verify", "-now", "-inherit", "-pty"), NOT_SUBMITTED),
 }
+#: Key -> options that say the same, which may stand in ``extra`` where the key is not set.
+KEYS = {"reservation": ("-ar",)}
+#: Key that this system does not support -> what to do instead.
+UNSUPPORTED = {
+    "qos": "Grid Engine has no quality of service; use extra (-P PROJECT, -js SHARE)",
+    "gpu_type": "write gpus without a type, and the site's own resource in extra (-l NAME=TYPE)",
+}
 #: Resource in ``-l`` -> what to do instead.
 RESOURCES = {
     **dict.fromkeys(("h_rt", "s_rt"), use_key("walltime")),

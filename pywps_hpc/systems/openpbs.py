@@ -5,6 +5,14 @@ from __future__ import annotations
 from pywps_hpc.systems.options import NOT_SUBMITTED, SET_BY_SERVICE, use_key
 from pywps_hpc.systems.pbs import OPTIONS, RESOURCES, Qsub
 
+#: Key -> options that say the same, which may stand in ``extra`` where the key is not set.
+KEYS: dict[str, tuple[str, ...]] = {}
+#: Key that this system does not support -> what to do instead.
+UNSUPPORTED = {
+    "qos": "OpenPBS has no quality of service; set queue instead",
+    "reservation": "a reservation of OpenPBS is a queue: set queue to its name (R123)",
+}
+
 reserved = Qsub(
     options={
         **OPTIONS,

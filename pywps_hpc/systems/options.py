@@ -57,6 +57,36 @@ def check(system: str, lines: Sequence[str], gpus: int) -> None:
             raise ValueError(f"{option}: {problem}")
 
 
+def unsupported(system: str, key: str) -> str:
+    """What to do instead of setting a key that the batch system does not support; empty if it does.
+
+    Args:
+        system: the batch system, or ``local``.
+        key: name of a field of the resources.
+    """
+    known: Mapping[str, str] = import_module(f"pywps_hpc.systems.{system}").UNSUPPORTED
+    return known.get(key, "")
+
+
+def said_twice(system: str, lines: Sequence[str], key: str) -> str:
+    """The option in ``extra`` that says the same as a key that is set; empty if there is none."""
+    if system not in SYSTEMS:
+        return ""
+    keys: Mapping[str, Sequence[str]] = import_module(f"pywps_hpc.systems.{system}").KEYS
+    for token in (token for line in lines for token in shlex.split(line)):
+        for option in keys.get(key, ()):
+            name = token.partition("=")[0]
+            is_long = option.startswith("--")
+            if token == option or (
+                # getopt_long(3) takes abbreviations, getopt(3) a value in the same word.
+                len(name) > 2 and option.startswith(name)
+                if is_long
+                else token.startswith(option) and not token.startswith("--")
+            ):
+                return option
+    return ""
+
+
 def short_options(
     token: str, known: Mapping[str, str], with_value: frozenset[str]
 ) -> Iterator[tuple[str, str]]:

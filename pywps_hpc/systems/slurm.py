@@ -45,6 +45,10 @@ LONG = {
     **dict.fromkeys(("clusters", "cluster", "uid", "gid"), NOT_FOUND),
     **dict.fromkeys(("container", "container-id"), "set it by the keys of [hpc.container]"),
 }
+#: Key -> options that say the same, which may stand in ``extra`` where the key is not set.
+KEYS = {"qos": ("--qos", "-q"), "reservation": ("--reservation",), "licenses": ("--licenses", "-L")}
+#: Key that this system does not support -> what to do instead.
+UNSUPPORTED: dict[str, str] = {}
 _SHORT = {
     **{"A": "account", "a": "array", "c": "cpus-per-task", "D": "chdir", "e": "error", "G": "gpus"},
     **{"H": "hold", "h": "help", "J": "job-name", "M": "clusters", "N": "nodes", "n": "ntasks"},

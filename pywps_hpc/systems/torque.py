@@ -5,6 +5,16 @@ from __future__ import annotations
 from pywps_hpc.systems.options import NOT_SUBMITTED, SET_BY_SERVICE, use_key
 from pywps_hpc.systems.pbs import OPTIONS, RESOURCES, Qsub
 
+#: Key -> options that say the same, which may stand in ``extra`` where the key is not set.
+KEYS: dict[str, tuple[str, ...]] = {}
+_MOAB = "it is Moab's or Maui's, not TORQUE's own; use extra ({})"
+#: Key that this system does not support -> what to do instead.
+UNSUPPORTED = {
+    "qos": _MOAB.format("-l qos=NAME"),
+    "reservation": _MOAB.format("-l advres=NAME"),
+    "licenses": _MOAB.format("-l gres=NAME+NUMBER"),
+}
+
 reserved = Qsub(
     options={
         **OPTIONS,

@@ -52,7 +52,7 @@ def launch(job: JobDir, process: ProcessSettings, settings: Settings) -> Launch:
     groups = [
         ISOLATION,
         () if container.network else NO_NETWORK,
-        ("--nv",) if process.resources.gpus else (),
+        (f"--{container.gpu_support}",) if process.resources.gpus else (),
         *(("--bind", bind) for bind in _binds(job, container, settings)),
         *(("--bind", bind) for bind in _own_binds(job, settings)),
         ("--home", str(job.temporary)),

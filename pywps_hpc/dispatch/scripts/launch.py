@@ -12,8 +12,11 @@ from pywps_hpc.settings import ProcessSettings
 
 #: The launcher as every job starts it. ``-I``: neither the current folder nor ``PYTHONPATH`` count.
 LAUNCHER = ("-I", "-m", "joblauncher")
-#: Set by the batch system on the node for a job that asked for GPUs.
-GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES",)
+#: Set by the batch system on the node for a job that asked for GPUs, by their driver.
+GPU_VARIABLES = {
+    "nv": ("CUDA_VISIBLE_DEVICES",),
+    "rocm": ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def variables(process: ProcessSettings) -> dict[str, str]:
 
 def inherited(process: ProcessSettings) -> tuple[str, ...]:
     """Names of variables of the node that the job gets."""
-    return GPU_VARIABLES if process.resources.gpus else ()
+    return GPU_VARIABLES[process.container.gpu_support] if process.resources.gpus else ()
 
 
 def launcher_options(process: ProcessSettings, *, allow_root: bool) -> tuple[tuple[str, ...], ...]:

@@ -31,6 +31,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _missing("hpc.ssh", settings.ssh, settings)
     yield from _extra(settings)
     yield from _nodes(settings)
+    yield from _amounts(settings)
     yield from _containers(settings)
 
 
@@ -52,9 +53,39 @@ def _missing(section: str, own: Settings | Ssh, settings: Settings) -> Iterator[
                 yield section, name, f"is missing ({other} = {value})"
 
 
+def _system(settings: Settings) -> str:
+    return settings.system if settings.scheduler == "drmaa" else settings.scheduler
+
+
+def _amounts(settings: Settings) -> Iterator[Problem]:
+    """Rules have a bound, and the batch system supports what is set."""
+    system = _system(settings)
+    for section, own in _everyone(settings, "hpc.resources").items():
+        need = own.resources
+        for key in ("memory", "walltime"):
+            most, least = getattr(need, f"max_{key}"), getattr(need, key)
+            if not getattr(need, f"{key}_per_input"):
+                continue
+            if not most:
+                yield section, key, f"a rule needs a bound; set max_{key}"
+            elif least > most:
+                yield section, f"max_{key}", f"is less than {key} for no input; set it higher"
+        for field, key in (("gpu_type", "gpus"), *((k, k) for k in _OF_SOME_SYSTEMS)):
+            if not getattr(need, field):
+                continue
+            if remedy := options.unsupported(system, field):
+                yield section, key, f"is not supported: {remedy}"
+            if option := options.said_twice(system, need.extra, field):
+                yield section, "extra", f"{option}: {options.use_key(key)}, which is set, alone"
+
+
+#: Keys that not every batch system supports.
+_OF_SOME_SYSTEMS = ("qos", "reservation", "licenses")
+
+
 def _extra(settings: Settings) -> Iterator[Problem]:
     """The batch system's own options must not contradict our keys."""
-    system = settings.system if settings.scheduler == "drmaa" else settings.scheduler
+    system = _system(settings)
     for section, own in _everyone(settings, "hpc.resources").items():
         try:
             options.check(system, own.resources.extra, own.resources.gpus)

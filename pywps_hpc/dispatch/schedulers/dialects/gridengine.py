@@ -187,6 +187,9 @@ class GridEngineDialect(Dialect):
             yield f"-q {plain_word(need.queue, 'queue')}"
         if need.account:
             yield f"-A {plain_word(need.account, 'account')}"
+        if need.reservation:
+            yield f"-ar {plain_word(need.reservation, 'reservation')}"
+        yield from (f"-l {name}={number:d}" for name, number in need.licenses)
         if job.comment:
             yield f"-ac comment={plain_word(job.comment, 'comment')}"
         yield from extra

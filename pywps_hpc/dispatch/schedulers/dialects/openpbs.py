@@ -84,9 +84,14 @@ class OpenPbsDialect(PbsDialect):
 
     def limits(self, need: Resources) -> Sequence[str]:
         gpus = f":ngpus={need.gpus:d}" if need.gpus else ""
+        gpus += f":accelerator_model={need.gpu_type}" if need.gpu_type else ""
         ranks = f":mpiprocs={need.ranks_per_node:d}" if need.ranks > 1 else ""
         chunk = f"ncpus={need.cpus_per_node:d}{ranks}:mem={need.memory:d}mb{gpus}"
-        limits = (f"select={need.nodes:d}:{chunk}", f"walltime={clock(need.walltime)}")
+        limits: tuple[str, ...] = (
+            f"select={need.nodes:d}:{chunk}",
+            f"walltime={clock(need.walltime)}",
+        )
+        limits = (*limits, *(f"{name}={number:d}" for name, number in need.licenses))
         # Two chunks may come to one host otherwise (pbs_resources(7), place).
         placed = need.nodes == 1 or any("place=" in line for line in need.extra)
         return limits if placed else (*limits, "place=scatter")

@@ -121,9 +121,12 @@ class SlurmDialect(Dialect):
             ("cpus-per-task", f"{need.cpus:d}"),
             ("mem", f"{need.memory:d}M"),
             ("time", clock(need.walltime)),
-            ("gres", f"gpu:{need.gpus:d}" if need.gpus else ""),
+            ("gres", _gres(need)),
             ("partition", need.queue),
             ("account", need.account),
+            ("qos", need.qos),
+            ("reservation", need.reservation),
+            ("licenses", _licenses(need)),
             ("export", "NONE"),
             ("signal", f"B:TERM@{warning}" if warning else ""),
         ]
@@ -176,14 +179,17 @@ class SlurmDialect(Dialect):
             f"-c {need.cpus:d}",
             f"--mem={need.memory:d}",
             f"--time={clock(need.walltime)}",
-            f"--gres=gpu:{need.gpus:d}" if need.gpus else "",
+            f"--gres={_gres(need)}" if need.gpus else "",
             f"-p {need.queue}" if need.queue else "",
             f"-A {need.account}" if need.account else "",
+            f"--qos={need.qos}" if need.qos else "",
+            f"--reservation={need.reservation}" if need.reservation else "",
+            f"--licenses={_licenses(need)}" if need.licenses else "",
             f"--comment={job.comment}" if job.comment else "",
             _requeue(need),
             *need.extra,
         ]
-        for value in (need.queue, need.account, job.comment):
+        for value in (need.queue, need.account, need.qos, need.reservation, job.comment):
             if not _SAFE.fullmatch(value):
                 raise ValueError(f"slurm-drmaa does not support this value: {value!r}")
         return plain(" ".join(filter(None, options)), "native specification")
@@ -323,6 +329,15 @@ def _reason(text: str) -> str:
     errors = re.findall(r"^\w+: (?:error|fatal): (.*)$", text, re.MULTILINE)
     reasons = [error.removeprefix("Batch job submission failed: ") for error in errors]
     return "; ".join(dict.fromkeys(reasons)) or first_line(text)
+
+
+def _gres(need: Resources) -> str:
+    kind = f"{need.gpu_type}:" if need.gpu_type else ""
+    return f"gpu:{kind}{need.gpus:d}" if need.gpus else ""
+
+
+def _licenses(need: Resources) -> str:
+    return ",".join(f"{name}:{number:d}" for name, number in need.licenses)
 
 
 def _requeue(need: Resources) -> str:

@@ -69,6 +69,7 @@ class TorqueDialect(PbsDialect):
 
     def limits(self, need: Resources) -> Sequence[str]:
         gpus = f":gpus={need.gpus:d}" if need.gpus else ""
+        gpus += f":{need.gpu_type}" if need.gpu_type else ""  # a property of the node
         walltime = clock(need.walltime)
         # Measured: mem limits each process by itself (RLIMIT_DATA), whose allocation then fails.
         # vmem would limit their sum, but of addresses, which says little of memory in use.
