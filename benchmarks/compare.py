@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 ROUNDS = 7
@@ -76,11 +76,23 @@ def in_turn(
     row: Row, ours: Callable[[], float], theirs: Callable[[], float], rounds: int = ROUNDS
 ) -> Row:
     """Measure both, ours first in every other round."""
+    in_turn_together((row,), lambda: (ours(),), lambda: (theirs(),), rounds)
+    return row
+
+
+def in_turn_together(
+    rows: Sequence[Row],
+    ours: Callable[[], Sequence[float]],
+    theirs: Callable[[], Sequence[float]],
+    rounds: int = ROUNDS,
+) -> None:
+    """As :func:`in_turn`, several figures of one measurement, each of which has a row."""
     for number in range(rounds):
         for mine in (number % 2 == 0, number % 2 == 1):
-            (row.ours if mine else row.theirs).append((ours if mine else theirs)())
-    row.load = os.getloadavg()[0]
-    return row
+            for row, figure in zip(rows, (ours if mine else theirs)(), strict=True):
+                (row.ours if mine else row.theirs).append(figure)
+    for row in rows:
+        row.load = os.getloadavg()[0]
 
 
 def printed(rows: Iterator[Row]) -> list[Row]:

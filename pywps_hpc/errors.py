@@ -9,6 +9,7 @@
         SchemaTooNew, SchemaTooOld
       LeadershipLost            another dispatcher leads
       LimitReached              a job would be one too many
+      Drained                   no new jobs are taken
       SchedulerError            the batch system refused (see dispatch/schedulers/base)
         SchedulerUnavailable    could not be asked; transient
       ChannelError              a command gave no whole answer (see dispatch/channels)

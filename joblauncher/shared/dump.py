@@ -131,8 +131,14 @@ def dump(
     Raises:
         PayloadError: something in it cannot be serialised; the message says what.
     """
+    from joblauncher.shared.by_name import quick
     from joblauncher.shared.by_name.pickling import Pickler
 
+    body = io.BytesIO()
+    # Whatever stops the quick one is told by the other one, if it stops that too.
+    with contextlib.suppress(Exception):
+        quick.Pickler(body, is_live).dump(content)
+        return body.getvalue()
     body = io.BytesIO()
     pickler = Pickler(body, is_live, holdings or Holdings())
     try:

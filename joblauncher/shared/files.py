@@ -54,8 +54,11 @@ def atomic_write(path: Path, content: bytes, mode: int = 0o600, *, durable: bool
         replace(path)
 
 
-def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
+def write_new(path: Path, content: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
     """Write a file that nobody reads before this returns; its content and name are on disk then.
+
+    Args:
+        durable: as for :func:`atomic_write`.
 
     Raises:
         FileExistsError: there is something of this name.
@@ -66,7 +69,8 @@ def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
         file.write(content)
         file.flush()
         os.fchmod(file.fileno(), mode)
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
 
 
 def atomic_copy(source: str, path: Path, mode: int = 0o600) -> None:

@@ -16,9 +16,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from pywps_hpc.jobs import callbacks
+from pywps_hpc.jobs import callbacks, intake
 from pywps_hpc.jobs.callbacks import Event
 from pywps_hpc.jobs.database import Lock
+from pywps_hpc.jobs.drain import Drained
 from pywps_hpc.jobs.job import (
     TERMINAL,
     TRANSITIONS,
@@ -29,7 +30,6 @@ from pywps_hpc.jobs.job import (
     State,
 )
 from pywps_hpc.jobs.leadership import Leadership
-from pywps_hpc.jobs.queries import first_reached
 from pywps_hpc.jobs.rows import (
     AT_ONCE,
     COLUMNS,
@@ -73,7 +73,12 @@ class Changes(Leadership):
     """What :class:`~pywps_hpc.jobs.store.JobStore` can change about jobs."""
 
     def add(
-        self, job: Job, limits: Sequence[Limit] = (), urls: Mapping[Event, str] | None = None
+        self,
+        job: Job,
+        limits: Sequence[Limit] = (),
+        urls: Mapping[Event, str] | None = None,
+        *,
+        unless_drained: bool = False,
     ) -> Job:
         """Record a job that was just accepted, if no limit forbids it.
 
@@ -82,19 +87,25 @@ class Changes(Leadership):
 
         Args:
             urls: the addresses that are told of it, by the event.
+            unless_drained: whether a service that is drained takes it no more.
 
         Returns:
             The job as recorded.
 
         Raises:
+            Drained: the service is drained; it is not recorded.
             LimitReached: it would be one too many; it is not recorded.
         """
         now = time.time()
         row = to_row(job) | {"created": job.created or now, "changed": now}
         row["callbacks"] = len(urls or ())
         with self._begin(write=True, lock=Lock.ADMISSION if limits else None) as connection:
-            if (limit := first_reached(connection, limits)) is not None:
-                raise LimitReached(limit)
+            if limits or unless_drained:
+                found = intake.ask(connection, limits)
+                if unless_drained and found.drain is not None:
+                    raise Drained(found.drain)
+                if found.reached is not None:
+                    raise LimitReached(found.reached)
             connection.execute(_INSERT, row)
             callbacks.add(connection, job.id, urls or {})
         self._wake_leader()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from pywps_hpc.errors import HpcError
 from pywps_hpc.jobs.facts import Facts
 
 #: Name of the fact in the job table.
@@ -36,9 +37,21 @@ class Drain:
         return f"{told}: {self.message}" if self.message else f"{told}."
 
 
+class Drained(HpcError):
+    """No new jobs are taken; nothing of this one is in the table."""
+
+    def __init__(self, drain: Drain) -> None:
+        super().__init__(str(drain))
+        self.drain = drain
+
+
 def of(store: Facts) -> Drain | None:
     """Why no new jobs are taken; ``None``: they are."""
-    told = store.fact(FACT)
+    return understood(store.fact(FACT))
+
+
+def understood(told: str) -> Drain | None:
+    """What the fact says; ``None``: new jobs are taken."""
     return Drain(**json.loads(told)) if told else None
 
 

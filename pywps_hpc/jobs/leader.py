@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,20 @@ class Leader:
         """Its process id; 0 if its name does not tell."""
         parts = self.holder.split(":")
         return int(parts[2]) if len(parts) > 2 and parts[2].isdigit() else 0
+
+
+def leader_of(row: Mapping[Any, Any], now: float) -> Leader:
+    """The leader that a row of the table tells of.
+
+    Args:
+        row: with the table's columns.
+        now: by the clock of whoever keeps the table.
+    """
+    known = None if row["reachable"] is None else bool(row["reachable"])
+    reach = Reach(row["system"], known, row["reach_since"])
+    # A heartbeat from the future is as far from the truth as one from the past.
+    silence = abs(now - row["heartbeat"])
+    return Leader(row["holder"], row["since"], silence, row["message"], reach, row["service"])
 
 
 def can_ask(leader: Leader | None, lease: float) -> bool:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from pywps_hpc.errors import TableUnavailable
 from pywps_hpc.jobs.database import clock
-from pywps_hpc.jobs.leader import Leader, Reach
+from pywps_hpc.jobs.leader import Leader, Reach, leader_of
 from pywps_hpc.jobs.rows import storable
 from pywps_hpc.jobs.schema import dispatcher
 from pywps_hpc.jobs.table import Table
@@ -104,10 +104,4 @@ class Leadership(Table):
         """The dispatcher in charge, alive or not; ``None`` if there is none."""
         with self._begin(single=True) as connection:
             row = connection.execute(_DISPATCHER).mappings().first()
-            if row is None:
-                return None
-            # One from the future is as far from the truth as one from the past, see lead().
-            silence = abs(clock(connection) - row["heartbeat"])
-        known = None if row["reachable"] is None else bool(row["reachable"])
-        reach = Reach(row["system"], known, row["reach_since"])
-        return Leader(row["holder"], row["since"], silence, row["message"], reach, row["service"])
+            return None if row is None else leader_of(row, clock(connection))

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
-from pywps_hpc.jobs.job import TERMINAL, InLine, Job, Limit, State
+from pywps_hpc.jobs.job import TERMINAL, InLine, Job, State
 from pywps_hpc.jobs.rows import (
     AT_ONCE,
     COLUMNS,
-    IS_ACTIVE,
     IS_ENDED,
     IS_REQUESTED,
     of_values,
@@ -230,13 +227,6 @@ class Queries(Table):
         with self._begin() as connection:
             return float(connection.execute(query).scalar() or 0.0)
 
-    def reached(self, limits: Sequence[Limit]) -> Limit | None:
-        """The limit that one more job would exceed now, if any; :meth:`add` has the last word."""
-        if not limits:
-            return None
-        with self._begin(single=True) as connection:
-            return first_reached(connection, limits)
-
     def _select(
         self,
         condition: sa.ColumnElement[bool],
@@ -255,30 +245,3 @@ class Queries(Table):
         known.clear()
         known |= fresh
         return list(fresh.values())
-
-
-def first_reached(connection: Connection, limits: Sequence[Limit]) -> Limit | None:
-    """The first limit that one more active job would exceed."""
-    if not limits:
-        return None
-    kinds = tuple((limit.process is not None, limit.client is not None) for limit in limits)
-    whose: dict[str, str | None] = {}
-    for place, limit in enumerate(limits):
-        whose |= {f"process{place}": limit.process, f"client{place}": limit.client}
-    counts = connection.execute(_counts(kinds), whose).one()
-    pairs = zip(limits, counts, strict=True)
-    return next((limit for limit, count in pairs if count >= limit.most), None)
-
-
-@functools.lru_cache(maxsize=64)
-def _counts(kinds: tuple[tuple[bool, bool], ...]) -> sa.Select[Any]:
-    """How many jobs are active, of one process or not and of one client or not: one statement."""
-    found = []
-    for place, (by_process, by_client) in enumerate(kinds):
-        query = sa.select(sa.func.count()).where(IS_ACTIVE)
-        if by_process:
-            query = query.where(jobs.c.process == sa.bindparam(f"process{place}"))
-        if by_client:
-            query = query.where(jobs.c.client == sa.bindparam(f"client{place}"))
-        found.append(query.scalar_subquery().label(f"count{place}"))
-    return sa.select(*found)

@@ -1,6 +1,7 @@
 """The jobs in a database: one row a job, one for the dispatcher in charge, some for the service.
 
-Each subject has a part of its own: questions (:mod:`~pywps_hpc.jobs.queries`), pages of the list
+Each subject has a part of its own: questions (:mod:`~pywps_hpc.jobs.queries`), whether a job
+may be taken (:mod:`~pywps_hpc.jobs.intake`), pages of the list
 (:mod:`~pywps_hpc.jobs.listing`), changes (:mod:`~pywps_hpc.jobs.changes`), callbacks
 (:mod:`~pywps_hpc.jobs.callbacks`), leadership (:mod:`~pywps_hpc.jobs.leadership`) and facts of the
 installation (:mod:`~pywps_hpc.jobs.facts`), over one database (:mod:`~pywps_hpc.jobs.table`).
@@ -11,11 +12,12 @@ from __future__ import annotations
 from pywps_hpc.jobs.callbacks import Callbacks
 from pywps_hpc.jobs.changes import Changes
 from pywps_hpc.jobs.facts import Facts
+from pywps_hpc.jobs.intake import Intakes
 from pywps_hpc.jobs.listing import Listing
 from pywps_hpc.jobs.queries import Queries
 
 
-class JobStore(Queries, Listing, Changes, Callbacks, Facts):
+class JobStore(Queries, Intakes, Listing, Changes, Callbacks, Facts):
     """The job table in a database. Safe to use from several threads, processes and hosts.
 
     Every method raises :class:`~pywps_hpc.errors.TableUnavailable` when the database cannot

@@ -23,11 +23,12 @@ from joblauncher.inputs import prepared
 from joblauncher.inputs.large_values import Value
 from joblauncher.shared import dump as payload
 from joblauncher.shared import failpoint, outcome
-from joblauncher.shared.files import amount, atomic_write, write_new
+from joblauncher.shared.files import amount, write_new
 from joblauncher.shared.response import JobResponse
 from pywps_hpc import jobs
 from pywps_hpc.jobs import Job, LimitReached, State, TableUnavailable, job_name, results
 from pywps_hpc.jobs.callbacks import Event
+from pywps_hpc.jobs.drain import Drained
 from pywps_hpc.metrics import meters
 from pywps_hpc.spool import JobDir
 from pywps_hpc.web import (
@@ -188,10 +189,10 @@ def record(
     write_new(job.dump, dump, mode=0o400)  # on disk before the row, and the row before the answer
     failpoint.reach("accept.2")
     # The row says all that these two do: after a power failure, they are made anew.
-    atomic_write(job.status, response.render(), durable=False)
+    write_new(job.status, response.render(), durable=False)
     failpoint.reach("accept.3")
     report = outcome.Report(job.job_id, process.identifier, message=response.message)
-    report.write(job, durable=False)
+    write_new(job.report, report.content(), durable=False)
     failpoint.reach("accept.4")
     client = admission.client_of(settings, wps_request.http_request)
     accepted = Job(
@@ -206,10 +207,11 @@ def record(
         access=job.access,
         retry_of=retry_of,
     )
-    health.require_open(settings, store)  # again: what came before may have taken its time
     try:
         limits = admission.limits(settings, process.identifier, client)
-        row = store.add(accepted, limits, urls)
+        row = store.add(accepted, limits, urls, unless_drained=True)
+    except Drained as error:  # meanwhile
+        raise health.drained(settings, error.drain) from None
     except LimitReached as error:
         raise admission.busy(settings, error.limit) from None
     failpoint.reach("accept.5")

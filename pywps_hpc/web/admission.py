@@ -18,11 +18,12 @@ def admit(settings: Settings, store: JobStore, process: str, http_request: Any) 
         Busy: the service is drained; there is no dispatcher, or only that of another service; or a
             limit is reached.
     """
-    health.require_open(settings, store)
-    health.require_dispatcher(settings, store)
-    reached = store.reached(limits(settings, process, client_of(settings, http_request)))
-    if reached is not None:
-        raise busy(settings, reached)
+    found = store.intake(limits(settings, process, client_of(settings, http_request)))
+    if found.drain is not None:
+        raise health.drained(settings, found.drain)
+    health.require_alive(settings, found.leader)
+    if found.reached is not None:
+        raise busy(settings, found.reached)
 
 
 def busy(settings: Settings, reached: Limit) -> Busy:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 
 from pywps_hpc.jobs import JobStore, TableUnavailable, drain
+from pywps_hpc.jobs.drain import Drain
 from pywps_hpc.jobs.identity import are_apart, service_mark, tie
-from pywps_hpc.jobs.leader import can_ask
+from pywps_hpc.jobs.leader import Leader, can_ask
 from pywps_hpc.settings import Settings, SettingsError
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import Busy
@@ -22,8 +23,13 @@ def require_open(settings: Settings, store: JobStore) -> None:
     Raises:
         Busy: it is drained.
     """
-    if (drained := drain.of(store)) is not None:
-        raise Busy(str(drained), drained.retry_after or settings.retry_after, "drained")
+    if (found := drain.of(store)) is not None:
+        raise drained(settings, found)
+
+
+def drained(settings: Settings, drain: Drain) -> Busy:
+    """The answer to a client of a service that is drained."""
+    return Busy(str(drain), drain.retry_after or settings.retry_after, "drained")
 
 
 def require_dispatcher(settings: Settings, store: JobStore) -> None:
@@ -32,10 +38,16 @@ def require_dispatcher(settings: Settings, store: JobStore) -> None:
     Raises:
         Busy: there is no dispatcher, or only that of another service.
     """
-    leader = store.dispatcher()
+    require_alive(settings, store.dispatcher())
+
+
+def require_alive(settings: Settings, leader: Leader | None) -> None:
+    """As :func:`require_dispatcher`, of what the job table said."""
     if leader is None or not leader.is_alive(settings.dispatcher_lease):
         raise Busy(NO_DISPATCHER, settings.retry_after, "dispatcher")
-    if are_apart(leader.service, service_mark(settings)):
+    # Of the same address it is no other service's; the whole mark takes its time to make.
+    is_same_url = leader.service.partition(" ")[2] == settings.url
+    if not is_same_url and are_apart(leader.service, service_mark(settings)):
         LOGGER.error("[hpc] spool, database: the dispatcher of another service uses them")
         raise Busy(NO_DISPATCHER, settings.retry_after, "dispatcher")
 

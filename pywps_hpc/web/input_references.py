@@ -24,6 +24,7 @@ from joblauncher.inputs.references import (
     reference_of,
 )
 from pywps_hpc.settings import Settings
+from pywps_hpc.settings.sections import Inputs
 from pywps_hpc.spool import JobDir, atomic_write
 from pywps_hpc.web.errors import Inaccessible
 from pywps_hpc.web.requests import limits
@@ -31,12 +32,17 @@ from pywps_hpc.web.requests import limits
 
 def bounds(settings: Settings) -> Bounds:
     """The bounds that the administrator set, PyWPS's own limit included."""
-    own, single = settings.inputs, int(UrlHandler.max_size())
+    url = str(configuration.get_config_value("server", "url"))
+    return _bounds(settings.inputs, settings.input_paths, int(UrlHandler.max_size()), url)
+
+
+@functools.lru_cache(maxsize=16)
+def _bounds(own: Inputs, folders: tuple[Path, ...], single: int, url: str) -> Bounds:
     return Bounds(
         schemes=own.schemes,
-        folders=tuple(map(str, settings.input_paths)),
+        folders=tuple(map(str, folders)),
         allowed_networks=own.allowed_networks,
-        blocked_networks=(*own.blocked_networks, *_own_host()),
+        blocked_networks=(*own.blocked_networks, *_own_host(url)),
         max_bytes=min(own.max_bytes, single) if single > 0 else own.max_bytes,
         timeout=own.timeout,
         total_timeout=own.total_timeout,
@@ -48,10 +54,10 @@ def bounds(settings: Settings) -> Bounds:
     )
 
 
-def _own_host() -> tuple[str, ...]:
+def _own_host(url: str) -> tuple[str, ...]:
     """What leads to this service: the host of its URL, and the public addresses of this one. A
     client that may ask them would reach, through us, what a firewall keeps from it."""
-    named = urlsplit(str(configuration.get_config_value("server", "url"))).hostname or ""
+    named = urlsplit(url).hostname or ""
     return tuple(sorted({*filter(None, [named.rstrip(".")]), *_interfaces()}))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import copy
+import functools
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
@@ -94,7 +95,7 @@ def pack(
             PARAMETERS.union(settings.pass_parameters),
         ),
         config=effective_configuration(configuration.CONFIG, settings.pass_options),
-        bounds=asdict(bounds),
+        bounds=_plain(bounds),
         max_output_size=settings.max_output_size,
         prepared=dict(prepared or {}),
         values={token: asdict(value) for token, value in (values or {}).items()},
@@ -106,6 +107,12 @@ def pack(
         "service": siblings.pack(service, process),
     }
     return dump.pack(header, content, lambda thing: siblings.is_same(service, thing))
+
+
+@functools.lru_cache(maxsize=16)
+def _plain(bounds: Bounds) -> dict[str, Any]:
+    """Bounds as plain data: not to be changed."""
+    return asdict(bounds)
 
 
 def plain_request(

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from pywps import configuration
 
+import wps_client as client
 from in_process_service import InProcessService, open_service
 from joblauncher.shared import outcome
+from joblauncher.shared.by_name import pickling
 from pywps_hpc.jobs import JobStore
 from pywps_hpc.web import packing
 
@@ -31,9 +34,9 @@ def test_the_dump_alone_is_on_disk_before_the_row(
         seen.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
         sync(descriptor)
 
-    def record(store: JobStore, *arguments: object) -> object:
+    def record(store: JobStore, *arguments: object, **named: object) -> object:
         seen.append("row")
-        return add(store, *arguments)  # type: ignore[arg-type]
+        return add(store, *arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(JobStore, "add", record)
@@ -78,3 +81,34 @@ def test_the_configuration_is_evaluated_again_only_if_something_has_changed(
     finally:
         config.remove_option("odd", "word")
     assert "word" not in packing.effective_configuration(config)["odd"]
+
+
+def test_the_job_table_is_asked_once_and_written_once(service: InProcessService) -> None:
+    service.accept()  # what is asked now and then has been asked
+    document = client.execute_document("repeat_2", [("text", "a")], asynchronous=True)
+    seen: list[str] = []
+    engine = service.web.application.store.engine
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        seen.append(" ".join(statement.split()[:2]))
+
+    sa.event.listen(engine, "before_cursor_execute", note)
+    try:
+        answer = service.web.post("/wps", data=document, content_type="text/xml")
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", note)
+    assert b"ProcessAccepted" in answer.get_data()
+    told = [statement for statement in seen if "hpc_dispatcher" not in statement]
+    assert told == ["SELECT (SELECT", "BEGIN IMMEDIATE", "SELECT (SELECT", "INSERT INTO"], seen
+
+
+def test_a_process_that_goes_by_name_is_serialised_by_the_quick_pickler_alone(
+    service: InProcessService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.accept("table", [])
+
+    def dump(_pickler: object, _content: object) -> None:
+        raise AssertionError("by value")
+
+    monkeypatch.setattr(pickling.Pickler, "dump", dump)
+    service.accept("table", [])
