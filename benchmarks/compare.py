@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 ROUNDS = 7
@@ -46,15 +46,7 @@ class Row:
     @property
     def verdict(self) -> str:
         """``reached``, ``missed``, or ``not shown`` where the interval contains the goal."""
-        low, high = min(self.ratios), max(self.ratios)
-        best, worst = (high, low) if self.at_least else (low, high)
-        inside = (lambda ratio: ratio >= self.goal) if self.at_least else self._within
-        if inside(worst):
-            return "reached"
-        return "not shown" if inside(best) else "missed"
-
-    def _within(self, ratio: float) -> bool:
-        return ratio <= self.goal
+        return _verdict(self.ratios, self.goal, self.at_least)
 
     def __str__(self) -> str:
         low, high = min(self.ratios), max(self.ratios)
@@ -67,8 +59,48 @@ class Row:
         )
 
 
-HEADING = (
-    "| what | ours | against | ratio | goal | | rounds | load |\n|---|---|---|---|---|---|---|---|"
+@dataclass
+class Figure:
+    """A line of the table for what is measured against a goal alone.
+
+    Attributes:
+        what: was measured.
+        unit: of the figures.
+        goal: a figure may be at most this; with ``at_least``, has to be.
+        values: of each round.
+        load: as in :class:`Row`.
+    """
+
+    what: str
+    unit: str
+    goal: float
+    values: list[float]
+    at_least: bool = False
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
+
+    @property
+    def verdict(self) -> str:
+        """As :attr:`Row.verdict`."""
+        return _verdict(self.values, self.goal, self.at_least)
+
+    def __str__(self) -> str:
+        low, high = min(self.values), max(self.values)
+        sign = "≥" if self.at_least else "≤"
+        return (
+            f"| {self.what} | {statistics.median(self.values):.3g} {self.unit} "
+            f"({low:.3g} to {high:.3g}) | - | - | {sign} {self.goal:g} {self.unit} | "
+            f"{self.verdict} | {len(self.values)} | {self.load:.1f} |"
+        )
+
+
+def _verdict(values: Sequence[float], goal: float, at_least: bool) -> str:
+    """What an interval says of a goal."""
+    reached = [value >= goal if at_least else value <= goal for value in values]
+    return "reached" if all(reached) else "not shown" if any(reached) else "missed"
+
+
+HEADING = "\n".join(
+    ("| what | now | against | ratio | goal | reached | rounds | load |", f"|{'---|' * 8}")
 )
 
 
@@ -95,11 +127,16 @@ def in_turn_together(
         row.load = os.getloadavg()[0]
 
 
-def printed(rows: Iterator[Row]) -> list[Row]:
-    """The rows, each told as soon as it is there."""
+def tell(row: Row | Figure) -> None:
+    """Print a row; it also goes to the file that the variable ``BENCHMARK_ROWS`` names."""
+    print(row, flush=True)
+    if file := os.environ.get("BENCHMARK_ROWS"):
+        with open(file, "a", encoding="utf-8") as rows:
+            rows.write(f"{row}\n")
+
+
+def printed(rows: Iterable[Row | Figure]) -> None:
+    """Tell the rows, each as soon as it is there."""
     print(HEADING, flush=True)
-    found = []
     for row in rows:
-        print(row, flush=True)
-        found.append(row)
-    return found
+        tell(row)

@@ -27,6 +27,8 @@ import click
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
+import compare  # noqa: E402
+
 from dispatcher_harness import DispatcherHarness  # noqa: E402
 from fake_scheduler import DONE, RUNNING, FakeScheduler  # noqa: E402
 from pywps_hpc.dispatch.dispatcher import Dispatcher  # noqa: E402
@@ -237,9 +239,12 @@ def main(database: str, jobs: int, rounds: int, only: tuple[str, ...], file: Pat
         "end": lambda: end(database, rounds),
     }
     figures = []
+    kind = "SQLite" if database == "sqlite" else "PostgreSQL"
     for name in only or measure:
         figures.append(measure[name]())
         click.echo(figures[-1])
+        own = figures[-1]
+        compare.tell(compare.Figure(f"{own.name}, {kind}", own.unit, own.goal, own.values))
     if file is not None:
         file.write_text(json.dumps([asdict(figure) for figure in figures], indent=1))
 

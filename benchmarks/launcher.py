@@ -25,6 +25,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/support"), str(ROOT / "tests/services")]
 
+import compare  # noqa: E402
+
 import servers  # noqa: E402
 
 #: What PyWPS installs as ``joblauncher``.
@@ -95,7 +97,7 @@ def dumped(folder: Path, config: Path) -> Path:
 
 
 def main() -> None:
-    """Print the medians, and the median and range of the ratio of each round."""
+    """Print the medians, and the row of the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--python", type=shlex.split, default=[sys.executable])
@@ -120,14 +122,12 @@ def main() -> None:
             (folder / "work" / "job").mkdir(exist_ok=True)
             taken["joblauncher"].append(first_line(other, mark))
             taken["ours"].append(first_line(ours, mark))
-    ratios = [
-        mine / yours
-        for mine, yours in zip(taken["ours"][1:], taken["joblauncher"][1:], strict=True)
-    ]
     for kind, times in taken.items():
         print(f"{kind}: {statistics.median(times[1:]) * 1e3:.0f} ms")
-    middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
-    print(f"ratio pywps-hpc / PyWPS's joblauncher: {middle:.2f} ({low:.2f} to {high:.2f})")
+    row = compare.Row("cold launcher to the first line", "PyWPS's `joblauncher`", 0.45)
+    row.ours, row.theirs = taken["ours"][1:], taken["joblauncher"][1:]
+    row.load = os.getloadavg()[0]
+    compare.tell(row)
 
 
 if __name__ == "__main__":

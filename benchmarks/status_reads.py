@@ -1,6 +1,6 @@
 """Status documents of an ended job a second, from one worker, by the number of clients.
 
-    python benchmarks/status_reads.py [--seconds S] [--clients 1 8 32 64]
+    python benchmarks/status_reads.py [--seconds S] [--rounds N] [--clients 1 8 32 64]
 
 The clients are connections of one process that are kept, each with one request under way. Beside
 the rate stands the processor time of the worker for each request, which does not depend on what
@@ -10,6 +10,7 @@ else the machine does.
 from __future__ import annotations
 
 import argparse
+import os
 import select
 import socket
 import sys
@@ -22,6 +23,8 @@ import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
+
+import compare  # noqa: E402
 
 import servers  # noqa: E402
 import wps_client  # noqa: E402
@@ -65,6 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32, 64])
+    parser.add_argument("--rounds", type=int, default=compare.ROUNDS)
     own = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         server = servers.HpcServer(Path(folder), workers=1)
@@ -74,7 +78,8 @@ def main() -> None:
             worker = psutil.Process(*server.worker_pids())
             answer = wps_client.get(location)
             etag = answer.headers.get("ETag", "")
-            for number in own.clients:
+            rates: dict[int, list[float]] = {number: [] for number in own.clients}
+            for number in own.clients * own.rounds:
                 line = f"{number} clients:"
                 for name, headers in (("", ""), (" not modified", f"If-None-Match: {etag}\r\n")):
                     if headers and not etag:
@@ -82,8 +87,17 @@ def main() -> None:
                     before, begun = sum(worker.cpu_times()[:2]), time.monotonic()
                     done = read(location, number, own.seconds, headers)
                     spent, took = sum(worker.cpu_times()[:2]) - before, time.monotonic() - begun
+                    if not headers:
+                        rates[number].append(done / took)
                     line += f" {done / took:.0f}/s{name}, {spent / done * 1e3:.2f} ms each;"
                 print(line, flush=True)
+    for number, found in rates.items():
+        what = f"status reads, one worker, {number} clients"
+        compare.tell(compare.Figure(what, "/s", 1500, found, at_least=True))
+    fewest, most = rates[own.clients[0]], rates[own.clients[-1]]
+    flat = compare.Row("status reads, most clients", "fewest clients", 0.9, "/s", at_least=True)
+    flat.ours, flat.theirs, flat.load = most, fewest, os.getloadavg()[0]
+    compare.tell(flat)
 
 
 if __name__ == "__main__":

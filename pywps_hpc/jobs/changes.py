@@ -77,7 +77,6 @@ class Changes(Leadership):
         job: Job,
         limits: Sequence[Limit] = (),
         urls: Mapping[Event, str] | None = None,
-        *,
         unless_drained: bool = False,
     ) -> Job:
         """Record a job that was just accepted, if no limit forbids it.

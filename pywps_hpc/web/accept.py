@@ -209,7 +209,7 @@ def record(
     )
     try:
         limits = admission.limits(settings, process.identifier, client)
-        row = store.add(accepted, limits, urls, unless_drained=True)
+        row = store.add(accepted, limits, urls, True)
     except Drained as error:  # meanwhile
         raise health.drained(settings, error.drain) from None
     except LimitReached as error:

@@ -34,9 +34,9 @@ def test_the_dump_alone_is_on_disk_before_the_row(
         seen.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
         sync(descriptor)
 
-    def record(store: JobStore, *arguments: object, **named: object) -> object:
+    def record(store: JobStore, *arguments: object) -> object:
         seen.append("row")
-        return add(store, *arguments, **named)  # type: ignore[arg-type]
+        return add(store, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(JobStore, "add", record)
