@@ -108,7 +108,10 @@ def _supervise(publisher: Publisher, header: dump.Header, body: bytes) -> Ending
     _end_orphans()
     with os.fdopen(reader, "rb") as pipe:
         announced, reason = understand(pipe.read())
-    rest = resource.getrusage(resource.RUSAGE_CHILDREN)
+    rest, own = (
+        resource.getrusage(who) for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)
+    )
+    processor = rest.ru_utime + rest.ru_stime + own.ru_utime + own.ru_stime
     return Ending(
         code=os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
         signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
@@ -116,7 +119,7 @@ def _supervise(publisher: Publisher, header: dump.Header, body: bytes) -> Ending
         reason=reason,
         announced=announced,
         usage={
-            "cpu_seconds": round(rest.ru_utime + rest.ru_stime, 3),
+            "cpu_seconds": round(processor, 3),
             "peak_memory_mib": round(max(usage.ru_maxrss, rest.ru_maxrss) / 1024, 1),
             "elapsed_seconds": round(time.monotonic() - begun, 3),
         },

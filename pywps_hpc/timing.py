@@ -58,6 +58,12 @@ class Timing:
     hurried_poll: float = _time(
         1.0, "at least between two polls where a client waits for an end that a document tells"
     )
+    poll_share: float = _time(
+        2.0,
+        "of what the latest poll took, for which the batch system is not asked again: one that "
+        "answers late is busy, or limits the rate of requests (slurm.conf(5), rl_enable)",
+        unit=FACTOR,
+    )
     poll_growth: float = _time(
         1.5, "of the pause between two polls while nothing changes", unit=FACTOR
     )
@@ -222,6 +228,9 @@ class Timing:
         3.0, "until a file of one host is seen on the other, from which on it is told"
     )
     too_slow_file: float = _time(30.0, "the same, from which on jobs will be thought to be lost")
+    least_retention: float = _time(
+        3600.0, "of a job's results, below which clients hardly come in time for them"
+    )
     least_walltime: float = _time(30.0, "below which a launcher hardly comes to its process")
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import asdict
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pywps_hpc import durations
 from pywps_hpc.cli import selection
 from pywps_hpc.cli.common import CONFIG, columns, load, open_store
-from pywps_hpc.jobs import Cause
+from pywps_hpc.jobs import TERMINAL, Cause, Job
 from pywps_hpc.jobs.usage import KEYS, Group, grouped
+from pywps_hpc.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from pywps_hpc.dispatch.schedulers.accounting import Accounted
 
 #: Causes of failures, a column each.
 _CAUSES = tuple(cause.value for cause in Cause if cause.value)
@@ -41,6 +47,11 @@ _CAUSES = tuple(cause.value for cause in Cause if cause.value)
     callback=selection.value(selection.moment),
     help="Jobs accepted until then only.",
 )
+@click.option(
+    "--accounting",
+    is_flag=True,
+    help="What the batch system's accounting says instead, for ended jobs (Slurm: sacct).",
+)
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values (RFC 4180).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line of the table.")
 def usage(
@@ -50,6 +61,7 @@ def usage(
     processes: tuple[str, ...],
     since: float | None,
     until: float | None,
+    accounting: bool,
     as_csv: bool,
     as_json: bool,
 ) -> None:
@@ -60,9 +72,15 @@ def usage(
     system until the start; half of the jobs waited and ran no longer than p50, 95 % no longer
     than p95. What was used is what the processes themselves used, as their nodes told: not known of
     jobs that were killed from outside, nor from before an upgrade.
+
+    With --accounting times, processor time and memory are those of the batch system, which counts
+    all of a job, killed ones included; "-" is shown where it keeps no accounting.
     """
-    store = open_store(load(config), read_only=True)
+    own = load(config)
+    store = open_store(own, read_only=True)
     rows = store.between(owner, processes, since, until)
+    if accounting:
+        rows = _accounted(own, rows)
     by = tuple(dict.fromkeys(keys))
     found = [_facts(group, by) for group in grouped(rows, by)]
     if as_json:
@@ -72,6 +90,52 @@ def usage(
         click.echo(_csv(found, by), nl=False)
     else:
         _show(found, by)
+
+
+def _accounted(own: Settings, rows: Iterable[Job]) -> Iterator[Job]:
+    """The jobs, with what the batch system's accounting says of those that have ended.
+
+    Raises:
+        click.ClickException: it cannot be asked.
+    """
+    from pywps_hpc.dispatch.schedulers import accounting
+    from pywps_hpc.dispatch.schedulers.base import SchedulerError
+    from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+    from pywps_hpc.dispatch.schedulers.registry import make_scheduler
+
+    try:
+        scheduler = None if own.scheduler == "local" else make_scheduler(own)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    commands = getattr(scheduler, "commands", scheduler)
+    if not isinstance(commands, CommandScheduler) or not accounting.question(commands.system, ()):
+        told = f"--accounting: nothing can be asked of {own.scheduler}'s accounting"
+        raise click.ClickException(f"{told}; it is known of Slurm alone")
+    try:
+        with contextlib.closing(commands):
+            pending = iter(rows)
+            while part := list(itertools.islice(pending, accounting.AT_ONCE)):
+                ended = [job for job in part if job.native_id and job.state in TERMINAL]
+                question = accounting.question(commands.system, [job.native_id for job in ended])
+                known = commands.ask(question) if question and ended else {}
+                yield from (_as_accounted(job, known.get(job.native_id)) for job in part)
+    except SchedulerError as error:
+        raise click.ClickException(f"the accounting cannot be asked: {error}") from None
+
+
+def _as_accounted(job: Job, known: Accounted | None) -> Job:
+    """A job with the times and amounts that are accounted; another job may have had its id."""
+    if known is None or known.name != job.name:
+        known = None
+    started = job.submitted + known.queued if known and known.queued is not None else 0.0
+    timed = known is not None and known.elapsed is not None and bool(started)
+    return replace(
+        job,
+        started=started,
+        finished=started + known.elapsed if known and known.elapsed and timed else started,
+        cpu_seconds=known.cpu_seconds if known else None,
+        peak_memory=known.peak_memory if known else None,
+    )
 
 
 def _facts(group: Group, by: Sequence[str]) -> dict[str, Any]:

@@ -277,7 +277,8 @@ class Dispatcher:
     def _plan(self, changed: int, *, polled: bool) -> None:
         """When to poll next."""
         if polled:
-            self._ends.follow(self._follower.running)
+            self._ends.follow(self._follower.begun)
+            self._pace.took = self._follower.took
         self._pace.end_turn(
             polled=polled,
             active=bool(changed or self._follower.unsettled),

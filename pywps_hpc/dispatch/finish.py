@@ -29,6 +29,7 @@ def end(
     overrule: bool = False,
     exited: bool = False,
     seen: Evidence | None = None,
+    elapsed: int | None = None,
     cause: Cause = Cause.SYSTEM,
 ) -> None:
     """Bring a job to its end: its document first, its row last, soon and together with others.
@@ -48,6 +49,7 @@ def end(
         exited: whether the batch system saw its launcher come to its end. One that may live on,
             on a node that is lost, is kept from changing a success that is told.
         seen: what its folder said.
+        elapsed: seconds for which it ran, as the batch system counts them; ``None``: not told.
         cause: of a failure.
 
     Raises:
@@ -74,9 +76,9 @@ def end(
     context.spool.discard_work(job.id)
     failpoint.reach("end.4")
     seen = seen or Evidence()
-    # The job says itself when it ended: its files are kept from then on.
-    finished = seen.finished if job.created <= seen.finished <= now else now
-    facts: dict[str, Any] = {"started": job.started or seen.started, "finished": finished}
+    started = job.started or seen.started
+    finished = _finished(context, job, seen, now, started + elapsed if started and elapsed else 0.0)
+    facts: dict[str, Any] = {"started": started, "finished": finished}
     facts |= {"missing_since": 0.0, "end_seen": 0}
     facts |= {"cpu_seconds": seen.cpu_seconds, "peak_memory": seen.peak_memory}
     facts |= {"message": reason, "cause": cause.value if state is State.FAILED else ""}
@@ -89,6 +91,22 @@ def end(
         _measure(job, state, facts)
 
     context.changes.add(job, state, then=ended, **facts)
+
+
+def _finished(context: Context, job: Job, seen: Evidence, now: float, counted: float) -> float:
+    """When a job ended: its files are kept from then on.
+
+    Args:
+        seen: in which the job itself may tell it; that is a moment before its node is free.
+        now: when its end was noticed.
+        counted: when it ended by the batch system's count, which leaves out suspensions; 0: not
+            known.
+    """
+    if job.created <= seen.finished <= now:
+        return min(max(seen.finished, counted), now)
+    own = context.settings
+    unnoticed = 2 * max(own.poll_interval, own.poll_backoff)
+    return counted if now - unnoticed <= counted <= now else now
 
 
 def _measure(job: Job, state: State, facts: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -35,6 +36,10 @@ from pywps_hpc.metrics import meters
 
 log = logging.getLogger(__name__)
 
+#: Waiting jobs, the oldest, that may have begun since the batch system was asked: where that is
+#: rare they may have ended, too.
+MAY_HAVE_BEGUN = 200
+
 
 class Follower:
     """Keeps the job table in step with the batch system.
@@ -44,13 +49,15 @@ class Follower:
 
     Attributes:
         unsettled: whether some job's end is to be judged soon.
-        running: the jobs that run, by the latest poll.
+        begun: the jobs that run, by the latest poll, and some of those that may have begun since.
+        took: seconds for which the batch system was asked, last.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self.unsettled = False
-        self.running: list[Job] = []
+        self.begun: list[Job] = []
+        self.took = 0.0
         self._asked = float("-inf")  # when the batch system answered last
         self._last: dict[str, tuple[object, ...]] = {}  # what it said of each, by job id
         self._rows: dict[tuple[Any, ...], Job] = {}
@@ -78,11 +85,11 @@ class Follower:
         self._followed = jobs = [job for job in followed if job.native_id]
         self._found = {}
         if not jobs:
-            self.running = []
+            self.begun = []
             return
         # A batch system that lost its memory gives the same ids to other jobs.
         owners = {job.native_id: job for job in sorted(jobs, key=lambda job: job.submitted)}
-        asked = context.clock()
+        asked, before = context.clock(), time.monotonic()
         answering, self._answering = self._answering, 0.0
         try:
             with meters.timed(meters.POLL):
@@ -90,6 +97,8 @@ class Follower:
         except SchedulerUnavailable:
             meters.count(meters.POLL_ERRORS)
             raise
+        finally:
+            self.took = time.monotonic() - before
         failpoint.reach("follow.1")
         if asked - self._asked > context.settings.grace:
             # Missing now and missing then: who knows what was in between?
@@ -102,14 +111,16 @@ class Follower:
         context.heartbeat()
         last, self._last = self._last, {}
         settled, self._settled = self._settled, {}
-        self.running = []
+        self.begun, waiting = [], []
         missing, self._missing = self._missing, {}
         unlisted, self._unlisted = self._unlisted, {}
         silent, left_out = context.scheduler.unasked, context.scheduler.unpolled
         for job in jobs:
             status = answer.get(job.native_id)
             if status is not None and status.phase is Phase.RUNNING:
-                self.running.append(job)
+                self.begun.append(job)
+            elif status is not None and status.phase is Phase.QUEUED:
+                waiting.append(job)
             if status is not None and settled.get(job.id) == (status, job):
                 self._last[job.id], self._settled[job.id] = last[job.id], settled[job.id]
                 continue
@@ -132,6 +143,7 @@ class Follower:
                 self._attend(job, status, fresh=fresh, known=known, now=asked)
                 if status is not None:
                     self._last[job.id] = _core(status)
+        self.begun += sorted(waiting, key=lambda job: job.submitted)[:MAY_HAVE_BEGUN]
         if unasked is not None:
             raise unasked
 
@@ -248,6 +260,7 @@ class Follower:
                 overrule=not may_succeed(status, seen),
                 exited=_has_exited(status),
                 seen=seen,
+                elapsed=status.elapsed if status is not None and not status.restarts else None,
                 cause=action.cause,
             )
 

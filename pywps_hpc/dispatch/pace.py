@@ -18,11 +18,15 @@ class Pace:
         settings: of the installation: ``poll_interval``, ``poll_backoff``.
         timing: how long things take.
         is_cheap: whether asking costs nobody anything, so that the pauses need not grow.
+
+    Attributes:
+        took: for which the latest poll kept the batch system busy. It is spared for longer then.
     """
 
     settings: Settings
     timing: Timing
     is_cheap: bool
+    took: float = 0.0
     _due: float = 0.0
     _polled: float = 0.0
     _pause: float = 0.0
@@ -58,7 +62,8 @@ class Pace:
             self._pause = settings.poll_interval
         elif polled:
             self._pause = min(self._pause * self.timing.poll_growth, self._longest_pause)
-        self._due = now + self._pause if polled else min(self._due, now + self._pause)
+        due = now + max(self._pause, self.took * self.timing.poll_share)
+        self._due = due if polled else min(self._due, due)
 
     def hurry(self, seen: frozenset[str], *, told: bool) -> None:
         """Poll soon, for jobs that have told an end.
@@ -69,7 +74,8 @@ class Pace:
         """
         if told or seen - self._ends_seen:
             soon = min(self.timing.hurried_poll, self.settings.poll_interval)
-            self._due = min(self._due, self._polled + soon)
+            spared = self.took * (1 + self.timing.poll_share)
+            self._due = min(self._due, self._polled + max(soon, spared))
         self._ends_seen = seen
 
     def due_in(self) -> float:
@@ -78,4 +84,5 @@ class Pace:
 
     @property
     def _longest_pause(self) -> float:
-        return self.settings.poll_interval if self.is_cheap else self.settings.poll_backoff
+        interval = self.settings.poll_interval
+        return interval if self.is_cheap else max(interval, self.settings.poll_backoff)

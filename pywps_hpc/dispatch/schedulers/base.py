@@ -81,6 +81,8 @@ class JobStatus:
         by_signal: suspended only as far as somebody sent the job a stop signal: the batch system
             does not know whether it reached all processes, or any.
         restarts: how often the batch system itself started the job anew.
+        elapsed: seconds from its latest start to its end, without those for which it was suspended;
+            ``None`` where not told.
         name: the job's name, for an element that of its array; empty where the answer lacks it.
             Ids are used again: the name distinguishes a job from an earlier one of the same id.
     """
@@ -95,6 +97,7 @@ class JobStatus:
     maintenance: bool = False
     by_signal: bool = False
     restarts: int = 0
+    elapsed: int | None = None
     name: str = ""
 
 

@@ -145,3 +145,62 @@ def test_usage_is_a_table_for_people_and_for_spreadsheets(desk: Desk) -> None:
     shown = run(desk, "--by", "owner").splitlines()
     assert len(shown) == 3
     assert "time 1" in shown[1]
+
+
+SACCT = """\
+#!/bin/sh
+[ -e {folder}/off ] && { echo "Slurm accounting storage is disabled" >&2; exit 1; }
+cat << end
+7|1793000000|1793000100|99|09:30.500||wabc
+7.batch|1793000100|1793000100|99|09:30.500|999M|batch
+7|1793534401|1793534411|20|00:30.500||wabc
+7.batch|1793534411|1793534411|20|00:30.500|307200K|batch
+7.extern|1793534411|1793534411|20|00:00|1M|extern
+8|1793534401|Unknown|0|00:00:00||wabc
+9|1793534401|1793534403|90061|1-01:01:01||wabc
+9.batch|1793534401|1793534403|90061|1-01:01:01|2G|batch
+10|1793534401|1793534403|5|00:05||another
+end
+"""
+
+
+@pytest.fixture
+def slurm_desk(tmp_path: Path) -> Desk:
+    (tmp_path / "sacct").write_text(SACCT.replace("{folder}", str(tmp_path)))
+    (tmp_path / "sacct").chmod(0o755)
+    sections = {"hpc": {"scheduler": "slurm", "command_path": f"{tmp_path}:/usr/bin:/bin"}}
+    config = write_config(tmp_path, "http://127.0.0.1:9/wps", **sections)
+    desk = Desk(config, settings.load([config]))
+    for native_id in ("7", "8", "9", "10"):
+        facts = {"created": NOVEMBER, "submitted": NOVEMBER + 1, "started": NOVEMBER + 9}
+        facts |= {"finished": NOVEMBER + 11, "cpus": 1, "memory": 512, "owner": native_id}
+        desk.add(native_id=native_id, state=State.SUCCEEDED, cpu_seconds=1.0, **facts)
+    return desk
+
+
+def test_the_accounting_replaces_what_the_nodes_told(slurm_desk: Desk) -> None:
+    told = run(slurm_desk, "--accounting", "--json", "--by", "owner")
+    groups = {group["owner"]: group for group in map(json.loads, told.splitlines())}
+    known = ("queue_p50", "run_p50", "cpu_used", "memory_used")
+    assert [groups["7"][name] for name in known] == [10.0, 20.0, 30.5, 300.0]
+    assert [groups["9"][name] for name in known] == [2.0, 90061.0, 90061.0, 2048.0]
+    for nothing in ("8", "10"):  # it never started; its number is another job's
+        assert [groups[nothing][name] for name in known] == [None] * 4
+
+
+def test_without_accounting_what_jobs_used_is_not_known(slurm_desk: Desk) -> None:
+    (slurm_desk.config.parent / "off").touch()
+    (group,) = map(json.loads, run(slurm_desk, "--accounting", "--json").splitlines())
+    assert (group["jobs"], group["measured"], group["cpu_used"], group["run_p50"]) == (
+        *(4, 0),
+        *(None, None),
+    )
+
+
+def test_a_batch_system_without_such_accounting_is_named(desk: Desk) -> None:
+    line = ["usage", "--config", str(desk.config), "--accounting"]
+    done = CliRunner().invoke(commands, line)
+    assert (done.exit_code, "nothing can be asked of local's accounting" in done.output) == (
+        1,
+        True,
+    )

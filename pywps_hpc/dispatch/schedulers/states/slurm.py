@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
 
@@ -174,6 +175,13 @@ def listed(state: str, reason: str) -> JobStatus | None:
 def ended(state: str, reason: str, code: str, elapsed: int, limit: int) -> JobStatus | None:
     """A job's end with its exit code ``code:signal``; other states as the queue shows them.
     Elapsed time and limit in seconds; 0 if there is no limit."""
+    status = _ended(state, reason, code, elapsed, limit)
+    if status is None or status.phase is not Phase.FINISHED:
+        return status
+    return replace(status, elapsed=elapsed)
+
+
+def _ended(state: str, reason: str, code: str, elapsed: int, limit: int) -> JobStatus | None:
     name, _, _by = state.partition(" ")  # "CANCELLED by 1001"
     if name not in OUTCOMES:
         return listed(name, reason)
