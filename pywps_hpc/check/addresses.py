@@ -34,6 +34,7 @@ def look(sections: Sections, bind: str) -> Iterator[Finding]:
         )
     if not wrong:
         yield from _port(url, bind) if bind else ()
+        yield from _of_this_host(url, sections)
         yield ok("[server] url", url)
         yield from _outputs(
             url,
@@ -46,12 +47,30 @@ def _port(url: str, bind: str) -> Iterator[Finding]:
     parts = urlsplit(url)
     seen = parts.port or (443 if parts.scheme == "https" else 80)
     is_here = parts.hostname in (name.strip("[]"), "localhost", "127.0.0.1", "::1")
+    if is_here and parts.scheme == "https" and seen == int(port or 0):
+        yield error(
+            "[server] url",
+            f"{url} is https, but the service itself speaks http on port {port}",
+            "write http, or name the address of the proxy that has the certificate",
+        )
     if is_here and port.isdigit() and seen != int(port):
         yield error(
             "[server] url",
             f"{url} leads to port {seen}, the service listens on {port} (--bind {bind}): links to "
             "jobs and results are dead",
             f"write port {port} into url, or --bind {name}:{seen}",
+        )
+
+
+def _of_this_host(url: str, sections: Sections) -> Iterator[Finding]:
+    """A name by which every host means itself, where there is a cluster."""
+    host_name = urlsplit(url).hostname or ""
+    is_local = sections.get("hpc", {}).get("scheduler", "local").strip() == "local"
+    if not is_local and (host_name.startswith("127.") or host_name in ("localhost", "::1")):
+        yield warning(
+            "[server] url",
+            f"{url} means this host on every host: clients elsewhere are led to themselves",
+            "write the name by which clients reach this host",
         )
 
 

@@ -56,15 +56,44 @@ def reach(own: Settings, scheduler: Scheduler) -> Finding:
     if not watch.trouble:
         return ok("batch system", f"{watch.reach.system or own.scheduler} answers")
     problem, _, advice = watch.trouble.partition(" — ")
-    if not advice and ": install " in problem:
-        problem, _, advice = problem.partition(": install ")
-        advice = f"install {advice}"
+    for verb in ("install ", "give it "):
+        if not advice and f": {verb}" in problem:
+            problem, _, advice = problem.partition(f": {verb}")
+            advice = verb + advice
     subject = "batch system"
+    if own.channel == "ssh":
+        subject, problem, advice = _of_ssh(problem, advice)
     for key in ("command_environment", "command_path", "drmaa_library", "system", "channel"):
         if f"[hpc] {key}" in watch.trouble:
             subject = f"[hpc] {key}"
             break
     return error(subject, problem, advice or _advice(own))
+
+
+#: Words of why a login host does not let us in -> the key that it is about, and what to do.
+_OF_SSH = (
+    (
+        "not a private key without a passphrase",
+        "key",
+        "make one for the service alone (ssh-keygen -t ed25519), or take the passphrase away: "
+        "ssh-keygen -p -f KEY",
+    ),
+    ("its key is unknown", "known_hosts", ""),
+    ("its key has changed", "known_hosts", ""),
+    ("known_hosts", "known_hosts", ""),
+    ("refused", "host, port", "correct them, or have the login host's sshd started"),
+    ("name or service", "host", "correct the name, or name an address"),
+    ("authentic", "user, key", "add the public key to that account's authorized_keys"),
+)
+
+
+def _of_ssh(problem: str, advice: str) -> tuple[str, str, str]:
+    """Subject, problem and remedy where the commands run on a login host."""
+    for sign, key, remedy in _OF_SSH:
+        if sign in problem.lower():
+            what, _, told = problem.partition(". Compare ")
+            return f"[hpc.ssh] {key}", what, advice or remedy or (f"compare {told}" if told else "")
+    return "batch system", problem, advice
 
 
 def _advice(own: Settings) -> str:

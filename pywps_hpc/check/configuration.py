@@ -123,7 +123,8 @@ _REMEDIES = {
     "[processing] mode": "set mode = scheduler",
     "[logging] file": "correct the path, or make its folder, writable for the service's account",
     "[logging] level": "set it to DEBUG, INFO, WARNING or ERROR",
-    "[server] allowedinputpaths": "name folders that hold inputs and nothing else",
+    "[hpc.container] image": "build one (pywps-hpc image build) and write its absolute path",
+    "[server] allowedinputpaths": "name folders of inputs and of nothing else, by absolute paths",
 }
 
 
@@ -160,7 +161,11 @@ def look(known: Configuration) -> Iterator[Finding]:
         yield _as(error, line)
     for line in warnings.of_files({known.file}, sections):
         yield _as(warning, line)
+    for line in warnings.of_doubled_processes(own):
+        yield _as(warning, line, "remove one of them")
     yield from _log_file(sections)
+    yield from _ports(own)
+    yield from _images(known)
     yield from _variables(sections)
     for process, settings in known.everyone():
         yield from _resources(known, process, settings)
@@ -178,6 +183,13 @@ def look(known: Configuration) -> Iterator[Finding]:
             "[hpc.retention] age",
             "nothing is ever removed: the spool grows with each job",
             "set age (30d), or size (500G)",
+        )
+    elif 0 < own.retention.age < TIMING.least_retention:
+        yield warning(
+            "[hpc.retention] age",
+            f"results are removed {own.retention.age / 60:.0f} min after a job's end: clients that "
+            "come later find nothing",
+            "set it to some days (7d)",
         )
     else:
         yield ok("[hpc.retention]", "ended jobs are removed")
@@ -200,6 +212,31 @@ def _log_file(sections: Sections) -> Iterator[Finding]:
             "there",
             f"write an absolute path (/var/log/pywps/{Path(file).name})",
         )
+
+
+def _ports(own: Settings) -> Iterator[Finding]:
+    """Two parts that would listen at one address."""
+    if own.metrics.web is not None and own.metrics.web == own.metrics.dispatcher:
+        yield error(
+            "[hpc.metrics] dispatcher",
+            "is the address of web, too: only one of them can listen there",
+            "give each a port of its own",
+        )
+
+
+def _images(known: Configuration) -> Iterator[Finding]:
+    """What this host can tell of an image; compute nodes may have it where this host does not."""
+    for process, own in known.everyone():
+        image = own.container.image
+        if own.container.runtime == "none" or image is None or not image.is_dir():
+            continue
+        if not any((image / name).exists() for name in ("bin", "usr", ".singularity.d")):
+            section = known.section_of(process, "image")
+            yield error(
+                f"[{section}] image",
+                f"{image} is a folder without a system in it",
+                "name the .sif file that pywps-hpc image build has made",
+            )
 
 
 def _variables(sections: Sections) -> Iterator[Finding]:

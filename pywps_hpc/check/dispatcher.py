@@ -13,6 +13,8 @@ from pywps_hpc.settings import Settings
 
 #: Requests a minute to a controller that many share, above which its administrators may complain.
 MANY = 60.0
+#: Seconds between two polls above which ends that only the batch system knows are told late.
+RARE = 300.0
 
 
 def look(own: Settings, store: JobStore | None) -> Iterator[Finding]:
@@ -77,8 +79,22 @@ def polling(own: Settings, limit: float | None) -> Iterator[Finding]:
         )
     elif busy > MANY:
         yield warning("[hpc] poll_interval", what, slower)
+    elif own.poll_interval > RARE:
+        yield warning(
+            "[hpc] poll_interval",
+            f"the batch system is asked every {own.poll_interval:.0f} s only: a job that it killed "
+            "is shown as running for so long",
+            f"set poll_interval to at most {RARE:.0f}",
+        )
     else:
         yield ok("[hpc] poll_interval", what)
+    if own.poll_backoff < own.poll_interval:
+        yield warning(
+            "[hpc] poll_backoff",
+            f"{own.poll_backoff:g} s is less than poll_interval ({own.poll_interval:g} s): it does "
+            "not count",
+            "set it to at least poll_interval, or remove it",
+        )
 
 
 def _slower(limit: float) -> str:

@@ -48,6 +48,7 @@ def _spool(own: Settings) -> Iterator[Finding]:
             yield problem
             if check is not host.refuse_root:
                 return
+    yield from _passing("[hpc] spool", own.spool)
     room = os.statvfs(own.spool)
     free, total = (count * room.f_frsize for count in (room.f_bavail, room.f_blocks))
     if free < LEAST_ROOM:
@@ -78,6 +79,16 @@ def _spool(own: Settings) -> Iterator[Finding]:
             + ("scripts of jobs" if needed else "programs that a process puts into its folder")
             + " cannot be run from there",
             "mount it with exec, or choose another folder",
+        )
+
+
+def _passing(subject: str, path: Path) -> Iterator[Finding]:
+    """A place that is emptied by the system (systemd-tmpfiles, the next boot)."""
+    if str(path.parent) in ("/tmp", "/var/tmp", "/dev/shm", "/run"):
+        yield warning(
+            subject,
+            f"{path} is in {path.parent}, which the system empties: jobs and results go with it",
+            "choose a place that is kept (/var/lib/pywps-hpc)",
         )
 
 
@@ -118,6 +129,8 @@ def database(own: Settings) -> tuple[JobStore | None, list[Finding]]:
         warning(subject, *line.partition(": ")[2].rsplit(": ", 1))
         for line in warnings.of_database(own)
     ]
+    if own.database_url.startswith("sqlite"):
+        found += _passing(subject, Path(url.database or ""))
     if own.database_url.startswith("sqlite"):
         problem = _sqlite_place(own, Path(url.database or ""))
         if problem:
@@ -163,6 +176,13 @@ def _sqlite_place(own: Settings, file: Path) -> Finding | None:
     if not folder.is_dir():
         return error(
             subject, f"there is no folder {folder}", f"make it: install -d -m 700 {folder}"
+        )
+    if not file.is_absolute():
+        return error(
+            subject,
+            f"sqlite:///{file} is relative: each part of the service has a table of its own, in "
+            "the folder in which it was started",
+            f"write sqlite:///{folder / file.name}, with four strokes in all",
         )
     account = f"account number {os.geteuid()}"
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+
+from jinja2 import TemplateError, nodes
 
 from pywps_hpc import package_data
 from pywps_hpc.check.configuration import of_message
 from pywps_hpc.check.findings import Finding, error, ok, warning
 from pywps_hpc.dispatch.schedulers.base import Scheduler
-from pywps_hpc.dispatch.scripts.script import Scripts
+from pywps_hpc.dispatch.scripts.script import Scripts, environment
 from pywps_hpc.settings import Settings, SettingsError
+from pywps_hpc.settings.model import PROCESS_PREFIX
 
 
 def look(own: Settings, scheduler: Scheduler) -> Iterator[Finding]:
@@ -21,9 +25,40 @@ def look(own: Settings, scheduler: Scheduler) -> Iterator[Finding]:
     try:
         Scripts(own, scheduler.system, scheduler.header).check()
     except SettingsError as problem:
-        yield of_message(str(problem), "[hpc] templates", "correct the template, or remove it")
+        yield _of_problem(str(problem))
     else:
         yield ok("batch script", f"can be written for {1 + len(own.processes)} sets of settings")
+
+
+#: Words of what cannot stand in a script -> the key that it is the value of.
+_KEYS = (
+    ("the bind ", "[hpc.container] binds", "name a folder without the spool in it"),
+    (
+        "cannot be bound",
+        "[hpc.container] python_path",
+        "write one folder a line, without any of these signs",
+    ),
+    ("partition", "[hpc.resources] queue", "write it without quotes"),
+    ("queue", "[hpc.resources] queue", "write it without quotes or blanks"),
+    ("account", "[hpc.resources] account", "write it without quotes"),
+    ("extra option", "[hpc.resources] extra", "write it in one line, without control characters"),
+)
+
+
+def _of_problem(problem: str) -> Finding:
+    """Why no script can be written: a template, or a value of the settings."""
+    found = of_message(problem, "[hpc] templates", "correct the template, or remove it")
+    if not problem.startswith("[hpc"):
+        return found
+    section = problem[1:].partition("]")[0]
+    for sign, subject, remedy in _KEYS:
+        if sign in found.what:
+            _, _, key = subject.partition("] ")
+            is_own = section.startswith(PROCESS_PREFIX)
+            return replace(
+                found, subject=f"[{section}] {key}" if is_own else subject, remedy=remedy
+            )
+    return replace(found, remedy="correct the value that it names")
 
 
 def of_folder(folder: Path) -> Iterator[Finding]:
@@ -41,6 +76,7 @@ def of_folder(folder: Path) -> Iterator[Finding]:
                 f"{path} has line breaks of Windows, which no shell reads",
                 f"sed -i 's/\\r$//' {path}",
             )
+    yield from _blocks(folder, ours)
     for path in sorted(folder.iterdir()):
         if path.name in ours or path.name.startswith(".") or f'"{path.name}"' in text:
             continue
@@ -51,3 +87,26 @@ def of_folder(folder: Path) -> Iterator[Finding]:
             + (f"; did you mean {near[0]}?" if near else ""),
             f"the names are {', '.join(ours)}",
         )
+
+
+def _blocks(folder: Path, ours: list[str]) -> Iterator[Finding]:
+    """Blocks of an administrator's templates that none of ours has: what is in them is left out."""
+    known = set().union(*(_names(package_data.templates_folder() / name) for name in ours))
+    for path in sorted(folder.glob("*.j2")):
+        for name in sorted(_names(path) - known):
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            yield warning(
+                "[hpc] templates",
+                f"{path} fills the block {name}, which nothing prints"
+                + (f"; did you mean {near[0]}?" if near else ""),
+                f"the blocks are {', '.join(sorted(known))}",
+            )
+
+
+def _names(template: Path) -> set[str]:
+    """The blocks in a template; none in one that cannot be read."""
+    try:
+        tree = environment().parse(template.read_text(encoding="utf-8"))
+    except (TemplateError, OSError, ValueError):
+        return set()
+    return {block.name for block in tree.find_all(nodes.Block)}

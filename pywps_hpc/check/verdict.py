@@ -126,6 +126,12 @@ def _unheard(known: Configuration, process: str, facts: Facts, whose: str) -> Fi
             f"the job runs{whose}, but has not reported for {facts.waited:.0f} s",
             "is the node overloaded, or its file system slow? try a longer --wait",
         )
+    if status.exit_code == 0 and not facts.log and known.settings.templates is not None:
+        return error(
+            "[hpc] templates",
+            f"the batch script ended before the launcher began, with exit code 0{whose}",
+            "take exit, exec and the like out of the block environment of the template",
+        )
     if status.outcome is Outcome.COULD_NOT_START or (
         status.exit_code in (0, None) and not facts.log
     ):

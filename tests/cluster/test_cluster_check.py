@@ -155,6 +155,16 @@ ON_SLURM: dict[str, tuple[Sections, str, str]] = {
         "[hpc] command_environment",
         "cannot be reached|did not answer",
     ),
+    "drmaa": (
+        {
+            "hpc": {
+                **{"scheduler": "drmaa", "system": "slurm"},
+                "drmaa_library": "/usr/lib/gridengine-drmaa/lib/libdrmaa.so.1.0",
+            }
+        },
+        "[hpc] drmaa_library",
+        "SGE_ROOT|cell directory|qmaster",
+    ),
 }
 ON_GRID_ENGINE: dict[str, tuple[Sections, str, str]] = {
     "image-missing": ON_SLURM["image-missing"],

@@ -108,6 +108,13 @@ class LocalChannel(Channel):
                 "PATH in [hpc] command_path",
                 argv,
             ) from error
+        except PermissionError as error:
+            raise ChannelUnavailable(
+                f"{argv[0]} may not be run by this account (searched "
+                f"{self._environment['PATH']}): give it the right to, or name another folder in "
+                "[hpc] command_path",
+                argv,
+            ) from error
         except (OSError, ValueError) as error:
             raise ChannelUnavailable(f"cannot run {argv[0]}: {error}", argv) from error
         try:

@@ -83,12 +83,24 @@ class Scripts:
         }
         for section, own in everyone.items():
             try:
-                self._batch_job([Job(ANY_JOB, "w0", "", "0" * 64)], own)
+                script = self._batch_job([Job(ANY_JOB, "w0", "", "0" * 64)], own).script
             except (ValueError, TypeError) as error:
                 raise SettingsError(f"[{section}]: {error}") from error
             except TemplateError as error:
                 problem = f"{type(error).__name__}: {error.message}"
                 raise SettingsError(f"the template {self._template}: {problem}") from error
+            except RecursionError:
+                raise SettingsError(
+                    f"the template {self._template} extends itself: write "
+                    f'{{% extends "default/{self._template}" %}} for the one that comes with '
+                    "pywps-hpc"
+                ) from None
+            if "joblauncher" not in script or "0" * 64 not in script:
+                raise SettingsError(
+                    f"the template {self._template} makes a script that does not start the job: "
+                    f'write {{% extends "default/{self._template}" %}} in its first line, and the '
+                    "site's own lines into {% block environment %}"
+                )
 
     def _batch_job(self, jobs: Sequence[Job], process: ProcessSettings) -> BatchJob:
         first = jobs[0]

@@ -39,7 +39,8 @@ def refuse_open_spool(settings: Settings) -> None:
     if account_number not in (0, facts.st_uid):
         raise SettingsError(
             f"[hpc] spool: {settings.spool} belongs to another account (number {facts.st_uid}), "
-            f"this one is number {account_number}: it has to be the account's own"
+            f"this one is number {account_number}: chown it to the service's account, or start "
+            "the service as its owner"
         )
     mode = stat.S_IMODE(facts.st_mode)
     if mode & 0o077 or mode & 0o700 != 0o700:

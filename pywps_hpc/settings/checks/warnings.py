@@ -39,6 +39,17 @@ def of_sections(sections: Sections) -> Iterator[str]:
             yield f"[{section}]: unknown section; did you mean [{near}]?"
 
 
+def of_doubled_processes(settings: Settings) -> Iterator[str]:
+    """Sections of processes that differ in their letters' case or in blanks alone: one of them is
+    of no process."""
+    seen: dict[str, str] = {}
+    for name in settings.processes:
+        other = seen.setdefault("".join(name.split()).lower(), name)
+        if other != name:
+            sections = f"[{PROCESS_PREFIX}{other}] and [{PROCESS_PREFIX}{name}]"
+            yield f"[{PROCESS_PREFIX}{name}]: {sections} differ in case or blanks only: one counts"
+
+
 def _section_alike(section: str) -> str:
     first, dot, rest = section.lower().partition(".")
     if sorted(first) == sorted("hpc"):
@@ -106,6 +117,8 @@ def of_url(url: str) -> Iterator[str]:
         yield f"[server] url: {url} names no host: clients cannot follow links to their results"
     elif host in ("0.0.0.0", "::"):
         yield f"[server] url: {url} is not a host: clients cannot follow links to it"
+    elif "?" in url or "#" in url:
+        yield f"[server] url: {url} has more than a path in it"
 
 
 def of_database(settings: Settings) -> Iterator[str]:

@@ -22,10 +22,15 @@ from joblauncher.shared import account
 from places import ROOT
 from pywps_hpc.check import addresses, application, storage
 from pywps_hpc.check.findings import Level
+from pywps_hpc.dispatch.schedulers.base import SchedulerUnavailable
+from pywps_hpc.dispatch.schedulers.drmaa import DrmaaScheduler
+from pywps_hpc.dispatch.schedulers.drmaa_session.remedies import with_remedy
 from pywps_hpc.jobs import JobStore
 from pywps_hpc.jobs.identity import tie
+from pywps_hpc.settings.checks import host
 from pywps_hpc.spool import Spool
 from pywps_hpc.timing import TIMING
+from sshd import Sshd, make_key
 
 Make = Callable[[CheckSite], object]
 
@@ -953,6 +958,222 @@ MISTAKES: dict[str, Mistake] = {
         "no space left for temporary files",
         "make room in /tmp",
     ),
+    "14b": Mistake(
+        "spool of another account",
+        lambda site: _OTHERS.append(1),
+        "[hpc] spool",
+        r"belongs to another account \(number \d+\)",
+        "chown",
+    ),
+    "42": on_slurm(
+        "DRMAA library of another system",
+        both(
+            hpc(scheduler="drmaa", system="slurm", drmaa_library="/opt/sge/libdrmaa.so"),
+            lambda site: _SAID.append("InternalException: Please set SGE_ROOT."),
+        ),
+        "[hpc] drmaa_library",
+        "Please set SGE_ROOT",
+        "seems to be gridengine's, but .hpc. system is slurm",
+    ),
+    "43": on_slurm(
+        "SSH host key unknown",
+        lambda site: _sshd(site, known=False),
+        "[hpc.ssh] known_hosts",
+        "its key is unknown",
+        "ssh-keyscan",
+    ),
+    "78": on_slurm(
+        "SSH key with a passphrase",
+        lambda site: _sshd(site, locked=True),
+        "[hpc.ssh] key",
+        "is not a private key without a passphrase",
+        "ssh-keygen -p",
+    ),
+    "79": Mistake(
+        "a template without the job",
+        templates(local_j2="#!/bin/sh\nmodule load apptainer\n"),
+        "[hpc] templates",
+        "local.sh.j2 makes a script that does not start the job",
+        'extends "default/local.sh.j2"',
+    ),
+    "80": Mistake(
+        "a template that extends itself",
+        templates(local_j2='{% extends "local.sh.j2" %}'),
+        "[hpc] templates",
+        "extends itself",
+        'extends "default/local.sh.j2"',
+    ),
+    "81": Mistake(
+        "a misspelt block in a template",
+        templates(
+            local_j2='{% extends "default/local.sh.j2" %}{% block enviroment %}x{% endblock %}'
+        ),
+        "[hpc] templates",
+        "the block enviroment, which nothing prints; did you mean environment",
+        "the blocks are",
+        level=W,
+    ),
+    "82": Mistake(
+        "a block of a template left open",
+        templates(local_j2="{% block environment %}\nmodule load x\n"),
+        "[hpc] templates",
+        "Unexpected end of template",
+        "correct the template",
+    ),
+    "83": on_slurm(
+        "quotes around a value",
+        resources(queue='"batch"'),
+        "[hpc.resources] queue",
+        "may not contain quotes",
+        "without quotes",
+        offline=True,
+    ),
+    "84": on_slurm(
+        "`python_path` with colons",
+        keys("hpc.container", python_path="/usr:/bin"),
+        "[hpc.container] python_path",
+        "/usr:/bin cannot be bound",
+        "one folder a line",
+        offline=True,
+    ),
+    "85": on_slurm(
+        "`binds` with the spool in it",
+        keys("hpc.container", binds="/:/host"),
+        "[hpc.container] binds",
+        "the bind / holds the spool",
+        "a folder without the spool",
+        offline=True,
+    ),
+    "86": on_slurm(
+        "`image` a `docker://` address",
+        keys("hpc.container", image="docker://debian:12"),
+        "[hpc.container] image",
+        "is not an absolute path",
+        "pywps-hpc image build",
+        offline=True,
+    ),
+    "87": on_slurm(
+        "`image` a folder",
+        lambda site: site.configure(**{"hpc.container": {"image": site.commands}}),
+        "[hpc.container] image",
+        "is a folder without a system in it",
+        r"name the \.sif file",
+        offline=True,
+    ),
+    "88": Mistake(
+        "two sections of one process",
+        lines("[hpc.process.repeat_2]\nmemory = 1G\n[hpc.process.Repeat_2]\nmemory = 2G\n"),
+        "[hpc.process.Repeat_2]",
+        "differ in case or blanks only",
+        "remove one",
+        level=W,
+    ),
+    "89": on_slurm(
+        "`localhost` in `url`",
+        keys("server", url="http://localhost:5000/wps"),
+        "[server] url",
+        "means this host on every host",
+        "name by which clients reach",
+        level=W,
+        offline=True,
+    ),
+    "90": Mistake(
+        "`https` in `url`, and no proxy",
+        keys("server", url="https://127.0.0.1:5000/wps"),
+        "[server] url",
+        "is https, but the service itself speaks http on port 5000",
+        "write http",
+        bind="127.0.0.1:5000",
+    ),
+    "91": Mistake(
+        "`url` with a query",
+        keys("server", url="http://wps.example.org:5000/wps?service=WPS"),
+        "[server] url",
+        "has more than a path",
+        "as clients see it",
+        level=W,
+    ),
+    "92": on_slurm(
+        "`poll_interval` huge",
+        hpc(poll_interval="3600", poll_backoff="3600"),
+        "[hpc] poll_interval",
+        "is asked every 3600 s only",
+        "at most 300",
+        level=W,
+    ),
+    "93": on_slurm(
+        "`poll_backoff` below `poll_interval`",
+        hpc(poll_interval="30", poll_backoff="5"),
+        "[hpc] poll_backoff",
+        "5 s is less than poll_interval",
+        "at least poll_interval",
+        level=W,
+    ),
+    "94": on_slurm(
+        "job table in `/tmp`",
+        hpc(database="sqlite:////tmp/pywps-hpc-no-such-table.sqlite"),
+        "[hpc] database",
+        "is in /tmp, which the system empties",
+        "a place that is kept",
+        level=W,
+        offline=True,
+    ),
+    "95": Mistake(
+        "three strokes instead of four in `database`",
+        hpc(database="sqlite:///jobs.sqlite"),
+        "[hpc] database",
+        "is relative: each part of the service has a table of its own",
+        "sqlite:////",
+    ),
+    "96": Mistake(
+        "both metrics at one address",
+        keys("hpc.metrics", web="9464", dispatcher="9464"),
+        "[hpc.metrics] dispatcher",
+        "is the address of web, too",
+        "a port of its own",
+    ),
+    "97": Mistake(
+        "results kept for minutes only",
+        keys("hpc.retention", age="10min"),
+        "[hpc.retention] age",
+        "removed 10 min after a job's end",
+        "some days",
+        level=W,
+    ),
+    "98": Mistake(
+        "minutes or months in `age`",
+        keys("hpc.retention", age="6m"),
+        "[hpc.retention] age",
+        "'6m' may mean minutes or months",
+        "6mo for months",
+    ),
+    "99": Mistake(
+        "`walltime = 1:00`",
+        resources(walltime="1:00"),
+        "[hpc.resources] walltime",
+        "'1:00' is not a time",
+        "HH:MM:SS",
+    ),
+    "100": on_slurm(
+        "commands that may not be run",
+        both(
+            lambda site: site.configure(hpc={"command_path": site.commands}),
+            lambda site: (site.commands / "squeue").chmod(0o644),
+        ),
+        "[hpc] command_path",
+        "squeue may not be run by this account",
+        "give it the right to",
+    ),
+    "102": on_slurm(
+        "a template whose environment ends the script",
+        templates(
+            slurm_j2='{% extends "default/slurm.sh.j2" %}\n'
+            "{% block environment %}exit 0\n{% endblock %}"
+        ),
+        "[hpc] templates",
+        "ended before the launcher began",
+        "take exit, exec",
+    ),
 }
 #: A file system with room (statvfs(3)), and what is changed of it.
 _ROOM = {
@@ -980,6 +1201,47 @@ def _ssh(site: CheckSite, mode: int) -> None:
     )
 
 
+def _sshd(site: CheckSite, *, known: bool = True, locked: bool = False) -> None:
+    """A login host that is there."""
+    folder = site.folder / "sshd"
+    folder.mkdir(mode=0o700)
+    server = Sshd(folder)
+    server.start()
+    _SERVERS.append(server)
+    own = server.ssh
+    hosts, key = folder / "hosts", own.key
+    hosts.write_text(server.known_line("ed25519") if known else "")
+    hosts.chmod(0o600)
+    if locked:
+        key = make_key(folder / "locked", passphrase="secret words")
+    site.configure(
+        hpc={"scheduler": "slurm", "channel": "ssh"},
+        **{
+            "hpc.ssh": {
+                **{"host": own.host, "port": own.port, "user": own.user, "key": key},
+                **{"known_hosts": hosts, "timeout": 20},
+            }
+        },
+    )
+
+
+_SERVERS: list[Sshd] = []
+#: What a DRMAA library says; whether the spool is another account's.
+_SAID: list[str] = []
+_OTHERS: list[int] = []
+
+
+def _with_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    if _OTHERS:
+        monkeypatch.setattr(host.os, "geteuid", lambda: 4711)
+
+    def probe(self: DrmaaScheduler) -> str:
+        raise SchedulerUnavailable(with_remedy(_SAID[0], "slurm"))
+
+    if _SAID:
+        monkeypatch.setattr(DrmaaScheduler, "probe", probe)
+
+
 @pytest.fixture(autouse=True)
 def undone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a mistake changes of this process, and the account of a service."""
@@ -993,6 +1255,10 @@ def undone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     os.umask(mask)
     while _KEPT:
         _KEPT.pop().close()
+    while _SERVERS:
+        _SERVERS.pop().stop()
+    _SAID.clear()
+    _OTHERS.clear()
 
 
 def _with_disk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1023,6 +1289,7 @@ def test_a_mistake_is_named_with_its_remedy_and_nothing_else(
     mistake.make(site)
     _with_disk(monkeypatch)
     _without(monkeypatch)
+    _with_others(monkeypatch)
     bind = mistake.bind
     if bind == "used":
         bind = f"127.0.0.1:{_KEPT[0].getsockname()[1]}"
