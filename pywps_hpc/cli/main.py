@@ -17,6 +17,7 @@ from pywps_hpc.cli import (
     drain,
     image,
     jobs,
+    man,
     migrate,
     purge,
     render,
@@ -44,7 +45,7 @@ for command in (
     *(status.status, check.check, usage.usage, purge.purge, image.image),
     *(config.config_command, render.render),
     *(backup.backup_command, backup.restore_command),
-    migrate.migrate,
+    *(migrate.migrate, man.man),
 ):
     commands.add_command(command)
 
