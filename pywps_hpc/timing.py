@@ -67,6 +67,10 @@ class Timing:
     poll_growth: float = _time(
         1.5, "of the pause between two polls while nothing changes", unit=FACTOR
     )
+    why_after: float = _time(
+        60.0, "that a job waits before it is asked why, where that takes a question of its own"
+    )
+    why_pause: float = _time(60.0, "at least between two such questions, about many jobs each")
     probe: float = _time(60.0, "after which a batch system that answered is probed again")
     clock_step: float = _time(
         5.0, "by which the clock must have been set for a job's grace to begin anew"

@@ -30,7 +30,8 @@ later); `zsh_source` and `fish_source` are for the others:
 eval "$(_PYWPS_HPC_COMPLETE=bash_source pywps-hpc)"
 ```
 
-The manual page is made of the same texts: `pywps-hpc man | man -l -` shows it, and this installs it for everybody:
+The manual page is made of the same texts: `pywps-hpc man | man -l -` shows it, and this installs it
+for everybody:
 
 ```
 install -d /usr/local/share/man/man1 && pywps-hpc man > /usr/local/share/man/man1/pywps-hpc.1

@@ -36,6 +36,7 @@ from pywps_hpc.dispatch.schedulers.dialect import Action, Dialect, Question
 from pywps_hpc.dispatch.schedulers.lookup import Found, LookUp
 from pywps_hpc.dispatch.schedulers.parts import Ask as AskAbout
 from pywps_hpc.dispatch.schedulers.parts import NotInstalled, NotStarted, Parts, Unasked
+from pywps_hpc.dispatch.schedulers.why import Why
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class CommandScheduler(Scheduler):
         self._channel = channel
         self._timeout = timeout
         self._said: set[str] = set()
+        self._why = Why(dialect.why, self._ask)
         self._parts: defaultdict[str, Parts] = defaultdict(Parts)
         self.unpolled: set[str] = set()
         self._without_history: set[str] = set()
@@ -112,7 +114,7 @@ class CommandScheduler(Scheduler):
             for job in unasked:
                 log.info("%s: no details of %s: %s", self.system, job, unasked[job])
                 del answer[job]
-        return answer
+        return self._why.added(answer)
 
     def history(self, ids: Collection[str]) -> dict[str, JobStatus]:
         dialect = self.dialect

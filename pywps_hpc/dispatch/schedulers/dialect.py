@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
@@ -153,6 +153,10 @@ class Dialect(ABC):
     @abstractmethod
     def poll(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
         """The queue; the answer may hold other jobs of the same user, too."""
+
+    def why(self, ids: Sequence[str]) -> Question[Mapping[str, str]] | None:
+        """Why jobs wait, by id, in plain words; ``None`` where :meth:`poll` tells it."""
+        return None
 
     def recent(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]] | None:
         """Everything the server itself still knows of jobs that have just ended, without delay."""

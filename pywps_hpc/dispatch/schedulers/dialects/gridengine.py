@@ -7,7 +7,7 @@ the moment it ends; accounting (qacct) follows up to 15 s later and is the only 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from xml.etree import ElementTree
@@ -119,6 +119,10 @@ class GridEngineDialect(Dialect):
     def poll(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
         return Question((*_QSTAT, "prs"), self.read_queue)
 
+    def why(self, ids: Sequence[str]) -> Question[Mapping[str, str]]:
+        numbers = dict.fromkeys(job.partition(".")[0] for job in ids)
+        return Question(("qstat", "-j", ",".join(numbers)), partial(read_reasons, ids))
+
     def history(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
         (job,) = ids
         # For an element the whole array is asked: the file is read from end to end either way.
@@ -220,6 +224,23 @@ def read_control(returncode: int, stdout: str, stderr: str) -> None:
         )
     if grave or not lines:
         raise SchedulerError(f"Grid Engine: {'; '.join(grave) or f'exit status {returncode}'}")
+
+
+def read_reasons(
+    ids: Sequence[str], returncode: int, stdout: str, stderr: str
+) -> Mapping[str, str]:
+    """``qstat -j``: the scheduler's remarks on each job, where schedd_job_info is on
+    (sched_conf(5)). A number that is gone fails the question, and tells nothing of the others."""
+    found: dict[str, str] = {}
+    number, remarks = "", ""
+    for line in stdout.splitlines():
+        name, colon, value = line.partition(":")
+        if colon and name == "job_number":
+            number, remarks = value.strip(), ""
+        elif number and (name == "scheduling info" or (remarks and line.startswith(" "))):
+            remarks += (value if name == "scheduling info" else line) + "\n"
+            found[number] = gridengine.why(remarks)
+    return {job: found.get(job.partition(".")[0], "") for job in ids}
 
 
 def _rows(returncode: int, stdout: str, stderr: str) -> Iterator[tuple[str, str, str]]:

@@ -103,6 +103,41 @@ def listed(state: str) -> JobStatus | None:
     return status
 
 
+#: Remarks of the scheduler on a waiting job -> why it waits, without names of hosts; the first that
+#: occurs counts. It remarks on each queue, so what is only true of some of them comes last.
+_WHY = (
+    (re.compile(r"because (\w+ )?reservation|advance reservation"), "a reservation comes first"),
+    (
+        re.compile(r"job dropped because of (user|job) limitations?"),
+        "the account's limit of jobs is reached",
+    ),
+    (re.compile(r"exceeds limit|resource quota"), "a quota of the site is reached"),
+    (re.compile(r"dependency|predecessor"), "it waits for another job"),
+    (
+        re.compile(r"has no permission|does not have access|not have the correct project"),
+        "the account may not use some of the queues; the others are full",
+    ),
+    (re.compile(r"cannot run in PE"), "its parallel environment has too few free processors"),
+    (
+        re.compile(r"offers only|because it offers|only offers"),
+        "too little of what it asks for is free",
+    ),
+    (
+        re.compile(r"because it is (full|overloaded)|overload or full"),
+        "other jobs take all places of its queues",
+    ),
+    (
+        re.compile(r"disabled|suspended|temporarily not available|in (alarm|error|unknown)"),
+        "its queues are closed for now",
+    ),
+)
+
+
+def why(remarks: str) -> str:
+    """Why a job waits, in plain words; empty if the scheduler does not say."""
+    return next((words for sign, words in _WHY if sign.search(remarks)), "")
+
+
 def read(returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
     """qacct's answer; nothing where this host has no accounting file.
 
