@@ -226,6 +226,9 @@ class Timing:
     check_longest_poll: float = _time(3.0, "between two such polls at most")
     check_lag: float = _time(10.0, "for which a job's files may be on their way after its end")
     check_ending: float = _time(8.0, "for which a job that is cancelled may take to end")
+    rare_poll: float = _time(
+        300.0, "between two polls, above which ends that only the batch system knows are told late"
+    )
     clock_tolerance: float = _time(5.0, "by which the clocks of two hosts may differ")
     clock_far: float = _time(300.0, "from which difference on times of jobs make no sense")
     slow_file: float = _time(

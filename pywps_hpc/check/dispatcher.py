@@ -10,11 +10,10 @@ from pywps_hpc.jobs import JobStore
 from pywps_hpc.jobs.identity import are_apart, service_mark
 from pywps_hpc.jobs.leader import Leader
 from pywps_hpc.settings import Settings
+from pywps_hpc.timing import TIMING
 
 #: Requests a minute to a controller that many share, above which its administrators may complain.
 MANY = 60.0
-#: Seconds between two polls above which ends that only the batch system knows are told late.
-RARE = 300.0
 
 
 def look(own: Settings, store: JobStore | None) -> Iterator[Finding]:
@@ -79,12 +78,12 @@ def polling(own: Settings, limit: float | None) -> Iterator[Finding]:
         )
     elif busy > MANY:
         yield warning("[hpc] poll_interval", what, slower)
-    elif own.poll_interval > RARE:
+    elif own.poll_interval > TIMING.rare_poll:
         yield warning(
             "[hpc] poll_interval",
             f"the batch system is asked every {own.poll_interval:.0f} s only: a job that it killed "
             "is shown as running for so long",
-            f"set poll_interval to at most {RARE:.0f}",
+            f"set poll_interval to at most {TIMING.rare_poll:.0f}",
         )
     else:
         yield ok("[hpc] poll_interval", what)

@@ -18,7 +18,7 @@ The service's configuration file, where \\fB\\-\\-config\\fR is not given.
 0: done; 1: refused, with the reason on standard error; 2: the command line is wrong.
 \\fBcheck\\fR has those of monitoring plugins: 0 ok, 1 warning, 2 error, 3 ended before it knew.
 .SH SEE ALSO
-\\fBapptainer\\fR(1), \\fBsbatch\\fR(1), \\fBqsub\\fR(1), \\fBsystemd.service\\fR(5)
+\\fBapptainer\\fR(1), \\fBsystemd.service\\fR(5)
 """
 
 

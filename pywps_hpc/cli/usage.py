@@ -50,7 +50,7 @@ _CAUSES = tuple(cause.value for cause in Cause if cause.value)
 @click.option(
     "--accounting",
     is_flag=True,
-    help="What the batch system's accounting says instead, for ended jobs (Slurm: sacct).",
+    help="What the batch system's accounting says instead, for jobs that have ended.",
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values (RFC 4180).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line of the table.")
@@ -108,15 +108,15 @@ def _accounted(own: Settings, rows: Iterable[Job]) -> Iterator[Job]:
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     commands = getattr(scheduler, "commands", scheduler)
-    if not isinstance(commands, CommandScheduler) or not accounting.question(commands.system, ()):
+    if not isinstance(commands, CommandScheduler) or not commands.dialect.accounted(()):
         told = f"--accounting: nothing can be asked of {own.scheduler}'s accounting"
-        raise click.ClickException(f"{told}; it is known of Slurm alone")
+        raise click.ClickException(f"{told}: see docs/operations.md")
     try:
         with contextlib.closing(commands):
             pending = iter(rows)
             while part := list(itertools.islice(pending, accounting.AT_ONCE)):
                 ended = [job for job in part if job.native_id and job.state in TERMINAL]
-                question = accounting.question(commands.system, [job.native_id for job in ended])
+                question = commands.dialect.accounted([job.native_id for job in ended])
                 known = commands.ask(question) if question and ended else {}
                 yield from (_as_accounted(job, known.get(job.native_id)) for job in part)
     except SchedulerError as error:

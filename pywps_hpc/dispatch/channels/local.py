@@ -110,7 +110,7 @@ class LocalChannel(Channel):
             ) from error
         except PermissionError as error:
             raise ChannelUnavailable(
-                f"{argv[0]} may not be run by this account (searched "
+                f"cannot run {argv[0]}: it is not executable for this account (searched "
                 f"{self._environment['PATH']}): give it the right to, or name another folder in "
                 "[hpc] command_path",
                 argv,

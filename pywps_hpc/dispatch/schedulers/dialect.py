@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 
+from pywps_hpc.dispatch.schedulers.accounting import Accounted
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -156,6 +157,10 @@ class Dialect(ABC):
 
     def why(self, ids: Sequence[str]) -> Question[Mapping[str, str]] | None:
         """Why jobs wait, by id, in plain words; ``None`` where :meth:`poll` tells it."""
+        return None
+
+    def accounted(self, ids: Sequence[str]) -> Question[Mapping[str, Accounted]] | None:
+        """What jobs that have ended used, by id; ``None`` where that is not known."""
         return None
 
     def recent(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]] | None:

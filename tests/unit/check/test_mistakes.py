@@ -1161,7 +1161,7 @@ MISTAKES: dict[str, Mistake] = {
             lambda site: (site.commands / "squeue").chmod(0o644),
         ),
         "[hpc] command_path",
-        "squeue may not be run by this account",
+        "cannot run squeue: it is not executable for this account",
         "give it the right to",
     ),
     "102": on_slurm(

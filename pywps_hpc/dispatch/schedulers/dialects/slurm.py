@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from pywps_hpc.dispatch.schedulers.accounting import Accounted
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -157,6 +158,12 @@ class SlurmDialect(Dialect):
 
     def recent(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
         return Question(("scontrol", "--oneliner", "show", "job", ",".join(ids)), self.read_jobs)
+
+    def accounted(self, ids: Sequence[str]) -> Question[Mapping[str, Accounted]]:
+        # Times as seconds since the epoch (sacct(1), SLURM_TIME_FORMAT).
+        line = ("env", "SLURM_TIME_FORMAT=%s", "sacct", "--noheader", "--parsable2")
+        columns = f"--format={','.join(slurm.ACCOUNTED)}"
+        return Question((*line, columns, f"--jobs={','.join(ids)}"), slurm.accounted)
 
     def history(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
         return Question((*_SACCT, f"--jobs={','.join(ids)}"), self.read_accounting)
