@@ -13,7 +13,7 @@ from places import ROOT
 from pywps_hpc.cli import commands, reference
 
 #: They run until they are stopped, build or read an image, or print a file.
-WITHOUT_DATA = {"serve", "web", "dispatcher", "log", "image", "migrate"}
+WITHOUT_DATA = {"serve", "web", "dispatcher", "log", "image", "man", "migrate"}
 
 
 def test_the_page_of_commands_is_what_they_say_of_themselves() -> None:
