@@ -15,10 +15,7 @@ import pytest
 import requests
 from deployed_site import (
     APPLICATION,
-    DEPLOY,
     PREFIX,
-    adapted,
-    certificate,
     ended,
     execute,
     file_of,
@@ -26,20 +23,10 @@ from deployed_site import (
     open_folder,
     service,
 )
+from nginx_site import answers, nginx
 
 from postgres import Postgres
 from servers import HTTP, HpcServer, free_port, wait_for
-
-#: As nginx's own file has it around each site.
-AROUND = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{ }}
-http {{
-  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  include {folder}/site.conf;
-}}
-"""
 
 
 @dataclass
@@ -66,7 +53,6 @@ def folder() -> Iterator[Path]:
 def deployed(folder: Path) -> Iterator[Deployment]:
     port, other = free_port(), free_port()
     public = f"https://localhost:{port}"
-    made, key = certificate(folder)
     with Postgres() as database:
         keys = {"user_header": "X-Remote-User", "trusted_proxies": "127.0.0.1"}
         keys |= {"database": database.url, "slots": 4}
@@ -75,37 +61,11 @@ def deployed(folder: Path) -> Iterator[Deployment]:
             line = [server.python, "-m", "pywps_hpc", "web", APPLICATION]
             line += ["--config", str(server.config), "--bind", f"127.0.0.1:{other}"]
             second = server.spawn(line)
-            changes = {
-                "server 127.0.0.1:5000;": f"server 127.0.0.1:{server.port};",
-                "# server 10.20.0.12:5000;": f"server 127.0.0.1:{other};",
-                "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
-                "wps.example.org;": "localhost;",
-                "/etc/ssl/certs/wps.example.org.pem": str(made),
-                "/etc/ssl/private/wps.example.org.key": str(key),
-                '# auth_basic "birds";': 'auth_basic "birds";',
-                "# auth_basic_user_file /etc/nginx/birds": f"auth_basic_user_file {folder}/birds",
-            }
-            (folder / "site.conf").write_text(adapted(DEPLOY / "nginx/pywps-hpc.conf", changes))
-            (folder / "nginx.conf").write_text(AROUND.format(folder=folder))
-            (folder / "birds.htpasswd").write_text("anna:{PLAIN}a\nben:{PLAIN}b\n")
-            nginx = subprocess.Popen(["/usr/sbin/nginx", "-c", str(folder / "nginx.conf")])
-            try:
-                there = Deployment(server, second, public, str(made))
+            with nginx(folder, port, (server.port, other)) as made:
+                there = Deployment(server, second, public, made)
                 for address in (f"http://127.0.0.1:{other}/wps", there.wps):
-                    wait_for(lambda at=address: answers(at, there), f"{address} answers")
+                    wait_for(lambda at=address: answers(at, made), f"{address} answers")
                 yield there
-            finally:
-                nginx.terminate()
-                nginx.wait(30)
-
-
-def answers(url: str, deployed: Deployment) -> bool:
-    query = {"service": "WPS", "request": "GetCapabilities"}
-    try:
-        reply = HTTP.get(url, params=query, verify=deployed.certificate, auth=("anna", "a"))
-    except requests.RequestException:
-        return False
-    return reply.status_code == 200
 
 
 def test_a_request_by_tls_and_prefix_gets_links_that_lead_back(deployed: Deployment) -> None:
