@@ -25,10 +25,10 @@ http {{
 
 
 @contextmanager
-def nginx(folder: Path, port: int, hosts: Sequence[int]) -> Iterator[str]:
+def nginx(folder: Path, port: int, hosts: Sequence[int], *, login: bool = True) -> Iterator[str]:
     """nginx on a port, and two web hosts behind it; the name of its certificate's file.
 
-    The accounts anna and ben have the passwords a and b.
+    With a login, the accounts anna and ben have the passwords a and b.
     """
     made, key = certificate(folder)
     first, second = hosts
@@ -39,10 +39,13 @@ def nginx(folder: Path, port: int, hosts: Sequence[int]) -> Iterator[str]:
         "wps.example.org;": "localhost;",
         "/etc/ssl/certs/wps.example.org.pem": str(made),
         "/etc/ssl/private/wps.example.org.key": str(key),
-        '# auth_basic "birds";': 'auth_basic "birds";',
-        "# set $account": "set $account",
-        "# auth_basic_user_file /etc/nginx/birds": f"auth_basic_user_file {folder}/birds",
     }
+    if login:
+        changes |= {
+            '# auth_basic "birds";': 'auth_basic "birds";',
+            "# set $account": "set $account",
+            "# auth_basic_user_file /etc/nginx/birds": f"auth_basic_user_file {folder}/birds",
+        }
     (folder / "site.conf").write_text(adapted(DEPLOY / "nginx/pywps-hpc.conf", changes))
     (folder / "nginx.conf").write_text(AROUND.format(folder=folder))
     (folder / "birds.htpasswd").write_text("anna:{PLAIN}a\nben:{PLAIN}b\n")
