@@ -205,12 +205,16 @@ def _resources(draft: _Draft, specification: str, scheduler: str) -> None:
         key = next((key for key in keys_of(Resources) if problems and _is_for(problems, key)), "")
         if not problems:
             extra.append(shlex.join(option))
-        elif not key or not (value := _value(option, key)):
+        elif not key or key in _OF_MPI or not (value := _value(option, key)):
             draft.say("hpc.resources", f"Not translated: {shlex.join(option)}: {problems[0][1]}")
         else:
             draft.put("hpc.resources", key, value)
     if extra:
         draft.put("hpc.resources", "extra", "\n".join(["", *extra]))
+
+
+#: A process of PyWPS's ran once whatever it was given; whether it is for MPI only its author knows.
+_OF_MPI = frozenset({"nodes", "tasks"})
 
 
 def _options(specification: str) -> Iterator[list[str]]:
