@@ -140,7 +140,8 @@ class Follower:
                 if unpolled:
                     continue
                 fresh = status is not None and last.get(job.id) != _core(status)
-                self._attend(job, status, fresh=fresh, known=known, now=asked)
+                gone = status is None and job.native_id in context.scheduler.forgotten
+                self._attend(job, status, fresh=fresh, known=known, gone=gone, now=asked)
                 if status is not None:
                     self._last[job.id] = _core(status)
         self.begun += sorted(waiting, key=lambda job: job.submitted)[:MAY_HAVE_BEGUN]
@@ -160,7 +161,14 @@ class Follower:
             return answer, error
 
     def _attend(
-        self, job: Job, status: JobStatus | None, *, fresh: bool, known: bool, now: float
+        self,
+        job: Job,
+        status: JobStatus | None,
+        *,
+        fresh: bool,
+        known: bool,
+        gone: bool,
+        now: float,
     ) -> None:
         """Decide on one job and do it.
 
@@ -169,6 +177,7 @@ class Follower:
             status: what the batch system says.
             fresh: whether that is news.
             known: whether accounting answered.
+            gone: whether the batch system said that it does not have the job.
             now: when the question was asked. Whoever is held up on the way to the decision has
                 not seen the job missing for so much longer.
         """
@@ -190,6 +199,7 @@ class Follower:
             now=now,
             grace=context.settings.grace,
             asked=known,
+            forgotten=gone,
             logged=logged,
             answering=self._answering,
             timing=context.timing,

@@ -3,7 +3,8 @@
 Pure: everything is handed in, the clock too. A job is over when the batch system says so. The
 job's documents tell what came of it, and process and launcher are one account: a document can be
 forged, so one of success counts only where the batch system does not contradict it, and none ends a
-job that is missing from the answers before the grace has passed: it may be alive. Where the
+job that is missing from the answers before the grace has passed: it may be alive. One of which the
+batch system says, asked by its id, that it does not have it, is over. Where the
 launcher only knows that it was cut short, the batch system says why. A dismissal that was recorded
 comes before all of that.
 """
@@ -31,7 +32,8 @@ class Seen(Enum):
     ENDED = auto()  # over by itself, as far as the batch system knows
     CUT = auto()  # over, for a reason that only the batch system knows
     TWICE = auto()  # over: the launcher refused, since another start of the job has its lease
-    GONE = auto()  # neither queue nor accounting know it
+    GONE = auto()  # neither queue nor accounting list it: a record may yet come
+    FORGOTTEN = auto()  # the batch system says that it does not have it, and nobody keeps records
     UNASKED = auto()  # the queue does not know it, accounting could not be asked
     LOGGED = auto()  # the queue does not know it, and its log has the limit that ended it
 
@@ -44,7 +46,7 @@ class Step(Enum):
     SUCCEED = auto()
     FAIL = auto()  # with the message of the job's document
     EXPLAIN = auto()  # fail with the batch system's reason, and put it into the document
-    SETTLE = auto()  # as EXPLAIN, once the file system had time to show a later document
+    SETTLE = auto()  # as GRACE, once the file system had time to show a later document
     GRACE = auto()  # what the document tells, or else EXPLAIN, once the grace has passed
     LOOK_UP = auto()  # see whether the batch system has the job under another id
 
@@ -60,6 +62,7 @@ TABLE: dict[Seen, dict[Left, Step]] = {
         Seen.CUT: (Step.SETTLE, Step.SUCCEED, Step.FAIL, Step.EXPLAIN),
         Seen.TWICE: (Step.LOOK_UP, Step.LOOK_UP, Step.LOOK_UP, Step.FAIL),
         Seen.GONE: (Step.GRACE, Step.GRACE, Step.GRACE, Step.GRACE),
+        Seen.FORGOTTEN: (Step.GRACE, Step.SETTLE, Step.SETTLE, Step.SETTLE),
         Seen.UNASKED: (Step.KEEP, Step.GRACE, Step.GRACE, Step.KEEP),
         Seen.LOGGED: (Step.SETTLE, Step.GRACE, Step.GRACE, Step.SETTLE),
     }.items()
@@ -141,6 +144,7 @@ def decide(
     now: float,
     grace: float,
     asked: bool = True,
+    forgotten: bool = False,
     logged: Outcome | None = None,
     answering: float = 0.0,
     timing: Timing = TIMING,
@@ -156,6 +160,8 @@ def decide(
         now: seconds since the epoch.
         grace: seconds for which it may be missing, or without a document.
         asked: whether accounting answered, if ``status`` is ``None``.
+        forgotten: whether the batch system said that it does not have the job, and nobody may yet
+            tell how it ended, if ``status`` is ``None``.
         logged: what the batch system's own lines in the job's log say of its end, where ``status``
             does not tell it (:func:`needs_log`).
         answering: since when the batch system has answered each question, in seconds since the
@@ -164,9 +170,10 @@ def decide(
     """
     limited = _met_its_limit(evidence, resources, timing.time_limit_warning)
     status = _refine(status, logged, limited)
-    seen, left = _seen(status, asked), evidence.left
+    seen, left = _seen(status, asked, forgotten), evidence.left
     if job.control is ControlRequest.DISMISS:
-        return _dismiss(job, status, seen, now=now, grace=grace)
+        lag = min(timing.document_lag, grace)
+        return _dismiss(job, status, seen, now=now, grace=lag if forgotten else grace)
     if seen is Seen.ALIVE and status is not None and _has_closed(evidence):
         if status.phase in (Phase.QUEUED, Phase.HELD) and status.restarts > evidence.attempt:
             seen = Seen.AGAIN
@@ -200,7 +207,7 @@ def decide(
         return Action(do, State.FAILED, evidence.message, cause=cause)
     # The job did not come to an end of its own.
     told = logged if status is None else None
-    if step is Step.FAIL or (step is Step.GRACE and left is Left.CUT_SHORT and not told):
+    if step is Step.FAIL or (status is None and left is Left.CUT_SHORT and not told):
         reason = messages.out_of_memory(resources) if evidence.out_of_memory else evidence.message
         cause = causes.of_launcher(evidence)
     elif job.message == messages.LINGERED and status is not None:
@@ -219,7 +226,8 @@ def _dismiss(job: Job, status: JobStatus | None, seen: Seen, *, now: float, grac
         return KEEP
     if seen is Seen.ALIVE and status is not None:
         return _follow(job, status)
-    if seen is Seen.GONE and grace and not _has_been_missing(job, grace, now):
+    missing = seen in (Seen.GONE, Seen.FORGOTTEN)
+    if missing and grace and not _has_been_missing(job, grace, now):
         return WAIT
     return Action(Do.LOOK_UP, State.DISMISSED, messages.DISMISSED, rewrite=True)
 
@@ -274,9 +282,9 @@ def may_succeed(status: JobStatus | None, evidence: Evidence) -> bool:
     return status.outcome is Outcome.EXITED and status.exit_code == 0
 
 
-def _seen(status: JobStatus | None, asked: bool) -> Seen:
+def _seen(status: JobStatus | None, asked: bool, forgotten: bool) -> Seen:
     if status is None:
-        return Seen.GONE if asked else Seen.UNASKED
+        return Seen.UNASKED if not asked else Seen.FORGOTTEN if forgotten else Seen.GONE
     if status.phase is not Phase.FINISHED:
         return Seen.ALIVE
     if status.outcome in CUTS:

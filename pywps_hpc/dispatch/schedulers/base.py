@@ -267,6 +267,10 @@ class Scheduler(ABC):
     unasked: Collection[str] = frozenset()
     #: Of these, whom already the queue could not be asked about: they may be alive.
     unpolled: Collection[str] = frozenset()
+    #: Ids of which the batch system itself said, in answer to the latest :meth:`poll` and
+    #: :meth:`history`, that it does not have them, while nobody keeps a record that may yet come.
+    #: Ids that are merely missing from a list of all jobs are not among them.
+    forgotten: Collection[str] = frozenset()
 
     def header(self, job: BatchJob) -> Sequence[str]:
         """The lines of the job's script that tell the batch system what it needs."""

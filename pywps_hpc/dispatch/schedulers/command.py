@@ -69,6 +69,7 @@ class CommandScheduler(Scheduler):
         self._parts: defaultdict[str, Parts] = defaultdict(Parts)
         self.unpolled: set[str] = set()
         self._without_history: set[str] = set()
+        self.forgotten: set[str] = set()
 
     @property
     def unasked(self) -> Collection[str]:  # type: ignore[override]
@@ -118,7 +119,8 @@ class CommandScheduler(Scheduler):
 
     def history(self, ids: Collection[str]) -> dict[str, JobStatus]:
         dialect = self.dialect
-        answer, unasked = self._ended(
+        self.forgotten = set()
+        answer, unasked, silent = self._ended(
             ids,
             ("history", dialect.history, dialect.history_chunk),
             ("recent", dialect.recent, dialect.recent_chunk),
@@ -127,6 +129,8 @@ class CommandScheduler(Scheduler):
         if len(unasked) == len(set(ids)) and not answer and ids:
             raise next(iter(unasked.values()))
         self._without_history = set(unasked)
+        if silent == {"history"}:  # the server was asked about each by its id
+            self.forgotten = set(ids) - answer.keys() - unasked.keys()
         return answer
 
     def cancel(self, ids: Collection[str]) -> None:
@@ -217,7 +221,7 @@ class CommandScheduler(Scheduler):
         since accounting lags. Where nobody knows more, what the queue said stands; also returned
         is where somebody who may know could not be asked."""
         dialect = self.dialect
-        known, unasked = self._ended(
+        known, unasked, _ = self._ended(
             vague,
             ("recent", dialect.recent, dialect.recent_chunk),
             ("history", dialect.history, dialect.history_chunk),
@@ -226,19 +230,24 @@ class CommandScheduler(Scheduler):
 
     def _ended(
         self, ids: Collection[str], *sources: tuple[str, Ask, int]
-    ) -> tuple[dict[str, JobStatus], Unasked]:
+    ) -> tuple[dict[str, JobStatus], Unasked, set[str]]:
         """Ask one source after the other about the ids still open; only ends count, since
         accounting may show a job that left the queue as running for a while (or for ever). Also
-        returned is who is still open while some source could not be asked about it."""
+        returned is who is still open while some source could not be asked about it, and which
+        sources there are none of."""
         answer: dict[str, JobStatus] = {}
         unasked: Unasked = {}
+        silent: set[str] = set()
         for kind, ask, size in sources:
 
-            def look(chunk: Sequence[str], ask: Ask = ask) -> None:
+            def look(chunk: Sequence[str], kind: str = kind, ask: Ask = ask) -> None:
                 if answer.keys() >= set(chunk):
                     return  # elements of an array whose other elements were asked about
                 question = ask(chunk)
-                found = self._ask(question) if question is not None else {}
+                if question is None:
+                    silent.add(kind)
+                    return
+                found = self._ask(question)
                 answer.update(
                     (job, found[job])
                     for job in ids
@@ -249,10 +258,12 @@ class CommandScheduler(Scheduler):
             try:
                 unasked.update(self._in_parts(kind, still, size, look))
             except NotInstalled as error:
+                silent.add(kind)
                 self._lacks_accounting(error)
             except SchedulerUnavailable as error:
                 unasked.update(dict.fromkeys(still, error))
-        return answer, {job: error for job, error in unasked.items() if job not in answer}
+        unasked = {job: error for job, error in unasked.items() if job not in answer}
+        return answer, unasked, silent
 
     def _steer(self, actions: dict[Phase, Action], ids: Collection[str]) -> None:
         todo: dict[tuple[Action, str], list[str]] = {}

@@ -86,6 +86,10 @@ class DrmaaScheduler(Scheduler):
     def unpolled(self) -> Collection[str]:  # type: ignore[override]
         return {*self.commands.unpolled, *self._unpolled}
 
+    @property
+    def forgotten(self) -> Collection[str]:  # type: ignore[override]
+        return self.commands.forgotten - self._unpolled
+
     def header(self, job: BatchJob) -> Sequence[str]:
         return self.commands.header(job)
 

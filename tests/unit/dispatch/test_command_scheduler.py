@@ -335,6 +335,28 @@ def test_accounting_that_is_not_installed_is_no_accounting(
     assert caplog.text.count("command not found: sacct") == 1
 
 
+def test_only_who_is_said_to_be_unknown_where_nobody_keeps_records_is_forgotten() -> None:
+    """Accounting may lag, and a list of all jobs may lack one."""
+    missing = CommandMissing("command not found")
+    for sacct in (NO_ACCOUNTING, missing):
+        scheduler, _ = slurm(sacct=sacct, scontrol=UNKNOWN)
+        assert (scheduler.history(["7"]), scheduler.forgotten) == ({}, {"7"})
+    for sacct, scontrol in (
+        (accounting(), UNKNOWN),
+        (missing, missing),
+        (NO_ACCOUNTING, shown("7", "FAILED", "3:0")),
+    ):
+        scheduler, _ = slurm(sacct=sacct, scontrol=scontrol)
+        scheduler.history(["7"])
+        assert scheduler.forgotten == set()
+    scheduler, channel = slurm(sacct=NO_ACCOUNTING, scontrol=UNKNOWN)
+    scheduler.history(["7"])
+    channel.rules["scontrol"] = DOWN
+    with pytest.raises(SchedulerUnavailable):
+        scheduler.history(["7"])
+    assert scheduler.forgotten == set()
+
+
 def test_accounting_that_cannot_be_asked_does_not_mean_that_a_job_is_unknown() -> None:
     scheduler, _ = slurm(sacct=ChannelTimeout("slow"), scontrol=UNKNOWN)
     with pytest.raises(SchedulerUnavailable):

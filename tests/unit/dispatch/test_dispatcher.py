@@ -687,6 +687,36 @@ def test_an_end_is_told_where_the_queue_has_forgotten_the_job_and_accounting_is_
     assert harness.row(job).state in (State.SUCCEEDED, State.FAILED)
 
 
+@pytest.mark.parametrize("end", ["success", "failure"])
+def test_an_end_is_told_at_once_where_the_batch_system_says_that_it_has_forgotten_the_job(
+    harness: DispatcherHarness, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    job = running_until(harness, end)
+    harness.scheduler.forget(job.native_id)
+    monkeypatch.setattr(harness.scheduler, "forgotten", {job.native_id}, raising=False)
+    harness.cycle(later=1)
+    assert harness.row(job).state is State.RUNNING
+    harness.cycle(later=TIMING.document_lag + 1)
+    assert harness.row(job).state.value == harness.status(job).state
+    assert harness.row(job).state in (State.SUCCEEDED, State.FAILED)
+
+
+@pytest.mark.parametrize("end", ["success", "failure"])
+def test_a_job_that_forged_its_end_is_not_over_while_one_answer_only_says_that_it_is_unknown(
+    harness: DispatcherHarness, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    job = running_until(harness, end)
+    for _ in range(3):
+        harness.scheduler.forget(job.native_id)
+        monkeypatch.setattr(harness.scheduler, "forgotten", {job.native_id}, raising=False)
+        harness.cycle(later=TIMING.document_lag + 1)
+        assert harness.row(job).state is State.RUNNING
+        harness.scheduler.say(job.native_id, RUNNING)
+        monkeypatch.setattr(harness.scheduler, "forgotten", (), raising=False)
+        harness.cycle(later=1)
+        assert harness.row(job).state is State.RUNNING
+
+
 def test_time_in_which_the_queue_could_not_be_asked_is_no_absence_from_it(
     harness: DispatcherHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

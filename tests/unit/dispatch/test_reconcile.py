@@ -109,7 +109,7 @@ def told_by(status: JobStatus) -> Action:
 
 
 def test_the_table_has_an_answer_to_everything() -> None:
-    named = {*(seen for seen, _, _ in STATUSES), Seen.AGAIN, Seen.LOGGED}
+    named = {*(seen for seen, _, _ in STATUSES), Seen.AGAIN, Seen.LOGGED, Seen.FORGOTTEN}
     assert set(TABLE) == set(Seen) == named
     assert all(set(row) == set(Left) for row in TABLE.values())
     assert {status.outcome for _, status, _ in STATUSES if status} == {None, *Outcome}
@@ -162,6 +162,37 @@ def test_no_document_ends_a_missing_job_before_its_grace(
     assert judge(job(), None, told, asked=asked) == WAIT
     assert judge(job(missing=GRACE - 0.1), None, told, asked=asked) == WAIT
     assert judge(job(missing=GRACE), None, told, asked=asked) == expected
+
+
+@pytest.mark.parametrize("what", [Left.SUCCESS, Left.FAILURE, Left.CUT_SHORT])
+def test_the_end_of_a_job_that_the_batch_system_says_it_does_not_have_needs_no_grace(
+    what: Left,
+) -> None:
+    """Nobody has it alive, and nobody will contradict it. One answer alone may be a mistake."""
+    tellings = {Left.SUCCESS: SUCCEED, Left.FAILURE: FAIL_OWN, Left.CUT_SHORT: explain(OWN)}
+
+    def after(missing: float | None) -> Action:
+        return judge(job(missing=missing), None, left(what), forgotten=True)
+
+    assert after(None) == after(TIMING.document_lag - 0.1) == WAIT
+    assert after(TIMING.document_lag) == tellings[what]
+
+
+def test_a_job_without_an_end_has_its_grace_whoever_has_forgotten_it() -> None:
+    def after(missing: float) -> Action:
+        return judge(job(missing=missing), None, Evidence(), forgotten=True)
+
+    assert after(GRACE - 0.1) == WAIT
+    assert after(GRACE) == explain(messages.LOST)
+
+
+def test_a_dismissed_job_that_the_batch_system_says_it_does_not_have_is_dismissed() -> None:
+    def after(missing: float) -> Action:
+        row = job(missing=missing, control=ControlRequest.DISMISS)
+        return judge(row, None, Evidence(), forgotten=True)
+
+    assert after(TIMING.document_lag - 0.1) == WAIT
+    assert after(TIMING.document_lag).state is State.DISMISSED
 
 
 @pytest.mark.parametrize("what", [Left.SUCCESS, Left.FAILURE])

@@ -23,6 +23,7 @@ from pywps_hpc.dispatch.schedulers.base import (
 )
 from pywps_hpc.dispatch.schedulers.dialect import Action
 from pywps_hpc.dispatch.schedulers.dialects.slurm import SlurmDialect, read_control, read_submitted
+from pywps_hpc.dispatch.schedulers.parts import NotInstalled
 from pywps_hpc.dispatch.schedulers.states import slurm
 from pywps_hpc.dispatch.schedulers.text import seconds
 
@@ -396,8 +397,9 @@ def test_jobs_that_had_the_same_ids_are_told_by_their_names() -> None:
     assert {JOBS[case] for case in ("good", "fails", "cancelled", "obeyed", "limit")} <= ours
 
 
-def test_site_without_accounting_answers_with_nothing() -> None:
-    assert SLURM.read_accounting(*captured("sacct_disabled")) == {}
+def test_site_without_accounting_says_so() -> None:
+    with pytest.raises(NotInstalled, match="no accounting"):
+        SLURM.read_accounting(*captured("sacct_disabled"))
 
 
 def ended(

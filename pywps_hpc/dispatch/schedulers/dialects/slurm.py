@@ -30,6 +30,7 @@ from pywps_hpc.dispatch.schedulers.dialect import (
     turned_down,
 )
 from pywps_hpc.dispatch.schedulers.messages.slurm import MESSAGES
+from pywps_hpc.dispatch.schedulers.parts import NotInstalled
 from pywps_hpc.dispatch.schedulers.states import slurm
 from pywps_hpc.dispatch.schedulers.text import (
     first_line,
@@ -222,7 +223,10 @@ class SlurmDialect(Dialect):
         return answer
 
     def read_accounting(self, returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
-        """sacct's answer; nothing where the site keeps no accounting.
+        """sacct's answer.
+
+        Raises:
+            NotInstalled: the site keeps no accounting.
 
         Ids are used again once slurmctld has lost its state. sacct leaves out older jobs of the
         same number, but not an older array's element whose own number was another: of two rows with
@@ -230,7 +234,7 @@ class SlurmDialect(Dialect):
         time of submission out.
         """
         if "accounting storage is disabled" in stderr:
-            return {}
+            raise NotInstalled("this cluster keeps no accounting")
         lines = whole_lines(returncode, stdout, stderr)
         heading = next((line for line in lines if line in _SACCT_HEADINGS), "")
         if not heading:
