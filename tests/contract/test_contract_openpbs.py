@@ -126,6 +126,7 @@ class TestOpenPbs(PbsContract):
         assert scheduler.poll([number]).keys() == {number}
         wait_for(lambda: not scheduler.poll([number]), "the job is forgotten", 120)
         assert scheduler.history([number]) == {}
+        assert scheduler.forgotten == {number}
         assert scheduler.find(job.name) == []
         scheduler.cancel([number, UNKNOWN_ID])
         # Only its log knows how it ended.

@@ -95,6 +95,7 @@ class TestTorque(PbsContract):
         (number,) = scheduler.submit(job)
         wait_for(lambda: not scheduler.poll([number]), "the job is forgotten", 120)
         assert scheduler.history([number]) == {}
+        assert scheduler.forgotten == {number}
         assert scheduler.find(job.name) == []
         scheduler.cancel([number, UNKNOWN_ID])
 
