@@ -107,8 +107,9 @@ def wheel_command(
     deps: bool = True,
 ) -> list[str]:
     """The pip command that collects requirements as wheels (pip-wheel(1))."""
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
-    command += ["--wheel-dir", str(wheels)]
+    command = [sys.executable, "-m", "pip", "wheel", "--progress-bar=off"]
+    # Not --quiet: pip tells what a conflict is caused by among its ordinary lines.
+    command += ["--disable-pip-version-check", "--wheel-dir", str(wheels)]
     if constraints is not None:
         command += ["--constraint", str(constraints)]
     if not deps:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,25 @@ def test_modules_to_warm_up_are_imported_while_the_image_is_built(
     assert "WARM=finch a.b" in commands[-1]
     with pytest.raises(images.ImageError, match="not the name of a module"):
         images.build(tmp_path / "x.sif", requirements=["a"], base=tmp_path, warm=["a; reboot"])
+
+
+def test_packages_that_conflict_are_named_with_what_they_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs = {"alpha-1.0": "gamma>=2", "beta-1.0": "gamma<2", "gamma-1.0": "", "gamma-2.0": ""}
+    for known, need in needs.items():
+        name, _, version = known.partition("-")
+        told = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        told += f"Requires-Dist: {need}\n" if need else ""
+        with zipfile.ZipFile(tmp_path / f"{known}-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{known}.dist-info/METADATA", told)
+            tag = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            wheel.writestr(f"{known}.dist-info/WHEEL", tag)
+            wheel.writestr(f"{known}.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(images.ImageError) as failed:
+        images.build(tmp_path / "x.sif", requirements=["alpha", "beta"])
+    said = str(failed.value)
+    assert "alpha 1.0 depends on gamma>=2" in said
+    assert "beta 1.0 depends on gamma<2" in said
