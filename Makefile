@@ -12,8 +12,8 @@ demo:  ## climate request on real data: local scheduler, no root, no cluster
 test:  ## everything; as root on Debian with a real Slurm, Apptainer and image
 	@tests/run.sh
 
-benchmark:  ## ratios against PyWPS, after `make test` has set things up
-	@"$(PYTHON)" benchmarks/accept.py
+bench:  ## every benchmark, and one table of them, after `make test` has set things up; QUICK=--quick
+	@"$(PYTHON)" benchmarks/all.py $(QUICK)
 
 reliability:  ## docs/reliability.md from what the fault tests saw
 	@"$(PYTHON)" tests/support/reliability.py

@@ -1,10 +1,11 @@
-"""Every benchmark that one sitting can take, one after the other.
+"""Every benchmark, one after the other, and one table of what they found at the end.
 
     make bench
+    python benchmarks/all.py [--quick] [--only SCRIPT ...]
 
+``--quick`` takes less than 15 minutes: fewer jobs, but never fewer rounds than an interval needs.
 What needs the test cluster (tests/infra/up.sh) is left out where it is not up, and that is said.
-Each prints its own figures; the load of the host stands beside them, since figures of a busy one
-count as ratios only.
+The load of the host stands in each row, since the figures of a busy one count as ratios only.
 """
 
 from __future__ import annotations
@@ -12,35 +13,81 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
+import click
+from compare import HEADING
+
 FOLDER = Path(__file__).resolve().parent
-#: Each with its arguments.
-ALONE = (
-    ("accept.py",),
-    ("accept_clients.py",),
-    ("status_reads.py",),
-    ("launcher.py",),
-    ("warm.py", "--rounds", "7"),
-    ("dispatcher.py",),
-    ("job_list.py", "200000"),
+
+
+@dataclass(frozen=True)
+class Run:
+    """A script with its arguments.
+
+    Attributes:
+        quick: the arguments of a quick run; ``None``: it is left out of one.
+        cluster: whether it needs the test cluster.
+    """
+
+    script: str
+    arguments: tuple[str, ...] = ()
+    quick: tuple[str, ...] | None = ()
+    cluster: bool = False
+
+
+RUNS = (
+    Run("accept.py", quick=("--requests", "20")),
+    Run("accept_clients.py", quick=("--requests", "150")),
+    Run("status_reads.py", quick=("--seconds", "1", "--clients", "1", "64")),
+    Run("launcher.py", quick=("--rounds", "7")),
+    Run("warm.py", ("--rounds", "7"), ("--rounds", "7", "--cold-rounds", "1")),
+    Run("dispatcher.py", quick=("--jobs", "2000", "--only", "changes", "--only", "wake_up")),
+    Run("growth.py", quick=("--jobs", "200000")),
+    Run("growth.py", ("--postgresql",), None),
+    Run("replay.py", quick=None),
+    Run(
+        "replay.py",
+        ("--folder", "/dev/shm"),
+        ("--folder", "/dev/shm", "--jobs", "4000", "--under-way", "500"),
+    ),
+    Run("replay.py", ("--postgresql",), None),
+    Run("job_list.py", ("200000",), None),
+    Run("batch.py", quick=None, cluster=True),
 )
-ON_A_CLUSTER = (("batch.py",),)
 
 
-def main() -> int:
-    """Run them; how many failed."""
+@click.command()
+@click.option("--quick", is_flag=True, help="Less than 15 minutes.")
+@click.option("--only", multiple=True, help="Scripts; else all.")
+def main(quick: bool, only: tuple[str, ...]) -> None:
+    """Run them, and print the table; the exit code tells how many failed."""
     has_cluster = os.environ.get("PYWPS_HPC_CLUSTER") == "1"
-    failed = 0
-    for script, *arguments in (*ALONE, *(ON_A_CLUSTER if has_cluster else ())):
-        load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-        print(f"\n== {script} {' '.join(arguments)} (load {load})", flush=True)
-        done = subprocess.run([sys.executable, FOLDER / script, *arguments], check=False)
-        failed += done.returncode != 0
-    if not has_cluster:
-        print(f"\nleft out, PYWPS_HPC_CLUSTER is not 1: {', '.join(s for s, *_ in ON_A_CLUSTER)}")
-    return failed
+    failed, left_out = [], []
+    with tempfile.NamedTemporaryFile("r", suffix=".md") as rows:
+        for run in RUNS:
+            arguments = run.quick if quick else run.arguments
+            if only and run.script not in only:
+                continue
+            if arguments is None or (run.cluster and not has_cluster):
+                left_out.append(run.script)
+                continue
+            load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+            print(f"\n== {run.script} {' '.join(arguments)} (load {load})", flush=True)
+            command = [sys.executable, str(FOLDER / run.script), *arguments]
+            done = subprocess.run(
+                command, env=os.environ | {"BENCHMARK_ROWS": rows.name}, check=False
+            )
+            if done.returncode:
+                failed.append(run.script)
+        print(f"\n{HEADING}\n{rows.read()}", end="")
+    for what, scripts in (("failed", failed), ("left out", left_out)):
+        if scripts:
+            print(f"\n{what}: {', '.join(scripts)}")
+    sys.exit(len(failed))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
