@@ -1,48 +1,25 @@
 """The half of a container's nursery that is outside: takes orders and supervises.
 
-It starts the container, whose half (:mod:`joblauncher.nursery_inside`) has the modules, and hands
-each job's folder in as a mount (:mod:`joblauncher.enclosure`). The two talk over one socket, which
-is standard input in there:
+It starts the container and asks the half in there for launchers
+(:mod:`joblauncher.container_half`):
 
 ::
 
     FOLDER/inside/    shown in the container, in place of the spool
-    FOLDER/requests   connections to the half inside (SOCK_SEQPACKET)
-    FOLDER/trial/     stands for a job's folder, to see whether the kernel allows it
-    FOLDER/refused    why it does not; the scheduler reads it
-    FOLDER/failed     the last container has ended before it was ready
+    FOLDER/requests   connections to the half inside
+    FOLDER/refused    why there is none; the scheduler reads it
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
-import os
-import resource
-import signal
 import socket
-import struct
-import subprocess
-import sys
-import traceback
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from joblauncher import enclosure, forked
-from joblauncher.imports import close_all_but
-from joblauncher.nursery_inside import GO, KEEP, READY
-from joblauncher.orders import Orders, listen
-from joblauncher.shared import prctl
-
-LOGGER = logging.getLogger(__name__)
-
-#: Seconds for the half inside to have a job's launcher ready, which takes milliseconds.
-PATIENCE = 5.0
-_MOST = 4096
-#: Exit code of a helper: nobody takes what it sends.
-_NOBODY = 2
+from joblauncher.container_half import ContainerHalf
+from joblauncher.orders import Orders
 
 
 class ContainerNursery(Orders):
@@ -53,174 +30,30 @@ class ContainerNursery(Orders):
 
     def __init__(self, folder: Path, supervisor: str, lock: int) -> None:
         super().__init__(folder, supervisor, lock)
-        self._requests, self._failed = folder / "requests", folder / "failed"
+        command, environment = self._facts["command"], self._facts["environment"]
+        self._inside = ContainerHalf(folder, folder / "requests", command, environment)
         logging.basicConfig(level=logging.INFO, format="%(asctime)s joblauncher: %(message)s")
 
     def run(self) -> None:
-        (self._folder / "refused").unlink(missing_ok=True)
-        self._make_trial()
-        with listen(self._requests, socket.SOCK_SEQPACKET) as listener:
-            command: list[str] = self._facts["command"]
-            environment: dict[str, str] = self._facts["environment"]
-            self._container = subprocess.Popen(
-                command,
-                env=environment,
-                stdin=listener.fileno(),
-                cwd="/",
-                start_new_session=True,
-            )
-        if self._keep_in_touch():
+        if self._inside.start():
             super().run()
-        else:
-            self._container.terminate()
-        self._requests.unlink(missing_ok=True)
-
-    def _make_trial(self) -> None:
-        trial = self._folder / "trial"
-        (trial / "inputs").mkdir(parents=True, exist_ok=True)
-        for name in ("job.dump", "job.log"):
-            (trial / name).touch()
-
-    def _keep_in_touch(self) -> bool:
-        """Open the connection that tells the half inside that this one lives."""
-        try:
-            self._inside = _connect(self._requests)
-            self._hand_over(self._inside, KEEP, str(self._folder / "trial"))
-        except ConnectionError:
-            return self._fail()
-        except OSError as error:
-            return self._refuse(str(error.strerror or error))
-        return True
-
-    def _refuse(self, reason: str) -> bool:
-        LOGGER.warning("no warm starts: %s", reason)
-        (self._folder / "refused").write_text(reason)
-        return False
+        self._inside.close()
 
     def sources(self) -> Sequence[socket.socket]:
-        return [self._inside]
+        return [self._inside.connection]
 
     def heed(self, ready: Collection[socket.socket]) -> bool:
-        if self._inside not in ready:
+        if self._inside.connection not in ready:
             return True
-        try:
-            told = self._inside.recv(_MOST)
-        except OSError:
-            told = b""
-        if told == READY:
-            self._failed.unlink(missing_ok=True)
+        lives, is_open = self._inside.hear(), self._listener is not None
+        if self._inside.is_ready and not is_open:
             self.open()
-        elif told:
-            return self._refuse(told.decode("utf-8", "replace"))
-        else:
-            return self._reconnect()
-        return True
-
-    def _reconnect(self) -> bool:
-        """The half inside starts anew, or has ended, which is no reason not to try again."""
-        was_ready = self._listener is not None
-        self.close()
-        self._inside.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._container.wait(0.5)
-            return False if was_ready else self._fail()
-        return self._keep_in_touch()
-
-    def _fail(self) -> bool:
-        """The container has ended before it was ready: a module may have ended it, which the next
-        one leaves out; a second time is one too many."""
-        if self._failed.exists():
-            return self._refuse(f"the container cannot be started: see {self._folder}/log")
-        self._failed.touch()
-        return False
+        elif is_open and not self._inside.is_ready:
+            self.close()
+        return lives
 
     def check(self, connection: socket.socket) -> None:
         """Modules are looked at inside."""
 
     def launch(self, order: dict[str, Any], mark: tuple[str, str], log: int) -> tuple[int, int]:
-        connection = _connect(self._requests)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        connection.settimeout(PATIENCE)
-        text = json.dumps({"order": order, "mark": mark}).encode()
-        self._hand_over(connection, text, order["folder"], log)
-        size = struct.calcsize("3i")
-        told, extra, _, _ = connection.recvmsg(_MOST, socket.CMSG_SPACE(size))
-        if told != READY:
-            raise OSError(f"the nursery: {told.decode('utf-8', 'replace') or 'no answer'}")
-        # The kernel says who has sent it, by its process id here (unix(7), SCM_CREDENTIALS).
-        (launcher,) = (
-            struct.unpack("3i", data[:size])[0]
-            for _, kind, data in extra
-            if kind == socket.SCM_CREDENTIALS
-        )
-        connection.send(GO)
-        child = os.fork()
-        if child == 0:
-            _mirror(connection)
-        connection.close()
-        return child, launcher
-
-    def _hand_over(
-        self, connection: socket.socket, text: bytes, folder: str, *descriptors: int
-    ) -> None:
-        """Send a message with a folder as a mount.
-
-        Raises:
-            OSError: it cannot be made, or sent.
-        """
-        reader, writer = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                mount = enclosure.offer(Path(folder))
-                socket.send_fds(connection, [text], [mount, *descriptors])
-                os._exit(0)
-            except ConnectionError:
-                os._exit(_NOBODY)
-            except OSError as error:
-                os.write(writer, f"{error.strerror or error}".encode())
-            except BaseException:
-                traceback.print_exc()
-            os._exit(1)
-        os.close(writer)
-        with os.fdopen(reader, "rb") as pipe:
-            reason = pipe.read().decode()
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if status == _NOBODY:
-            raise ConnectionResetError("the container has ended")
-        if status:
-            raise OSError(reason or "a mount of a job's folder cannot be made")
-
-
-def _connect(address: Path) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    folder = os.open(address.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        connection.connect(f"/proc/self/fd/{folder}/{address.name}")
-    except OSError:
-        connection.close()
-        raise
-    finally:
-        os.close(folder)
-    return connection
-
-
-def _mirror(connection: socket.socket) -> NoReturn:
-    """In a child of the supervisor: end when the launcher does, and as it does."""
-    with contextlib.suppress(BaseException):
-        prctl.end_with_parent(signal.SIGKILL)
-        forked.retitle(sys.executable, "-I", "-m", "joblauncher.nursery_outside", "beside a job")
-        close_all_but(connection.fileno())
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        connection.settimeout(None)
-        told = connection.recv(_MOST)
-        if len(told) != struct.calcsize("i"):
-            reason = told.decode("utf-8", "replace") or "its container has ended"
-            print(f"the launcher is lost: {reason}", file=sys.stderr, flush=True)
-            os.kill(os.getpid(), signal.SIGKILL)
-        code = os.waitstatus_to_exitcode(*struct.unpack("i", told))
-        if code >= 0:
-            os._exit(code)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.kill(os.getpid(), -code)
-    os._exit(1)
+        return self._inside.launch(order, mark, log)

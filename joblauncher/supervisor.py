@@ -8,7 +8,6 @@ the dispatcher hears of it from the scheduler.
 from __future__ import annotations
 
 import contextlib
-import glob
 import logging
 import os
 import resource
@@ -23,6 +22,7 @@ from joblauncher.publisher import Publisher
 from joblauncher.sequence import Steps, launch
 from joblauncher.shared import dump, exits, failpoint, prctl
 from joblauncher.shared.jobdir import JobDir
+from joblauncher.shared.processes import children, signal_tree
 
 LOGGER = logging.getLogger(__name__)
 
@@ -92,12 +92,14 @@ def _supervise(publisher: Publisher, header: dump.Header, body: bytes) -> Ending
     def stop(number: int, _frame: FrameType | None) -> None:
         stopped.append(number)
         LOGGER.warning("asked to stop by %s", signal.Signals(number).name)
-        _signal_tree(pid, signal.SIGTERM)
+        signal_tree(pid, signal.SIGTERM)
         signal.setitimer(signal.ITIMER_REAL, GRACE)
 
     def kill(_number: int, _frame: FrameType | None) -> None:
-        _signal_tree(pid, signal.SIGKILL)
+        signal_tree(pid, signal.SIGKILL)
 
+    # By their tree, not by a group of their own: Slurm and TORQUE stop and continue a job by its
+    # group or session, and a process outside would go on.
     for number in STOP_SIGNALS:
         signal.signal(number, stop)
     signal.signal(signal.SIGALRM, kill)
@@ -126,25 +128,11 @@ def _supervise(publisher: Publisher, header: dump.Header, body: bytes) -> Ending
     )
 
 
-def _signal_tree(pid: int, number: int) -> None:
-    """Signal a process and all that it started.
-
-    They have no process group of their own: Slurm and TORQUE stop and continue a job by its group
-    or session, and a process outside would go on.
-    """
-    found = [pid]
-    for process in found:
-        found += _children(process)
-    for process in found:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(process, number)
-
-
 def _end_orphans() -> None:
     """Kill and collect whatever the process left behind."""
     deadline = time.monotonic() + GRACE
     while time.monotonic() < deadline:
-        for orphan in _children(os.getpid()):
+        for orphan in children(os.getpid()):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(orphan, signal.SIGKILL)
         try:
@@ -153,11 +141,3 @@ def _end_orphans() -> None:
         except ChildProcessError:
             return
         time.sleep(0.02)
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    for listing in glob.glob(f"/proc/{pid}/task/*/children"):
-        with contextlib.suppress(OSError), open(listing, encoding="ascii") as children:
-            found += map(int, children.read().split())
-    return found

@@ -190,6 +190,22 @@ class Timing:
         5.0, "for a nursery to start a job, which takes milliseconds; then it starts without"
     )
 
+    pilot_patience: float = _time(
+        60.0, "that a job waits behind others of a pilot that runs; then it is submitted by itself"
+    )
+    pilot_refused: float = _time(
+        600.0, "for which no pilot is started again where the last one could not be had"
+    )
+    pilot_retry: float = _time(
+        10.0, "until a job is submitted again that its pilot did not run, and nobody else took"
+    )
+    pilot_shows: float = _time(
+        60.0, "for a pilot to show in the queue whose submission had no clear answer"
+    )
+    pilot_known: float = _time(
+        86400.0, "for which an ended pilot is remembered, so that its jobs' ends can be asked for"
+    )
+
     # Connections of clients
     quiet: float = _time(30.0, "in which a client sends or takes nothing until it is given up")
     fresh: float = _time(60.0, "that a new connection may have no request on it")

@@ -130,7 +130,7 @@ def web(application: str, config: Path, bind: str, workers: int, threads: int) -
 def dispatcher(config: Path) -> None:
     """Run the dispatcher: submit, watch and end batch jobs."""
     from pywps_hpc.dispatch.dispatcher import Dispatcher
-    from pywps_hpc.dispatch.schedulers.registry import check, make_scheduler
+    from pywps_hpc.dispatch.schedulers.registry import check, make_scheduler, with_pilots
 
     stop, hangup = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -141,7 +141,8 @@ def dispatcher(config: Path) -> None:
         log_format.use(own.log_format)
         store = open_store(own, wait=True)
         holder = os.environ.pop(HOLDER, "")
-        scheduler = at_end.enter_context(contextlib.closing(make_scheduler(own)))
+        scheduler = with_pilots(make_scheduler(own), own)
+        at_end.enter_context(contextlib.closing(scheduler))
         at_work = Dispatcher(own, store, Spool(own.spool), scheduler, holder=holder)
         watching.dispatcher(own, store, lambda: at_work.is_turning)
         lifecycle.on_hangup(hangup.set)

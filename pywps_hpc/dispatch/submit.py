@@ -96,9 +96,15 @@ class Submitter:
             return  # they are those of which none was to be offered
         accepted = context.store.in_line(State.ACCEPTED)
         self._deferral.keep({job.id for job in accepted})
-        chosen = [job.id for job in self._candidates(accepted)[:most]]
-        # A full array waits for nobody who could go with it.
-        self._waits = 0 < len(chosen) < most and self._early() > 0
+        candidates = self._candidates(accepted)
+        if 0 < len(candidates) < most and self._early() > 0:
+            # A full array waits for nobody who could go with it, and what goes by itself neither.
+            rest = [job for job in candidates if context.scripts.is_for_pilots(job.process)]
+            self._waits = not rest
+            candidates, left_out = rest or candidates, len(candidates) > len(rest) > 0
+        else:
+            self._waits = left_out = False
+        chosen = [job.id for job in candidates[:most]]
         self._resting = None if chosen else line
         if self._waits or not chosen:
             return
@@ -108,7 +114,7 @@ class Submitter:
             if job.state is State.ACCEPTED and job.control is ControlRequest.NONE
         ]
         self._last = context.clock()
-        changed, more = 0, len(chosen) == most
+        changed, more = 0, len(chosen) == most or left_out
         groups: dict[str, list[Job]] = {}
         for job in waiting:
             groups.setdefault(self._key(job), []).append(job)
@@ -122,8 +128,10 @@ class Submitter:
 
     def _go_together(self, key: str) -> bool:
         """Whether jobs with these settings may be elements of an array."""
-        need = self._context.settings.for_process(key).resources
-        return self._together and self._context.scheduler.takes_arrays(need)
+        context = self._context
+        need = context.settings.for_process(key).resources
+        alone = not self._together or context.scripts.is_for_pilots(key)
+        return not alone and context.scheduler.takes_arrays(need)
 
     def _key(self, job: Job | InLine) -> str:
         """Those can go together that have the same settings and so the same script."""

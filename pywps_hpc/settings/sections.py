@@ -75,11 +75,34 @@ class Container:
         "Which driver's libraries the container of a job with GPUs is shown: `nv` (NVIDIA, option "
         "`--nv` of the runtime) or `rocm` (AMD, `--rocm`).",
     )
-    warm: bool = setting(
+    warm: bool | None = setting(
         readers.boolean,
-        "yes",
-        "Whether jobs start as forks of a process that has imported the service's modules; only "
-        "with `scheduler = local`.",
+        None,
+        "Whether jobs start as forks of a process that has imported the service's modules. Unset: "
+        "with `scheduler = local` only. On a cluster `yes` has jobs run in *pilots*: batch jobs "
+        "that take one job after the other.",
+        unset=None,
+        needed="short jobs whose imports take long, on a cluster",
+    )
+    pilots: int = setting(
+        readers.integer(1), "4", "Pilots with the same settings that may wait or run at once."
+    )
+    pilot_slots: int = setting(
+        readers.integer(1),
+        "1",
+        "Jobs that one pilot runs at once. It asks for the processors and memory of one job so "
+        "many times, and 512 MiB for the modules.",
+    )
+    pilot_jobs: int = setting(readers.integer(1), "1000", "Jobs after which a pilot ends.")
+    pilot_idle: float = setting(
+        readers.seconds, "300", "Time without a job after which a pilot ends."
+    )
+    pilot_walltime: int = setting(
+        readers.walltime,
+        None,
+        "Time limit of a pilot, which takes a job only while there is enough of it left for the "
+        "job's `walltime`. Unset: twice that and 30 minutes.",
+        unset=0,
     )
 
 

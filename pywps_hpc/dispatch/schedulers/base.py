@@ -170,6 +170,7 @@ class BatchJob:
         resources: the same resources that the script's header states, for paths that cannot use
             the header (DRMAA's native specification).
         warm: how it is started without the script; ``None``: by the script only.
+        process: identifier of the first job's process.
     """
 
     name: str
@@ -180,6 +181,7 @@ class BatchJob:
     array_indices: tuple[int, ...] = ()
     resources: Resources = field(default_factory=Resources)
     warm: Warm | None = None
+    process: str = ""
 
 
 class SchedulerError(HpcError):

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from joblauncher.shared.jobdir import JobDir
+from joblauncher.shared.pilotdir import PilotDir
 from pywps_hpc.dispatch.schedulers.base import Warm, WarmContainer
 from pywps_hpc.dispatch.scripts import bare
 from pywps_hpc.dispatch.scripts.launch import (
@@ -71,9 +72,36 @@ def launch(job: JobDir, process: ProcessSettings, settings: Settings) -> Launch:
     )
 
 
+def pilot(folder: PilotDir, process: ProcessSettings, settings: Settings) -> Launch:
+    """The command that starts a pilot in such a container (:mod:`joblauncher.pilot`), in which it
+    sees all of the spool; no process of the service runs in it but in namespaces of its own.
+
+    Args:
+        folder: the pilot's.
+    """
+    container, spool = process.container, settings.spool
+    job = JobDir(spool / folder.path.name)
+    groups = [
+        ISOLATION,
+        () if container.network else NO_NETWORK,
+        *(("--bind", bind) for bind in _binds(job, container, settings)),
+        ("--bind", _bind(paths.map_path(spool, settings.ssh.path_map), spool, "rw")),
+        ("--home", str(spool)),
+        ("--pwd", "/"),
+        (str(container.image),),
+        (str(container.python or "python3"), "-I", "-m", "joblauncher.pilot"),
+    ]
+    return Launch(
+        program=(container.runtime, "exec"),
+        arguments=tuple(group for group in groups if group),
+        exports=_exports(process),
+        prefix=_prefix(container),
+    )
+
+
 def warm(job: JobDir, digest: str, process: ProcessSettings, settings: Settings) -> Warm | None:
     """The same job as a fork of a nursery in such a container
-    (:mod:`joblauncher.nursery_outside`).
+    (:mod:`joblauncher.nursery_outside`), or of a pilot.
 
     Args:
         digest: SHA-256 of its dump.

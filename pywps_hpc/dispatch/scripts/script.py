@@ -27,18 +27,20 @@ from jinja2 import (
 )
 
 from joblauncher.shared.jobdir import JobDir
+from joblauncher.shared.pilotdir import PilotDir
 from pywps_hpc import package_data
 from pywps_hpc.dispatch.schedulers.base import BatchJob, Warm
-from pywps_hpc.dispatch.scripts.launch import inherited
+from pywps_hpc.dispatch.scripts.launch import Launch, inherited
+from pywps_hpc.dispatch.scripts.pilot import launch_pilot, of_pilot
 from pywps_hpc.dispatch.scripts.runtimes import launch, warm
 from pywps_hpc.jobs import Job
-from pywps_hpc.settings import ProcessSettings, Settings, SettingsError, paths
+from pywps_hpc.settings import Container, ProcessSettings, Settings, SettingsError, paths
 from pywps_hpc.spool import Spool
 
 #: Gives the lines by which a batch system learns from the script what the job needs.
 Header = Callable[[BatchJob], Sequence[str]]
 
-#: What a warm start does without; one of the administrator's own has to be run.
+#: What a warm start on this host does without; one of the administrator's own has to be run.
 _WARM_TEMPLATES = ("local.sh.j2", "base.sh.j2")
 #: Stands for the id of whichever job the script runs: :func:`quote` puts the variable in its place.
 ANY_JOB = "00000000-0000-4000-8000-000000000000"
@@ -71,6 +73,31 @@ class Scripts:
             jinja2.TemplateError: of the administrator's own template.
         """
         return self._batch_job(jobs, self._settings.for_process(jobs[0].process))
+
+    def pilot(self, name: str, folder: PilotDir, digest: str, process: str) -> BatchJob:
+        """What is handed to the batch system for a pilot (:mod:`joblauncher.pilot`).
+
+        Args:
+            name: in the queue.
+            folder: the pilot's.
+            digest: SHA-256 of what it is told.
+            process: identifier of a process that it is for.
+
+        Raises:
+            ValueError, jinja2.TemplateError: as :meth:`batch_job`.
+        """
+        own = self._settings.for_process(process)
+        paths_of = JobDir(folder.path)
+        batch = BatchJob(
+            name=name,
+            script="",
+            log=str(self._on_node(paths_of.log)),
+            path=str(self._on_node(paths_of.script)),
+            resources=of_pilot(own),
+        )
+        start = launch_pilot(folder, own, self._settings)
+        element = {"id": folder.path.name, "digest": digest, "array_index": 0, "place": 0}
+        return self._render(batch, [element], folder.path, start)
 
     def check(self) -> None:
         """Try all settings out, so that a mistake shows at start and not with the first job.
@@ -118,30 +145,56 @@ class Scripts:
         )
         anywhere = own.open(ANY_JOB)
         start = launch(anywhere, process, self._settings)
+        batch = self._render(batch, [_element(job) for job in jobs], anywhere.path, start)
+        return replace(batch, warm=self._warm(first, process), process=first.process)
+
+    def _render(
+        self, batch: BatchJob, elements: Sequence[dict[str, object]], folder: Path, start: Launch
+    ) -> BatchJob:
+        """The same with its script.
+
+        Args:
+            batch: all but the script.
+            elements: the jobs, as the templates see them.
+            folder: where the script starts.
+            start: the command.
+        """
         script = self._environment.get_template(self._template).render(
-            jobs=[_element(job) for job in jobs],
-            job_name=first.name,
-            job_dir=anywhere.path,
-            node_dir=self._on_node(anywhere.path),
+            jobs=elements,
+            job_name=batch.name,
+            job_dir=folder,
+            node_dir=self._on_node(folder),
             header=[_line(text) for text in self._header(batch)],
             program=start.program,
             arguments=start.arguments,
             exports=list(start.exports.items()),
             inherited=start.inherited,
             prefix=start.prefix,
-            resources=process.resources,
+            resources=batch.resources,
         )
-        return replace(batch, script=str(script), warm=self._warm(first, process))
+        return replace(batch, script=str(script))
 
     def _warm(self, job: Job, process: ProcessSettings) -> Warm | None:
-        """How a nursery starts this job, if one may: it does what our own template does."""
-        container, own = process.container, self._settings.templates
-        is_ours = own is None or not any((own / name).exists() for name in _WARM_TEMPLATES)
-        is_local = self._template == _WARM_TEMPLATES[0]
-        if not (is_local and is_ours and container.warm) or inherited(process):
+        """How a nursery or a pilot starts this job, if one may."""
+        if inherited(process) or not self._may_be_warm(process.container):
             return None
         folder = Spool(self._settings.spool).open(job.id)
         return warm(folder, job.digest, process, self._settings)
+
+    def is_for_pilots(self, process: str) -> bool:
+        """Whether jobs of this process go to pilots, each by itself."""
+        own = self._settings.for_process(process)
+        is_local = self._template == _WARM_TEMPLATES[0]
+        can = not (is_local or own.container.options or inherited(own))
+        return can and self._may_be_warm(own.container)
+
+    def _may_be_warm(self, container: Container) -> bool:
+        if self._template != _WARM_TEMPLATES[0]:
+            return bool(container.warm) and container.runtime != "none"
+        # A nursery does what our own template does.
+        own = self._settings.templates
+        is_ours = own is None or not any((own / name).exists() for name in _WARM_TEMPLATES)
+        return is_ours and container.warm is not False
 
     def _on_node(self, path: Path) -> Path:
         """Where the compute nodes find a path of this host."""

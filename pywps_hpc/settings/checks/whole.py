@@ -9,6 +9,8 @@ from pywps_hpc.settings.model import PROCESS_PREFIX, ProcessSettings, Settings
 from pywps_hpc.settings.sections import Ssh
 from pywps_hpc.systems import options
 
+#: Seconds of its time that a pilot keeps for its own end (:data:`joblauncher.pilot.RESERVE`).
+PILOT_RESERVE = 130
 #: Section, key, and what is wrong with it.
 Problem = tuple[str, str, str]
 
@@ -33,6 +35,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _nodes(settings)
     yield from _amounts(settings)
     yield from _containers(settings)
+    yield from _pilots(settings)
 
 
 def _folders(settings: Settings) -> Iterator[Problem]:
@@ -122,6 +125,22 @@ def _containers(settings: Settings) -> Iterator[Problem]:
         if own.container.runtime == "none" and settings.ssh.path_map:
             # Only a container can show the cluster's folders under the paths in the request.
             yield "hpc.ssh", "path_map", f"needs a container ([{section}])"
+
+
+def _pilots(settings: Settings) -> Iterator[Problem]:
+    """Warm starts on a cluster."""
+    if settings.scheduler == "local":
+        return
+    for section, own in _everyone(settings, "hpc.container").items():
+        if not own.container.warm:
+            continue
+        if own.container.runtime == "none":
+            problem = "warm starts on a cluster need a container, which keeps jobs apart"
+            yield section, "warm", f"{problem}: set runtime, or warm = no"
+        least = own.resources.walltime + PILOT_RESERVE
+        if 0 < own.container.pilot_walltime < least:
+            problem = f"is too short for a job: walltime and {PILOT_RESERVE} s make {least} s"
+            yield section, "pilot_walltime", problem
 
 
 def _everyone(settings: Settings, section: str) -> Mapping[str, ProcessSettings]:

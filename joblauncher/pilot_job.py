@@ -1,0 +1,183 @@
+"""Above one job of a pilot: start it, keep its limits, carry out requests, tell how it ended.
+
+One such process, a child of the pilot's, stands above each job. The job is a fork of the process
+with the modules, in namespaces of its own (:mod:`joblauncher.nursery_inside`): killing the first
+process of these kills all of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from joblauncher.shared.exits import OK
+from joblauncher.shared.pilotdir import BACK, CANCEL, PAUSE, PAUSED, REQUESTS, TAKEN, PilotDir
+from joblauncher.shared.processes import memory, parent, signal_tree
+
+LOGGER = logging.getLogger(__name__)
+
+#: Starts a launcher (:meth:`joblauncher.container_half.ContainerHalf.launch`).
+Launch = Callable[[dict[str, Any], tuple[str, str], int], tuple[int, int]]
+#: In the environment of everything the job starts: its name in the queue.
+MARK = "PYWPS_HPC_PILOT_JOB"
+#: Room in that variable for any name.
+ROOM = 32
+#: Seconds between looks at requests, memory and the clock.
+TICK = 0.25
+#: Seconds between the polite and the final signal: to a job that is cancelled, to one that has
+#: reached its time limit, and to one whose pilot has to end (more than a launcher takes).
+CANCELLED_GRACE, TIME_GRACE, STOP_GRACE = 1.0, 5.0, 12.0
+_WAKE = {signal.SIGCHLD, signal.SIGTERM}
+_ATTEMPT = "--attempt"
+
+
+class PilotJob:
+    """A job of this pilot, in a process of its own.
+
+    Args:
+        folder: the pilot's.
+        name: of the job.
+        order: ``warm``, as :func:`joblauncher.forked.become` takes it, ``memory`` in MiB and
+            ``walltime`` in seconds.
+        attempt: which start of the pilot this is.
+    """
+
+    def __init__(self, folder: PilotDir, name: str, order: dict[str, Any], attempt: int) -> None:
+        self._folder, self._name, self._order = folder, name, order
+        self._warm = {**order["warm"], "arguments": _of_attempt(order["warm"], attempt)}
+        self._attempt = attempt
+        self._job = Path(order["warm"]["folder"])
+        self._verdict: dict[str, Any] | None = None
+        self._deadline: float | None = None
+        self._stops = self._is_paused = False
+        self._run_time = 0.0
+        self._launcher = self._first = 0
+        self._handle: int | None = None  # of the first process of its namespaces
+
+    def run(self, launch: Launch) -> None:
+        """Run it to its end."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _WAKE)
+        if self._wishes(CANCEL):
+            self._tell({"outcome": "cancelled", "detail": "cancelled before it started"})
+            return
+        try:
+            child = self._start(launch)
+        except OSError as error:
+            LOGGER.warning("%s cannot start here: %s", self._name, error.strerror or error)
+            if self._attempt:  # the batch script's own start would be taken for the first one
+                self._tell({"outcome": "could not start", "detail": "its pilot cannot start it"})
+            else:  # it has certainly not begun: it goes by its own batch script
+                self._folder.move(self._name, TAKEN, BACK)
+            return
+        status = self._watch(child)
+        self._end_all()
+        code = os.waitstatus_to_exitcode(status)
+        if self._stops and code != OK:
+            return  # why the pilot had to end, the batch system knows
+        self._tell(self._verdict or _how(code))
+
+    def _start(self, launch: Launch) -> int:
+        (self._job / "node").write_text(f"{os.uname().nodename}\n")
+        log = os.open(self._job / "job.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            child, self._launcher = launch(self._warm, (MARK, self._name), log)
+        finally:
+            os.close(log)
+        with contextlib.suppress(OSError):  # it may have ended already
+            self._first = parent(self._launcher)
+            self._handle = os.pidfd_open(self._first)
+        return child
+
+    def _watch(self, child: int) -> int:
+        before = time.monotonic()
+        while True:
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                return status
+            woken = signal.sigtimedwait(_WAKE, TICK)
+            if woken is not None and woken.si_signo == signal.SIGTERM and not self._stops:
+                self._stops = True
+                self._end(STOP_GRACE)
+            now = time.monotonic()
+            if not self._is_paused:
+                self._run_time += now - before
+            before = now
+            with contextlib.suppress(OSError):  # of the file system, which may come back
+                self._look(now)
+
+    def _look(self, now: float) -> None:
+        """Carry out requests and limits."""
+        if self._deadline is not None:
+            if now >= self._deadline:
+                self._end_all()
+            return
+        walltime, most = self._order["walltime"], self._order["memory"]
+        requests = self._folder.names(REQUESTS)
+        used = memory(self._first or self._launcher, most << 20) >> 20
+        if f"{self._name}.{CANCEL}" in requests:
+            self._decide("cancelled", "cancelled", CANCELLED_GRACE)
+        elif self._run_time >= walltime:
+            self._decide("time limit", f"time limit of {walltime} s reached", TIME_GRACE)
+        elif used > most:
+            detail = f"used {used} MiB of memory, limit {most} MiB"
+            self._decide("memory limit", detail, 0.0)
+        elif (wanted := f"{self._name}.{PAUSE}" in requests) != self._is_paused:
+            self._is_paused = wanted
+            signal_tree(self._launcher, signal.SIGSTOP if wanted else signal.SIGCONT)
+            paused = self._folder.file(PAUSED, self._name)
+            if wanted:
+                paused.touch(mode=0o600)
+            else:
+                paused.unlink(missing_ok=True)
+
+    def _decide(self, outcome: str, detail: str, grace: float) -> None:
+        self._verdict = {"outcome": outcome, "detail": detail}
+        self._end(grace)
+
+    def _end(self, grace: float) -> None:
+        self._deadline = time.monotonic() + grace
+        if not grace:
+            self._end_all()
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(self._launcher, signal.SIGTERM)  # which ends its process in order
+        signal_tree(self._launcher, signal.SIGCONT)
+
+    def _end_all(self) -> None:
+        """Kill whatever there is of the job."""
+        if self._handle is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
+    def _wishes(self, what: str) -> bool:
+        try:
+            return f"{self._name}.{what}" in self._folder.names(REQUESTS)
+        except OSError:
+            return False
+
+    def _tell(self, end: dict[str, Any]) -> None:
+        """Write how it ended, even if the storage is full or away for a moment."""
+        for _ in range(60):
+            try:
+                return self._folder.write_end(self._name, {**end, "attempt": self._attempt})
+            except OSError:
+                time.sleep(1)
+
+
+def _of_attempt(warm: dict[str, Any], attempt: int) -> list[str]:
+    """The launcher's arguments for this start of the job."""
+    arguments = list(warm["arguments"])
+    arguments[arguments.index(_ATTEMPT) + 1] = str(attempt)
+    return arguments
+
+
+def _how(code: int) -> dict[str, Any]:
+    if code < 0:
+        return {"outcome": "signalled", "signal": -code, "detail": f"killed by signal {-code}"}
+    return {"outcome": "exited", "exit_code": code, "detail": f"exit code {code}"}

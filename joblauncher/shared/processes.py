@@ -1,0 +1,68 @@
+"""Processes below another one, as proc(5) tells."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+from pathlib import Path
+
+
+def children(pid: int) -> list[int]:
+    """The process ids of a process's children."""
+    found: list[int] = []
+    for listing in glob.glob(f"/proc/{pid}/task/*/children"):
+        with contextlib.suppress(OSError), open(listing, encoding="ascii") as text:
+            found += map(int, text.read().split())
+    return found
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all that it started, parents first."""
+    found = [pid]
+    for process in found:
+        found += children(process)
+    return found
+
+
+def signal_tree(pid: int, number: int) -> None:
+    """Signal a process and all that it started."""
+    for process in tree(pid):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, number)
+
+
+def parent(pid: int) -> int:
+    """The process id of a process's parent (proc(5), stat).
+
+    Raises:
+        OSError: there is no such process.
+    """
+    return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+
+
+def memory(pid: int, limit: int) -> int:
+    """What a process and all that it started have in memory, in bytes.
+
+    Pages that they share, with each other or with their neighbours, count once for each process up
+    to the limit; beyond it, where it matters, in part (Pss), which takes longer to learn.
+    """
+    processes = tree(pid)
+    used = sum(map(_resident, processes))
+    return used if used <= limit else sum(map(_proportional, processes))
+
+
+def _resident(pid: int) -> int:
+    with contextlib.suppress(OSError, IndexError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def _proportional(pid: int) -> int:
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        return _resident(pid)
+    return 0

@@ -1,0 +1,37 @@
+"""What a pilot asks the batch system for, and the command that starts it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from joblauncher.shared.pilotdir import PilotDir
+from pywps_hpc.dispatch.scripts import apptainer
+from pywps_hpc.dispatch.scripts.launch import Launch
+from pywps_hpc.settings import ProcessSettings, Resources, Settings
+
+#: MiB beside what its jobs may use: for the modules, which they share.
+OVERHEAD = 512
+#: Seconds for jobs beyond the time of two.
+_EXTRA_TIME = 1800
+
+
+def of_pilot(process: ProcessSettings) -> Resources:
+    """The resources of one job times slots."""
+    one, slots = process.resources, process.container.pilot_slots
+    return replace(
+        one,
+        cpus=one.cpus * slots,
+        memory=one.memory * slots + OVERHEAD,
+        walltime=process.container.pilot_walltime or 2 * one.walltime + _EXTRA_TIME,
+    )
+
+
+def launch_pilot(folder: PilotDir, process: ProcessSettings, settings: Settings) -> Launch:
+    """The command; pilots run in containers only.
+
+    Args:
+        folder: the pilot's.
+        process: settings of the processes that it is for.
+        settings: of the installation.
+    """
+    return apptainer.pilot(folder, process, settings)
