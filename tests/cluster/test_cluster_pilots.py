@@ -1,0 +1,183 @@
+"""Pilots on a real batch system: many jobs in one batch job, each with an end of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import cluster_site as site
+import servers
+import wps_client as client
+from joblauncher.shared.jobdir import JobDir
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.batch_system("slurm"),
+    pytest.mark.timeout(600),
+]
+MEMORY = 300
+#: Seconds in which nothing is left of a job that was dismissed.
+GONE = 3.0
+
+
+@contextlib.contextmanager
+def service(**container: object) -> Iterator[servers.HpcServer]:
+    """A service whose jobs go to pilots."""
+    root = site.folder("pilots")
+    site.code(root)
+    own = {"warm": "yes", "pilots": 1, "pilot_slots": 3, "pilot_idle": 20} | container
+    sections: dict[str, dict[str, object]] = {
+        "hpc": {"poll_interval": "1"},
+        "hpc.container": own,
+        "hpc.resources": {"memory": f"{MEMORY}M", "walltime": "00:05:00"},
+        "hpc.process.slow": {"walltime": "00:00:05"},
+    }
+    with site.slurm_server(root, "faulty:service", sections=sections) as server:
+        try:
+            yield server
+        finally:
+            for native in pilots(server):
+                site.as_user("scancel", native)
+
+
+def folders(server: servers.HpcServer) -> list[Path]:
+    return sorted((server.settings.spool / "pilots").glob("pilot-*"))
+
+
+def pilots(server: servers.HpcServer) -> list[str]:
+    """The batch system's ids of all pilots."""
+    return [(folder / "native").read_text() for folder in folders(server)]
+
+
+def start(server: servers.HpcServer, process: str = "ticks", *inputs: tuple[str, str]) -> str:
+    location = client.submit(server.url, process, list(inputs))
+    if process == "ticks":
+        servers.wait_for(lambda: "counted" in told(location), "it counts", 60)
+    return location
+
+
+def told(location: str) -> str:
+    return client.message_of(client.get(location).content)
+
+
+def state(server: servers.HpcServer, location: str) -> str:
+    row = server.row(client.job_id_of(location))
+    return str(row["state"]) if row else ""
+
+
+def native(server: servers.HpcServer, location: str) -> str:
+    row = server.row(client.job_id_of(location))
+    return str(row["native_id"]) if row else ""
+
+
+def ticks(job: JobDir) -> bytes:
+    return (job.work / "ticks.txt").read_bytes()
+
+
+def goes_on(server: servers.HpcServer, location: str) -> None:
+    job = server.job(client.job_id_of(location))
+    before = ticks(job)
+    servers.wait_for(lambda: len(ticks(job)) > len(before), "the neighbour counts on", 10)
+
+
+def finish(server: servers.HpcServer, location: str) -> None:
+    site.release(server, client.job_id_of(location))
+    document = client.await_end(location)
+    assert client.state_of(document) == "ProcessSucceeded", client.message_of(document)
+
+
+def test_jobs_of_one_pilot_have_ends_of_their_own() -> None:
+    with service() as server:
+        first = [client.submit(server.url, "counts", [("seconds", "0.1")]) for _ in range(6)]
+        for location in first:
+            document = client.await_end(location)
+            assert client.state_of(document) == "ProcessSucceeded", client.message_of(document)
+        assert len(pilots(server)) == 1
+        for location in first:
+            assert native(server, location).startswith(folders(server)[0].name)
+        begun = time.monotonic()
+        finish_one = client.await_end(client.submit(server.url, "counts", [("seconds", "0.0")]))
+        assert client.state_of(finish_one) == "ProcessSucceeded"
+        print(f"one more job: {time.monotonic() - begun:.2f} s")
+
+        neighbour = start(server)
+        # Memory beyond its limit.
+        document = client.await_end(client.submit(server.url, "greedy", [("mebibytes", "600")]))
+        assert "more than the 300 MB asked for" in client.message_of(document)
+        goes_on(server, neighbour)
+        # Paused, and going on.
+        location = start(server)
+        job = server.job(client.job_id_of(location))
+        assert "will be paused" in server.cli("pause", job.job_id).stdout
+        servers.wait_for(lambda: state(server, location) == "paused", "it is paused", 20)
+        before = ticks(job)
+        goes_on(server, neighbour)
+        time.sleep(1)
+        assert ticks(job) == before
+        server.cli("resume", job.job_id)
+        servers.wait_for(lambda: len(ticks(job)) > len(before), "it counts again", 20)
+        # Dismissed.
+        running = site.processes_of(job.job_id)
+        server.cli("cancel", job.job_id)
+        begun = time.monotonic()
+        psutil.wait_procs(running, timeout=GONE)
+        assert not any(process.is_running() for process in running)
+        print(f"dismissed: {time.monotonic() - begun:.2f} s")
+        servers.wait_for(lambda: state(server, location) == "dismissed", "it is dismissed", 20)
+        goes_on(server, neighbour)
+        assert native(server, neighbour).startswith(folders(server)[0].name)
+        # Without a dispatcher, and with another one.
+        server.kill9("dispatcher")
+        goes_on(server, neighbour)
+        servers.wait_for(lambda: server.heartbeat() < 10, "a dispatcher leads again")
+        assert state(server, neighbour) == "running"
+        finish(server, neighbour)
+        servers.wait_for(lambda: state(server, neighbour) == "succeeded", "the table knows", 20)
+        assert len(pilots(server)) == 1
+        queue = site.as_user("squeue", "--me", "-h", "-o", "%i").split()
+        assert pilots(server)[0] in queue
+        servers.wait_for(
+            lambda: pilots(server)[0] not in site.as_user("squeue", "--me", "-h", "-o", "%i"),
+            "the idle pilot ends", 60,
+        )  # fmt: skip
+        assert (folders(server)[0] / "closed").read_text() == "it had no job for a while"
+
+
+def test_a_time_limit_is_the_jobs_own() -> None:
+    with service(pilot_walltime="01:00:00") as server:
+        steps = [("steps", "100"), ("seconds", "1")]
+        document = client.await_end(client.submit(server.url, "slow", steps))
+        assert "time limit" in client.message_of(document)
+        assert site.accounted(pilots(server)[0]).startswith("RUNNING")
+
+
+@pytest.mark.parametrize("how", ["scancel", "kill"])
+def test_a_pilot_that_dies_ends_what_it_ran_and_nothing_else(how: str) -> None:
+    with service() as server:
+        running = [start(server) for _ in range(3)]
+        waiting = client.submit(server.url, "counts", [("seconds", "0.1")])
+        servers.wait_for(lambda: state(server, waiting) == "queued", "it waits in the pilot", 20)
+        first = pilots(server)[0]
+        if how == "scancel":
+            site.as_user("scancel", first)
+        else:
+            folder = folders(server)[0].name
+            for process in psutil.process_iter(["cmdline"]):
+                line = process.info["cmdline"] or []
+                if "joblauncher.pilot" in line and any(folder in part for part in line):
+                    process.send_signal(signal.SIGKILL)
+        for location in running:
+            document = client.await_end(location)
+            assert client.state_of(document) == "ProcessFailed"
+            print(client.message_of(document))
+            wanted = "cancelled" if how == "scancel" else "pilot that ran it ended"
+            assert wanted in client.message_of(document)
+        document = client.await_end(waiting)
+        assert client.state_of(document) == "ProcessSucceeded", client.message_of(document)
+        assert len(pilots(server)) == 2
