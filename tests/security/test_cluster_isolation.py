@@ -34,6 +34,10 @@ WHERE: dict[str, dict[str, dict[str, object]]] = {
     "slurm": {},
     "local": {"hpc": dict(site.LOCAL)},
     "warm": {"hpc": dict(site.LOCAL)},
+    "pilot": {
+        "hpc.container": {"warm": "yes", "pilots": 1, "pilot_slots": 3},
+        "hpc.resources": {"memory": "500M"},
+    },
     "bare": {"hpc": dict(site.LOCAL), "hpc.container": {"runtime": "none"}},
 }
 #: What succeeds for whoever is not in a container: the service's own account, on the same host.
@@ -192,7 +196,7 @@ def probe(where: str) -> list[str]:
         stack.callback(site.as_user, "sh", "-c", "rm ~/.ssh/id_probe")
         found = stack.enter_context(traces())
         stack.enter_context(server)
-        if where == "warm":
+        if where in ("warm", "pilot"):
             _await_warm(server)
             key, port = secrets.randbelow(2**30) + 1, servers.free_port()
             mark = f"neighbour-{secrets.token_hex(6)}"
@@ -206,13 +210,18 @@ def probe(where: str) -> list[str]:
 
         servers.wait_for(runs, "the neighbour runs")
         wanted = targets(server, root, other, found)
-        if where == "warm":
+        if where in ("warm", "pilot"):
             servers.wait_for(lambda: "traces" in other.log.read_text(), "the neighbour's traces")
             its = [p.pid for p in server.job_processes() if other.job_id in " ".join(p.cmdline())]
             wanted["neighbour"] = {
                 "name": mark, "key": key, "port": port, "id": other.job_id, "pids": its,
                 "nursery": [process.pid for process in server.nurseries()],
             }  # fmt: skip
+        if where == "pilot":
+            (pilot,) = (server.settings.spool / "pilots").glob("pilot-*")
+            wanted["read"]["the pilot's key"] = str(pilot / "pilot.json")
+            wanted["look"]["the pilot's folder"] = str(pilot)
+            wanted["put"]["the pilot's orders"] = str(pilot / "waiting")
         document = client.execute_async(
             server.url, "probe", [("text", json.dumps(wanted))], [Output("document")]
         )
@@ -229,6 +238,10 @@ def probe(where: str) -> list[str]:
             path.unlink(missing_ok=True)
         server.cli("cancel", other.job_id)
         client.await_end(neighbour)
+        if where == "pilot":
+            native = (pilot / "native").read_text()
+            assert str((server.row(other.job_id) or {})["native_id"]).startswith(pilot.name)
+            site.as_user("scancel", native)
     return [*report.splitlines(), *seen]
 
 
@@ -260,8 +273,9 @@ def test_no_way_out_of_a_container_is_open(where: str) -> None:
     assert [line for line in lines if line.startswith("left ")] == []
 
 
-def test_no_job_reaches_another_one_of_its_nursery_nor_that() -> None:
-    lines = probe("warm")
+@pytest.mark.parametrize("where", ["warm", "pilot"])
+def test_no_job_reaches_another_one_of_its_nursery_nor_that(where: str) -> None:
+    lines = probe(where)
     outcomes = _outcomes(lines)
     assert "fact: warm True" in lines
     assert len(outcomes) > 110

@@ -458,7 +458,8 @@ class HpcServer(Server):
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 line = " ".join(process.cmdline())
-                if "joblauncher.nursery" in line and str(self.spool.root) in line:
+                is_one = "joblauncher.nursery" in line or "joblauncher.pilot" in line
+                if is_one and str(self.spool.root) in line:
                     found.append(process)
         return [process for process in found if _lives(process)]
 

@@ -36,6 +36,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     Phase,
     Resources,
     Warm,
+    WarmContainer,
 )
 
 #: What a job of a pilot waits for, for its client.
@@ -210,7 +211,8 @@ class Pilot:
         """
         told = json.loads(read_plain(self.dir.file(_BATCH, name)))
         told["resources"] = Resources(**_tuples(told["resources"]))
-        told["warm"] = Warm(**_tuples({**told["warm"], "container": None}))
+        container = WarmContainer(**_tuples(told["warm"].pop("container")))
+        told["warm"] = Warm(**_tuples(told["warm"]), container=container)
         return BatchJob(**_tuples(told))
 
     def moved_to(self, name: str) -> str:
