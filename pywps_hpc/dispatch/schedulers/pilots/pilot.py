@@ -241,8 +241,12 @@ class Pilot:
         if name in look.back and f"{name}.{CANCEL}" in look.requests:
             detail = "cancelled before it started"
             return JobStatus(Phase.FINISHED, Outcome.CANCELLED, detail=detail, name=name)
-        waits = self.status.waits if self.status and self.phase is Phase.QUEUED else WAITS_FOR_SLOT
-        queued = JobStatus(Phase.QUEUED, detail="queued", waits=waits, restarts=restarts, name=name)
+        queued = JobStatus(
+            Phase.QUEUED, detail="queued", waits=WAITS_FOR_SLOT, restarts=restarts, name=name
+        )
+        if self.status is not None and self.phase is Phase.QUEUED:
+            pilot = self.status
+            queued = replace(queued, waits=pilot.waits, maintenance=pilot.maintenance)
         if name in look.taken:
             return self._running(name, look, queued)
         if name in look.held:

@@ -1,0 +1,345 @@
+"""A pilot on its node, with processes of this host for the jobs: limits, requests, orders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from joblauncher import pilot, pilot_job
+from joblauncher.pilot import Pilot
+from joblauncher.pilot_job import PilotJob
+from joblauncher.shared import prctl
+from joblauncher.shared.pilotdir import (
+    BACK,
+    CANCEL,
+    ENDED,
+    PAUSE,
+    PAUSED,
+    TAKEN,
+    WAITING,
+    PilotDir,
+    seal,
+)
+
+KEY = "ab" * 32
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> PilotDir:
+    made = PilotDir(tmp_path / "pilots" / "pilot-0")
+    made.make()
+    return made
+
+
+def order(folder: PilotDir, name: str = "w1", **limits: int) -> dict[str, Any]:
+    job = folder.path.parent.parent / name
+    job.mkdir(exist_ok=True)
+    arguments = ["--digest", "cd" * 32, "--attempt", "0", str(job)]
+    warm = {"folder": str(job), "arguments": arguments, "options": []}
+    return {"warm": warm, "memory": 200, "walltime": 60, **limits}
+
+
+def starts(what: Callable[[], object]) -> pilot_job.Launch:
+    """A launcher that does this, below the first process of its namespaces."""
+
+    def launch(_order: dict[str, Any], _mark: tuple[str, str], _log: int) -> tuple[int, int]:
+        reader, writer = os.pipe()
+        first = os.fork()
+        if first == 0:
+            launcher = os.fork()
+            if launcher == 0:
+                prctl.end_with_parent(signal.SIGKILL)
+                signal.pthread_sigmask(signal.SIG_SETMASK, ())
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                code = what()
+                os._exit(code if isinstance(code, int) else 0)
+            os.write(writer, str(launcher).encode())
+            code = os.waitstatus_to_exitcode(os.waitpid(launcher, 0)[1])
+            os._exit(code if code >= 0 else 128 - code)
+        launcher = int(os.read(reader, 20))
+        os.close(reader)
+        os.close(writer)
+        return first, launcher
+
+    return launch
+
+
+def run(
+    folder: PilotDir,
+    what: Callable[[], object] | pilot_job.Launch,
+    meanwhile: Callable[[int], None] = lambda pid: None,
+    attempt: int = 0,
+    **limits: int,
+) -> dict[str, Any] | None:
+    """A job's life, with what a test does meanwhile; how it ended."""
+    given = order(folder, **limits)
+    folder.file(TAKEN, "w1").touch()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            launch = what if what is fail else starts(what)  # type: ignore[arg-type]
+            PilotJob(folder, "w1", given, attempt).run(launch)  # type: ignore[arg-type]
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    try:
+        meanwhile(pid)
+    finally:
+        assert os.waitpid(pid, 0)[1] == 0
+    return folder.read_end("w1")
+
+
+def fail(_order: object, _mark: object, _log: object) -> tuple[int, int]:
+    raise OSError(12, "Cannot allocate memory")
+
+
+def sleep() -> None:
+    time.sleep(30)
+
+
+def eat() -> None:
+    taken = bytearray(b"x") * (300 << 20)
+    time.sleep(30 + len(taken) * 0)
+
+
+def until(condition: Callable[[], object]) -> None:
+    limit = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("code", [0, 1, 75])
+def test_a_job_that_ends_by_itself_ends_as_it_does(folder: PilotDir, code: int) -> None:
+    end = run(folder, lambda: code, attempt=2)
+    assert end is not None
+    assert (end["outcome"], end["exit_code"], end["attempt"]) == ("exited", code, 2)
+    assert (folder.path.parent.parent / "w1" / "node").read_text() == f"{os.uname().nodename}\n"
+
+
+def test_limits_of_a_job_are_its_own(folder: PilotDir) -> None:
+    begun = time.monotonic()
+    end = run(folder, sleep, walltime=1)
+    assert end is not None
+    assert (end["outcome"], end["detail"]) == ("time limit", "time limit of 1 s reached")
+    end = run(folder, eat)
+    assert end is not None
+    assert end["outcome"] == "memory limit"
+    assert "limit 200 MiB" in end["detail"]
+    assert time.monotonic() - begun < 15
+
+
+def ignore_the_polite_signal() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sleep()
+
+
+@pytest.mark.parametrize("what", [sleep, ignore_the_polite_signal])
+def test_a_job_is_dismissed_within_3_seconds(folder: PilotDir, what: Callable[[], object]) -> None:
+    asked = []
+
+    def dismiss(_pid: int) -> None:
+        time.sleep(0.5)
+        asked.append(time.monotonic())
+        folder.request("w1", CANCEL)
+
+    end = run(folder, what, dismiss)
+    assert end is not None
+    assert end["outcome"] == "cancelled"
+    assert time.monotonic() - asked[0] < 3
+
+
+def test_a_job_that_is_dismissed_before_it_begins_does_not(folder: PilotDir) -> None:
+    folder.request("w1", CANCEL)
+    end = run(folder, lambda: (folder.path / "ran").touch())
+    assert end is not None
+    assert end["outcome"] == "cancelled"
+    assert not (folder.path / "ran").exists()
+
+
+def test_a_job_is_paused_and_goes_on_and_that_time_does_not_count(folder: PilotDir) -> None:
+    steps = folder.path / "steps"
+
+    def step() -> None:
+        for number in range(20):
+            steps.write_text(str(number))
+            time.sleep(0.05)
+
+    def pause(_pid: int) -> None:
+        until(steps.exists)
+        folder.request("w1", PAUSE)
+        until(lambda: folder.names(PAUSED))
+        before = steps.read_text()
+        time.sleep(1.5)
+        assert steps.read_text() == before
+        folder.request("w1", PAUSE, wanted=False)
+        until(lambda: not folder.names(PAUSED))
+
+    end = run(folder, step, pause, walltime=2)
+    assert end is not None
+    assert end["outcome"] == "exited"
+
+
+def test_what_ends_with_its_pilot_leaves_the_reason_to_the_batch_system(folder: PilotDir) -> None:
+    def stop(pid: int) -> None:
+        time.sleep(0.5)
+        os.kill(pid, signal.SIGTERM)
+
+    assert run(folder, sleep, stop) is None
+    assert folder.names(TAKEN) == {"w1"}
+
+
+def test_a_job_that_cannot_start_here_goes_back_unless_it_may_have_begun(folder: PilotDir) -> None:
+    assert run(folder, fail) is None
+    assert folder.names(BACK) == {"w1"}
+    end = run(folder, fail, attempt=1)
+    assert end is not None
+    assert end["outcome"] == "could not start"
+
+
+# The pilot
+
+
+class Half:
+    """In the place of the process with the modules."""
+
+    what: Callable[[], object] = staticmethod(lambda: 0)
+
+    def __init__(self, *_: object) -> None:
+        self.is_ready = False
+        self.connection, self._other = socket.socketpair()
+
+    def start(self) -> bool:
+        self._other.send(b"ready")
+        return True
+
+    def hear(self) -> bool:
+        self.connection.recv(100)
+        self.is_ready = True
+        return True
+
+    def launch(self, given: dict[str, Any], mark: tuple[str, str], log: int) -> tuple[int, int]:
+        return starts(type(self).what)(given, mark, log)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+@pytest.fixture
+def half(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Half]]:
+    before = {number: signal.getsignal(number) for number in pilot._STOP}
+    monkeypatch.setattr(pilot, "ContainerHalf", Half)
+    monkeypatch.setattr(Half, "what", staticmethod(lambda: 0))
+    yield Half
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def facts(folder: PilotDir, **more: float) -> dict[str, Any]:
+    spool = str(folder.path.parent.parent)
+    own = {"key": KEY, "slots": 2, "jobs": 100, "idle": 0.5, "walltime": 3600, "job_walltime": 60}
+    return {**own, "spool": spool, "inside": {}, **more}
+
+
+def give(folder: PilotDir, name: str, key: str = KEY, **limits: int) -> None:
+    content = seal(key, name, order(folder, name, **limits))
+    folder.file(WAITING, name).write_bytes(content)
+
+
+def test_a_pilot_takes_orders_until_it_is_idle(folder: PilotDir, half: type[Half]) -> None:
+    for number in range(5):
+        give(folder, f"w{number}")
+    Pilot(folder, facts(folder), 0).run()
+    assert folder.names(ENDED) == folder.names(TAKEN) == {f"w{n}" for n in range(5)}
+    assert folder.closed.read_text() == "it had no job for a while"
+
+
+def test_a_pilot_runs_no_more_jobs_at_once_and_in_all_than_it_may(
+    folder: PilotDir, half: type[Half], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = folder.path / "running"
+    running.mkdir()
+
+    def busy() -> int:
+        mine = running / str(os.getpid())
+        mine.touch()
+        time.sleep(0.3)
+        most = len(list(running.iterdir()))
+        mine.unlink()
+        return most
+
+    monkeypatch.setattr(half, "what", staticmethod(busy))
+    for number in range(6):
+        give(folder, f"w{number}")
+    Pilot(folder, facts(folder, jobs=4, idle=60), 0).run()
+    assert len(folder.names(TAKEN)) == 4
+    assert len(folder.names(WAITING)) == 2
+    counts = [(folder.read_end(name) or {})["exit_code"] for name in folder.names(ENDED)]
+    assert max(counts) <= 2
+    assert folder.closed.read_text() == "it has taken 4 jobs"
+
+
+def test_a_pilot_takes_nothing_that_could_outlast_it(folder: PilotDir, half: type[Half]) -> None:
+    give(folder, "w1")
+    Pilot(folder, facts(folder, walltime=60 + pilot.RESERVE - 1), 0).run()
+    assert folder.names(WAITING) == {"w1"}
+    assert "less than a job may need" in folder.closed.read_text()
+
+
+def test_an_order_of_somebody_else_is_none(folder: PilotDir, half: type[Half]) -> None:
+    give(folder, "w1", key="00" * 32)
+    give(folder, "w2", walltime=61)
+    folder.file(WAITING, "w3").write_text("")
+    give(folder, "w4")
+    folder.file(WAITING, "w5").write_bytes(folder.file(WAITING, "w4").read_bytes())
+    Pilot(folder, facts(folder), 0).run()
+    assert folder.names(ENDED) == {"w4"}
+    assert folder.names(BACK) == {"w1", "w2", "w3", "w5"}
+
+
+def test_a_pilot_that_is_started_again_begins_with_what_it_had(
+    folder: PilotDir, half: type[Half]
+) -> None:
+    for name in ("w1", "w2"):
+        give(folder, name)
+        folder.move(name, WAITING, TAKEN)
+    folder.write_end("w1", {"outcome": "exited", "exit_code": 0, "detail": "", "attempt": 0})
+    Pilot(folder, facts(folder), 1).run()
+    assert [(folder.read_end(name) or {})["attempt"] for name in ("w1", "w2")] == [0, 1]
+
+
+def test_a_pilot_that_is_asked_to_end_ends_its_jobs(
+    folder: PilotDir, half: type[Half], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(half, "what", staticmethod(sleep))
+    give(folder, "w1")
+    give(folder, "w2")
+
+    def stop() -> None:
+        until(lambda: len(folder.names(TAKEN)) == 2)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop).start()
+    begun = time.monotonic()
+    Pilot(folder, facts(folder), 0).run()
+    assert time.monotonic() - begun < 10
+    assert folder.names(ENDED) == set()
+    assert folder.closed.read_text() == "the batch system asked for its end"
+
+
+def test_a_pilot_runs_only_what_its_batch_script_names(folder: PilotDir) -> None:
+    folder.facts.write_text(json.dumps(facts(folder)))
+    digest = hashlib.sha256(b"other").hexdigest()
+    assert pilot.main(["--digest", digest, str(folder.path)]) == 1
+    assert not folder.closed.exists()
