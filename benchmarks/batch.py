@@ -1,7 +1,7 @@
 """Jobs through real Slurm and Apptainer, against what one would type: ``sbatch`` of ``true`` in the
 same image.
 
-    python benchmarks/batch.py [--jobs 200] [--submissions 1000] [--rounds 7]
+    python benchmarks/batch.py [--jobs 200] [--submissions 1000] [--rounds 7] [--pilots]
 
 As root on the test cluster (tests/infra/up.sh). Both sides ask for the same processor and memory,
 and both are measured in turn.
@@ -146,6 +146,28 @@ def partition(state: str) -> None:
     subprocess.run(["scontrol", "update", "PartitionName=batch", f"State={state}"], check=True)
 
 
+def pilot_rows(jobs: int, rounds: int) -> Iterator[compare.Row]:
+    """The same with pilots, which run when it begins."""
+    image = os.environ["PYWPS_HPC_TEST_IMAGE"]
+    root = site.folder("bench-pilots")
+    site.code(root)
+    sections: dict[str, dict[str, object]] = {
+        "hpc": {"poll_interval": "1"},
+        "hpc.resources": {"memory": MEMORY},
+        "hpc.container": {"warm": "yes", "pilots": 2, "pilot_slots": 4},
+    }
+    with site.slurm_server(root, "examples.service:service", sections=sections) as server:
+        ours = Ours(server)
+        ours.burst(8)
+        row = compare.Row("Execute → succeeded, in a running pilot", "`sbatch` in the image", 1.0)
+        yield compare.in_turn(row, ours.one, lambda: plain_burst(1, image), rounds)
+        row = compare.Row(f"{jobs} jobs, in two pilots", f"{jobs} `sbatch` in the image", 1.0)
+        yield compare.in_turn(
+            row, lambda: ours.burst(jobs), lambda: plain_burst(jobs, image), rounds
+        )
+        ours.clear()
+
+
 def rows(jobs: int, submissions: int, rounds: int) -> Iterator[compare.Row]:
     """The rows of this file."""
     image = os.environ["PYWPS_HPC_TEST_IMAGE"]
@@ -176,6 +198,7 @@ def rows(jobs: int, submissions: int, rounds: int) -> Iterator[compare.Row]:
             yield compare.in_turn(row, hand_over, lambda: plain_submissions(submissions), rounds)
         finally:
             partition("UP")
+    yield from pilot_rows(jobs, rounds)
 
 
 def main() -> None:
@@ -183,9 +206,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--submissions", type=int, default=1000)
+    parser.add_argument("--pilots", action="store_true", help="only what concerns pilots")
     parser.add_argument("--rounds", type=int, default=compare.ROUNDS)
     own = parser.parse_args()
-    compare.printed(rows(own.jobs, own.submissions, own.rounds))
+    if own.pilots:
+        compare.printed(pilot_rows(own.jobs, own.rounds))
+    else:
+        compare.printed(rows(own.jobs, own.submissions, own.rounds))
 
 
 if __name__ == "__main__":

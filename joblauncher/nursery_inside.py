@@ -25,6 +25,7 @@ import select
 import socket
 import struct
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
@@ -151,6 +152,7 @@ class Inside:
             write_to(2, connection.fileno())
             forked.retitle(sys.executable, "-I", "-m", "joblauncher.nursery_inside", "above a job")
             prctl.shut_out()
+            _await_either(pid, connection)
             _, status = os.waitpid(pid, 0)
             connection.send(struct.pack("i", status))
         os._exit(0)
@@ -178,6 +180,26 @@ class Inside:
     def _start_anew(self, reason: str) -> NoReturn:
         program = [sys.executable, "-I", "-m", "joblauncher.nursery_inside", *sys.argv[1:3]]
         start_anew(reason, [*program, "anew"], self._environment, [])
+
+
+def _await_either(pid: int, connection: socket.socket) -> None:
+    """Wait for a job's launcher to end. Whoever supervises the job keeps its limits: without him
+    this process ends, and all of the job with it."""
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:  # Linux 5.2
+        return
+    connection.setblocking(False)
+    sources: list[Any] = [handle, connection]
+    while handle not in select.select(sources, [], [])[0]:
+        try:
+            if not connection.recv(1, socket.MSG_PEEK):
+                os._exit(1)
+        except BlockingIOError:
+            continue
+        time.sleep(0.01)  # what has come is for the launcher
+    os.close(handle)
+    connection.setblocking(True)
 
 
 @contextlib.contextmanager

@@ -190,9 +190,18 @@ class Pilot:
 
     def _collect(self) -> None:
         for pid in list(self._jobs):
-            if os.waitpid(pid, os.WNOHANG)[0]:
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found:
                 self._last = time.monotonic()
-                del self._jobs[pid]
+                self._lose(self._jobs.pop(pid), status)
+
+    def _lose(self, name: str, status: int) -> None:
+        """What stood above a job has ended, and with it the job: by itself, or it was killed."""
+        if status and not self._stops and self._folder.read_end(name) is None:
+            LOGGER.error("%s: its supervisor has ended with status %s", name, status)
+            end = {"outcome": "unknown", "detail": "its supervisor was killed"}
+            with contextlib.suppress(OSError):
+                self._folder.write_end(name, {**end, "attempt": self._attempt})
 
     def _wait_for_all(self) -> None:
         for pid in self._jobs:

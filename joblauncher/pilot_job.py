@@ -75,8 +75,10 @@ class PilotJob:
             else:  # it has certainly not begun: it goes by its own batch script
                 self._folder.move(self._name, TAKEN, BACK)
             return
-        status = self._watch(child)
-        self._end_all()
+        try:
+            status = self._watch(child)
+        finally:
+            self._end_all()
         code = os.waitstatus_to_exitcode(status)
         if self._stops and code != OK:
             return  # why the pilot had to end, the batch system knows

@@ -377,8 +377,8 @@ def test_a_closed_pilot_is_given_nothing_and_what_it_left_goes_on(tmp_path: Path
     other = site.submit()
     assert not other.startswith(pilot.id)
     site.scheduler.poll([native, other])
-    fresh = site.pilots()[1]
-    assert fresh.dir.names(WAITING) == {name_of(native), name_of(other)}
+    _, *fresh = site.pilots()
+    assert [one.dir.names(WAITING) for one in fresh] == [{name_of(other)}, {name_of(native)}]
 
 
 def test_a_pilot_without_a_clear_answer_is_looked_up(site: Site) -> None:
@@ -396,3 +396,39 @@ def test_a_submission_that_is_repeated_is_none(site: Site) -> None:
     assert site.scheduler.submit(job) == site.scheduler.submit(job)
     site.restart()
     assert site.scheduler.submit(job) == site.scheduler.find(job.name)
+
+
+def test_a_pilot_that_can_never_start_is_given_up(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    native = site.submit()
+    (pilot,) = site.pilots()
+    stuck = JobStatus(Phase.QUEUED, detail="PartitionTimeLimit", hopeless=True)
+    site.inner.say(pilot.native, stuck)
+    with caplog.at_level(logging.WARNING):
+        site.scheduler.poll([native])
+    assert site.by_themselves() == [name_of(native)]
+    assert site.inner.cancelled == [pilot.native]
+    assert "PartitionTimeLimit" in caplog.text
+    assert site.submit() == "3"
+
+
+def test_a_pilot_that_ended_while_nobody_asked_makes_room_for_another(tmp_path: Path) -> None:
+    site = Site(tmp_path, most=1)
+    native = site.submit()
+    (pilot,) = site.pilots()
+    site.begin(pilot)
+    pilot.dir.move(name_of(native), WAITING, TAKEN)
+    site.status(native)
+    pilot.dir.write_end(name_of(native), {"outcome": "exited", "exit_code": 0, "detail": ""})
+    pilot.dir.closed.write_text("it had no job for a while")
+    assert site.submit().startswith("pilot-")
+    assert len(site.pilots()) == 2
+
+
+def test_what_another_dispatcher_started_meanwhile_is_known(site: Site) -> None:
+    site.submit()
+    first = site.scheduler
+    site.restart()
+    other = [site.submit(), site.submit()][-1]
+    assert first.poll([other])[other].phase is Phase.QUEUED

@@ -60,7 +60,6 @@ class Fleet:
         self._folder = settings.spool / PILOTS
         self._refused: dict[str, float] = {}  # group -> until when none is started
         self._pilots: dict[str, Pilot] = {}
-        self._loaded = False
 
     def all(self) -> list[Pilot]:
         """Those that are remembered.
@@ -68,16 +67,19 @@ class Fleet:
         Raises:
             OSError: their folders cannot be listed.
         """
-        if not self._loaded:
-            for path in self._folder.iterdir() if self._folder.is_dir() else ():
-                with suppress(FileNotFoundError, ValueError, KeyError):
-                    self._pilots[path.name] = Pilot.read(PilotDir(path))
-            self._loaded = True
+        # Listed anew each time: while another dispatcher led, it may have started some.
+        found = {entry for entry in _entries(self._folder) if entry.startswith("pilot-")}
+        for name in self._pilots.keys() - found:
+            del self._pilots[name]
+        for name in sorted(found - self._pilots.keys()):
+            with suppress(FileNotFoundError, ValueError, KeyError):
+                self._pilots[name] = Pilot.read(PilotDir(self._folder / name))
         return list(self._pilots.values())
 
     def get(self, pilot: str) -> Pilot | None:
         """The one of this id."""
-        self.all()
+        if pilot not in self._pilots:
+            self.all()
         return self._pilots.get(pilot)
 
     def alive(self) -> Iterator[Pilot]:
@@ -113,7 +115,7 @@ class Fleet:
             if free:
                 best = min(free, key=lambda one: (one.phase is not Phase.RUNNING, one.open))
                 return best.place(job)
-        living = sum(pilot.own["group"] == group for pilot in self.alive())
+        living = sum(pilot.own["group"] == group and self._lives(pilot) for pilot in self.alive())
         if living < own.pilots and (fresh := self._start(job, group)) is not None:
             return fresh.place(job)
         if not pilots:
@@ -134,6 +136,13 @@ class Fleet:
         is_stuck = pilot.status is not None and pilot.status.hopeless
         is_full = pilot.given >= pilot.facts["jobs"]
         return not (is_stuck or is_full or pilot.is_closed())
+
+    def _lives(self, pilot: Pilot) -> bool:
+        """Whether it waits, or has jobs, or takes some: nobody may have asked about it for long."""
+        if pilot.is_closed():
+            pilot.look()
+            return pilot.open > 0
+        return True
 
     def _count(self, pilots: list[Pilot]) -> None:
         for pilot in pilots:
@@ -200,6 +209,13 @@ class Fleet:
                     learned = read_plain(other.dir.inside / "learned.json")
                     atomic_write(folder.inside / "learned.json", learned)
                     return
+
+
+def _entries(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
 
 
 def group_of(job: BatchJob, warm: Warm, settings: Settings) -> str:

@@ -87,6 +87,7 @@ class Pilot:
         first_seen: job name -> since when it waits, by the clock of whoever asks.
         is_over: whether it has ended.
         is_settled: whether it has ended, and no job waits for anything of it.
+        names: of all jobs that it was given, once it is settled.
         open: jobs that wait for it or run in it, when they were counted last.
         given: jobs that it was given, by this dispatcher.
     """
@@ -100,6 +101,7 @@ class Pilot:
     first_seen: dict[str, float] = field(default_factory=dict)
     is_over: bool = False
     is_settled: bool = False
+    names: frozenset[str] = frozenset()
     open: int = 0
     given: int = 0
 
@@ -118,6 +120,7 @@ class Pilot:
         with suppress(FileNotFoundError):
             told = json.loads(read_plain(folder.path / "over"))
             pilot.is_over, pilot.status = True, _status(told)
+        pilot.given = len(folder.names(_BATCH))
         return pilot
 
     @property
@@ -152,6 +155,10 @@ class Pilot:
         atomic_write(self.dir.path / "over", json.dumps(facts).encode())
         self.is_over, self.status = True, _status(facts)
 
+    def settle(self) -> None:
+        """It has ended, and no job waits for anything of it: its folder changes no more."""
+        self.is_settled, self.names = True, frozenset(self.dir.names(_BATCH))
+
     def is_closed(self) -> bool:
         """Whether it takes no more orders."""
         return self.is_over or self.dir.closed.exists() or self.dir.refused.exists()
@@ -170,6 +177,8 @@ class Pilot:
 
     def has(self, name: str) -> bool:
         """Whether it was given this job, and the job has not gone on elsewhere."""
+        if self.is_settled and name not in self.names:
+            return False
         kinds = (WAITING, HELD, TAKEN, BACK)
         return not self.moved_to(name) and any(self.dir.file(k, name).exists() for k in kinds)
 

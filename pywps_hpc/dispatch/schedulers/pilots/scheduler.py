@@ -267,6 +267,14 @@ class PilotScheduler(Scheduler):
 
     def _set(self, pilot: Pilot, status: JobStatus) -> None:
         if status.phase is not Phase.FINISHED:
+            if status.hopeless and not (pilot.status and pilot.status.hopeless):
+                log.warning(
+                    "%s: the pilot can never start, jobs are submitted by themselves: %s",
+                    pilot.id,
+                    status.detail,
+                )
+                self._fleet.refuse(pilot.own["group"])
+                self._inner.cancel([pilot.native])
             pilot.status = status
             return
         pilot.ended(status)
@@ -311,7 +319,8 @@ class PilotScheduler(Scheduler):
                 look = pilot.look()
             looks[pilot.id] = look
             if pilot.is_over and not (look.waiting or look.held or look.stranded):
-                pilot.is_settled, pilot.missing_since = True, now
+                pilot.settle()
+                pilot.missing_since = now
         return looks
 
     def _go_on(self, pilot: Pilot, name: str, now: float, *, alone: bool) -> None:
