@@ -51,8 +51,6 @@ LOGGER = logging.getLogger(__name__)
 #: Seconds between looks for orders: while there is work, and after a while without.
 BUSY, QUIET = 0.1, 0.5
 _QUIET_AFTER = 10.0
-#: Seconds of its time that a pilot keeps for its own end; the batch system may warn that early.
-RESERVE = 130.0
 #: Starts of the process with the modules that may fail one after the other.
 _STARTS = 3
 _STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGXCPU)
@@ -66,8 +64,9 @@ class Pilot:
     Args:
         folder: its own.
         facts: ``key``, by which orders are signed; ``slots``, jobs at once; ``jobs``, most in all;
-            ``idle``, seconds; ``walltime``, of the pilot, and ``job_walltime``, of a job, in
-            seconds; ``spool``; ``inside``, for :class:`joblauncher.nursery_inside.Inside`.
+            ``idle``, seconds; ``walltime``, of the pilot, ``reserve``, of that for its own end, and
+            ``job_walltime``, of a job, in seconds; ``spool``; ``inside``, for
+            :class:`joblauncher.nursery_inside.Inside`.
         attempt: which start this is, from 0.
     """
 
@@ -212,7 +211,7 @@ class Pilot:
 
     def _time_left(self) -> float:
         passed = time.monotonic() - self._begun
-        return float(self._facts["walltime"] - RESERVE - passed)
+        return float(self._facts["walltime"] - self._facts["reserve"] - passed)
 
     def _reason(self) -> str:
         """Why it should take no more orders; empty if it should."""

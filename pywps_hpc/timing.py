@@ -190,6 +190,14 @@ class Timing:
         5.0, "for a nursery to start a job, which takes milliseconds; then it starts without"
     )
 
+    pilot_extra: float = _time(
+        1800.0, "that a pilot lasts beyond the time of two jobs, where no limit is set"
+    )
+    pilot_reserve: float = _time(
+        130.0,
+        "of its time that a pilot keeps for its end: Slurm's warning comes up to 120 s early",
+        set_by=NOBODY,
+    )
     pilot_patience: float = _time(
         60.0, "that a job waits behind others of a pilot that runs; then it is submitted by itself"
     )

@@ -170,7 +170,7 @@ class BatchJob:
         resources: the same resources that the script's header states, for paths that cannot use
             the header (DRMAA's native specification).
         warm: how it is started without the script; ``None``: by the script only.
-        process: identifier of the first job's process.
+        process: whose section has its settings; empty: the defaults.
     """
 
     name: str

@@ -8,11 +8,10 @@ from joblauncher.shared.pilotdir import PilotDir
 from pywps_hpc.dispatch.scripts import apptainer
 from pywps_hpc.dispatch.scripts.launch import Launch
 from pywps_hpc.settings import ProcessSettings, Resources, Settings
+from pywps_hpc.timing import TIMING
 
 #: MiB beside what its jobs may use: for the modules, which they share.
 OVERHEAD = 512
-#: Seconds for jobs beyond the time of two.
-_EXTRA_TIME = 1800
 
 
 def of_pilot(process: ProcessSettings) -> Resources:
@@ -22,7 +21,7 @@ def of_pilot(process: ProcessSettings) -> Resources:
         one,
         cpus=one.cpus * slots,
         memory=one.memory * slots + OVERHEAD,
-        walltime=process.container.pilot_walltime or 2 * one.walltime + _EXTRA_TIME,
+        walltime=process.container.pilot_walltime or 2 * one.walltime + int(TIMING.pilot_extra),
     )
 
 

@@ -81,7 +81,7 @@ class Scripts:
             name: in the queue.
             folder: the pilot's.
             digest: SHA-256 of what it is told.
-            process: identifier of a process that it is for.
+            process: whose section has the settings of the jobs that it is for; empty: the defaults.
 
         Raises:
             ValueError, jinja2.TemplateError: as :meth:`batch_job`.
@@ -146,7 +146,8 @@ class Scripts:
         anywhere = own.open(ANY_JOB)
         start = launch(anywhere, process, self._settings)
         batch = self._render(batch, [_element(job) for job in jobs], anywhere.path, start)
-        return replace(batch, warm=self._warm(first, process), process=first.process)
+        own_section = first.process if first.process in self._settings.processes else ""
+        return replace(batch, warm=self._warm(first, process), process=own_section)
 
     def _render(
         self, batch: BatchJob, elements: Sequence[dict[str, object]], folder: Path, start: Launch

@@ -8,9 +8,8 @@ from pywps_hpc.settings.keys import keys_of
 from pywps_hpc.settings.model import PROCESS_PREFIX, ProcessSettings, Settings
 from pywps_hpc.settings.sections import Ssh
 from pywps_hpc.systems import options
+from pywps_hpc.timing import TIMING
 
-#: Seconds of its time that a pilot keeps for its own end (:data:`joblauncher.pilot.RESERVE`).
-PILOT_RESERVE = 130
 #: Section, key, and what is wrong with it.
 Problem = tuple[str, str, str]
 
@@ -137,9 +136,10 @@ def _pilots(settings: Settings) -> Iterator[Problem]:
         if own.container.runtime == "none":
             problem = "warm starts on a cluster need a container, which keeps jobs apart"
             yield section, "warm", f"{problem}: set runtime, or warm = no"
-        least = own.resources.walltime + PILOT_RESERVE
+        reserve = int(TIMING.pilot_reserve)
+        least = own.resources.walltime + reserve
         if 0 < own.container.pilot_walltime < least:
-            problem = f"is too short for a job: walltime and {PILOT_RESERVE} s make {least} s"
+            problem = f"is too short for a job: walltime and {reserve} s make {least} s"
             yield section, "pilot_walltime", problem
 
 

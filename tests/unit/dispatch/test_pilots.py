@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import random
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 from fake_scheduler import FakeScheduler
 from joblauncher.shared.pilotdir import (
     CANCEL,
+    ENDED,
     PAUSE,
     PAUSED,
     REQUESTS,
@@ -75,7 +79,7 @@ class Site:
         return native
 
     def pilots(self) -> list[Pilot]:
-        found = [Pilot.read(PilotDir(path)) for path in (self.root / "pilots").iterdir()]
+        found = [Pilot.read(PilotDir(path)) for path in (self.root / "pilots").glob("*")]
         return sorted(found, key=lambda pilot: int(pilot.native or 0))
 
     def begin(self, pilot: Pilot) -> None:
@@ -432,3 +436,135 @@ def test_what_another_dispatcher_started_meanwhile_is_known(site: Site) -> None:
     site.restart()
     other = [site.submit(), site.submit()][-1]
     assert first.poll([other])[other].phase is Phase.QUEUED
+
+
+class Cluster:
+    """A site whose pilots, nodes and dispatchers do what chance has them do."""
+
+    def __init__(self, root: Path, seed: int) -> None:
+        self.chance = random.Random(seed)
+        slots, most = self.chance.randint(1, 3), self.chance.randint(1, 3)
+        self.site = Site(root, slots=slots, most=most)
+        self.jobs: dict[str, str] = {}  # name -> id
+        self.ran: Counter[str] = Counter()
+        self.told: dict[str, JobStatus] = {}
+        self.cancelled: set[str] = set()
+
+    def step(self) -> None:
+        steps = [
+            self.submit, self.poll, self.take, self.take, self.end, self.kill, self.start,
+            self.start, self.close, self.restart, self.pass_time, self.cancel, self.trouble,
+        ]  # fmt: skip
+        self.chance.choice(steps)()
+
+    def submit(self) -> None:
+        job = self.site.job()
+        with contextlib.suppress(SchedulerUnavailable):
+            (self.jobs[job.name],) = self.site.scheduler.submit(job)
+
+    def poll(self) -> None:
+        open_jobs = [job for name, job in self.jobs.items() if name not in self.told]
+        with contextlib.suppress(SchedulerUnavailable):
+            answer = self.site.scheduler.poll(open_jobs)
+            gone = set(open_jobs) - answer.keys()
+            answer |= self.site.scheduler.history(gone)
+            for name, job in self.jobs.items():
+                if job in answer and answer[job].phase is Phase.FINISHED:
+                    self.told.setdefault(name, answer[job])
+
+    def running(self) -> list[Pilot]:
+        queue = self.site.inner.queue
+        phases = [(p, queue.get(p.native)) for p in self.site.pilots()]
+        return [p for p, status in phases if status and status.phase is Phase.RUNNING]
+
+    def take(self) -> None:
+        for pilot in self.running():
+            for name in sorted(pilot.dir.names(WAITING)):
+                full = len(pilot.dir.names(TAKEN) - pilot.dir.names(ENDED)) >= self.site.slots
+                if not full and not pilot.is_closed() and pilot.dir.move(name, WAITING, TAKEN):
+                    self.ran[name] += 1
+
+    def end(self) -> None:
+        for pilot in self.running():
+            for name in sorted(pilot.dir.names(TAKEN) - pilot.dir.names(ENDED)):
+                told = {"outcome": "exited", "exit_code": 0, "detail": ""}
+                if f"{name}.{CANCEL}" in pilot.dir.names(REQUESTS):
+                    told = {"outcome": "cancelled", "detail": ""}
+                pilot.dir.write_end(name, told)
+        self.end_by_themselves()
+
+    def end_by_themselves(self) -> None:
+        inner = self.site.inner
+        pilots = {pilot.own["name"] for pilot in self.site.pilots()}
+        for number, job in inner.jobs.items():
+            if job.name not in pilots and number in inner.queue:
+                self.ran[job.name] += 1
+                how = Outcome.CANCELLED if number in inner.cancelled else Outcome.EXITED
+                inner.forget(number, JobStatus(Phase.FINISHED, how, exit_code=0))
+
+    def kill(self) -> None:
+        for pilot in self.running()[:1]:
+            self.site.end(pilot, self.chance.choice([Outcome.CANCELLED, Outcome.NODE_FAILURE]))
+
+    def start(self) -> None:
+        for pilot in self.site.pilots():
+            status = self.site.inner.queue.get(pilot.native)
+            if status is not None and status.phase is Phase.QUEUED:
+                self.site.begin(pilot)
+
+    def close(self) -> None:
+        for pilot in self.running():
+            if not pilot.dir.names(TAKEN) - pilot.dir.names(ENDED):
+                pilot.dir.closed.write_text("it had no job for a while")
+                self.site.end(pilot, Outcome.EXITED, exit_code=0)
+
+    def restart(self) -> None:
+        self.site.restart()
+
+    def pass_time(self) -> None:
+        self.site.now += self.chance.choice([1.0, 30.0, 70.0])
+
+    def cancel(self) -> None:
+        alive = sorted(self.jobs.keys() - self.told.keys())
+        if alive:
+            name = self.chance.choice(alive)
+            with contextlib.suppress(SchedulerUnavailable):
+                self.site.scheduler.cancel([self.jobs[name]])
+                self.cancelled.add(name)
+
+    def trouble(self) -> None:
+        inner = self.site.inner
+        if self.chance.random() < 0.5:
+            inner.drop_reply = not inner.drop_reply
+        else:
+            inner.accounting_unavailable = not inner.accounting_unavailable
+
+    def finish(self) -> None:
+        """The trouble ends, and so does every job."""
+        self.site.inner.drop_reply = self.site.inner.accounting_unavailable = False
+        for _ in range(20):
+            for step in (self.poll, self.start, self.take, self.end, self.poll, self.pass_time):
+                step()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_happens_each_job_runs_at_most_once_and_ends_once(
+    tmp_path: Path, seed: int
+) -> None:
+    cluster = Cluster(tmp_path, seed)
+    for _ in range(40):
+        cluster.step()
+    cluster.finish()
+    assert cluster.told.keys() == cluster.jobs.keys()
+    for name in cluster.jobs:
+        assert cluster.ran[name] <= 1, name
+        end = cluster.told[name]
+        if end.outcome is Outcome.EXITED:
+            assert cluster.ran[name] == 1
+        elif end.outcome is Outcome.CANCELLED and not end.detail.startswith("the pilot"):
+            assert name in cluster.cancelled
+    cluster.restart()
+    answer = cluster.site.scheduler.poll(cluster.jobs.values())
+    for name, job in cluster.jobs.items():
+        if job in answer:
+            assert answer[job].outcome is cluster.told[name].outcome

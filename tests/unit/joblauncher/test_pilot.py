@@ -248,6 +248,7 @@ def half(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Half]]:
 def facts(folder: PilotDir, **more: float) -> dict[str, Any]:
     spool = str(folder.path.parent.parent)
     own = {"key": KEY, "slots": 2, "jobs": 100, "idle": 0.5, "walltime": 3600, "job_walltime": 60}
+    own |= {"reserve": 130}
     return {**own, "spool": spool, "inside": {}, **more}
 
 
@@ -291,7 +292,7 @@ def test_a_pilot_runs_no_more_jobs_at_once_and_in_all_than_it_may(
 
 def test_a_pilot_takes_nothing_that_could_outlast_it(folder: PilotDir, half: type[Half]) -> None:
     give(folder, "w1")
-    Pilot(folder, facts(folder, walltime=60 + pilot.RESERVE - 1), 0).run()
+    Pilot(folder, facts(folder, walltime=60 + 130 - 1), 0).run()
     assert folder.names(WAITING) == {"w1"}
     assert "less than a job may need" in folder.closed.read_text()
 

@@ -174,7 +174,7 @@ class Fleet:
             with suppress(OSError):
                 remove_tree(folder.path)
             return None
-        log.info("%s: a pilot for %s, submitted as %s", folder.path.name, job.process, pilot.native)
+        log.info("%s: a pilot, submitted as %s", folder.path.name, pilot.native)
         self._pilots[pilot.id] = pilot
         return pilot
 
@@ -191,6 +191,7 @@ class Fleet:
             "jobs": process.container.pilot_jobs,
             "idle": process.container.pilot_idle,
             "walltime": of_pilot(process).walltime,
+            "reserve": self._timing.pilot_reserve,
             "job_walltime": job.resources.walltime,
             "spool": inside.spool,
             "inside": {
