@@ -14,6 +14,18 @@ from pywps_hpc.timing import TIMING
 OVERHEAD = 512
 
 
+def can_have_pilots(process: ProcessSettings) -> bool:
+    """Whether jobs with these settings go to pilots: those that are marked for it, in a container
+    that jobs can share, and of which each needs the same."""
+    container, need = process.container, process.resources
+    is_fit = container.runtime != "none" and not container.options
+    is_plain = need.ranks == 1 and not (need.gpus or need.licenses)
+    by_inputs = need.memory_per_input or need.walltime_per_input
+    by_client = (need.client_cpus, need.client_memory, need.client_walltime, need.client_queue)
+    varies = by_inputs or any(by_client)
+    return bool(container.warm) and is_fit and is_plain and not varies
+
+
 def of_pilot(process: ProcessSettings) -> Resources:
     """The resources of one job times slots."""
     one, slots = process.resources, process.container.pilot_slots

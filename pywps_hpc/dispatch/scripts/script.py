@@ -31,10 +31,10 @@ from joblauncher.shared.pilotdir import PilotDir
 from pywps_hpc import package_data
 from pywps_hpc.dispatch.schedulers.base import BatchJob, Warm
 from pywps_hpc.dispatch.scripts.launch import Launch, inherited
-from pywps_hpc.dispatch.scripts.pilot import launch_pilot, of_pilot
+from pywps_hpc.dispatch.scripts.pilot import can_have_pilots, launch_pilot, of_pilot
 from pywps_hpc.dispatch.scripts.runtimes import launch, warm
 from pywps_hpc.jobs import Job
-from pywps_hpc.settings import Container, ProcessSettings, Settings, SettingsError, paths
+from pywps_hpc.settings import ProcessSettings, Settings, SettingsError, paths
 from pywps_hpc.spool import Spool
 
 #: Gives the lines by which a batch system learns from the script what the job needs.
@@ -177,25 +177,23 @@ class Scripts:
 
     def _warm(self, job: Job, process: ProcessSettings) -> Warm | None:
         """How a nursery or a pilot starts this job, if one may."""
-        if inherited(process) or not self._may_be_warm(process.container):
+        if inherited(process) or not self._may_be_warm(process):
             return None
         folder = Spool(self._settings.spool).open(job.id)
         return warm(folder, job.digest, process, self._settings)
 
     def is_for_pilots(self, process: str) -> bool:
         """Whether jobs of this process go to pilots, each by itself."""
-        own = self._settings.for_process(process)
         is_local = self._template == _WARM_TEMPLATES[0]
-        can = not (is_local or own.container.options or inherited(own))
-        return can and self._may_be_warm(own.container)
+        return not is_local and can_have_pilots(self._settings.for_process(process))
 
-    def _may_be_warm(self, container: Container) -> bool:
+    def _may_be_warm(self, process: ProcessSettings) -> bool:
         if self._template != _WARM_TEMPLATES[0]:
-            return bool(container.warm) and container.runtime != "none"
+            return can_have_pilots(process)
         # A nursery does what our own template does.
         own = self._settings.templates
         is_ours = own is None or not any((own / name).exists() for name in _WARM_TEMPLATES)
-        return is_ours and container.warm is not False
+        return is_ours and process.container.warm is not False
 
     def _on_node(self, path: Path) -> Path:
         """Where the compute nodes find a path of this host."""

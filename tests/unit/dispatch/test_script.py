@@ -472,3 +472,26 @@ def test_a_script_of_the_administrator_s_own_is_run(tmp_path: Path, template: st
     assert render(settings(bare), "local").warm is not None
     assert render(settings(bare), "slurm").warm is None
     assert render(settings(bare, templates=tmp_path), "local").warm is None
+
+
+NO_PILOTS = {
+    "not marked": (Resources(), Container(image=Path("/i.sif"))),
+    "turned off": (Resources(), Container(image=Path("/i.sif"), warm=False)),
+    "no container": (Resources(), Container(runtime="none", warm=True)),
+    "options": (Resources(), Container(image=Path("/i.sif"), warm=True, options=("--nv",))),
+    "GPUs": (Resources(gpus=1), Container(image=Path("/i.sif"), warm=True)),
+    "ranks": (Resources(nodes=2), Container(image=Path("/i.sif"), warm=True)),
+    "licenses": (Resources(licenses=(("m", 1),)), Container(image=Path("/i.sif"), warm=True)),
+    "a rule": (Resources(memory_per_input=2.0), Container(image=Path("/i.sif"), warm=True)),
+    "a choice": (Resources(client_cpus=(1, 4)), Container(image=Path("/i.sif"), warm=True)),
+}
+
+
+@pytest.mark.parametrize("why", NO_PILOTS)
+def test_jobs_go_to_pilots_only_where_each_needs_the_same(why: str) -> None:
+    own = settings(ProcessSettings(*NO_PILOTS[why]))
+    assert not scripts(own).is_for_pilots("hello")
+    assert render(own).warm is None
+    fit = settings(ProcessSettings(Resources(), Container(image=Path("/i.sif"), warm=True)))
+    assert scripts(fit).is_for_pilots("hello")
+    assert render(fit).warm is not None
