@@ -33,6 +33,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     Phase,
     SchedulerUnavailable,
     SubmissionPostponed,
+    SubmissionUncertain,
 )
 from pywps_hpc.dispatch.schedulers.pilots.pilot import Pilot
 from pywps_hpc.dispatch.schedulers.pilots.scheduler import PilotScheduler
@@ -436,6 +437,22 @@ def test_what_another_dispatcher_started_meanwhile_is_known(site: Site) -> None:
     site.restart()
     other = [site.submit(), site.submit()][-1]
     assert first.poll([other])[other].phase is Phase.QUEUED
+
+
+def test_an_order_that_may_have_been_written_is_looked_up(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Pilot.place
+
+    def interrupted(self: Pilot, job: BatchJob) -> str:
+        place(self, job)
+        raise OSError(28, "No space left on device")
+
+    job = site.job()
+    monkeypatch.setattr(Pilot, "place", interrupted)
+    with pytest.raises(SubmissionUncertain):
+        site.scheduler.submit(job)
+    assert site.scheduler.find(job.name) == [site.pilots()[0].job_id(job.name)]
 
 
 class Cluster:

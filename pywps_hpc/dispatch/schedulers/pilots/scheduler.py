@@ -22,8 +22,8 @@ from pywps_hpc.dispatch.schedulers.base import (
     Scheduler,
     SchedulerError,
     SchedulerUnavailable,
-    SubmissionPostponed,
     SubmissionRefused,
+    SubmissionUncertain,
     Warm,
 )
 from pywps_hpc.dispatch.schedulers.pilots.fleet import Fleet, group_of
@@ -106,7 +106,7 @@ class PilotScheduler(Scheduler):
                     return [native]
             except OSError as error:
                 why = f"the folders of pilots cannot be used: {error.strerror}"
-                raise SubmissionPostponed(why, answered=False) from error
+                raise SubmissionUncertain(why) from error  # its order may be there
         return self._inner.submit(job)
 
     def find(self, name: str, array_index: int = 0) -> list[str]:
