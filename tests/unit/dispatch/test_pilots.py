@@ -292,6 +292,8 @@ def test_a_job_that_waits_too_long_goes_by_itself(site: Site) -> None:
     site.inner.forget("3", JobStatus(Phase.FINISHED, Outcome.TIME_LIMIT))
     assert natives[2] not in site.scheduler.poll(natives)
     assert site.scheduler.history(natives)[natives[2]].outcome is Outcome.TIME_LIMIT
+    site.inner.forgotten = {"3"}
+    assert set(site.scheduler.forgotten) == {"3", natives[2]}
 
 
 def test_what_was_taken_back_before_a_crash_goes_on_once(site: Site) -> None:

@@ -81,6 +81,10 @@ class PilotScheduler(Scheduler):
     def unpolled(self) -> Collection[str]:  # type: ignore[override]
         return self._ours(self._inner.unpolled)
 
+    @property
+    def forgotten(self) -> Collection[str]:  # type: ignore[override]
+        return self._ours(self._inner.forgotten)
+
     def header(self, job: BatchJob) -> Sequence[str]:
         return self._inner.header(job)
 
