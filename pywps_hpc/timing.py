@@ -27,6 +27,13 @@ class Timing:
     Each field's metadata has ``unit``, ``reason`` and ``set_by``.
     """
 
+    # Accounts of owners
+    owner_known: float = _time(
+        60.0,
+        "for which a web server remembers what owner_command told: one who moves to another "
+        "project is charged there a minute later",
+    )
+
     # The leader and its loop
     heartbeat: float = _time(
         2.0, "between two heartbeats, and two attempts of a standby: far below the shortest lease"

@@ -14,8 +14,10 @@ from pywps_hpc.cli import selection
 from pywps_hpc.cli.common import CONFIG, columns, load
 from pywps_hpc.secret_values import HIDDEN, hide, is_secret_name
 from pywps_hpc.settings import reference
-from pywps_hpc.settings.model import PROCESS_PREFIX
+from pywps_hpc.settings.model import OWNER_PREFIX, PROCESS_PREFIX
 
+#: Sections of which there may be many.
+_OF_SOME = (reference.PROCESS, reference.OWNER)
 #: Where a value comes from that no file sets.
 DEFAULT = "default"
 
@@ -60,7 +62,7 @@ def values(sections: settings.Sections, origin: Mapping[str, str]) -> Iterator[V
     Args:
         sections, origin: as :func:`pywps_hpc.settings.read_files` gives them.
     """
-    ours = [entry for entry in reference.entries() if entry.section != reference.PROCESS]
+    ours = [entry for entry in reference.entries() if entry.section not in _OF_SOME]
     for entry in ours:
         text = sections.get(entry.section, {}).get(entry.name)
         source = origin.get(f"{entry.section}/{entry.name}", DEFAULT)
@@ -70,7 +72,7 @@ def values(sections: settings.Sections, origin: Mapping[str, str]) -> Iterator[V
     for section, keys in sections.items():
         if section in names:
             continue
-        is_ours = section.startswith(PROCESS_PREFIX)
+        is_ours = section.startswith((PROCESS_PREFIX, OWNER_PREFIX))
         for key, text in keys.items():
             secret = not is_ours and is_secret_name(key)
             shown = HIDDEN if secret and text.strip() else hide(_filled(text))

@@ -28,7 +28,7 @@ from pywps_hpc.jobs.leader import can_ask
 from pywps_hpc.jobs.look import look
 from pywps_hpc.jobs.retention import expires
 from pywps_hpc.jobs.view import JobView, PublicState, job_view
-from pywps_hpc.settings import Resources, Settings
+from pywps_hpc.settings import Resources, Settings, needs
 from pywps_hpc.spool import Spool
 from pywps_hpc.timing import TIMING
 
@@ -56,7 +56,7 @@ def show(config: Path, job_id: str, as_json: bool) -> None:
     except OSError as error:
         trouble = f"its report cannot be read: {storage.trouble(error)}"
         view = job_view(row, None, scheduler=own.scheduler, reachable=reachable, expires=end)
-    asked = own.for_process(row.process).resources
+    asked = needs.of_job(own, row).resources
     if as_json:
         facts = _data(view) | {"asks_for": asdict(asked), "trouble": trouble}
         facts |= {"folder": str(folder.path), "log": str(folder.log), "retried_as": again}

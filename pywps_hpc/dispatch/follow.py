@@ -33,6 +33,7 @@ from pywps_hpc.dispatch.schedulers.base import (
 )
 from pywps_hpc.jobs import Cause, ControlRequest, Job, State
 from pywps_hpc.metrics import meters
+from pywps_hpc.settings import needs
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +196,7 @@ class Follower:
             job,
             status,
             seen,
-            resources=context.settings.for_process(job.process).resources,
+            resources=needs.of_job(context.settings, job).resources,
             now=now,
             grace=context.settings.grace,
             asked=known,
@@ -224,7 +225,7 @@ class Follower:
             replace(job, missing_since=now),
             None,
             seen,
-            resources=context.settings.for_process(job.process).resources,
+            resources=needs.of_job(context.settings, job).resources,
             now=now,
             grace=0.0,
         )

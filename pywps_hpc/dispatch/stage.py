@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from joblauncher.inputs.allowance import Allowance
 from joblauncher.inputs.policy import Bounds, NotStored, Reference, Refused, Stopped
 from joblauncher.shared import failpoint
+from joblauncher.shared.files import size_of
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch import finish
 from pywps_hpc.dispatch.context import Context
@@ -123,7 +124,8 @@ class Stager:
             finish.end(context, job, State.FAILED, problem, rewrite=True, cause=cause)
             return
         log.info("%s: its inputs have been fetched", job.id)
-        context.changes.add(job, State.ACCEPTED)
+        fetched = size_of(context.spool.open(job.id).fetched)
+        context.changes.add(job, State.ACCEPTED, input_size=job.input_size + fetched)
 
     def _work(self, fetching: _Fetching, spent: float) -> None:
         job = fetching.job

@@ -36,6 +36,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionUncertain,
 )
 from pywps_hpc.jobs import ControlRequest, InLine, Job, State, job_name, new_id
+from pywps_hpc.settings import needs
 
 log = logging.getLogger(__name__)
 
@@ -119,23 +120,23 @@ class Submitter:
         for job in waiting:
             groups.setdefault(self._key(job), []).append(job)
         for key, jobs in groups.items():
-            bound = most if self._go_together(key) else BATCH
+            bound = most if self._go_together(jobs[0]) else BATCH
             more = more or len(jobs) > bound
             changed += self._offer(key, jobs[:bound])
         self._waits = more and changed > 0
         if self._waits:
             self._last = float("-inf")  # what is left need not wait for company
 
-    def _go_together(self, key: str) -> bool:
-        """Whether jobs with these settings may be elements of an array."""
+    def _go_together(self, job: Job) -> bool:
+        """Whether jobs that ask for the same may be elements of an array."""
         context = self._context
-        need = context.settings.for_process(key).resources
-        alone = not self._together or context.scripts.is_for_pilots(key)
+        need = needs.of_job(context.settings, job).resources
+        alone = not self._together or context.scripts.is_for_pilots(job.process)
         return not alone and context.scheduler.takes_arrays(need)
 
     def _key(self, job: Job | InLine) -> str:
         """Those can go together that have the same settings and so the same script."""
-        return job.process if job.process in self._context.settings.processes else ""
+        return needs.key(self._context.settings, job)
 
     def _candidates(self, accepted: Sequence[InLine]) -> list[InLine]:
         """Those to offer now, oldest first. Those with a control request are left to control.py."""
@@ -158,7 +159,7 @@ class Submitter:
         arrays or their size, and one job among them may be the cause.
         """
         context, group = self._context, self._deferral.group(key)
-        alone, free = self._apart(jobs, together=self._go_together(key))
+        alone, free = self._apart(jobs, together=self._go_together(jobs[0]))
         left: list[Job] = []
         reason, changed, failures = "", 0, 0
         while alone or free:
@@ -257,7 +258,7 @@ class Submitter:
 
     def _asked(self, job: Job) -> dict[str, Any]:
         """What the batch system is asked for, as it is recorded."""
-        need = self._context.settings.for_process(job.process).resources
+        need = needs.of_job(self._context.settings, job).resources
         return {"cpus": need.cpus, "memory": need.memory, "account": need.account}
 
     def _prepare(self, jobs: Sequence[Job]) -> BatchJob | None:

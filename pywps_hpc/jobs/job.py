@@ -96,6 +96,10 @@ class Job:
         retry_of: the id of the job that it repeats, as an administrator asked; empty: of none.
         cpus, memory, account: what the batch system was asked for: cores, MiB, and the account
             to charge; 0 and empty before it was, and of jobs of an earlier version.
+        resources: what it asks for otherwise than the settings of its process say, as
+            :func:`pywps_hpc.settings.needs.written` writes it; empty: nothing.
+        input_size: bytes of all its inputs as far as that is known when it is submitted: a
+            reference that the job itself will follow counts nothing.
         cpu_seconds, peak_memory: what its process used, see
             :class:`~pywps_hpc.jobs.view.Usage`; ``None`` where that is not known.
     """
@@ -129,6 +133,8 @@ class Job:
     cpus: int = 0
     memory: int = 0
     account: str = ""
+    resources: str = ""
+    input_size: int = 0
     cpu_seconds: float | None = None
     peak_memory: float | None = None
 
@@ -144,12 +150,15 @@ class InLine(NamedTuple):
 
     Attributes:
         control: its control request; empty if it has none.
+        resources, input_size: as in :class:`Job`.
     """
 
     id: str
     process: str
     client: str
     control: str
+    resources: str = ""
+    input_size: int = 0
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,7 @@ class Queries(Table):
     def in_line(self, state: State) -> list[InLine]:
         """The jobs in this state, oldest first, with no more than it takes to choose among very
         many of them."""
-        query = sa.select(jobs.c.id, jobs.c.process, jobs.c.client, jobs.c.control)
+        query = sa.select(*(jobs.c[name] for name in InLine._fields))
         query = query.where(jobs.c.state == state.value).order_by(jobs.c.created, jobs.c.id)
         with self._begin() as connection:
             return [InLine(*row) for row in connection.execute(query)]

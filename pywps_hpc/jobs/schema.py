@@ -49,6 +49,8 @@ jobs = sa.Table(
     sa.Column("cpus", sa.Integer, nullable=False, server_default="0"),
     sa.Column("memory", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("account", sa.String(255), nullable=False, server_default=""),
+    sa.Column("resources", sa.Text, nullable=False, server_default=""),
+    sa.Column("input_size", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("cpu_seconds", sa.Float),
     sa.Column("peak_memory", sa.Float),
 )
@@ -212,6 +214,13 @@ STEPS = (
             "WHERE wish != '' AND state IN ('succeeded', 'failed', 'dismissed')",
             "DROP INDEX IF EXISTS ix_hpc_jobs_wish",  # of another form in between two releases
             "CREATE INDEX ix_hpc_jobs_wish ON hpc_jobs (wish) WHERE wish != ''",
+        ],
+    ),
+    Step(
+        15,
+        [
+            "ALTER TABLE hpc_jobs ADD COLUMN resources TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE hpc_jobs ADD COLUMN input_size BIGINT NOT NULL DEFAULT 0",
         ],
     ),
 )

@@ -19,6 +19,7 @@ from pywps_hpc.settings import paths
 from pywps_hpc.settings.checks import host, pywps_sections, whole
 from pywps_hpc.settings.keys import Key, Split, keys_of, required
 from pywps_hpc.settings.model import (
+    OWNER_PREFIX,
     PROCESS_PREFIX,
     PYWPS_URL,
     SECTIONS,
@@ -26,6 +27,7 @@ from pywps_hpc.settings.model import (
     Sections,
     Settings,
 )
+from pywps_hpc.settings.owners import Owner
 from pywps_hpc.settings.resources import Resources
 from pywps_hpc.settings.sections import Callbacks, Container, Inputs, Metrics, Retention, Ssh
 
@@ -108,9 +110,9 @@ def build(sections: Sections, name: str, origin: Mapping[str, str] | None = None
     reader = _Reader(sections, name, origin or {})
     for section in sections:
         if section.split(".")[0] == "hpc" and not (
-            section in SECTIONS or section.startswith(PROCESS_PREFIX)
+            section in SECTIONS or section.startswith((PROCESS_PREFIX, OWNER_PREFIX))
         ):
-            ours = (*SECTIONS, f"{PROCESS_PREFIX}<identifier>")
+            ours = (*SECTIONS, f"{PROCESS_PREFIX}<identifier>", f"{OWNER_PREFIX}<name>")
             raise SettingsError(f"{name}: [{section}]: unknown section; known: {', '.join(ours)}")
     defaults = ProcessSettings(
         resources=reader.read(Resources, "hpc.resources"),
@@ -129,6 +131,13 @@ def build(sections: Sections, name: str, origin: Mapping[str, str] | None = None
                 section.removeprefix(PROCESS_PREFIX): reader.process(section, defaults)
                 for section in sections
                 if section.startswith(PROCESS_PREFIX)
+            }
+        ),
+        owners=MappingProxyType(
+            {
+                section.removeprefix(OWNER_PREFIX): reader.owner(section)
+                for section in sections
+                if section.startswith(OWNER_PREFIX)
             }
         ),
         input_paths=reader.paths("server", "allowedinputpaths"),
@@ -195,6 +204,12 @@ class _Reader:
             container=replace(defaults.container, **_only(found, container)),
             **_only(found, own),
         )
+
+    def owner(self, section: str) -> Owner:
+        """``[hpc.owner.x]``."""
+        if not section.removeprefix(OWNER_PREFIX):
+            raise SettingsError(f"{self.name}: [{section}]: the owner's name is missing")
+        return self.read(Owner, section)
 
     def paths(self, section: str, key: str) -> tuple[Path, ...]:
         text = os.path.expandvars(self.sections.get(section, {}).get(key, ""))

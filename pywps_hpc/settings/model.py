@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from pywps_hpc.settings import paths, readers
 from pywps_hpc.settings.keys import setting
+from pywps_hpc.settings.owners import Owner, owner_command, owners_file
 from pywps_hpc.settings.resources import Resources
 from pywps_hpc.settings.sections import Callbacks, Container, Inputs, Metrics, Retention, Ssh
 from pywps_hpc.systems import ALIASES, SYSTEMS
@@ -16,6 +17,7 @@ from pywps_hpc.systems import ALIASES, SYSTEMS
 SCHEDULERS = ("local", *SYSTEMS, "drmaa")
 CHANNELS = ("local", "ssh")
 PROCESS_PREFIX = "hpc.process."
+OWNER_PREFIX = "hpc.owner."
 
 #: What PyWPS takes for ``[server] url`` where nothing is set.
 PYWPS_URL = "http://localhost/wps"
@@ -55,6 +57,7 @@ class Settings:
     Attributes:
         processes: settings of processes that have a section of their own.
         defaults: settings of all others.
+        owners: what holds for the jobs of owners with a section of their own.
         ssh, inputs, callbacks, retention, metrics: the sections of these names.
         input_paths: folders of ``file://`` inputs (``[server] allowedinputpaths``), read-only.
         url: the WPS endpoint (``[server] url``); empty if none is set.
@@ -223,6 +226,28 @@ class Settings:
         "Accounts to which all jobs are shown, and which may dismiss, pause and remove them.",
         unset=(),
     )
+    owners_file: Path | None = setting(
+        owners_file,
+        None,
+        "Owners beside those with a section `[hpc.owner.NAME]`. It is read again when it changes.",
+        unset=None,
+        needed="sites that charge jobs to the projects of many owners",
+    )
+    owner_command: Path | None = setting(
+        owner_command,
+        None,
+        "Program that tells of owners who are in none of these: it reads the name on one line, and "
+        "writes `KEY = VALUE` lines with the keys of `[hpc.owner.<name>]`, or nothing for one that "
+        "it does not know. It has `command_timeout`; its answer is remembered for a minute.",
+        unset=None,
+        needed="the same, where a directory or database knows the projects",
+    )
+    require_account: bool = setting(
+        readers.boolean,
+        "no",
+        "Whether only owners for whom an account is told may send jobs.",
+        needed="sites where each project has to pay for its own jobs",
+    )
     keep_abandoned: bool = setting(
         readers.boolean,
         "no",
@@ -268,6 +293,7 @@ class Settings:
     )
     processes: Mapping[str, ProcessSettings] = field(default_factory=dict)
     defaults: ProcessSettings = ProcessSettings()
+    owners: Mapping[str, Owner] = field(default_factory=dict)
     ssh: Ssh = Ssh()
     inputs: Inputs = Inputs()
     callbacks: Callbacks = Callbacks()

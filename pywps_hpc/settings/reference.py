@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pywps_hpc.settings import keys
-from pywps_hpc.settings.model import PROCESS_PREFIX, SECTIONS, ProcessSettings
+from pywps_hpc.settings.model import OWNER_PREFIX, PROCESS_PREFIX, SECTIONS, ProcessSettings
+from pywps_hpc.settings.owners import Owner
 
 #: What one process may have of its own.
 PROCESS = f"{PROCESS_PREFIX}<identifier>"
+#: What the jobs of one owner have.
+OWNER = f"{OWNER_PREFIX}<name>"
 
 _HEAD = """\
 # Configuration
@@ -55,7 +58,7 @@ class Entry:
 
 def entries() -> Iterator[Entry]:
     """All keys, in the order of their sections."""
-    for section, cls in {**SECTIONS, PROCESS: ProcessSettings}.items():
+    for section, cls in {**SECTIONS, PROCESS: ProcessSettings, OWNER: Owner}.items():
         required = keys.required(cls)
         for name, key in keys.keys_of(cls).items():
             needed = "required" if name in required else key.needed
@@ -71,8 +74,8 @@ def markdown() -> str:
 
 def _sections() -> Iterator[str]:
     known = list(entries())
-    for section in (*SECTIONS, PROCESS):
-        cls = SECTIONS.get(section)
+    for section in (*SECTIONS, PROCESS, OWNER):
+        cls = Owner if section == OWNER else SECTIONS.get(section)
         about = _PROCESS_HEAD if cls is None else _about(cls)
         yield f"## `[{section}]`\n\n{about}\n"
         yield "| key | value | default | who needs it | meaning |\n|---|---|---|---|---|"

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import urljoin
@@ -30,13 +30,17 @@ from pywps_hpc.jobs import Job, LimitReached, State, TableUnavailable, job_name,
 from pywps_hpc.jobs.callbacks import Event
 from pywps_hpc.jobs.drain import Drained
 from pywps_hpc.metrics import meters
+from pywps_hpc.settings import needs
+from pywps_hpc.settings.owners import Owner
 from pywps_hpc.spool import JobDir
 from pywps_hpc.web import (
     admission,
     health,
     input_references,
+    owners,
     packing,
     principal,
+    requested,
     sent_inputs,
 )
 from pywps_hpc.web.context import Context
@@ -45,6 +49,24 @@ from pywps_hpc.web.requests import inputs as request_inputs
 from pywps_hpc.web.requests import limits as request_limits
 
 LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What a job needs, and who pays.
+
+    Attributes:
+        owner: what holds for its owner.
+        resources, input_size: as in :class:`~pywps_hpc.jobs.job.Job`.
+    """
+
+    owner: Owner = Owner()
+    resources: str = ""
+    input_size: int = 0
+
+
+#: As the settings say, without inputs.
+_USUAL = Needed()
 
 
 def is_asynchronous(process: Any, wps_request: Any) -> bool:
@@ -90,13 +112,20 @@ def accept(
         The recorded job, its folder, and the answer *accepted*.
 
     Raises:
-        NoApplicableCode: the request or the process is not as it has to be.
+        NoApplicableCode: the request or the process is not as it has to be, or asks for more
+            than is permitted.
         FileSizeExceeded: its dump is too large.
         Busy: a limit was reached meanwhile.
         Exception: whatever stopped it; nothing of the job is left unless its row is there.
     """
     job = replace(service.spool.open(job_id), access=jobs.new_id())
     sent = sent_inputs.serialised(wps_request.inputs)
+    asked = requested.take(service.settings, process, wps_request)
+    size = input_references.size_of(wps_request.inputs, service.settings)
+    owner = owners.of(
+        service.settings, principal.of(service.settings, wps_request.http_request).name
+    )
+    own = requested.of_job(service.settings, process.identifier, asked, owner, size)
     begun = time.monotonic()
     try:
         service.spool.create(job_id)
@@ -105,7 +134,8 @@ def accept(
             results.keep(job, form)
         filled = _fill_in(service, process, wps_request, job)
         sent_inputs.keep(job, sent)
-        row, answer = record(service, job, process, filled, urls, retry_of)
+        needed = Needed(owner, needs.written(own), size)
+        row, answer = record(service, job, process, filled, urls, retry_of, needed)
     except BaseException:
         if not _is_recorded(service, job_id):
             _discard(service, job)
@@ -152,6 +182,7 @@ def record(
     wps_request: Any,
     urls: Mapping[Event, str] | None = None,
     retry_of: str = "",
+    needed: Needed = _USUAL,
 ) -> tuple[Job, JobResponse]:
     """Write a job's dump and first documents, then its row."""
     settings, store = service.settings, service.store
@@ -206,9 +237,11 @@ def record(
         state=State.STAGING if staging else State.ACCEPTED,
         access=job.access,
         retry_of=retry_of,
+        resources=needed.resources,
+        input_size=needed.input_size,
     )
     try:
-        limits = admission.limits(settings, process.identifier, client)
+        limits = admission.limits(settings, process.identifier, client, needed.owner)
         row = store.add(accepted, limits, urls, True)
     except Drained as error:  # meanwhile
         raise health.drained(settings, error.drain) from None

@@ -7,7 +7,8 @@ from typing import Any
 
 from pywps_hpc.jobs import JobStore, Limit
 from pywps_hpc.settings import Settings
-from pywps_hpc.web import health, principal
+from pywps_hpc.settings.owners import Owner
+from pywps_hpc.web import health, owners, principal
 from pywps_hpc.web.errors import Busy
 
 
@@ -15,10 +16,13 @@ def admit(settings: Settings, store: JobStore, process: str, http_request: Any) 
     """Turn a job away before anything of it exists.
 
     Raises:
+        NoApplicableCode: with HTTP 403: nobody would pay for it.
         Busy: the service is drained; there is no dispatcher, or only that of another service; or a
             limit is reached.
     """
-    found = store.intake(limits(settings, process, client_of(settings, http_request)))
+    owner = owners.of(settings, principal.of(settings, http_request).name)
+    client = client_of(settings, http_request)
+    found = store.intake(limits(settings, process, client, owner))
     if found.drain is not None:
         raise health.drained(settings, found.drain)
     health.require_alive(settings, found.leader)
@@ -31,12 +35,13 @@ def busy(settings: Settings, reached: Limit) -> Busy:
     return Busy(f"{reached} Please try later.", settings.retry_after, "limit")
 
 
-def limits(settings: Settings, process: str, client: str) -> list[Limit]:
+def limits(settings: Settings, process: str, client: str, owner: Owner) -> list[Limit]:
     """What bounds a job of this process for this client."""
     known = (
         Limit(settings.max_active, "this service"),
         Limit(settings.for_process(process).max_active, "this process", process=process),
         Limit(settings.max_active_per_owner, "one client", client=client),
+        Limit(owner.max_active, "your account", client=client),
     )
     return [limit for limit in known if limit.most]
 

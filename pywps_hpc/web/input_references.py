@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -175,6 +176,23 @@ def _holder(item: Any) -> Any:
         return handler if item.data_format.mime_type != DODS else None
     reference = literals.reference_of(item)
     return None if reference is None or literals.is_file(reference) else item
+
+
+def size_of(inputs: Mapping[str, Any] | None, settings: Settings) -> int:
+    """Bytes of the inputs of a request, before PyWPS reads them; what a reference leads to counts
+    only if it is a file of this host."""
+    held = limits.values()
+    large = held.found if held is not None else {}
+    total = sum(value.length for value in large.values())
+    for value in (one for given in (inputs or {}).values() for one in given):
+        data, href = value.get("data"), str(value.get("href") or "").strip()
+        if href.lower().startswith("file:"):
+            with contextlib.suppress(OSError, Refused):  # told when PyWPS reads it
+                path = local_file(href, bounds(settings))
+                total += os.stat(path).st_size
+        elif data is not None and not (isinstance(data, str) and data in large):
+            total += len(data if isinstance(data, bytes) else str(data).encode(errors="replace"))
+    return total
 
 
 def of_literal(given: Mapping[str, Any], settings: Settings) -> Reference:

@@ -18,6 +18,10 @@ from pywps_hpc.timing import TIMING, Timing
 ENOUGH = 3
 
 
+#: Groups that are remembered: jobs may each ask for something else.
+_MOST_GROUPS = 1000
+
+
 @dataclass
 class Group:
     """Jobs with the same settings.
@@ -108,6 +112,8 @@ class Deferral:
             group.forget(gone)
 
     def keep(self, job_ids: Collection[str]) -> None:
-        """No other jobs wait."""
+        """No other jobs wait; of many groups those are forgotten in which none does."""
         for group in self._groups.values():
             group.forget([job_id for job_id in group.waited if job_id not in job_ids])
+        if len(self._groups) > _MOST_GROUPS:
+            self._groups = {key: one for key, one in self._groups.items() if one.waited}

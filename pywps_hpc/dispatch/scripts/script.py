@@ -34,7 +34,7 @@ from pywps_hpc.dispatch.scripts.launch import Launch, inherited
 from pywps_hpc.dispatch.scripts.pilot import can_have_pilots, launch_pilot, of_pilot
 from pywps_hpc.dispatch.scripts.runtimes import launch, warm
 from pywps_hpc.jobs import Job
-from pywps_hpc.settings import ProcessSettings, Settings, SettingsError, paths
+from pywps_hpc.settings import ProcessSettings, Settings, SettingsError, needs, paths
 from pywps_hpc.spool import Spool
 
 #: Gives the lines by which a batch system learns from the script what the job needs.
@@ -72,7 +72,8 @@ class Scripts:
             ValueError: a setting cannot stand in a script (a line break, a path with a colon).
             jinja2.TemplateError: of the administrator's own template.
         """
-        return self._batch_job(jobs, self._settings.for_process(jobs[0].process))
+        needs.own_of(jobs[0].resources)
+        return self._batch_job(jobs, needs.of_job(self._settings, jobs[0]))
 
     def pilot(self, name: str, folder: PilotDir, digest: str, process: str) -> BatchJob:
         """What is handed to the batch system for a pilot (:mod:`joblauncher.pilot`).

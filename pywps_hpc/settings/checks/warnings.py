@@ -16,7 +16,14 @@ from urllib.parse import urlsplit
 
 from pywps_hpc.settings.checks.mounts import file_system, is_network
 from pywps_hpc.settings.checks.pywps_sections import PYWPS
-from pywps_hpc.settings.model import PROCESS_PREFIX, PYWPS_URL, SECTIONS, Sections, Settings
+from pywps_hpc.settings.model import (
+    OWNER_PREFIX,
+    PROCESS_PREFIX,
+    PYWPS_URL,
+    SECTIONS,
+    Sections,
+    Settings,
+)
 
 #: How alike a name must be to be taken for a slip of the pen (difflib, ratio).
 ALIKE = 0.85
@@ -54,7 +61,11 @@ def _section_alike(section: str) -> str:
     first, dot, rest = section.lower().partition(".")
     if sorted(first) == sorted("hpc"):
         known = "hpc" + dot + rest
-        return known if known.startswith(PROCESS_PREFIX) else _alike(known, SECTIONS, 0.6) or "hpc"
+        return (
+            known
+            if known.startswith((PROCESS_PREFIX, OWNER_PREFIX))
+            else _alike(known, SECTIONS, 0.6) or "hpc"
+        )
     return _alike(section.lower(), [*SECTIONS, *PYWPS])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pywps_hpc.settings.keys import keys_of
-from pywps_hpc.settings.model import PROCESS_PREFIX, ProcessSettings, Settings
+from pywps_hpc.settings.model import OWNER_PREFIX, PROCESS_PREFIX, ProcessSettings, Settings
 from pywps_hpc.settings.sections import Ssh
 from pywps_hpc.systems import options
 from pywps_hpc.timing import TIMING
@@ -33,6 +33,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _extra(settings)
     yield from _nodes(settings)
     yield from _amounts(settings)
+    yield from _owners(settings)
     yield from _containers(settings)
     yield from _pilots(settings)
 
@@ -79,6 +80,21 @@ def _amounts(settings: Settings) -> Iterator[Problem]:
                 yield section, key, f"is not supported: {remedy}"
             if option := options.said_twice(system, need.extra, field):
                 yield section, "extra", f"{option}: {options.use_key(key)}, which is set, alone"
+
+
+def _owners(settings: Settings) -> Iterator[Problem]:
+    """What holds for owners must not be undone by an option of the administrator's."""
+    told = settings.owners or settings.owners_file or settings.owner_command
+    if settings.require_account and not told:
+        problem = "nobody could send a job; set owners_file or owner_command, or sections"
+        yield "hpc", "require_account", f"{problem} [{OWNER_PREFIX}NAME]"
+    for name, owner in settings.owners.items():
+        if owner.qos and (remedy := options.unsupported(_system(settings), "qos")):
+            yield OWNER_PREFIX + name, "qos", f"is not supported: {remedy}"
+    for section, own in _everyone(settings, "hpc.resources").items() if told else ():
+        if option := options.said_twice(_system(settings), own.resources.extra, "qos"):
+            problem = f"{option}: it would hold for every owner; {options.use_key('qos')}"
+            yield section, "extra", problem
 
 
 #: Keys that not every batch system supports.

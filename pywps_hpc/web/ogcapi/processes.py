@@ -12,6 +12,7 @@ from werkzeug.wrappers import Request, Response
 
 from pywps_hpc.ogc_json.links import REL, link, place
 from pywps_hpc.settings import Settings
+from pywps_hpc.web import requested
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.ogcapi import html, problems, query, schemas
 from pywps_hpc.web.ogcapi.answers import answer
@@ -34,7 +35,7 @@ def find(service: Context, identifier: str) -> Any:
     """
     if identifier not in service.processes:
         raise problems.no_such_process(identifier)
-    return service.processes[identifier]
+    return requested.described(service.settings, service.processes[identifier])
 
 
 def show_list(service: Context, request: Request) -> Response:

@@ -8,7 +8,7 @@ from pywps.exceptions import InvalidParameterValue, MissingParameterValue, NoApp
 from werkzeug.wrappers import Request, Response
 
 from pywps_hpc import jobs
-from pywps_hpc.web import lookup, principal, rerun, sent_inputs
+from pywps_hpc.web import lookup, principal, requested, rerun, sent_inputs
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import NotFound, NotNow
 from pywps_hpc.web.pages import posted, recent_jobs, tokens, urls
@@ -91,7 +91,7 @@ def _begun(service: Context, request: Request, row: jobs.Job) -> Response:
 def _find(service: Context, identifier: str) -> Any:
     if identifier not in service.processes:
         raise NotFound("There is no such process.")
-    return service.processes[identifier]
+    return requested.described(service.settings, service.processes[identifier])
 
 
 def _execute(service: Context, request: Request, process: Any, inputs: Given) -> jobs.Job:

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Request, Response
 from joblauncher.shared import storage
 from pywps_hpc import jobs
 from pywps_hpc.jobs.retention import expires
-from pywps_hpc.web import accept, control, execution, health, lookup
+from pywps_hpc.web import accept, control, execution, health, lookup, requested
 from pywps_hpc.web.addresses import Addresses
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import Busy, NotFound
@@ -84,7 +84,10 @@ def get_capabilities(service: Context, wps_request: Any, uuid: str) -> Any:
 def describe(service: Context, wps_request: Any, uuid: str, identifiers: Any) -> Any:
     """The answer to DescribeProcess."""
     return descriptions.Descriptions(
-        wps_request, uuid, processes=service.processes, identifiers=identifiers
+        wps_request,
+        uuid,
+        processes=requested.all_described(service.settings, service.processes),
+        identifiers=identifiers,
     )
 
 

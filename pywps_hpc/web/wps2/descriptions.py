@@ -11,7 +11,7 @@ from pywps.app.WPSRequest import WPSRequest
 from pywps.response.capabilities import CapabilitiesResponse
 from werkzeug.wrappers import Request, Response
 
-from pywps_hpc.web import described
+from pywps_hpc.web import described, requested
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.wps2 import offers
 from pywps_hpc.web.wps2.exceptions import Refused
@@ -55,6 +55,7 @@ def offerings(
 
 
 def _facts(service: Context, process: Any) -> dict[str, Any]:
+    process = requested.described(service.settings, process)
     facts = described.with_defaults(process, process.json)
     return facts | {
         "job_control": offers.job_control(service.settings, process.identifier),

@@ -15,7 +15,7 @@ from pywps_hpc import jobs
 from pywps_hpc.jobs import results
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import JobDir
-from pywps_hpc.web import accept, control, execution, input_references, lookup
+from pywps_hpc.web import accept, control, execution, input_references, lookup, requested
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import Busy
 from pywps_hpc.web.requests import guard, limits
@@ -44,7 +44,7 @@ def execute(
             "NoSuchProcess", f"There is no process '{asked.identifier}'.", asked.identifier
         )
     waits = _mode(offers.modes(settings, asked.identifier), asked) == "sync"
-    offered = service.processes[asked.identifier]
+    offered = requested.described(settings, service.processes[asked.identifier])
     _check(offered, asked, settings.inputs.max_inputs)
     asked = replace(asked, outputs=_transmitted(offered, asked))
     process = execution.process_for(service, asked.identifier)
@@ -147,7 +147,8 @@ def _request(
     Complex outputs are left in files, whatever way they are wanted: so each of them keeps its
     bytes, and a document of any size can be made of them later.
     """
-    known = {item.identifier: item for item in process.inputs}
+    described = requested.described(service.settings, process)
+    known = {item.identifier: item for item in described.inputs}
     inputs = {
         name: [_fitted(known[name], value, service.settings) for value in given]
         for name, given in asked.inputs.items()

@@ -8,7 +8,9 @@ import pytest
 
 import dialects
 from pywps_hpc.dispatch.schedulers.dialects import DIALECTS
-from pywps_hpc.settings import Resources, Settings, SettingsError, build
+from pywps_hpc.dispatch.scripts.script import Scripts
+from pywps_hpc.jobs import Job
+from pywps_hpc.settings import Resources, Settings, SettingsError, build, needs, owners
 from pywps_hpc.settings.resources import Resources as Fields
 from pywps_hpc.systems import SYSTEMS
 
@@ -153,3 +155,68 @@ def dialects_job(resources: dict[str, object]) -> dialects.BatchJob:
 
 def test_every_system_says_what_it_does_not_support() -> None:
     assert set(TOLD) == {*SYSTEMS, "local"}
+
+
+@pytest.mark.parametrize(
+    ("sections", "told"),
+    [
+        ({"hpc": {"require_account": "yes"}}, "[hpc] require_account: nobody could send a job"),
+        (
+            {"hpc.owner.a": {"acount": "x"}},
+            "[hpc.owner.a] acount: unknown key; did you mean account?",
+        ),
+        ({"hpc.owner.": {"account": "x"}}, "[hpc.owner.]: the owner's name is missing"),
+        ({"hpc.owner.a": {"account": "x y"}}, "[hpc.owner.a] account: "),
+        (
+            {"hpc": {"scheduler": "openpbs"}, "hpc.owner.a": {"qos": "high"}},
+            "[hpc.owner.a] qos: is not supported: ",
+        ),
+        (
+            {"hpc.owner.a": {"qos": "high"}, "hpc.resources": {"extra": "--qos=low"}},
+            "[hpc.resources] extra: --qos: it would hold for every owner",
+        ),
+        ({"hpc": {"owners_file": "/nowhere/owners"}}, "[hpc] owners_file: /nowhere/owners cannot"),
+        ({"hpc": {"owner_command": "/nowhere/who"}}, "[hpc] owner_command: /nowhere/who is not a"),
+    ],
+)
+def test_what_is_told_of_owners_is_refused_with_section_and_key(
+    tmp_path: Path, sections: dict[str, dict[str, str]], told: str
+) -> None:
+    usual = {
+        "hpc": {"spool": str(tmp_path), "scheduler": "slurm"},
+        "hpc.container": {"runtime": "none"},
+    }
+    whole = {
+        name: {**usual.get(name, {}), **sections.get(name, {})} for name in {**usual, **sections}
+    }
+    with pytest.raises(SettingsError) as refusal:
+        build(whole, "pywps.cfg")
+    assert str(refusal.value).startswith(f"pywps.cfg: {told}")
+
+
+def test_a_file_of_owners_says_what_is_wrong_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "owners"
+    file.write_text("[a@b.org]\naccount = x\n[c]\nmax_cpus = many\n")
+    with pytest.raises(ValueError, match=rf"{file}: \[c\] max_cpus: 'many' is not a whole number"):
+        owners.of_file(file)
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"cpus": "4"}', '{"cpus": true}', '{"extra": "x"}'])
+def test_a_row_that_this_service_did_not_write_makes_no_script(tmp_path: Path, text: str) -> None:
+    own = settings(tmp_path, "cpus = 2")
+    job = Job("00000000-0000-4000-8000-000000000000", "w0", "p", "0" * 64, resources=text)
+    assert needs.of_job(own, job).resources.cpus == 2
+    with pytest.raises(ValueError, match=r"resources|Expecting"):
+        Scripts(own, "slurm").batch_job([job])
+
+
+def test_jobs_that_ask_for_different_things_do_not_share_a_script(tmp_path: Path) -> None:
+    own = settings(tmp_path, "memory = 1G + 1 * input\nmax_memory = 4G")
+
+    def key(resources: str = "", size: int = 0) -> str:
+        return needs.key(own, Job("i", "w0", "p", "0", resources=resources, input_size=size))
+
+    assert key() == key() == key(size=0)
+    assert key(size=1) == key(size=1 << 20)  # both make one MiB more
+    assert key(size=1 << 33) == key(size=1 << 34)  # both are at the bound
+    assert len({key(), key(size=1 << 20), key(needs.written({"cpus": 4}))}) == 3

@@ -11,6 +11,7 @@ import pytest
 from places import ROOT
 from pywps_hpc.settings import ProcessSettings, keys, reference
 from pywps_hpc.settings.model import PROCESS_PREFIX, SECTIONS
+from pywps_hpc.settings.owners import Owner
 
 KEYS = list(reference.entries())
 
@@ -48,7 +49,11 @@ def test_the_documentation_is_what_the_settings_say_of_themselves() -> None:
 
 def test_every_key_of_the_model_is_in_the_reference_with_a_help_text() -> None:
     known = {(entry.section, entry.name): entry for entry in KEYS}
-    for section, cls in {**SECTIONS, reference.PROCESS: ProcessSettings}.items():
+    for section, cls in {
+        **SECTIONS,
+        reference.PROCESS: ProcessSettings,
+        reference.OWNER: Owner,
+    }.items():
         for own in fields(cls):
             if "key" in own.metadata:
                 entry = known.pop((section, own.name))
