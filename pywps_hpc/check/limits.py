@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 from pywps_hpc.check.configuration import Configuration
 from pywps_hpc.check.findings import Finding, error, ok, warning, worst
@@ -49,6 +50,58 @@ def asked(known: Configuration) -> list[Asked]:
     return list(found.values())
 
 
+@dataclass(frozen=True)
+class Most:
+    """The most that some jobs may come to ask for, by one key.
+
+    Attributes:
+        asked: with that amount, queue or account in place of the usual one.
+        field: of the resources that it replaces.
+        section, key: where it is set.
+    """
+
+    asked: Asked
+    field: str
+    section: str
+    key: str
+
+    def of(self, finding: Finding) -> Finding | None:
+        """What is told of the usual resources, told of this key; ``None`` if it is not about it."""
+        if not finding.subject.endswith(f"] {self.field}"):
+            return None
+        remedy = finding.remedy.replace(f"set {self.field} ", f"set {self.key} ")
+        return replace(finding, subject=f"[{self.section}] {self.key}", remedy=remedy)
+
+
+def most_asked(known: Configuration) -> Iterator[Most]:
+    """What clients may ask for, what rules come to, and what owners have."""
+    told = set()
+    for process, own in known.everyone():
+        need = own.resources
+        values: list[tuple[str, str, Any]] = [
+            ("queue", "client_queue", name) for name in need.client_queue
+        ]
+        for field in ("cpus", "memory", "walltime"):
+            allowed = getattr(need, f"client_{field}")
+            values += [(field, f"client_{field}", allowed[1])] if allowed else []
+            is_rule = getattr(need, f"{field}_per_input", 0)
+            values += [(field, f"max_{field}", getattr(need, f"max_{field}"))] if is_rule else []
+        for field, key, value in values:
+            changed = replace(need, **{field: value})
+            if (key, changed) not in told:
+                told.add((key, changed))
+                section = known.section_of(process, key)
+                yield Most(Asked(process, changed, known), field, section, key)
+    for name, owner in known.settings.owners.items():
+        for field in ("account", "queue", "qos"):
+            if value := getattr(owner, field):
+                usual = known.settings.defaults.resources
+                usual = replace(usual, account=owner.account or usual.account)
+                changes: dict[str, Any] = {field: value}
+                need = replace(usual, **changes)
+                yield Most(Asked("", need, known), field, f"hpc.owner.{name}", field)
+
+
 def look(known: Configuration, site: Site, user: str) -> Iterator[Finding]:
     """All processes against the site.
 
@@ -61,6 +114,10 @@ def look(known: Configuration, site: Site, user: str) -> Iterator[Finding]:
     everyone = asked(known)
     for each in everyone:
         for finding in _of_one(each, site, user):
+            told += finding.level.value
+            yield finding
+    for most in most_asked(known):
+        for finding in filter(None, map(most.of, _of_one(most.asked, site, user))):
             told += finding.level.value
             yield finding
     if site.array_size is not None and own.array_size > site.array_size:

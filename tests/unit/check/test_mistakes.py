@@ -240,6 +240,34 @@ MISTAKES: dict[str, Mistake] = {
         r"more than any node.*\(process hello\)",
         "at most 8000M",
     ),
+    "1c": on_slurm(
+        "a queue that clients may choose and that does not exist",
+        resources(client_queue="batch, lomg"),
+        "[hpc.resources] client_queue",
+        r"no queue or partition lomg; did you mean long\?",
+        "set client_queue to one of: batch, gpu, long",
+    ),
+    "2c": on_slurm(
+        "an owner's account that the service may not charge",
+        keys("hpc.owner.anna", account="climat"),
+        "[hpc.owner.anna] account",
+        r"may not charge climat; did you mean climate\?",
+        "set account to one of: climate",
+    ),
+    "4c": on_slurm(
+        "a rule by the size of the inputs that goes over the partition's limit",
+        resources(walltime="00:10:00 + 00:01:00 * input / 1G", max_walltime="02:00:00"),
+        "[hpc.resources] max_walltime",
+        "02:00:00 is more than batch allows .01:00:00.",
+        "set max_walltime to at most 01:00:00",
+    ),
+    "5g": on_slurm(
+        "more memory for clients to ask for than any node has",
+        keys("hpc.process.hello", client_memory="1G..90G"),
+        "[hpc.process.hello] client_memory",
+        "92160 MiB is more than any node of batch has .8000 MiB.",
+        "set client_memory to at most 8000M",
+    ),
     "5c": on_slurm(
         "memory and processors that no node has together",
         both(
