@@ -100,7 +100,7 @@ class Submitter:
         candidates = self._candidates(accepted)
         if 0 < len(candidates) < most and self._early() > 0:
             # A full array waits for nobody who could go with it, and what goes by itself neither.
-            rest = [job for job in candidates if context.scripts.is_for_pilots(job.process)]
+            rest = [job for job in candidates if context.scripts.is_for_pilots(job)]
             self._waits = not rest
             candidates, left_out = rest or candidates, len(candidates) > len(rest) > 0
         else:
@@ -131,7 +131,7 @@ class Submitter:
         """Whether jobs that ask for the same may be elements of an array."""
         context = self._context
         need = needs.of_job(context.settings, job).resources
-        alone = not self._together or context.scripts.is_for_pilots(job.process)
+        alone = not self._together or context.scripts.is_for_pilots(job)
         return not alone and context.scheduler.takes_arrays(need)
 
     def _key(self, job: Job | InLine) -> str:

@@ -19,11 +19,26 @@ def can_have_pilots(process: ProcessSettings) -> bool:
     that jobs can share, and of which each needs the same."""
     container, need = process.container, process.resources
     is_fit = container.runtime != "none" and not container.options
-    is_plain = need.ranks == 1 and not (need.gpus or need.licenses)
+    is_plain = need.nodes == need.ranks == 1 and not (need.gpus or need.licenses)
     by_inputs = need.memory_per_input or need.walltime_per_input
     by_client = (need.client_cpus, need.client_memory, need.client_walltime, need.client_queue)
     varies = by_inputs or any(by_client)
     return bool(container.warm) and is_fit and is_plain and not varies
+
+
+def goes_to_pilot(settings: Settings, process: str, need: Resources) -> bool:
+    """Whether a job of this process goes to a pilot.
+
+    A pilot has one account, queue and QOS, and the amounts of one kind of job: a job with any
+    resources of its own (of its owner, or as its client asked) is none of that kind.
+
+    Args:
+        settings: of the installation.
+        process: identifier, or empty: one without settings of its own.
+        need: what this one job asks for.
+    """
+    own = settings.for_process(process)
+    return can_have_pilots(own) and need == own.resources
 
 
 def of_pilot(process: ProcessSettings) -> Resources:

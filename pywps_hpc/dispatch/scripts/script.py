@@ -31,7 +31,7 @@ from joblauncher.shared.pilotdir import PilotDir
 from pywps_hpc import package_data
 from pywps_hpc.dispatch.schedulers.base import BatchJob, Warm
 from pywps_hpc.dispatch.scripts.launch import Launch, inherited
-from pywps_hpc.dispatch.scripts.pilot import can_have_pilots, launch_pilot, of_pilot
+from pywps_hpc.dispatch.scripts.pilot import goes_to_pilot, launch_pilot, of_pilot
 from pywps_hpc.dispatch.scripts.runtimes import launch, warm
 from pywps_hpc.jobs import Job
 from pywps_hpc.settings import ProcessSettings, Settings, SettingsError, needs, paths
@@ -106,12 +106,11 @@ class Scripts:
         Raises:
             SettingsError: naming the process section and what is wrong.
         """
-        everyone = {"hpc": self._settings.defaults} | {
-            f"hpc.process.{name}": own for name, own in self._settings.processes.items()
-        }
-        for section, own in everyone.items():
+        everyone = {"": self._settings.defaults, **self._settings.processes}
+        for process, own in everyone.items():
+            section = f"hpc.process.{process}" if process else "hpc"
             try:
-                script = self._batch_job([Job(ANY_JOB, "w0", "", "0" * 64)], own).script
+                script = self._batch_job([Job(ANY_JOB, "w0", process, "0" * 64)], own).script
             except (ValueError, TypeError) as error:
                 raise SettingsError(f"[{section}]: {error}") from error
             except TemplateError as error:
@@ -178,19 +177,21 @@ class Scripts:
 
     def _warm(self, job: Job, process: ProcessSettings) -> Warm | None:
         """How a nursery or a pilot starts this job, if one may."""
-        if inherited(process) or not self._may_be_warm(process):
+        if inherited(process) or not self._may_be_warm(job, process):
             return None
         folder = Spool(self._settings.spool).open(job.id)
         return warm(folder, job.digest, process, self._settings)
 
-    def is_for_pilots(self, process: str) -> bool:
-        """Whether jobs of this process go to pilots, each by itself."""
-        is_local = self._template == _WARM_TEMPLATES[0]
-        return not is_local and can_have_pilots(self._settings.for_process(process))
+    def is_for_pilots(self, job: needs.Known) -> bool:
+        """Whether this job goes to a pilot, and so to no array."""
+        if self._template == _WARM_TEMPLATES[0]:
+            return False
+        need = needs.of_job(self._settings, job).resources
+        return goes_to_pilot(self._settings, job.process, need)
 
-    def _may_be_warm(self, process: ProcessSettings) -> bool:
+    def _may_be_warm(self, job: Job, process: ProcessSettings) -> bool:
         if self._template != _WARM_TEMPLATES[0]:
-            return can_have_pilots(process)
+            return goes_to_pilot(self._settings, job.process, process.resources)
         # A nursery does what our own template does.
         own = self._settings.templates
         is_ours = own is None or not any((own / name).exists() for name in _WARM_TEMPLATES)

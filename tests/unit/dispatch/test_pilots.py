@@ -587,3 +587,18 @@ def test_whatever_happens_each_job_runs_at_most_once_and_ends_once(
     for name, job in cluster.jobs.items():
         if job in answer:
             assert answer[job].outcome is cluster.told[name].outcome
+
+
+def test_what_waits_for_a_pilot_goes_by_itself_after_its_settings_have_changed(site: Site) -> None:
+    native = site.submit()
+    (pilot,) = site.pilots()
+    container = site.settings.defaults.container
+    own = ProcessSettings(Resources(memory=1024, walltime=600, account="other"), container)
+    site.settings = Settings(spool=site.root, scheduler="slurm", defaults=own)
+    site.restart()
+    pilot.dir.closed.touch()
+    site.end(pilot, Outcome.CANCELLED)
+    site.scheduler.poll([native])
+    assert len(site.pilots()) == 1  # none that another account pays for
+    assert site.by_themselves() == [name_of(native)]
+    assert [job.resources.account for job in site.inner.jobs.values()] == ["", ""]

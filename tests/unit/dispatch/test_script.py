@@ -26,6 +26,7 @@ from pywps_hpc.settings import (
     Settings,
     SettingsError,
     Ssh,
+    needs,
 )
 from pywps_hpc.settings.paths import Bind
 
@@ -480,7 +481,9 @@ NO_PILOTS = {
     "no container": (Resources(), Container(runtime="none", warm=True)),
     "options": (Resources(), Container(image=Path("/i.sif"), warm=True, options=("--nv",))),
     "GPUs": (Resources(gpus=1), Container(image=Path("/i.sif"), warm=True)),
-    "ranks": (Resources(nodes=2), Container(image=Path("/i.sif"), warm=True)),
+    "nodes": (Resources(nodes=2), Container(image=Path("/i.sif"), warm=True)),
+    "tasks": (Resources(tasks=4), Container(image=Path("/i.sif"), warm=True)),
+    "nodes of one task": (Resources(nodes=2, tasks=1), Container(image=Path("/i.sif"), warm=True)),
     "licenses": (Resources(licenses=(("m", 1),)), Container(image=Path("/i.sif"), warm=True)),
     "a rule": (Resources(memory_per_input=2.0), Container(image=Path("/i.sif"), warm=True)),
     "a choice": (Resources(client_cpus=(1, 4)), Container(image=Path("/i.sif"), warm=True)),
@@ -490,8 +493,31 @@ NO_PILOTS = {
 @pytest.mark.parametrize("why", NO_PILOTS)
 def test_jobs_go_to_pilots_only_where_each_needs_the_same(why: str) -> None:
     own = settings(ProcessSettings(*NO_PILOTS[why]))
-    assert not scripts(own).is_for_pilots("hello")
+    assert not scripts(own).is_for_pilots(JOB)
     assert render(own).warm is None
     fit = settings(ProcessSettings(Resources(), Container(image=Path("/i.sif"), warm=True)))
-    assert scripts(fit).is_for_pilots("hello")
+    assert scripts(fit).is_for_pilots(JOB)
     assert render(fit).warm is not None
+
+
+OWN_NEEDS: dict[str, dict[str, int | str]] = {
+    "account": {"account": "climate"},
+    "QOS": {"qos": "short"},
+    "queue": {"queue": "long"},
+    "memory": {"memory": 9000},
+    "time": {"walltime": 60},
+    "processors": {"cpus": 2},
+}
+
+
+@pytest.mark.parametrize("what", OWN_NEEDS)
+def test_a_job_with_resources_of_its_own_goes_to_no_pilot(what: str) -> None:
+    need = Resources(account="service", qos="long", queue="short")
+    own = settings(ProcessSettings(need, Container(image=Path("/i.sif"), warm=True)))
+    job = replace(JOB, resources=needs.written(OWN_NEEDS[what]))
+    assert not scripts(own).is_for_pilots(job)
+    assert render(own, job=job).warm is None
+    # Whose own are those of the process needs no pilot of its own.
+    same = needs.written({"account": "service", "qos": "long", "queue": "short"})
+    assert scripts(own).is_for_pilots(replace(JOB, resources=same))
+    assert render(own, job=replace(JOB, resources=same)).warm is not None

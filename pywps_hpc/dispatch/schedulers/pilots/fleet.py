@@ -27,7 +27,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     Warm,
 )
 from pywps_hpc.dispatch.schedulers.pilots.pilot import Pilot
-from pywps_hpc.dispatch.scripts.pilot import of_pilot
+from pywps_hpc.dispatch.scripts.pilot import goes_to_pilot, of_pilot
 from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.jobs import job_name, new_id
 from pywps_hpc.settings import Settings
@@ -102,6 +102,8 @@ class Fleet:
         Returns:
             The job's id; empty if there is none, and none can be had.
         """
+        if not goes_to_pilot(self._settings, job.process, job.resources):
+            return ""  # it was accepted with other settings, or is no such job
         own = self._settings.for_process(job.process).container
         for count in (False, True):
             pilots = [
