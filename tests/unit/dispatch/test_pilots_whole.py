@@ -9,12 +9,14 @@ import pytest
 
 from dispatcher_harness import DispatcherHarness
 from fake_scheduler import RUNNING, FakeScheduler
+from joblauncher.shared.files import remove_tree
 from joblauncher.shared.pilotdir import CANCEL, REQUESTS, TAKEN, WAITING, PilotDir
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
 from pywps_hpc.dispatch.schedulers.pilots.pilot import Pilot
 from pywps_hpc.dispatch.schedulers.pilots.scheduler import PilotScheduler
+from pywps_hpc.dispatch.schedulers.registry import with_pilots
 from pywps_hpc.jobs import Cause, ControlRequest, Job, State
-from pywps_hpc.settings import Container, ProcessSettings, Resources
+from pywps_hpc.settings import Container, ProcessSettings, Resources, needs
 
 
 class SlurmInMemory(FakeScheduler):
@@ -144,3 +146,52 @@ def test_jobs_for_pilots_are_in_no_array_and_wait_for_nobody(harness: Harness) -
     assert harness.dispatcher._submitter.due_in() <= 1
     harness.cycle(later=1)
     assert harness.row(late).state is State.QUEUED
+
+
+def test_the_job_of_an_owner_with_an_account_is_charged_to_it_also_beside_pilots(
+    harness: Harness,
+) -> None:
+    own = needs.written({"account": "climate", "qos": "short", "queue": "long"})
+    mine, common = harness.accept(resources=own), harness.accept()
+    for _ in range(2):
+        harness.cycle(later=2)
+    assert harness.row(common).native_id.startswith("pilot-")
+    batch = harness.scheduler.jobs[harness.row(mine).native_id]
+    asked = batch.resources
+    assert (asked.account, asked.qos, asked.queue) == ("climate", "short", "long")
+    assert harness.row(mine).account == "climate"
+    # It may go with others of its kind.
+    pair = [harness.accept(resources=own) for _ in range(2)]
+    for _ in range(2):
+        harness.cycle(later=2)
+    assert {harness.row(job).array_index for job in pair} == {1, 2}
+
+
+def test_ids_of_pilots_mean_nothing_to_the_batch_system(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, pilot = harness.in_pilot()
+    asked: list[str] = []
+    for name in ("poll", "history", "cancel", "pause", "resume"):
+        original = getattr(harness.scheduler, name)
+        wrapped = lambda ids, call=original: asked.extend(ids) or call(ids)  # noqa: E731
+        monkeypatch.setattr(harness.scheduler, name, wrapped)
+    # Processes are not marked any more, and what its folder had is gone.
+    plain = harness.settings.defaults
+    harness.settings = replace(harness.settings, processes={"hello": plain})
+    harness.restart(scheduler=with_pilots(harness.scheduler, harness.settings))
+    harness.cycle(later=1)
+    assert harness.row(job).state is State.RUNNING
+    assert harness.row(late := harness.accept()).native_id == ""
+    harness.cycle(later=2)
+    assert not harness.row(late).native_id.startswith("pilot-")
+    remove_tree(pilot.dir.path)
+    scheduler = with_pilots(harness.scheduler, harness.settings)
+    for order in (scheduler.cancel, scheduler.pause, scheduler.resume):
+        order([job.native_id])
+    assert scheduler.poll([job.native_id]) == scheduler.history([job.native_id]) == {}
+    for _ in range(3):
+        harness.cycle(later=60)
+    assert harness.row(job).state is State.FAILED
+    assert asked
+    assert not [native for native in asked if native.startswith("pilot-")]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from joblauncher.shared.pilotdir import BACK, CANCEL, HELD, PAUSE, TAKEN, WAITING
+from joblauncher.shared.pilotdir import BACK, CANCEL, HELD, PAUSE, PILOTS, TAKEN, WAITING
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -41,9 +41,12 @@ Found = dict[tuple[str, int], list[str]]
 
 
 def has_pilots(settings: Settings) -> bool:
-    """Whether any process is marked for pilots."""
+    """Whether any process is marked for pilots, or was: jobs may still have ids of theirs, which
+    mean nothing to the batch system."""
+    if settings.scheduler == "local":
+        return False
     everyone = (settings.defaults, *settings.processes.values())
-    return settings.scheduler != "local" and any(own.container.warm for own in everyone)
+    return any(own.container.warm for own in everyone) or (settings.spool / PILOTS).is_dir()
 
 
 class PilotScheduler(Scheduler):
@@ -146,12 +149,9 @@ class PilotScheduler(Scheduler):
             return {job: answer[to] for job, to in targets.items() if to in answer}
 
     def cancel(self, ids: Collection[str]) -> None:
-        native = set()
+        native: set[str] = set()
         with _folders():
-            for pilot, name, target in map(self._place, ids):
-                if pilot is None:
-                    native.add(target)
-                    continue
+            for pilot, name in self._places(ids, native):
                 pilot.dir.request(name, CANCEL)
                 if not pilot.take_back(name) and pilot.phase is not Phase.RUNNING:
                     pilot.dir.move(name, TAKEN, BACK)  # it would only be cancelled when it begins
@@ -159,23 +159,18 @@ class PilotScheduler(Scheduler):
             self._inner.cancel(native)
 
     def pause(self, ids: Collection[str]) -> None:
-        native = set()
+        native: set[str] = set()
         with _folders():
-            for pilot, name, target in map(self._place, ids):
-                if pilot is None:
-                    native.add(target)
-                elif not pilot.dir.move(name, WAITING, HELD):
+            for pilot, name in self._places(ids, native):
+                if not pilot.dir.move(name, WAITING, HELD):
                     pilot.dir.request(name, PAUSE)
         if native:
             self._inner.pause(native)
 
     def resume(self, ids: Collection[str]) -> None:
-        native = set()
+        native: set[str] = set()
         with _folders():
-            for pilot, name, target in map(self._place, ids):
-                if pilot is None:
-                    native.add(target)
-                    continue
+            for pilot, name in self._places(ids, native):
                 pilot.dir.request(name, PAUSE, wanted=False)
                 pilot.dir.move(name, HELD, WAITING)
         if native:
@@ -205,13 +200,20 @@ class PilotScheduler(Scheduler):
             target = self._targets[job] = moved
         return target
 
-    def _place(self, job: str) -> tuple[Pilot | None, str, str]:
-        """The pilot that has a job, the job's name, and its latest id."""
-        target = self._target(job)
-        match = _ID.fullmatch(target)
-        if match is None:
-            return None, "", target
-        return self._fleet.get(match[1]), match[2], target
+    def _places(self, ids: Collection[str], native: set[str]) -> Iterator[tuple[Pilot, str]]:
+        """The pilot of each job, and the job's name there.
+
+        Args:
+            ids: of jobs; those of pilots that are forgotten are over.
+            native: gets the ids of those that the batch system has by themselves.
+        """
+        for job in ids:
+            target = self._target(job)
+            match = _ID.fullmatch(target)
+            if match is None:
+                native.add(target)
+            elif (pilot := self._fleet.get(match[1])) is not None:
+                yield pilot, match[2]
 
     def _status(
         self,
