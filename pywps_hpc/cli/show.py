@@ -23,6 +23,7 @@ from pywps_hpc.cli.common import (
     show_facts,
     state_of,
 )
+from pywps_hpc.dispatch.schedulers.pilots.lookup import Place, place_of
 from pywps_hpc.jobs import TERMINAL, Job, JobStore
 from pywps_hpc.jobs.leader import can_ask
 from pywps_hpc.jobs.look import look
@@ -57,15 +58,25 @@ def show(config: Path, job_id: str, as_json: bool) -> None:
         trouble = f"its report cannot be read: {storage.trouble(error)}"
         view = job_view(row, None, scheduler=own.scheduler, reachable=reachable, expires=end)
     asked = needs.of_job(own, row).resources
+    place = place_of(own.spool, row.native_id)
     if as_json:
         facts = _data(view) | {"asks_for": asdict(asked), "trouble": trouble}
+        facts |= {"batch_job": place.native, "pilot": place.pilot and str(place.pilot)}
         facts |= {"folder": str(folder.path), "log": str(folder.log), "retried_as": again}
         click.echo(selection.as_json(facts))
         return
-    place = f"{folder.path} ({trouble})" if trouble else str(folder.path)
-    told = _told(view) | {"asks for": _resources(asked)}
+    told = _told(view) | _of_pilot(own, row, place) | {"asks for": _resources(asked)}
     told |= {"retried as": ", ".join(again)} if again else {}
-    show_facts(told | {"log": folder.log, "folder": place})
+    where = f"{folder.path} ({trouble})" if trouble else str(folder.path)
+    show_facts(told | {"log": folder.log, "folder": where})
+
+
+def _of_pilot(own: Settings, row: Job, place: Place) -> dict[str, object]:
+    """The batch job of a job that was given to a pilot."""
+    native = f"{own.scheduler} {place.native or '-'}"
+    if place.pilot is not None:
+        return {"pilot": f"{native} ({place.pilot}/job.log)"}
+    return {"batch job": native} if place.native != row.native_id else {}
 
 
 def _data(view: JobView) -> dict[str, Any]:

@@ -101,6 +101,7 @@ def _accounted(own: Settings, rows: Iterable[Job]) -> Iterator[Job]:
     from pywps_hpc.dispatch.schedulers import accounting
     from pywps_hpc.dispatch.schedulers.base import SchedulerError
     from pywps_hpc.dispatch.schedulers.command import CommandScheduler
+    from pywps_hpc.dispatch.schedulers.pilots.lookup import place_of
     from pywps_hpc.dispatch.schedulers.registry import make_scheduler
 
     try:
@@ -115,10 +116,15 @@ def _accounted(own: Settings, rows: Iterable[Job]) -> Iterator[Job]:
         with contextlib.closing(commands):
             pending = iter(rows)
             while part := list(itertools.islice(pending, accounting.AT_ONCE)):
-                ended = [job for job in part if job.native_id and job.state in TERMINAL]
-                question = commands.dialect.accounted([job.native_id for job in ended])
+                # Of a job in a pilot the accounting knows nothing: it has the pilot as a whole.
+                ended = {
+                    job.id: native
+                    for job in part
+                    if job.state in TERMINAL and (native := place_of(own.spool, job.native_id).own)
+                }
+                question = commands.dialect.accounted(list(ended.values()))
                 known = commands.ask(question) if question and ended else {}
-                yield from (_as_accounted(job, known.get(job.native_id)) for job in part)
+                yield from (_as_accounted(job, known.get(ended.get(job.id, ""))) for job in part)
     except SchedulerError as error:
         raise click.ClickException(f"the accounting cannot be asked: {error}") from None
 

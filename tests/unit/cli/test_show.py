@@ -17,8 +17,9 @@ from cli_desk import Desk
 from dispatcher_harness import DispatcherHarness
 from fake_scheduler import DONE
 from joblauncher.shared import outcome, status_xml
-from joblauncher.shared.files import atomic_write
+from joblauncher.shared.files import atomic_write, remove_tree
 from joblauncher.shared.outcome import Report
+from joblauncher.shared.pilotdir import PILOTS, PilotDir
 from pywps_hpc import settings
 from pywps_hpc.cli import commands
 from pywps_hpc.cli.common import state_of
@@ -227,3 +228,23 @@ def test_a_log_is_followed_from_before_its_beginning_to_the_end_of_the_job(desk:
         assert store.move(job, State.SUCCEEDED) is not None
         assert following.stdout.read() == "last"
         assert following.wait(20) == 0
+
+
+def test_the_batch_job_of_a_job_in_a_pilot_is_named(desk: Desk) -> None:
+    native_id = "pilot-0123456789ab.wabc"
+    folder = PilotDir(desk.settings.spool / PILOTS / "pilot-0123456789ab")
+    (folder.path / "moved").mkdir(parents=True)
+    (folder.path / "native").write_text("4711")
+    row = desk.add(native_id=native_id, state=State.RUNNING)
+    assert shown(desk, row.id)["pilot"] == f"local 4711 ({folder.path}/job.log)"
+    facts = json.loads(desk.reads("show", row.id, "--json"))
+    assert (facts["batch_job"], facts["pilot"]) == ("4711", str(folder.path))
+    (folder.path / "moved" / "wabc").write_text("4712")  # it goes by itself now
+    told = shown(desk, row.id)
+    assert told["batch job"] == "local 4712"
+    assert "pilot" not in told
+    # Its pilot has been forgotten; and one that never had a pilot.
+    remove_tree(folder.path)
+    assert shown(desk, row.id)["pilot"].startswith("local - ")
+    plain = desk.add(native_id="7", state=State.RUNNING)
+    assert not {"pilot", "batch job"} & shown(desk, plain.id).keys()

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from cli_desk import Desk
 from dispatcher_harness import DispatcherHarness
 from fake_scheduler import DONE, RUNNING
+from joblauncher.shared.pilotdir import PILOTS, PilotDir
 from pywps_hpc import settings
 from pywps_hpc.cli import commands
 from pywps_hpc.jobs import Cause, Job, State
@@ -149,6 +150,7 @@ def test_usage_is_a_table_for_people_and_for_spreadsheets(desk: Desk) -> None:
 
 SACCT = """\
 #!/bin/sh
+echo "$*" >> {folder}/asked
 [ -e {folder}/off ] && { echo "Slurm accounting storage is disabled" >&2; exit 1; }
 cat << end
 7|1793000000|1793000100|99|09:30.500||wabc
@@ -186,6 +188,26 @@ def test_the_accounting_replaces_what_the_nodes_told(slurm_desk: Desk) -> None:
     assert [groups["9"][name] for name in known] == [2.0, 90061.0, 90061.0, 2048.0]
     for nothing in ("8", "10"):  # it never started; its number is another job's
         assert [groups[nothing][name] for name in known] == [None] * 4
+
+
+def test_the_accounting_is_not_asked_about_jobs_of_pilots(slurm_desk: Desk) -> None:
+    spool = slurm_desk.settings.spool
+    inside, alone = "pilot-0123456789ab.wabc", "pilot-ba9876543210.wabc"
+    for native_id in (inside, alone):
+        folder = PilotDir(spool / PILOTS / native_id.partition(".")[0])
+        (folder.path / "moved").mkdir(parents=True)
+        (folder.path / "native").write_text("8")
+    (folder.path / "moved" / "wabc").write_text("9")
+    for native_id in (inside, alone):
+        facts = {"created": NOVEMBER, "submitted": NOVEMBER + 1, "owner": native_id}
+        slurm_desk.add(native_id=native_id, state=State.SUCCEEDED, cpu_seconds=1.0, **facts)
+    told = run(slurm_desk, "--accounting", "--json", "--by", "owner")
+    groups = {group["owner"]: group for group in map(json.loads, told.splitlines())}
+    assert groups[inside]["cpu_used"] is None
+    assert groups[alone]["cpu_used"] == groups["9"]["cpu_used"] == 90061.0
+    asked = (slurm_desk.config.parent / "asked").read_text()
+    assert "--jobs=" in asked
+    assert "pilot" not in asked
 
 
 def test_without_accounting_what_jobs_used_is_not_known(slurm_desk: Desk) -> None:

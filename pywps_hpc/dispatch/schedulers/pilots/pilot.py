@@ -226,9 +226,7 @@ class Pilot:
 
     def moved_to(self, name: str) -> str:
         """The id under which a job went on; empty if it has none."""
-        with suppress(OSError):
-            return read_plain(self.dir.file(_MOVED, name)).decode()
-        return ""
+        return went_on_as(self.dir, name)
 
     def move(self, name: str, native: str) -> None:
         """Remember where a job went on."""
@@ -274,6 +272,13 @@ class Pilot:
         stands = name in look.paused or self.phase is Phase.SUSPENDED
         phase = Phase.SUSPENDED if stands else Phase.RUNNING
         return replace(queued, phase=phase, detail=phase.value, waits="")
+
+
+def went_on_as(folder: PilotDir, name: str) -> str:
+    """The id under which a job of the pilot with this folder went on; empty if it has none."""
+    with suppress(OSError):
+        return read_plain(folder.file(_MOVED, name)).decode()
+    return ""
 
 
 def _status(facts: Mapping[str, Any]) -> JobStatus:

@@ -7,7 +7,6 @@ another pilot or by itself, under its first id: whoever asks for it is told of t
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     Warm,
 )
 from pywps_hpc.dispatch.schedulers.pilots.fleet import Fleet, group_of
+from pywps_hpc.dispatch.schedulers.pilots.lookup import ID, MOST_MOVES
 from pywps_hpc.dispatch.schedulers.pilots.pilot import Look, Pilot
 from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.settings import Settings
@@ -34,9 +34,6 @@ from pywps_hpc.timing import TIMING, Timing
 
 log = logging.getLogger(__name__)
 
-_ID = re.compile(r"(pilot-[0-9a-f]{12})\.([a-z][a-z0-9]*)")
-#: A job's way through pilots that it waited for in vain is followed so far.
-_MOST_MOVES = 20
 Found = dict[tuple[str, int], list[str]]
 
 
@@ -127,9 +124,9 @@ class PilotScheduler(Scheduler):
 
     def poll(self, ids: Collection[str]) -> dict[str, JobStatus]:
         with _folders():
-            own = {job for job in ids if _ID.fullmatch(job)}
+            own = {job for job in ids if ID.fullmatch(job)}
             others = set(ids) - own
-            asked = {target for job in own if not _ID.fullmatch(target := self._target(job))}
+            asked = {target for job in own if not ID.fullmatch(target := self._target(job))}
             natives = {pilot.native for pilot in self._fleet.alive() if pilot.native}
             answer = self._inner.poll(others | asked | natives)
             self._hear_of_pilots(answer)
@@ -144,7 +141,7 @@ class PilotScheduler(Scheduler):
     def history(self, ids: Collection[str]) -> dict[str, JobStatus]:
         with _folders():
             targets = {job: self._target(job) for job in ids}
-            native = {target for target in targets.values() if not _ID.fullmatch(target)}
+            native = {target for target in targets.values() if not ID.fullmatch(target)}
             answer = self._inner.history(native) if native else {}
             return {job: answer[to] for job, to in targets.items() if to in answer}
 
@@ -191,8 +188,8 @@ class PilotScheduler(Scheduler):
     def _target(self, job: str) -> str:
         """The id under which a job went on, if it did."""
         target = self._targets.get(job, job)
-        for _ in range(_MOST_MOVES):
-            match = _ID.fullmatch(target)
+        for _ in range(MOST_MOVES):
+            match = ID.fullmatch(target)
             pilot = self._fleet.get(match[1]) if match else None
             moved = pilot.moved_to(match[2]) if pilot is not None and match else ""
             if not moved:
@@ -209,7 +206,7 @@ class PilotScheduler(Scheduler):
         """
         for job in ids:
             target = self._target(job)
-            match = _ID.fullmatch(target)
+            match = ID.fullmatch(target)
             if match is None:
                 native.add(target)
             elif (pilot := self._fleet.get(match[1])) is not None:
@@ -222,7 +219,7 @@ class PilotScheduler(Scheduler):
         asked: Collection[str],
         looks: dict[str, Look],
     ) -> JobStatus | None:
-        match = _ID.fullmatch(target)
+        match = ID.fullmatch(target)
         if match is None:
             # One that went on just now was not asked about.
             return answer.get(target) if target in asked else JobStatus(Phase.QUEUED)
