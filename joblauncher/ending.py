@@ -35,7 +35,7 @@ class Ending:
     def message(self) -> str:
         """Why a job without a result failed, for the user."""
         if self.stopped_by is not None:
-            return f"stopped by the batch system ({signal.Signals(self.stopped_by).name})"
+            return exits.stopped_by(signal.Signals(self.stopped_by).name)
         if self.reason:
             return self.reason
         if self.signal is not None:

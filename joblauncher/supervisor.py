@@ -20,7 +20,7 @@ from joblauncher import child, warm
 from joblauncher.ending import Ending, understand
 from joblauncher.publisher import Publisher
 from joblauncher.sequence import Steps, launch
-from joblauncher.shared import dump, exits, failpoint, prctl
+from joblauncher.shared import dump, exits, failpoint, prctl, stop_request
 from joblauncher.shared.jobdir import JobDir
 from joblauncher.shared.processes import children, signal_tree
 
@@ -91,6 +91,7 @@ def _supervise(publisher: Publisher, header: dump.Header, body: bytes) -> Ending
 
     def stop(number: int, _frame: FrameType | None) -> None:
         stopped.append(number)
+        stop_request.leave(publisher.job, number)  # first: there may be no time for more
         LOGGER.warning("asked to stop by %s", signal.Signals(number).name)
         signal_tree(pid, signal.SIGTERM)
         signal.setitimer(signal.ITIMER_REAL, GRACE)

@@ -25,6 +25,11 @@ def describe_signal(number: int) -> str:
     return f"signal {number} ({name}: {meaning})" if meaning else f"signal {number} ({name})"
 
 
+def stopped_by(name: str) -> str:
+    """The message of a job that the batch system asked to stop, by the signal of this name."""
+    return f"stopped by the batch system ({name})"
+
+
 def by_signal(number: int) -> int:
     """The exit code of what a signal ended, as a shell gives it (POSIX.1, Shell Command Language,
     2.8.2)."""

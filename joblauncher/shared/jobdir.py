@@ -131,6 +131,10 @@ class JobDir:
         """Taken by the launcher of this attempt, and by no second one."""
         return self.path / f"lease.{attempt}"
 
+    def stop_request(self, attempt: int) -> Path:
+        """The signal by which the batch system asked this attempt to stop; written once."""
+        return self.path / f"stop.{attempt}"
+
     def attempts(self) -> set[int]:
         """The attempts that a launcher has begun.
 

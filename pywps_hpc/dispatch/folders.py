@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from joblauncher.shared import outcome, status_xml
+from joblauncher.shared import outcome, status_xml, stop_request
 from joblauncher.shared.files import has_entries, make_usable, open_plain, read_plain
 from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch.decide.evidence import Evidence, Left
@@ -58,7 +58,9 @@ def look(folder: JobDir) -> Evidence:
         left=_left(status, facts),
         message=facts.message if _is_provisional(facts) else status.message if status else "",
         closed=facts.finished > 0,
+        begun=_has_begun(folder),
         stopped=facts.cause == "stopped",
+        stop_signal=stop_request.read(folder),
         attempt=facts.attempt,
         out_of_memory=facts.cause == "memory",
         cause=_CAUSES.get(facts.cause, Cause.UNKNOWN),
@@ -68,6 +70,13 @@ def look(folder: JobDir) -> Evidence:
         started=facts.started,
         finished=facts.finished,
     )
+
+
+def _has_begun(folder: JobDir) -> bool:
+    try:
+        return bool(folder.attempts())
+    except OSError:
+        return True  # nobody knows
 
 
 def _used(facts: outcome.Report, name: str) -> float | None:

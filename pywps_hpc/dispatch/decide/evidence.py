@@ -25,7 +25,9 @@ class Evidence:
         left: the verdict.
         message: of the document, if it failed.
         closed: whether the launcher has written its last report.
+        begun: whether any start of the job has got as far as its launcher.
         stopped: whether the launcher was asked to stop.
+        stop_signal: by which it was, where no report of it follows; empty: it was not.
         attempt: which start of the job tells all this, from 0.
         out_of_memory: whether the process could get no more memory.
         cause: why it failed, as far as its launcher knows that.
@@ -38,7 +40,9 @@ class Evidence:
     left: Left = Left.OPEN
     message: str = ""
     closed: bool = False
+    begun: bool = False
     stopped: bool = False
+    stop_signal: str = ""
     attempt: int = 0
     out_of_memory: bool = False
     cause: Cause = Cause.UNKNOWN

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from joblauncher.shared.exits import NOT_MINE
+from joblauncher.shared.exits import NOT_MINE, stopped_by
 from pywps_hpc.dispatch.decide import causes, messages
 from pywps_hpc.dispatch.decide.evidence import Evidence, Left
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
@@ -187,11 +187,18 @@ def decide(
         left is Left.CUT_SHORT and _is_outdated(evidence, status)
     ):
         left = Left.OPEN
+    if status is None and left is Left.OPEN and evidence.stop_signal:
+        # The launcher was killed before it could report that; the batch system tells nothing.
+        left = Left.CUT_SHORT
+        evidence = replace(evidence, message=stopped_by(evidence.stop_signal))
     if status is None and logged in _LIMITS:
         seen = Seen.LOGGED
     elif status is None and limited and logged in _VAGUE:
         logged = Outcome.TIME_LIMIT  # not certain: accounting may yet tell another end
     step = TABLE[seen][left]
+    waited = seen is Seen.FORGOTTEN and not job.started and not evidence.begun
+    if waited and left is Left.OPEN:
+        step = Step.SETTLE  # nothing of it is alive, or could yet be told
     if step is Step.FOLLOW and status is not None:
         return _follow(job, status)
     if step is Step.KEEP:
@@ -214,7 +221,7 @@ def decide(
         reason, cause = messages.LINGERED, Cause.PROCESS
     else:
         end = JobStatus(Phase.FINISHED, told) if told else status
-        reason = messages.why(end, resources, evidence.peak_memory) if end else _lost(job)
+        reason = messages.why(end, resources, evidence.peak_memory) if end else _lost(job, waited)
         cause = causes.of_end(end)
     return Action(do, State.FAILED, reason, rewrite=True, cause=cause)
 
@@ -302,9 +309,10 @@ def _is_outdated(evidence: Evidence, status: JobStatus | None) -> bool:
     return evidence.stopped and status is not None and status.restarts > evidence.attempt
 
 
-def _lost(job: Job) -> str:
+def _lost(job: Job, waited: bool) -> str:
     # Measured: of an array's element that is cancelled while it waits, Slurm 22.05 keeps no record.
-    return messages.CANCELLED_OR_LOST if job.array_index and not job.started else messages.LOST
+    cancelled = waited or (job.array_index and not job.started)
+    return messages.CANCELLED_OR_LOST if cancelled else messages.LOST
 
 
 def _refine(status: JobStatus | None, logged: Outcome | None, limited: bool) -> JobStatus | None:

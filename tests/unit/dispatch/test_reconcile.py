@@ -180,10 +180,40 @@ def test_the_end_of_a_job_that_the_batch_system_says_it_does_not_have_needs_no_g
 
 def test_a_job_without_an_end_has_its_grace_whoever_has_forgotten_it() -> None:
     def after(missing: float) -> Action:
-        return judge(job(missing=missing), None, Evidence(), forgotten=True)
+        return judge(job(missing=missing), None, Evidence(begun=True), forgotten=True)
 
     assert after(GRACE - 0.1) == WAIT
     assert after(GRACE) == explain(messages.LOST)
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_launcher_that_was_killed_upon_its_stop_signal_has_told_of_that(gone: bool) -> None:
+    """As one whose report of it is there; nothing is told of a job that the batch system has."""
+    evidence = Evidence(begun=True, stop_signal="SIGTERM")
+    patience = TIMING.document_lag if gone else GRACE
+
+    def after(missing: float) -> Action:
+        return judge(job(missing=missing), None, evidence, forgotten=gone)
+
+    assert after(patience - 0.1) == WAIT
+    assert after(patience) == explain("stopped by the batch system (SIGTERM)")
+    limited = judge(
+        job(missing=patience), None, evidence, forgotten=gone, logged=Outcome.TIME_LIMIT
+    )
+    assert limited == told_by(over(Outcome.TIME_LIMIT))
+    for status in LIVING:
+        assert judge(job(), status, evidence) == judge(job(), status, Evidence(begun=True))
+
+
+def test_a_job_that_never_began_and_is_forgotten_was_cancelled_while_it_waited_or_lost() -> None:
+    def after(missing: float, *, forgotten: bool = True, **facts: object) -> Action:
+        row, evidence = job(State.QUEUED, missing=missing), Evidence(**facts)  # type: ignore[arg-type]
+        return judge(row, None, evidence, forgotten=forgotten)
+
+    lag = TIMING.document_lag
+    assert after(lag - 0.1) == WAIT
+    assert after(lag) == explain(messages.CANCELLED_OR_LOST)
+    assert after(lag, forgotten=False) == after(lag, begun=True) == WAIT
 
 
 def test_a_dismissed_job_that_the_batch_system_says_it_does_not_have_is_dismissed() -> None:
