@@ -25,16 +25,20 @@ http {{
 
 
 @contextmanager
-def nginx(folder: Path, port: int, hosts: Sequence[int], *, login: bool = True) -> Iterator[str]:
+def nginx(
+    folder: Path, port: int, hosts: Sequence[int], *, login: bool = True, patient: bool = False
+) -> Iterator[str]:
     """nginx on a port, and two web hosts behind it; the name of its certificate's file.
 
-    With a login, the accounts anna and ben have the passwords a and b.
+    With a login, the accounts anna and ben have the passwords a and b. Patient: a host that
+    broke off is asked again at once.
     """
+    more = " max_fails=0" if patient else ""
     made, key = certificate(folder)
     first, second = hosts
     changes = {
-        "server 127.0.0.1:5000;": f"server 127.0.0.1:{first};",
-        "# server 10.20.0.12:5000;": f"server 127.0.0.1:{second};",
+        "server 127.0.0.1:5000;": f"server 127.0.0.1:{first}{more};",
+        "# server 10.20.0.12:5000;": f"server 127.0.0.1:{second}{more};",
         "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
         "wps.example.org;": "localhost;",
         "/etc/ssl/certs/wps.example.org.pem": str(made),
