@@ -717,7 +717,7 @@ FACTS = {
     "accounting": "Exit_status=271",
     "tracejob_walltime": "walltime 10 exceeded limit 5",
     "tracejob_memory": "mem 422304kb exceeded limit 102400kb",
-    "tracejob_by_owner": "",
+    "tracejob_by_owner": "Exit_status=-27",
 }
 
 

@@ -534,8 +534,8 @@ CONTROLLED = {
 FACTS = {
     "pbsnodes": (0, "state = free"),
     "pbsnodes_x": (0, "<state>free</state>"),
-    "qstat_plain": (0, ""),
-    "qstat_array_plain": (0, ""),
+    "qstat_plain": (0, " 0 R batch"),
+    "qstat_array_plain": (0, "1701[1].vm "),
     "qstat_x_completed": (0, "<job_state>C</job_state>"),
     "qstat_x_states": (0, "<job_state>R</job_state>"),
     "qstat_version": (0, "Version: "),
