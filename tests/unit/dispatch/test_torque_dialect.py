@@ -26,6 +26,8 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionRefused,
 )
 from pywps_hpc.dispatch.schedulers.dialect import Action
+from pywps_hpc.dispatch.schedulers.dialects.openpbs import OpenPbsDialect
+from pywps_hpc.dispatch.schedulers.dialects.pbs import PbsDialect
 from pywps_hpc.dispatch.schedulers.dialects.torque import TorqueDialect
 from pywps_hpc.dispatch.schedulers.states import torque
 
@@ -344,6 +346,19 @@ def test_any_other_failure_is_an_error() -> None:
         read_control(166, "", "qsig: Unknown/illegal signal name 1689.vm\n")
     with pytest.raises(SchedulerError, match="exit status 1"):
         read_control(1, "", "")
+
+
+@pytest.mark.parametrize("dialect", [TorqueDialect(), OpenPbsDialect()])
+@pytest.mark.parametrize("command", ["qdel", "qsig"])
+def test_server_that_does_not_reach_one_node_has_answered(
+    dialect: PbsDialect, command: str
+) -> None:
+    """Measured: so it says for as long as that node's MOM is dead; all else goes on."""
+    words = f"{command}: Server could not connect to MOM 5.trq1"
+    assert dialect.messages.cannot_ask.search(words) is None
+    with pytest.raises(SchedulerError, match="could not connect to MOM") as failure:
+        dialect.read_control(224, "", words)
+    assert not isinstance(failure.value, SchedulerUnavailable)
 
 
 @pytest.mark.parametrize(("hold", "released"), [("u", True), ("us", True), ("s", False)])

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from pywps_hpc.dispatch.schedulers.messages import NETWORK_ERROR, SERVER_ERROR
 
-#: The server turned the client away, or nobody listened.
+#: The server turned the client away, or nobody listened. One that "could not connect to MOM" has
+#: answered: a single node is down.
 NO_SERVICE = (
-    r"cannot connect to (specified )?server|Could not connect|No free connections"
+    r"cannot connect to (specified )?server|Could not connect(?! to MOM)|No free connections"
     r"|(Invalid|Expired) credential|Access from host not allowed"
 )
 CANNOT_ASK = (
