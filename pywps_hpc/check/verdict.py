@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from joblauncher.shared import dump
 from joblauncher.shared.probing import Report
@@ -290,9 +292,10 @@ def _of_log(here: str, report: Report) -> Iterator[Finding]:
 def _key_of(known: Configuration, process: str, path: str) -> str:
     """Which key names a path."""
     own: Mapping[str, object] = known.sections.get("server", {})
-    if path in str(own.get("allowedinputpaths", "")):
+    inputs = str(own.get("allowedinputpaths", "")).split(os.pathsep)
+    if Path(path) in (Path(one.strip()) for one in inputs):
         return "[server] allowedinputpaths"
-    key = "python_path" if path in str(_container(known, process).python_path) else "binds"
+    key = "python_path" if Path(path) in _container(known, process).python_path else "binds"
     return f"[{known.section_of(process, key)}] {key}"
 
 

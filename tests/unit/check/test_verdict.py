@@ -52,6 +52,27 @@ def test_a_good_report_is_one_line(known: Configuration) -> None:
     assert finding.subject == "node c1"
 
 
+@pytest.mark.parametrize(
+    ("missing", "key"),
+    [
+        ("/data", "[hpc.container] binds"),
+        ("/data/in", "[server] allowedinputpaths"),
+        ("/code", "[hpc.container] binds"),
+        ("/code/birds", "[hpc.container] python_path"),
+    ],
+)
+def test_a_folder_is_told_by_the_key_that_names_it_and_none_below(
+    known: Configuration, missing: str, key: str
+) -> None:
+    defaults = known.settings.defaults
+    container = replace(defaults.container, python_path=(Path("/code/birds"),))
+    own = replace(known.settings, defaults=replace(defaults, container=container))
+    sections = {**known.sections, "server": {"allowedinputpaths": "/data/other: /data/in/"}}
+    site = replace(known, settings=own, sections=sections)
+    [finding] = told(site, replace(GOOD, missing={missing: "No such file"}))
+    assert finding.subject == key
+
+
 def _versions(**changes: str) -> dict[str, Any]:
     return {"versions": GOOD.versions | {k.replace("_", "-"): v for k, v in changes.items()}}
 
