@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: Working folders, of any attempt.
-_SCRATCH = re.compile(r"(work|tmp)(\..*)?", re.DOTALL)
+_SCRATCH = re.compile(r"(work|tmp)(\..*)?|ranks", re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from pywps_hpc.dispatch.schedulers.base import Warm, WarmContainer
 from pywps_hpc.dispatch.scripts import bare
 from pywps_hpc.dispatch.scripts.launch import (
     LAUNCHER,
+    REMOTE,
     Launch,
     inherited,
     launcher_options,
@@ -60,12 +61,14 @@ def launch(job: JobDir, process: ProcessSettings, settings: Settings) -> Launch:
         ("--pwd", str(job.path)),
         *(tuple(shlex.split(option)) for option in container.options),
         (str(container.image),),
-        (str(container.python or "python3"), *LAUNCHER),
-        *launcher_options(process, allow_root=settings.allow_root),
     ]
+    python = str(container.python or "python3")
+    shown = tuple(group for group in groups if group)
+    launcher = ((python, *LAUNCHER), *launcher_options(process, allow_root=settings.allow_root))
     return Launch(
         program=(container.runtime, "exec"),
-        arguments=tuple(group for group in groups if group),
+        arguments=(*shown, *launcher),
+        remote=((container.runtime, "exec"), *shown, (python, *REMOTE)),
         exports=_exports(process),
         inherited=inherited(process),
         prefix=_prefix(container),

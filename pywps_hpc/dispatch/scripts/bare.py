@@ -8,6 +8,7 @@ from joblauncher.shared.jobdir import JobDir
 from pywps_hpc.dispatch.schedulers.base import Warm
 from pywps_hpc.dispatch.scripts.launch import (
     LAUNCHER,
+    REMOTE,
     Launch,
     inherited,
     launcher_options,
@@ -34,6 +35,7 @@ def launch(job: JobDir, process: ProcessSettings, settings: Settings) -> Launch:
             (_python(process), *LAUNCHER),
             *launcher_options(process, allow_root=settings.allow_root),
         ),
+        remote=((_python(process), *REMOTE),),
         exports={},
         inherited=inherited(process),
     )

@@ -12,6 +12,8 @@ from pywps_hpc.settings import ProcessSettings
 
 #: The launcher as every job starts it. ``-I``: neither the current folder nor ``PYTHONPATH`` count.
 LAUNCHER = ("-I", "-m", "joblauncher")
+#: What runs on a job's other nodes; the job's folder and the number of a request follow.
+REMOTE = ("-I", "-m", "joblauncher.remote", "serve")
 #: Set by the batch system on the node for a job that asked for GPUs, by their driver.
 GPU_VARIABLES = {
     "nv": ("CUDA_VISIBLE_DEVICES",),
@@ -27,6 +29,7 @@ class Launch:
         program: the beginning of the command.
         arguments: the rest of it, grouped as a person would break the lines. The launcher's own
             (digest, attempt, folder) follow.
+        remote: the whole command for a program on another node of the job, likewise.
         exports: variables for the script to set.
         inherited: names of variables of the node that the job gets.
         prefix: under which the program looks for a job's variables in its own environment; empty:
@@ -35,6 +38,7 @@ class Launch:
 
     program: tuple[str, ...]
     arguments: tuple[tuple[str, ...], ...]
+    remote: tuple[tuple[str, ...], ...]
     exports: Mapping[str, str]
     inherited: tuple[str, ...] = ()
     prefix: str = ""
@@ -44,6 +48,8 @@ def variables(process: ProcessSettings) -> dict[str, str]:
     """The job's environment, as far as it is declared."""
     # Numeric libraries start a thread for each core of the whole node by default.
     own = {"LANG": "C.UTF-8", "OMP_NUM_THREADS": str(process.resources.cpus)}
+    if process.resources.ranks > 1:
+        own["PYWPS_HPC_TASKS"] = str(process.resources.ranks)
     return own | dict(process.container.environment)
 
 

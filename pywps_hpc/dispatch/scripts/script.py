@@ -168,6 +168,7 @@ class Scripts:
             header=[_line(text) for text in self._header(batch)],
             program=start.program,
             arguments=start.arguments,
+            remote=start.remote,
             exports=list(start.exports.items()),
             inherited=start.inherited,
             prefix=start.prefix,

@@ -1,0 +1,1 @@
+"""Programs that example processes start."""
