@@ -10,7 +10,7 @@ import sys
 import traceback
 from typing import NoReturn
 
-from joblauncher import caches, lease, ranks, runner, warm
+from joblauncher import caches, lease, runner, warm
 from joblauncher.ending import announcement
 from joblauncher.publisher import Publisher
 from joblauncher.shared import dump, exits, storage
@@ -31,7 +31,10 @@ def live(publisher: Publisher, header: dump.Header, body: bytes, writer: int) ->
         os.environ["TMPDIR"] = str(publisher.job.temporary)
         warm.own_home(publisher.job.temporary)
         caches.use(publisher.job.temporary, caches.kept_of_interpreter())
-        ranks.prepare(publisher.job.path, publisher.job.temporary)
+        if "PYWPS_HPC_TASKS" in os.environ:
+            from joblauncher import ranks  # no other job needs it
+
+            ranks.prepare(publisher.job.path, publisher.job.temporary)
         faulthandler.enable()  # a crash leaves a traceback in the job's log
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
