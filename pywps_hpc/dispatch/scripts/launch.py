@@ -38,10 +38,10 @@ class Launch:
 
     program: tuple[str, ...]
     arguments: tuple[tuple[str, ...], ...]
-    remote: tuple[tuple[str, ...], ...]
     exports: Mapping[str, str]
     inherited: tuple[str, ...] = ()
     prefix: str = ""
+    remote: tuple[tuple[str, ...], ...] = ()
 
 
 def variables(process: ProcessSettings) -> dict[str, str]:
