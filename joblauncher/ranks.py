@@ -13,8 +13,12 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
+
+from pywps.app.exceptions import ProcessError
 
 from joblauncher import remote
 
@@ -23,23 +27,26 @@ TASKS = "PYWPS_HPC_TASKS"
 
 #: What the different MPIs print of a rank that ended badly: its node, and its exit code or signal.
 _ENDINGS = (
-    re.compile(r"PID \d+ RUNNING AT (?P<host>\S+)\s+=\s+EXIT CODE: (?P<code>\d+)"),
-    re.compile(r"on node (?P<host>\S+) exited on signal (?P<code>\d+)"),
+    re.compile(
+        r"(?:RANK (?P<rank>\d+) )?PID \d+ RUNNING AT (?P<host>\S+)\s+=\s+"
+        r"(?:EXIT CODE|EXIT STATUS|KILLED BY SIGNAL): (?P<code>\d+)"
+    ),
+    re.compile(
+        r"process rank (?P<rank>\d+) with PID \d+ on node (?P<host>\S+) "
+        r"exited on signal (?P<code>\d+)"
+    ),
+    re.compile(r"Process name: \[.+,(?P<rank>\d+)\]\s+Exit code:\s+(?P<code>\d+)"),
 )
 #: Exit codes that Hydra makes of these signals.
 _SIGNALS = frozenset({6, 7, 8, 9, 11, 15})
 
 
-class RanksFailed(Exception):
-    """A program of several ranks failed.
+class RanksFailed(ProcessError):  # type: ignore[misc]
+    """A program of several ranks failed. Of a process's exceptions, PyWPS shows only the message of
+    a ``ProcessError`` to the client."""
 
-    Attributes:
-        description: why, for the client.
-    """
-
-    def __init__(self, description: str) -> None:
-        super().__init__(description)
-        self.description = description
+    def __init__(self, message: str) -> None:
+        super().__init__(message, allowed_chars=".:!?=,;-_/()'")
 
 
 def tasks() -> int:
@@ -68,22 +75,41 @@ def run(
     """
     command = ["mpiexec", "-n", str(number or tasks()), *program]
     printed: list[str] = []
+    errors: list[str] = []
     try:
         ranks = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, errors="replace"
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
         )
     except FileNotFoundError:
         raise RanksFailed("there is no mpiexec where this process runs") from None
     with ranks:
         assert ranks.stdout is not None
-        for line in ranks.stdout:
-            sys.stdout.write(line)
-            printed.append(line)
-            heard(line.rstrip("\n"))
+        assert ranks.stderr is not None
+        reader = threading.Thread(target=_copy, args=(ranks.stderr, sys.stderr, errors))
+        reader.start()
+        _copy(ranks.stdout, sys.stdout, printed, heard)
+        reader.join()
     output = "".join(printed)
     if ranks.returncode:
-        raise RanksFailed(why(output, ranks.returncode))
+        raise RanksFailed(why(output + "".join(errors), ranks.returncode))
     return output
+
+
+def _copy(
+    source: IO[str],
+    log: IO[str],
+    kept: list[str],
+    heard: Callable[[str], None] = lambda line: None,
+) -> None:
+    for line in source:
+        log.write(line)
+        kept.append(line)
+        heard(line.rstrip("\n"))
 
 
 def why(output: str, code: int) -> str:
@@ -95,11 +121,15 @@ def why(output: str, code: int) -> str:
     """
     for ending in _ENDINGS:
         if match := ending.search(output):
-            number = int(match["code"])
-            by_signal = number in _SIGNALS or "signal" in match.group()
-            how = f"was ended by signal {number}" if by_signal else f"ended with exit code {number}"
+            found, number = match.groupdict(), int(match["code"])
+            by_signal = number in _SIGNALS or "signal" in match.group().lower()
+            how = (
+                f"was killed by signal {number}" if by_signal else f"ended with exit code {number}"
+            )
             name = (signal.strsignal(number) if by_signal else "") or ""
-            return f"a rank on node {match['host']} {how}{name and f' ({name})'}"
+            rank = f"rank {found['rank']}" if found["rank"] else "a rank"
+            host = f" on node {found['host']}" if found.get("host") else ""
+            return f"{rank}{host} {how}{name and f' ({name})'}"
     return f"the ranks could not be run to their end (mpiexec: exit code {code})"
 
 

@@ -4,13 +4,16 @@ The container on the first node has no way to the batch system. So what starts r
 MPI's ``mpiexec``) calls :func:`start` as its remote shell, which leaves a numbered request in the
 job's folder. The job's batch script, outside, sees it, and has the batch system start :func:`serve`
 on the node that is meant. Nothing of a request reaches a shell or an argument list outside: the
-script reads which of the job's nodes is meant, by its number; the rest is read inside.
+script compares the first part of a link's text with the places of the job's nodes; the rest is read
+inside.
 
 ::
 
     ranks/hosts      the job's nodes, one a line
-    ranks/N          request N: number of the node; program, environment and folder in JSON
-    ranks/N.stop     a folder: what request N started shall end
+    ranks/N          request N: a symbolic link to PLACE/order.…, which leads nowhere: the place of
+                     the node in hosts, from 1, and the name of a file in ranks/
+    ranks/order.…    program, environment and working folder in JSON
+    ranks/N.stop     a folder: what request N started is to end
     ranks/N.ended.C  a folder: it has ended, with exit code C
 """
 
@@ -23,8 +26,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -32,6 +36,8 @@ from types import FrameType
 OF_NODE = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 #: The name of the node that a program was started on, as the batch system knows it.
 NODE = "PYWPS_HPC_NODE"
+#: Requests that the batch script serves, for each node of the job.
+MOST_REQUESTS = 100
 #: Seconds between two looks into the folder.
 INTERVAL = 0.2
 #: Seconds between the polite and the final signal to what shall end.
@@ -62,13 +68,15 @@ def start(job: Path, host: str, command: Sequence[str]) -> int:
     Returns:
         Its exit code.
     """
-    try:
-        number = hosts(job).index(host) + 1
-    except ValueError:
+    nodes = hosts(job)
+    if host not in nodes:
         sys.stderr.write(f"{host} is not a node of this job\n")
         return 127
     order = {"line": " ".join(command), "environment": dict(os.environ), "folder": os.getcwd()}
-    request = _request(folder_of(job), f"{number}\n{json.dumps(order)}\n")
+    request = _request(job, nodes.index(host) + 1, json.dumps(order))
+    if request is None:
+        sys.stderr.write(f"this job has made {MOST_REQUESTS * len(nodes)} requests, the most\n")
+        return 127
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         with contextlib.suppress(FileExistsError):
@@ -84,34 +92,26 @@ def start(job: Path, host: str, command: Sequence[str]) -> int:
         time.sleep(INTERVAL)
 
 
-def _request(folder: Path, text: str) -> Path:
-    """Leave a request under the next free number; it appears whole."""
-    draft = folder / f".{os.getpid()}"
-    draft.touch(mode=0o600)
-    draft.write_text(text, encoding="utf-8")
-    try:
-        for number in _numbers():
-            with contextlib.suppress(FileExistsError):
-                os.link(draft, folder / str(number))
-                return folder / str(number)
-    finally:
-        draft.unlink()
-    raise AssertionError("there is always another number")
-
-
-def _numbers() -> Iterator[int]:
-    number = 0
-    while True:
-        number += 1
-        yield number
+def _request(job: Path, place: int, order: str) -> Path | None:
+    """Leave a request under the next free number; ``None``: there is none left."""
+    folder = folder_of(job)
+    descriptor, written = tempfile.mkstemp(prefix="order.", dir=folder)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(order)
+    for number in range(1, MOST_REQUESTS * len(hosts(job)) + 1):
+        with contextlib.suppress(FileExistsError):
+            os.symlink(f"{place}/{os.path.basename(written)}", folder / str(number))
+            return folder / str(number)
+    return None
 
 
 def serve(job: Path, number: str) -> int:
     """Run what a request asks for, on this node; the exit code."""
-    request = folder_of(job) / number
-    order = json.loads(request.read_text(encoding="utf-8").partition("\n")[2])
+    folder = folder_of(job)
+    place, _, name = os.readlink(folder / number).partition("/")
+    order = json.loads((folder / name).read_text(encoding="utf-8"))
     own = {name: os.environ[name] for name in OF_NODE if name in os.environ}
-    own[NODE] = hosts(job)[int(request.read_text(encoding="utf-8").partition("\n")[0]) - 1]
+    own[NODE] = hosts(job)[int(place) - 1]
     program = subprocess.Popen(
         ["/bin/sh", "-c", order["line"]],
         env=order["environment"] | own,
@@ -127,7 +127,7 @@ def serve(job: Path, number: str) -> int:
         signal.signal(each, stop)
     while program.poll() is None:
         # Listing, since an NFS client may answer from its cache that a file is not there (nfs(5)).
-        if f"{number}.stop" in os.listdir(request.parent):
+        if f"{number}.stop" in os.listdir(folder):
             _end(program)
         time.sleep(INTERVAL)
     with contextlib.suppress(ProcessLookupError, PermissionError):

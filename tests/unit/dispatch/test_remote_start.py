@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from joblauncher import ranks
+from joblauncher import ranks, remote
+from joblauncher.shared.pilotdir import PilotDir
 from places import ROOT
 from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.jobs import Job
@@ -33,6 +34,8 @@ COMMANDS = {
     "torque": ("pbsdsh", 'shift; node=$1; shift; exec env ON=$node "$@"'),
     "openpbs": ("pbs_tmrsh", 'node=$1; shift; exec env ON=$node "$@"'),
 }
+
+only_slurm = pytest.mark.parametrize("script", ["slurm"], indirect=True)
 
 
 @pytest.fixture(params=COMMANDS)
@@ -74,11 +77,13 @@ def run(script: Path, process: str) -> subprocess.CompletedProcess[str]:
     )
     program += f"folder = Path({str(script.with_name(JOB))!r})\n"
     program += "ranks.prepare(folder, folder / 'tmp')\nagent = os.environ['HYDRA_LAUNCHER_EXEC']\n"
+    # Slurm obeys the script's first line; the others are told of bash.
+    shell = "sh" if (script.with_name("commands") / "srun").exists() else "bash"
     # Files, as with a batch system: nobody waits for the end of a pipe.
     told, log = script.with_name("told"), script.with_name("log")
     with told.open("w") as stdout, log.open("w") as stderr:
         made = subprocess.run(
-            ["bash", str(script), sys.executable, "-c", program + textwrap.dedent(process)],
+            [shell, str(script), sys.executable, "-c", program + textwrap.dedent(process)],
             env=environment,
             stdout=stdout,
             stderr=stderr,
@@ -116,7 +121,7 @@ def test_a_command_runs_on_the_node_that_is_named_and_its_end_is_told(script: Pa
     assert not list(script.parent.rglob("bad"))
 
 
-@pytest.mark.parametrize("script", ["slurm"], indirect=True)
+@only_slurm
 def test_ending_the_remote_shell_ends_what_it_started(script: Path) -> None:
     made = run(
         script,
@@ -124,7 +129,8 @@ def test_ending_the_remote_shell_ends_what_it_started(script: Path) -> None:
         import signal, time
         shell = subprocess.Popen([agent, "n2", "echo begun; sleep 600 & sleep 600"],
                                  stdout=sys.stdout)
-        time.sleep(4)
+        while not (folder.parent / "told").stat().st_size:
+            time.sleep(0.1)
         shell.send_signal(signal.SIGTERM)
         print(shell.wait(30))
         """,
@@ -132,27 +138,188 @@ def test_ending_the_remote_shell_ends_what_it_started(script: Path) -> None:
     assert made.stdout.split() == ["begun", str(128 + 15)], made.stderr
 
 
-@pytest.mark.parametrize("script", ["slurm"], indirect=True)
-def test_a_request_that_is_nonsense_starts_nothing(script: Path) -> None:
+#: Waits in the place of a process until so many requests have ended; then prints how.
+UNTIL_ENDED = """
+import time
+def until_ended(number, folder=folder / "ranks"):
+    ended = []
+    while len(ended) < number:
+        time.sleep(0.1)
+        ended = sorted(name for name in os.listdir(folder) if ".ended." in name)
+    print(*ended)
+"""
+#: What the batch script ran for a request; a test that expects nothing looks at all of it.
+STARTED = "started"
+
+
+def never_started(script: Path) -> None:
+    """From now on the batch system's own command only notes that it was called."""
+    command = script.with_name("commands") / "srun"
+    command.write_text(f"#!/bin/sh\necho \"$@\" >> '{script.with_name(STARTED)}'\n")
+
+
+@only_slurm
+def test_a_request_names_a_node_of_the_allocation_by_its_place_or_starts_nothing(
+    script: Path,
+) -> None:
+    never_started(script)
+    wanted = ["3", "0", "-1", "01", "n2", "elsewhere", "$(touch bad)", "`touch bad`", "1 2", "2\n1"]
+    wanted += [
+        "2; touch bad",
+        "*",
+        "= 2 -o 1",
+        "!",
+        "(",
+        "[ 2 ]",
+        "1\\",
+        "'",
+        '"',
+        "/2",
+        "/etc/passwd",
+    ]
     made = run(
         script,
-        """
-        import time
-        (folder / "ranks/1").write_text("3\\n{}")
-        (folder / "ranks/2").write_text("$(touch bad)\\n{}")
-        (folder / "ranks/3").symlink_to("/etc/passwd")
-        while len([n for n in os.listdir(folder / "ranks") if ".ended." in n]) < 3:
-            time.sleep(0.1)
-        print(sorted(n for n in os.listdir(folder / "ranks") if ".ended." in n))
-        """,
+        UNTIL_ENDED
+        + f"""
+for number, text in enumerate({wanted!r}, 1):
+    os.symlink(text, folder / "ranks" / str(number))
+until_ended({len(wanted)})
+""",
     )
-    assert made.stdout == "['1.ended.1', '2.ended.1', '3.ended.1']\n", made.stderr
+    assert sorted(made.stdout.split()) == sorted(f"{n}.ended.1" for n in range(1, len(wanted) + 1))
+    assert not script.with_name(STARTED).exists()
     assert not list(script.parent.rglob("bad"))
+
+
+@only_slurm
+def test_what_is_no_link_is_never_opened(script: Path) -> None:
+    never_started(script)
+    made = run(
+        script,
+        UNTIL_ENDED
+        + """
+(folder / "ranks/1").write_text("2")
+os.mkfifo(folder / "ranks/2")
+(folder / "ranks/3").mkdir()
+(folder / "target").write_text("2")
+os.symlink("../target", folder / "ranks/4")
+until_ended(4)
+""",
+    )
+    assert made.stdout.split() == [f"{n}.ended.1" for n in range(1, 5)], made.stderr
+    assert not script.with_name(STARTED).exists()
+
+
+@only_slurm
+def test_another_folder_in_the_place_of_the_requests_is_not_written_to(script: Path) -> None:
+    made = run(
+        script,
+        UNTIL_ENDED
+        + """
+outside = folder.parent / "outside"
+outside.mkdir()
+os.symlink("9/order", outside / "1")
+os.rename(folder / "ranks", folder / "real")
+os.symlink(outside, folder / "ranks")
+os.symlink("9/order", folder / "real/1")
+until_ended(1, folder / "real")
+time.sleep(2)
+print(*sorted(os.listdir(outside)))
+""",
+    )
+    assert made.stdout.split() == ["1.ended.1", "1"], made.stderr
+
+
+@only_slurm
+def test_what_is_written_in_a_request_reaches_no_command_of_the_batch_system(script: Path) -> None:
+    never_started(script)
+    made = run(
+        script,
+        UNTIL_ENDED
+        + """
+os.symlink("2/--bind=/:/host --version", folder / "ranks/1")
+os.environ["APPTAINER_BIND"] = os.environ["SLURM_JOB_ID"] = "mine"
+with subprocess.Popen([agent, "n2", "line"], cwd=folder) as shell:
+    until_ended(2)
+""",
+    )
+    assert made.stdout.split() == ["1.ended.0", "2.ended.0"], made.stderr
+    calls = script.with_name(STARTED).read_text()
+    assert calls.count("--nodelist=n2 ") == 2
+    for given in ("/host", "--version", "mine", "line", "order"):
+        assert given not in calls
+
+
+@only_slurm
+def test_requests_are_bounded(script: Path) -> None:
+    never_started(script)
+    text = script.read_text()
+    each_node = f"{remote.MOST_REQUESTS} *"
+    assert text.count(each_node) == 1
+    script.write_text(text.replace(each_node, "3 *"))
+    made = run(
+        script,
+        UNTIL_ENDED
+        + """
+for number in range(1, 12):
+    os.symlink("9/order", folder / "ranks" / str(number))
+until_ended(6)
+time.sleep(2)
+until_ended(6)
+""",
+    )
+    assert made.stdout.splitlines() == [" ".join(f"{n}.ended.1" for n in range(1, 7))] * 2
+
+
+def test_one_who_has_made_the_most_requests_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(remote, "MOST_REQUESTS", 1)
+    (tmp_path / "ranks").mkdir()
+    (tmp_path / "ranks/hosts").write_text("n1\nn2\n")
+    for number in ("1", "2"):
+        (tmp_path / "ranks" / number).symlink_to("1/order")
+    assert remote.start(tmp_path, "n2", ["true"]) == 127
+    assert "this job has made 2 requests, the most" in capsys.readouterr().err
+
+
+def test_a_container_on_another_node_is_the_one_of_the_launcher(tmp_path: Path) -> None:
+    container = Container(
+        image=tmp_path / "own image.sif",
+        python_path=(tmp_path / "code",),
+        environment={"IT_NO_EVAL": "isn't; $(touch bad)"},
+        options=("--fakeroot",),
+    )
+    own = ProcessSettings(resources=Resources(nodes=2, gpus=1), container=container)
+    settings = Settings(spool=tmp_path / "spool", defaults=own)
+    text = Scripts(settings, "slurm").batch_job([Job(JOB, "w0", "", "0" * 64)]).script
+    before, _, after = text.partition('\n        sh -c "$of_node" sh \\\n')
+    there = after.partition(" -I -m joblauncher.remote serve ")[0]
+    here = text.rpartition("\nexec ")[2].partition(" -I -m joblauncher ")[0]
+    for word in ("--containall", "--fakeroot", "own image.sif"):
+        assert word in here
+    assert there.split() == here.split()
+    # No value stands within the quotes of what is run there.
+    assert "touch" not in before[before.index("of_node=") :]
+    assert subprocess.run(["sh", "-n"], input=text, text=True).returncode == 0
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_what_has_one_task_starts_nothing_on_other_nodes(tmp_path: Path, warm: bool) -> None:
+    container = Container(image=tmp_path / "i.sif", warm=warm)
+    own = ProcessSettings(resources=Resources(), container=container)
+    scripts = Scripts(Settings(spool=tmp_path, defaults=own), "slurm")
+    texts = [scripts.batch_job([Job(JOB, "w0", "", "0" * 64)]).script]
+    if warm:
+        texts += [scripts.pilot("p0", PilotDir(tmp_path / "pilot.1"), "0" * 64, "").script]
+    for text in texts:
+        for word in ("ranks", "joblauncher.remote", "srun --", "PYWPS_HPC_TASKS", "hosts"):
+            assert word not in text
 
 
 HYDRA = """
 =   BAD TERMINATION OF ONE OF YOUR APPLICATION PROCESSES
-=   PID 32218 RUNNING AT c2
+=   {}PID 32218 RUNNING AT c2
 =   EXIT CODE: {}
 =   CLEANING UP REMAINING PROCESSES
 """
@@ -161,12 +328,14 @@ HYDRA = """
 @pytest.mark.parametrize(
     ("printed", "words"),
     [
-        (HYDRA.format(9), "a rank on node c2 was ended by signal 9 (Killed)"),
-        (HYDRA.format(3), "a rank on node c2 ended with exit code 3"),
+        (HYDRA.format("", 9), "a rank on node c2 was killed by signal 9 (Killed)"),
+        (HYDRA.format("", 3), "a rank on node c2 ended with exit code 3"),
+        (HYDRA.format("RANK 3 ", 9), "rank 3 on node c2 was killed by signal 9 (Killed)"),
         (
             "mpirun noticed that process rank 1 with PID 0 on node c1 exited on signal 11 (Seg…).",
-            "a rank on node c1 was ended by signal 11 (Segmentation fault)",
+            "rank 1 on node c1 was killed by signal 11 (Segmentation fault)",
         ),
+        ("  Process name: [[1,1],2]\n  Exit code:    3\n", "rank 2 ended with exit code 3"),
         ("", "the ranks could not be run to their end (mpiexec: exit code 7)"),
     ],
 )

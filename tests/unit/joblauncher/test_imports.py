@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import files, requires
@@ -88,3 +89,15 @@ def test_the_contract_names_each_dependency_that_pywps_does_not_bring() -> None:
 def test_the_contract_names_each_module_that_is_the_launcher_s_own() -> None:
     modules = {f"joblauncher.{file.stem}" for file in (ROOT / "joblauncher").glob("*.py")}
     assert set(OWN["forbidden_modules"]) == modules - {"joblauncher.__init__"}
+
+
+def test_jobs_without_ranks_import_nothing_for_them() -> None:
+    parts = ("supervisor", "child", "pilot", "nursery")
+    line = "; ".join(f"import joblauncher.{part}" for part in parts)
+    line += "; import sys; print(*sys.modules)"
+    made = subprocess.run(
+        [sys.executable, "-c", line], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    modules = made.stdout.split()
+    assert "joblauncher.child" in modules
+    assert not {"joblauncher.ranks", "joblauncher.remote"} & set(modules)
