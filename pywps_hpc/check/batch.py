@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pywps_hpc.check import dispatcher, limits
+from pywps_hpc.check import dispatcher, limits, pilots
 from pywps_hpc.check.configuration import Configuration
 from pywps_hpc.check.findings import Finding, error, ok, warning
 from pywps_hpc.dispatch.schedulers.base import Phase, Scheduler, SchedulerError
@@ -134,6 +134,7 @@ def look(known: Configuration, scheduler: Scheduler, store: JobStore | None) -> 
     yield from untold
     found = list(limits.look(known, site, user_of(own)))
     yield from found
+    yield from pilots.look(known, site, user_of(own))
     yield from dispatcher.polling(own, site.request_rate)
     yield from _names(own, commands, store)
     blamed = {finding.subject for finding in found if finding.level.value}

@@ -113,11 +113,11 @@ def look(known: Configuration, site: Site, user: str) -> Iterator[Finding]:
     own, told = known.settings, 0
     everyone = asked(known)
     for each in everyone:
-        for finding in _of_one(each, site, user):
+        for finding in of_one(each, site, user):
             told += finding.level.value
             yield finding
     for most in most_asked(known):
-        for finding in filter(None, map(most.of, _of_one(most.asked, site, user))):
+        for finding in filter(None, map(most.of, of_one(most.asked, site, user))):
             told += finding.level.value
             yield finding
     if site.array_size is not None and own.array_size > site.array_size:
@@ -134,7 +134,8 @@ def look(known: Configuration, site: Site, user: str) -> Iterator[Finding]:
         yield ok("limits", f"what each process asks for fits the queues it uses ({names})")
 
 
-def _of_one(each: Asked, site: Site, user: str) -> Iterator[Finding]:
+def of_one(each: Asked, site: Site, user: str) -> Iterator[Finding]:
+    """The jobs of one kind against the site."""
     yield from _account(each, site, user)
     if site.queues is None:
         return
