@@ -194,10 +194,11 @@ class Dispatcher:
         if trouble:  # no job is judged by what is not in a spool that is not there
             self._tell(trouble)
             return 0
-        every = (self._controller, self._stager, self._submitter)
-        for part in (*every, *((self._follower,) if poll else ())):
+        parts = [self._controller.run, self._stager.run, self._submitter.run]
+        parts += [self._follower.end_told, *([self._follower.run] if poll else [])]
+        for part in parts:
             try:
-                part.run()
+                part()
             except SchedulerUnavailable as error:
                 trouble = str(error)
             self._changes.flush()
@@ -234,7 +235,8 @@ class Dispatcher:
             changed = self.cycle(poll=poll)
         self._plan(changed, polled=poll)
         while not stop.is_set() and (pause := self._idle_for()) > 0:
-            stop.wait(pause, self._listener)
+            if self._wait(stop, pause):
+                break
             self._leadership.heartbeat()
             waiting, woken = self.store.waiting(), woken or stop.woken
             self._pace.hurry(waiting.ends, told=self._ends.look())
@@ -244,6 +246,18 @@ class Dispatcher:
             if unseen or waiting.has_more_than(self._waited_upon):
                 break
         return True
+
+    def _wait(self, stop: Either, seconds: float) -> bool:
+        """Wait, unless woken or stopped; whether jobs have told their ends meanwhile."""
+        deadline = time.monotonic() + seconds
+        while self.scheduler.is_telling:
+            left = deadline - time.monotonic()
+            if left <= 0 or stop.wait(min(left, self._timing.told_look), self._listener):
+                return False
+            if stop.woken or self._follower.hear():
+                return not stop.woken
+        stop.wait(deadline - time.monotonic(), self._listener)
+        return False
 
     def _idle_for(self) -> float:
         """Seconds until there is something to do, or the table is to be looked at; not positive if
@@ -276,8 +290,8 @@ class Dispatcher:
 
     def _plan(self, changed: int, *, polled: bool) -> None:
         """When to poll next."""
+        self._ends.follow(self._follower.begun)
         if polled:
-            self._ends.follow(self._follower.begun)
             self._pace.took = self._follower.took
         self._pace.end_turn(
             polled=polled,

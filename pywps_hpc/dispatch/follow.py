@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 #: Waiting jobs, the oldest, that may have begun since the batch system was asked: where that is
 #: rare they may have ended, too.
 MAY_HAVE_BEGUN = 200
+_FOLLOWED = frozenset({State.QUEUED, State.RUNNING, State.PAUSED})
 
 
 class Follower:
@@ -72,6 +73,31 @@ class Follower:
             tuple[str, int], list[str]
         ] = {}  # this turn's look-ups, by name and index
         self._exhausted: dict[str, set[str]] = defaultdict(set)  # native ids that led nowhere
+        self._told: dict[str, JobStatus] = {}  # ends that came unasked, by native id
+
+    def hear(self) -> bool:
+        """Whether jobs have told their ends unasked; :meth:`end_told` acts on it."""
+        self._told |= self._context.scheduler.told()
+        return bool(self._told)
+
+    def end_told(self) -> None:
+        """Act on the ends that were told unasked.
+
+        Raises:
+            SchedulerUnavailable: some have to wait.
+        """
+        self.hear()
+        told, self._told = self._told, {}
+        if not told:
+            return
+        rows = self._context.store.in_state(_FOLLOWED, known=self._rows)
+        owners = {job.native_id: job for job in rows if job.native_id in told}
+        now = self._context.clock()
+        for native_id, status in _own({job: told[job] for job in owners}, owners).items():
+            job = owners[native_id]
+            with self._context.guard(job):
+                self._attend(job, status, fresh=True, known=True, gone=False, now=now)
+        self.begun = [job for job in self.begun if job.native_id not in told]
 
     def run(self) -> None:
         """One turn.
@@ -81,8 +107,7 @@ class Follower:
         """
         context = self._context
         self.unsettled = False
-        states = {State.QUEUED, State.RUNNING, State.PAUSED}
-        followed = context.store.in_state(states, known=self._rows)
+        followed = context.store.in_state(_FOLLOWED, known=self._rows)
         self._followed = jobs = [job for job in followed if job.native_id]
         self._found = {}
         if not jobs:

@@ -343,6 +343,16 @@ class Scheduler(ABC):
         """How jobs that left the queue ended, by accounting; jobs it does not know are missing."""
         return {}
 
+    @property
+    def is_telling(self) -> bool:
+        """Whether :meth:`told` may have something to say soon."""
+        return False
+
+    def told(self) -> dict[str, JobStatus]:
+        """Jobs that have ended since the latest :meth:`poll`, or since this was asked last, as far
+        as that is known without a question to the batch system. Raises nothing."""
+        return {}
+
     @abstractmethod
     def cancel(self, ids: Collection[str]) -> None:
         """End these jobs. Idempotent: one that is over or unknown counts as cancelled."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from pywps_hpc.dispatch.schedulers.pilots.pilot import Pilot
 from pywps_hpc.dispatch.schedulers.pilots.scheduler import PilotScheduler
 from pywps_hpc.dispatch.schedulers.registry import with_pilots
 from pywps_hpc.jobs import Cause, ControlRequest, Job, State
+from pywps_hpc.jobs.wakeup import wake
 from pywps_hpc.settings import Container, ProcessSettings, Resources, needs
+from servers import wait_for
 
 
 class SlurmInMemory(FakeScheduler):
@@ -195,3 +199,48 @@ def test_ids_of_pilots_mean_nothing_to_the_batch_system(
     assert harness.row(job).state is State.FAILED
     assert asked
     assert not [native for native in asked if native.startswith("pilot-")]
+
+
+def test_the_end_of_a_job_in_a_pilot_is_noticed_without_a_question_to_the_batch_system(
+    harness: Harness,
+) -> None:
+    never = 3600.0
+    harness.settings = replace(harness.settings, poll_interval=never, poll_backoff=never)
+    harness.timing = replace(harness.timing, table_look=never)
+    harness.again()
+    (first, pilot), second = harness.in_pilot(), harness.accept()
+    harness.cycle()
+    assert pilot.dir.move(second.name, WAITING, TAKEN)
+    # One runs as far as the batch system was asked; the other has begun since.
+    dispatcher, stop = harness.dispatcher, threading.Event()
+    thread = threading.Thread(target=dispatcher.run, args=(stop,))
+    thread.start()
+    try:
+        wait_for(lambda: dispatcher._pace.due_in() > 0, "its first turn", 30)
+        asked = Counter(harness.scheduler.calls)
+        for job in (second, first):
+            harness.begin(job)
+            harness.succeed(job)
+            end = {"outcome": "exited", "exit_code": 0, "detail": ""}
+            pilot.dir.write_end(job.name, end)
+            ended = lambda of=job: harness.row(of).state is State.SUCCEEDED  # noqa: E731
+            wait_for(ended, "it has ended", 30)
+    finally:
+        stop.set()
+        while thread.is_alive():
+            wake(dispatcher.holder)
+            thread.join(0.05)
+    assert Counter(harness.scheduler.calls) == asked
+    assert not dispatcher.scheduler.is_telling
+
+
+def test_the_end_of_a_job_in_a_pilot_is_told_once(harness: Harness) -> None:
+    job, pilot = harness.in_pilot()
+    scheduler = harness.dispatcher.scheduler
+    assert scheduler.is_telling
+    assert scheduler.told() == {}
+    pilot.dir.write_end(job.name, {"outcome": "exited", "exit_code": 3, "detail": ""})
+    told = scheduler.told()
+    assert [(status.phase, status.exit_code) for status in told.values()] == [(Phase.FINISHED, 3)]
+    assert list(told) == [job.native_id]
+    assert scheduler.told() == {}

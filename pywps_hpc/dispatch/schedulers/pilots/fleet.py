@@ -76,6 +76,11 @@ class Fleet:
                 self._pilots[name] = Pilot.read(PilotDir(self._folder / name))
         return list(self._pilots.values())
 
+    @property
+    def remembered(self) -> list[Pilot]:
+        """Those that were there when it was looked last."""
+        return list(self._pilots.values())
+
     def get(self, pilot: str) -> Pilot | None:
         """The one of this id."""
         if pilot not in self._pilots:

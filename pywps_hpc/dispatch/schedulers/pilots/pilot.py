@@ -90,6 +90,7 @@ class Pilot:
         names: of all jobs that it was given, once it is settled.
         open: jobs that wait for it or run in it, when they were counted last.
         given: jobs that it was given, by this dispatcher.
+        told: names of the jobs whose ends the dispatcher has heard of.
     """
 
     dir: PilotDir
@@ -104,6 +105,7 @@ class Pilot:
     names: frozenset[str] = frozenset()
     open: int = 0
     given: int = 0
+    told: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, folder: PilotDir) -> Pilot:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from joblauncher.shared.pilotdir import BACK, CANCEL, HELD, PAUSE, PILOTS, TAKEN, WAITING
+from joblauncher.shared.pilotdir import BACK, CANCEL, ENDED, HELD, PAUSE, PILOTS, TAKEN, WAITING
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -137,6 +137,25 @@ class PilotScheduler(Scheduler):
                 if status is not None:
                     found[job] = status
             return found
+
+    @property
+    def is_telling(self) -> bool:
+        return any(pilot.open for pilot in self._fleet.remembered)
+
+    def told(self) -> dict[str, JobStatus]:
+        found: dict[str, JobStatus] = {}
+        for pilot in self._fleet.remembered:
+            with suppress(OSError):  # the next poll says that, or is told
+                names = pilot.dir.names(ENDED) - pilot.told if pilot.open else set()
+                if not names:
+                    continue
+                look = pilot.look()
+                for name in names:
+                    status = pilot.job_status(name, look)
+                    if status is not None and status.phase is Phase.FINISHED:
+                        found[pilot.job_id(name)] = status
+                        pilot.told |= {name}
+        return found
 
     def history(self, ids: Collection[str]) -> dict[str, JobStatus]:
         with _folders():
@@ -320,7 +339,7 @@ class PilotScheduler(Scheduler):
                 self._go_on(pilot, name, now, alone=not is_closed)
             if late or look.stranded:
                 look = pilot.look()
-            looks[pilot.id] = look
+            looks[pilot.id], pilot.told = look, look.ended
             if pilot.is_over and not (look.waiting or look.held or look.stranded):
                 pilot.settle()
                 pilot.missing_since = now
