@@ -189,17 +189,18 @@ def _await_either(pid: int, connection: socket.socket) -> None:
         handle = os.pidfd_open(pid)
     except OSError:  # Linux 5.2
         return
-    connection.setblocking(False)
-    sources: list[Any] = [handle, connection]
+    # Not made non-blocking, which the launcher, who has the same socket, would be with it.
+    own = socket.socket(fileno=os.dup(connection.fileno()))
+    sources: list[Any] = [handle, own]
     while handle not in select.select(sources, [], [])[0]:
         try:
-            if not connection.recv(1, socket.MSG_PEEK):
+            if not own.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
                 os._exit(1)
         except BlockingIOError:
             continue
         time.sleep(0.01)  # what has come is for the launcher
+    own.close()
     os.close(handle)
-    connection.setblocking(True)
 
 
 @contextlib.contextmanager
