@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pywps.exceptions import NoApplicableCode
 
+from pywps_hpc.errors import HpcError
 from pywps_hpc.settings import Settings
 from pywps_hpc.settings.owners import Owner, of_file, of_pairs
 from pywps_hpc.timing import TIMING
@@ -34,7 +35,7 @@ _files: dict[Path, tuple[tuple[int, ...], dict[str, Owner]]] = {}
 _told: dict[tuple[Path, str], tuple[float, Owner | None]] = {}
 
 
-class _Failed(Exception):
+class _Failed(HpcError):
     """The owner's account cannot be told; the message is for the administrator."""
 
 
