@@ -96,15 +96,21 @@ def test_a_command_that_a_page_shows_exists_with_its_options(page: Path, line: s
             assert word.partition("=")[0] in known, line
 
 
+def _understood(name: str, words: list[str]) -> click.Context:
+    """A command's line as the command reads it, which knows whose command it is: its help is kept
+    from the first time."""
+    whole = click.Context(commands, **commands.context_settings)
+    return commands.commands[name].make_context(name, words, whole, resilient_parsing=True)
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_a_unit_starts_a_command_as_it_is_and_reloads_it(unit: Path) -> None:
     parser = configparser.RawConfigParser(strict=False)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read_string(unit.read_text("utf-8"))
     program, name, *words = parser["Service"]["ExecStart"].split()
-    command = commands.commands[name]
     assert Path(program).name == "pywps-hpc"
-    context = command.make_context(name, list(words), resilient_parsing=True)
+    context = _understood(name, words)
     assert str(context.params["config"]) == "/etc/pywps-hpc/pywps.cfg"
     assert parser["Service"]["ExecReload"] == "/bin/kill -HUP $MAINPID"
     assert parser["Service"]["User"] == "wps"
@@ -133,7 +139,7 @@ def test_the_container_of_the_service_fits_its_configuration(
     docker = (folder / "Dockerfile").read_text("utf-8")
     (line,) = re.findall(r"^CMD (\[.*\])$", docker, re.M)
     _, name, *words = json.loads(line)
-    context = commands.commands[name].make_context(name, words, resilient_parsing=True)
+    context = _understood(name, words)
     assert f"COPY pywps.cfg {context.params['config']}\n" in docker
     assert f"VOLUME {spool}\n" in docker
     assert compose["services"]["wps"]["volumes"] == [f"spool:{spool}"]
