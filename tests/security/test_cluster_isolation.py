@@ -250,6 +250,7 @@ def _await_warm(server: servers.HpcServer) -> None:
 
     def is_warm() -> bool:
         document = client.execute_async(server.url, "is_warm", [])
+        assert client.state_of(document) == "ProcessSucceeded", client.message_of(document)
         return str(client.outputs_of(document)["result"].content) == "True"
 
     servers.wait_for(lambda: is_warm() and is_warm(), "jobs are warm")
