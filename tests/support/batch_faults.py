@@ -182,15 +182,18 @@ class Slurm(Site):
         self.start(self.master)
 
     def knew_at(self, native_id: str) -> float:
-        line = ["sacct", "-X", "-n", "-P", "-j", native_id, "-o", "End"]
+        line = ["sacct", "-X", "-n", "-P", "-D", "-j", native_id, "-o", "Submit,End"]
         environment = {**os.environ, "SLURM_TIME_FORMAT": "%s"}
 
-        def known() -> list[str]:
+        def known() -> str:
             text = subprocess.run(line, check=True, capture_output=True, text=True, env=environment)
-            return [word for word in text.stdout.split() if word.isdigit()]
+            rows = [row.split("|") for row in text.stdout.split()]
+            # A cluster that has lost its state counts anew: an older job may have this id, too.
+            _, end = max(rows, key=lambda row: int(row[0]), default=["", ""])
+            return end if end.isdigit() else ""
 
         # Accounting lags behind, and slurmctld was stopped on purpose maybe a moment ago.
-        return float(servers.wait_for(known, f"sacct knows {native_id}")[-1])
+        return float(servers.wait_for(known, f"sacct knows {native_id}"))
 
     def runs(self, row: Mapping[str, object]) -> int:
         line = ["sacct", "-X", "-n", "-P", "-a", "-S", "now-1hours", "-o", "JobID"]
