@@ -60,9 +60,19 @@ def _resident(pid: int) -> int:
 
 def _proportional(pid: int) -> int:
     try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
+        return share(pid)
     except OSError:
         return _resident(pid)
+
+
+def share(pid: int) -> int:
+    """What a process has in memory, in bytes; pages are divided among all that have them (proc(5),
+    smaps, Pss).
+
+    Raises:
+        OSError: there is no such process, or it is somebody else's.
+    """
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
     return 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pywps_hpc.settings import readers
+from pywps_hpc.settings import paths, readers
 from pywps_hpc.settings.keys import keys_of, setting
 
 
@@ -79,9 +79,7 @@ def of_file(path: Path) -> dict[str, Owner]:
 @readers.reads("absolute path of a file with a section `[NAME]` for each owner, with these keys")
 def owners_file(value: str) -> Path:
     """A file of owners that can be read now."""
-    path = Path(readers.text(value))
-    if not path.is_absolute():
-        raise ValueError(f"{value!r} is not an absolute path")
+    path = paths.absolute_path(value)
     of_file(path)
     return path
 
@@ -89,9 +87,7 @@ def owners_file(value: str) -> Path:
 @readers.reads("absolute path of a program")
 def owner_command(value: str) -> Path:
     """A program that can be run here."""
-    path = Path(readers.text(value))
-    if not path.is_absolute():
-        raise ValueError(f"{value!r} is not an absolute path")
+    path = paths.absolute_path(value)
     if not (path.is_file() and os.access(path, os.X_OK)):
         raise ValueError(f"{path} is not a program that can be run here")
     return path

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from pywps_hpc.errors import HpcError
 from pywps_hpc.settings.resources import Resources
@@ -99,6 +100,23 @@ class JobStatus:
     restarts: int = 0
     elapsed: int | None = None
     name: str = ""
+
+    @classmethod
+    def ended(cls, end: Mapping[str, Any], **more: Any) -> JobStatus:
+        """Of a job that has ended, as the program that supervised it wrote that down.
+
+        Args:
+            end: ``outcome`` and ``detail``, and ``exit_code`` and ``signal`` where there are any.
+            more: further fields.
+        """
+        return cls(
+            Phase.FINISHED,
+            Outcome(end["outcome"]),
+            exit_code=end.get("exit_code"),
+            signal=end.get("signal"),
+            detail=end["detail"],
+            **more,
+        )
 
 
 @dataclass(frozen=True)

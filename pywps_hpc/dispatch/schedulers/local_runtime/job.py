@@ -155,13 +155,7 @@ class LocalJob:
             end = json.loads((self.folder / "end.json").read_text())
         except FileNotFoundError:
             return None
-        return JobStatus(
-            Phase.FINISHED,
-            Outcome(end["outcome"]),
-            exit_code=end.get("exit_code"),
-            signal=end.get("signal"),
-            detail=end["detail"],
-        )
+        return JobStatus.ended(end)
 
     def _finish(self, outcome: Outcome, detail: str) -> JobStatus:
         end = {"outcome": outcome.value, "detail": detail, "time": time.time()}

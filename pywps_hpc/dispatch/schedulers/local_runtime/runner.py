@@ -32,6 +32,8 @@ from typing import Any
 
 import psutil
 
+from joblauncher.shared.processes import share
+
 #: In the environment of everything the job starts: the job's folder.
 MARK = "PYWPS_HPC_LOCAL_JOB"
 SHELL = "/bin/bash"
@@ -275,15 +277,8 @@ def _memory(tree: Iterable[psutil.Process], *, proportional: bool = False) -> in
     used = 0
     for process in tree:
         with contextlib.suppress(psutil.Error, OSError):
-            used += _share(process.pid) if proportional else process.memory_info().rss
+            used += share(process.pid) if proportional else process.memory_info().rss
     return used
-
-
-def _share(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0
 
 
 def _reap(child: int) -> int | None:

@@ -238,15 +238,7 @@ class Pilot:
         """Where a job stands; ``None`` if it is none of this pilot's, or went on elsewhere."""
         restarts = self.restarts
         if name in look.ended and (end := self.dir.read_end(name)) is not None:
-            return JobStatus(
-                Phase.FINISHED,
-                Outcome(end["outcome"]),
-                exit_code=end.get("exit_code"),
-                signal=end.get("signal"),
-                detail=end["detail"],
-                restarts=end.get("attempt", restarts),
-                name=name,
-            )
+            return JobStatus.ended(end, restarts=end.get("attempt", restarts), name=name)
         if name in look.back and f"{name}.{CANCEL}" in look.requests:
             detail = "cancelled before it started"
             return JobStatus(Phase.FINISHED, Outcome.CANCELLED, detail=detail, name=name)
