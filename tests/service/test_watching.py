@@ -7,7 +7,6 @@ import json
 import math
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +92,20 @@ class Prometheus:
         found: list[dict[str, Any]] = answer["data"]["result"]
         return found
 
+    def await_values(self, query: str, expected: list[float]) -> None:
+        """Wait until a query has exactly these values: what a service has counted is known here
+        only when it has been scraped again."""
+        found: list[float] = []
+
+        def are_found() -> bool:
+            found[:] = [float(one["value"][1]) for one in self.ask(query)]
+            return found == expected
+
+        try:
+            wait_for(are_found, query, 20)
+        except AssertionError:
+            raise AssertionError(f"{query}: {found}, not {expected}") from None
+
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(20)
@@ -103,6 +116,14 @@ def prometheus(tmp_path: Path, ports: dict[str, int]) -> Iterator[Prometheus]:
     started = Prometheus(tmp_path, ports)
     yield started
     started.stop()
+
+
+def told(port: int, path: str) -> str:
+    """What the service itself answers here; nothing while it does not."""
+    try:
+        return HTTP.get(f"http://127.0.0.1:{port}{path}", timeout=10).text
+    except OSError:
+        return ""
 
 
 def work(hpc: HpcServer) -> None:
@@ -116,15 +137,19 @@ def work(hpc: HpcServer) -> None:
     assert hpc.cli("undrain").returncode == 0
 
 
-def test_every_query_of_the_dashboard_returns_data(hpc: HpcServer, prometheus: Prometheus) -> None:
+def test_every_query_of_the_dashboard_returns_data(
+    hpc: HpcServer, prometheus: Prometheus, ports: dict[str, int]
+) -> None:
     work(hpc)  # before it is scraped: a rate is told of what was there before
 
     def answered() -> bool:
-        return len(prometheus.ask('up{job=~"pywps-hpc-.*"} == 1')) == 2
+        return len(prometheus.ask('sum_over_time(up{job=~"pywps-hpc-.*"}[1m]) >= 2')) == 2
 
-    wait_for(answered, "both parts are scraped", 30)
-    time.sleep(1.5)  # and once more
+    wait_for(answered, "both parts are scraped twice", 30)
     work(hpc)
+    # The service has counted it by the time that the client has its answer, whichever worker
+    # refused and whichever is asked; Prometheus knows of it when it has asked again.
+    assert 'pywps_hpc_refusals_total{reason="drained"} 2.0\n' in told(ports["web"], "/metrics")
 
     def without_data() -> list[str]:
         left = []
@@ -139,22 +164,17 @@ def test_every_query_of_the_dashboard_returns_data(hpc: HpcServer, prometheus: P
     except AssertionError:
         raise AssertionError(without_data()) from None
     assert prometheus.ask('max(pywps_hpc_jobs{process="repeat_2",state="succeeded"})') != []
-    failed = prometheus.ask('pywps_hpc_jobs_ended_total{state="failed",cause="process"}')
-    assert [float(one["value"][1]) for one in failed] == [2.0]
-    turned_away = prometheus.ask('pywps_hpc_refusals_total{reason="drained"}')
-    assert [float(one["value"][1]) for one in turned_away] == [2.0]
+    for counted in (
+        'pywps_hpc_jobs_ended_total{state="failed",cause="process"}',
+        'pywps_hpc_refusals_total{reason="drained"}',
+    ):
+        prometheus.await_values(counted, [2.0])
     assert prometheus.ask('ALERTS{alertstate="firing"}') == []
 
 
 def test_metrics_and_structured_logs_go_on_after_a_reload(
     hpc: HpcServer, ports: dict[str, int]
 ) -> None:
-    def told(port: int, path: str) -> str:
-        try:
-            return HTTP.get(f"http://127.0.0.1:{port}{path}", timeout=10).text
-        except OSError:
-            return ""
-
     (root,) = (one for one in hpc.started if one.poll() is None)
     before = hpc.read_log().count('"leads"') + hpc.read_log().count(": leads")
     psutil.Process(root.pid).send_signal(signal.SIGHUP)
@@ -165,9 +185,16 @@ def test_metrics_and_structured_logs_go_on_after_a_reload(
     assert json.loads(told(ports["dispatcher"], "/health/ready"))["ready"] is True
     location = client.submit(hpc.url, "repeat_2", [("text", "a")])
     client.await_end(location)
-    lines = [json.loads(line) for line in hpc.read_log().splitlines()]
     job = hpc.id_of(location)
-    told_of_it = [one["message"] for one in lines if one["job"] == job]
-    assert told_of_it[0].startswith("accepted, process repeat_2")
-    assert told_of_it[-1] == "succeeded"
-    assert {"gunicorn.error", "pywps_hpc.supervisor"} <= {one["logger"] for one in lines}
+
+    def lines() -> list[dict[str, Any]]:
+        whole = hpc.read_log().rpartition("\n")[0]  # the last line may not be written yet
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def told_of_it() -> list[str]:
+        return [one["message"] for one in lines() if one["job"] == job]
+
+    # The client may see the end a moment before the dispatcher logs it.
+    wait_for(lambda: told_of_it()[-1:] == ["succeeded"], "the job's end is logged", 20)
+    assert told_of_it()[0].startswith("accepted, process repeat_2")
+    assert {"gunicorn.error", "pywps_hpc.supervisor"} <= {one["logger"] for one in lines()}
