@@ -91,7 +91,7 @@ def _sqlite_read_only(url: str, timeout: float) -> Engine:
         # Without a log nobody has it open, and reading would make one unless told that it stays.
         unused = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
         where = f"file:{quote(str(path.absolute()))}?mode=ro{unused}"
-        return sqlite3.connect(where, timeout, isolation_level=None, uri=True)
+        return sqlite3.connect(where, timeout=timeout, isolation_level=None, uri=True)
 
     return sa.create_engine("sqlite://", creator=open_database, poolclass=sa.NullPool)
 
