@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 # Helpers that assert; their failures show the values, as a test's own do.
 pytest.register_assert_rewrite(
     *("batch_faults", "dialects", "dispatcher_harness", "failpoint_orders", "in_process_service"),
-    *("postgres", "scheduler_contract", "servers", "simulated_cluster", "sshd"),
+    *("plain_examples", "postgres", "scheduler_contract", "servers", "simulated_cluster", "sshd"),
     *("web_answers", "wps_client"),
 )
 

@@ -24,6 +24,8 @@ packages=(
   systemd
   # Metrics are scraped and alert rules tried by the real one; no service of it is started.
   prometheus
+  # What an example wraps.
+  gdal-bin
   # Fault tests: a process whose clock is wrong.
   faketime
 )

@@ -10,8 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,87 +26,15 @@ for needed in ("netCDF4", "xarray", "matplotlib", "shapely", "pyproj", "iris_sam
 import iris_sample_data  # noqa: E402
 import netCDF4  # noqa: E402
 import numpy as np  # noqa: E402
-from lxml import etree  # noqa: E402
 from owslib.ows import BoundingBox  # noqa: E402
-from owslib.wps import ComplexDataInput, WPSExecution  # noqa: E402
-from pywps import Service, configuration  # noqa: E402
-from pywps.response.execute import ExecuteResponse  # noqa: E402
-from werkzeug.test import Client  # noqa: E402
+from owslib.wps import ComplexDataInput  # noqa: E402
 
-from examples.processes import ClimateAnomaly, ClipFeatures, Countdown, WhereAmI  # noqa: E402
-from examples.processes.pi import Pi  # noqa: E402
+from plain_examples import OWS, WPS, Answer, Execute  # noqa: E402
+from plain_examples import execute as execute  # noqa: E402
 from servers import free_port  # noqa: E402
 
 DATA = Path(iris_sample_data.__file__).parent / "sample_data"
 A1B = DATA / "A1B_north_america.nc"
-WPS = "{http://www.opengis.net/wps/1.0.0}"
-OWS = "{http://www.opengis.net/ows/1.1}"
-
-
-@dataclass
-class Answer:
-    """An ExecuteResponse: its outputs, or the sentence of its failure."""
-
-    error: str | None
-    outputs: dict[str, Any] = field(default_factory=dict)
-    updates: list[tuple[str, float]] = field(default_factory=list)
-
-    def json(self, name: str) -> Any:
-        return json.loads(self.outputs[name].text)
-
-    def bytes(self, name: str) -> bytes:
-        return base64.b64decode(self.outputs[name].text)
-
-
-Execute = Callable[..., Answer]
-
-
-@pytest.fixture(scope="module")
-def execute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Execute]:
-    """Post an Execute document to a plain PyWPS service and parse what it answers."""
-    before, folder = configuration.CONFIG, tmp_path_factory.mktemp("service")
-    configuration.load_hardcoded_configuration()
-    for name, value in {
-        "workdir": folder,
-        "outputpath": folder,
-        "allowedinputpaths": f"{DATA}:{tmp_path_factory.getbasetemp()}",
-        "maxsingleinputsize": "20mb",
-        "maxrequestsize": "40mb",
-        "parallelprocesses": "-1",
-    }.items():
-        configuration.CONFIG.set("server", name, str(value))
-    configuration.CONFIG.set("logging", "level", "INFO")
-    service = Service([ClimateAnomaly(), ClipFeatures(), Countdown(), WhereAmI(), Pi()])
-    updates: list[tuple[str, float]] = []
-    update_status = ExecuteResponse.update_status
-
-    def record(self: ExecuteResponse, message: str, percent: float | None = None) -> None:
-        updates.append((message, percent))
-        update_status(self, message, percent)
-
-    def run(identifier: str, *inputs: tuple[str, Any], bbox: str = "") -> Answer:
-        updates.clear()
-        outputs = [(o.identifier, False) for o in service.processes[identifier].outputs]
-        request = WPSExecution().buildRequest(identifier, list(inputs), output=outputs)
-        document = request.find(f"{WPS}ResponseForm/{WPS}ResponseDocument")
-        for attribute in ("storeExecuteResponse", "status"):
-            document.set(attribute, "false")
-        if bbox:
-            request.find(f"{WPS}DataInputs").append(etree.fromstring(bbox))
-        response = Client(service).post("/", data=etree.tostring(request), content_type="text/xml")
-        tree = etree.fromstring(response.get_data())
-        texts = [element.text for element in tree.iter(f"{OWS}ExceptionText")]
-        found = {
-            output.findtext(f"{OWS}Identifier"): output.find(f"{WPS}Data")[0]
-            for output in tree.iter(f"{WPS}Output")
-            if output.find(f"{WPS}Data") is not None
-        }
-        return Answer(texts[0].strip() if texts else None, found, list(updates))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ExecuteResponse, "update_status", record)
-        yield run
-    configuration.CONFIG = before
 
 
 @pytest.fixture(scope="module")
@@ -536,73 +462,3 @@ def test_demo_says_why_when_nobody_answers(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Failed: no answer from" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
-
-
-# pi: MPI ranks
-
-
-def mpi(folder: Path, patch: pytest.MonkeyPatch, mpiexec: str) -> None:
-    """From now on there is an mpi4py, and an mpiexec that does this in a shell."""
-    (folder / "mpi4py").mkdir()
-    (folder / "mpi4py/__init__.py").touch()
-    (folder / "mpiexec").write_text(f"#!/bin/sh\n{mpiexec}\n")
-    (folder / "mpiexec").chmod(0o700)
-    patch.syspath_prepend(str(folder))
-    patch.setenv("PATH", str(folder), prepend=os.pathsep)
-    patch.setenv("PYWPS_HPC_TASKS", "3")
-
-
-def test_pi_is_that_of_as_many_ranks_as_the_administrator_gives(
-    execute: Execute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    printed = '{"pi": 3.25, "ranks": 3, "nodes": ["c1", "c1", "c2"]}'
-    mpi(
-        tmp_path,
-        monkeypatch,
-        f"printf '%s ' \"$@\" > {tmp_path}/called; echo a line; echo '{printed}'",
-    )
-    answer = execute("pi", ("points", "1000"))
-    assert answer.error is None
-    assert answer.outputs["pi"].text == "3.25"
-    assert json.loads(answer.outputs["ranks"].text) == ["c1", "c1", "c2"]
-    called = (tmp_path / "called").read_text().split()
-    assert called[:3] == ["-n", "3", sys.executable]
-    assert called[-2:] == ["examples.programs.pi_of_ranks", "1000"]
-
-
-@pytest.mark.parametrize(
-    ("mpiexec", "told"),
-    [
-        (
-            "printf '=   PID 32218 RUNNING AT c2\\n=   EXIT CODE: 9\\n'; exit 9",
-            "a rank on node c2 was killed by signal 9 (Killed)",
-        ),
-        (
-            "echo 'mpirun noticed that process rank 1 with PID 7 on node c2 exited on signal 9.'"
-            " >&2; exit 137",
-            "rank 1 on node c2 was killed by signal 9 (Killed)",
-        ),
-        ("exit 5", "the ranks could not be run to their end (mpiexec: exit code 5)"),
-    ],
-)
-def test_a_client_reads_how_the_ranks_ended(
-    execute: Execute,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    mpiexec: str,
-    told: str,
-) -> None:
-    mpi(tmp_path, monkeypatch, mpiexec)
-    answer = execute("pi")
-    assert answer.error is not None
-    assert told in answer.error
-
-
-def test_pi_says_when_there_is_no_mpi(execute: Execute, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util,
-        "find_spec",
-        lambda name, *of: None if name == "mpi4py" else found(name, *of),
-    )
-    assert "needs mpi4py and an MPI" in str(execute("pi").error)
