@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# `make deployments`: the files of this folder with the real programs, as root on Debian. Installs what
-# is missing, starts no service of the machine's own, and leaves nothing running. Arguments go to pytest.
+# `make deployments`: the files of this folder and the commands of docs/install.md with the real programs,
+# as root on Debian. Installs what is missing, starts no service of the machine's own, and leaves nothing
+# running. Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,10 +11,10 @@ if [ "$(id -u)" != 0 ] || [ ! -e /etc/debian_version ]; then
 fi
 # shellcheck source=tests/infra/env.sh
 . tests/infra/env.sh
+# A real Slurm and Apptainer; one that stands already is left standing.
+scontrol ping >/dev/null 2>&1 || trap 'tests/infra/down.sh >/dev/null' EXIT
+tests/infra/up.sh
 tests/infra/packages.sh nginx-light apache2-bin libapache2-mod-wsgi-py3 logrotate postgresql rsync \
-    openssl
-getent passwd "$PYWPS_HPC_TEST_USER" >/dev/null ||
-    useradd --create-home --shell /bin/bash --password '*' "$PYWPS_HPC_TEST_USER"
-tests/infra/venv.sh
+    openssl podman buildah
 "$PYWPS_HPC_TEST_VENV/bin/python" -m pytest deploy/tests "$@"
 deploy/pythons.sh

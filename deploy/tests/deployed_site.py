@@ -25,9 +25,9 @@ PREFIX = "/birds"
 
 
 @contextmanager
-def open_folder() -> Iterator[Path]:
+def open_folder(place: Path | None = None) -> Iterator[Path]:
     """A folder that the accounts of web servers can go into, other than pytest's own."""
-    folder = Path(tempfile.mkdtemp(prefix="deployment-"))
+    folder = Path(tempfile.mkdtemp(prefix="deployment-", dir=place))
     folder.chmod(0o755)
     (folder / "service").mkdir()
     try:
@@ -36,12 +36,19 @@ def open_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def service(folder: Path, public: str, *, user: str = "", **hpc: object) -> HpcServer:
+def service(
+    folder: Path,
+    public: str,
+    *,
+    user: str = "",
+    container: Mapping[str, object] | None = None,
+    **hpc: object,
+) -> HpcServer:
     """The service, as it is known at a public address; not started."""
     sections: dict[str, Mapping[str, object]] = {
         "server": {"url": f"{public}{PREFIX}/wps", "outputurl": None, "outputpath": None},
         "hpc": hpc,
-        "hpc.container": {"python_path": SERVICES},
+        "hpc.container": {"python_path": SERVICES} | dict(container or {}),
     }
     return HpcServer(folder, application=APPLICATION, code=SERVICES, sections=sections, user=user)
 
