@@ -12,12 +12,13 @@ from deployed_site import DEPLOY, adapted, certificate
 
 from servers import HTTP
 
-#: As nginx's own file has it around each site.
+#: As nginx's own file has it around each site. ``X-Sent`` is for :func:`was_sent`.
 AROUND = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ }}
 http {{
-  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  access_log off; add_header X-Sent "$upstream_bytes_sent" always;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   include {folder}/site.conf;
 }}
@@ -59,6 +60,13 @@ def nginx(
     finally:
         process.terminate()
         process.wait(30)
+
+
+def was_sent(answer: requests.Response) -> bool:
+    """Whether a web host had any of the request that nginx answers: not if all refused."""
+    return any(
+        part.strip() not in ("", "-", "0") for part in answer.headers.get("X-Sent", "").split(",")
+    )
 
 
 def answers(url: str, certificate_file: str) -> bool:

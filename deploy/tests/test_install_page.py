@@ -74,7 +74,12 @@ made.to_netcdf(sys.argv[1] + "/tasmax.nc")
 """
 FILE = "file:///data/cmip6/tasmax.nc"
 EMU = Published(
-    "birdhouse-emu", "emu.wsgi:application", "hello", {"name.0.value": "you"}, pins=True
+    "birdhouse-emu",
+    "emu.wsgi:application",
+    "hello",
+    {"name.0.value": "you"},
+    pins=True,
+    undeclared=("pytest",),
 )
 FINCH = Published(
     *("birdhouse-finch", "finch.wsgi:application", "tx_mean"),

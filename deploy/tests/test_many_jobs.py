@@ -3,7 +3,6 @@ one web host is killed, the other reloads, and both go from the release before t
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -22,7 +21,7 @@ import pytest
 import requests
 from deployed_site import APPLICATION, PREFIX, SERVICES, ended, location, open_folder, service
 from lxml import etree
-from nginx_site import answers, nginx
+from nginx_site import answers, nginx, was_sent
 
 from places import ROOT
 from postgres import Postgres
@@ -213,7 +212,7 @@ def accepted(url: str, number: int, certificate: str, doubts: Counter[int]) -> s
     how = {"verify": certificate, "auth": ("anna", "a"), "timeout": 120}
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        with contextlib.suppress(requests.RequestException):
+        try:
             if number % 2:
                 answer = HTTP.get(url, params=query, **how)
             else:
@@ -222,9 +221,10 @@ def accepted(url: str, number: int, certificate: str, doubts: Counter[int]) -> s
             if answer.status_code == 200:
                 return location(answer)
             assert answer.status_code in (502, 503), answer.text
-            if answer.status_code == 503:  # told by the service, which has not taken it
-                doubts[number] -= 1
-        doubts[number] += 1
+            # What the service itself turns away, and what no host had, makes no job.
+            doubts[number] += answer.status_code == 502 and was_sent(answer)
+        except requests.RequestException:
+            doubts[number] += 1
         time.sleep(0.5)
     raise AssertionError(f"nobody accepts {number}")
 

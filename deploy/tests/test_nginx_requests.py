@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 from deployed_site import PREFIX, open_folder
-from nginx_site import nginx
+from nginx_site import nginx, was_sent
 
 from servers import free_port, wait_for
 
@@ -52,12 +52,16 @@ class Site:
     hosts: list[Host] = field(default_factory=list)
 
     def send(self, method: str, path: str, data: str = "") -> int:
-        """The status of the answer. A path as it is: a client would write it in its own way."""
+        """The status of the answer."""
+        return self.answer(method, path, data).status_code
+
+    def answer(self, method: str, path: str, data: str = "") -> requests.Response:
+        """What is answered. The path goes as it is: a client would write it in its own way."""
         prepared = requests.Request(method, self.url, data=data, auth=("anna", "x")).prepare()
         prepared.url = f"{self.url}{path}"
         with requests.Session() as client:
             client.trust_env = False
-            return client.send(prepared, verify=self.certificate, timeout=60).status_code
+            return client.send(prepared, verify=self.certificate, timeout=60)
 
     def seen(self, what: str) -> list[tuple[str, str | None]]:
         return [one for host in self.hosts for one in host.seen if what in one[0]]
@@ -176,6 +180,16 @@ def test_an_execute_by_post_goes_to_the_next_host_if_the_first_refuses(site: Sit
     site.hosts[0].server_close()
     assert [site.send("POST", "/wps", f"request {number}") for number in range(4)] == [200] * 4
     assert [len(site.seen(f"request {number}")) for number in range(4)] == [1] * 4
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_request_that_no_host_had_is_known_as_such(method: str) -> None:
+    with before(dying=(True, True), patient=True) as site:
+        assert was_sent(site.answer(method, f"{WPS}&request=Execute", "x"))
+        for host in site.hosts:
+            host.shutdown()
+            host.server_close()
+        assert not was_sent(site.answer(method, f"{WPS}&request=Execute", "x"))
 
 
 def test_an_account_that_nobody_has_authenticated_is_not_passed_on(site: Site) -> None:
