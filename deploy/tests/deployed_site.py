@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -18,6 +19,8 @@ from places import ROOT
 from servers import HTTP, HpcServer, wait_for
 
 DEPLOY = ROOT / "deploy"
+#: The account that services run as.
+ACCOUNT = os.environ.get("PYWPS_HPC_TEST_USER", "wps")
 SERVICES = DEPLOY / "tests" / "services"
 APPLICATION = "my_service.wsgi:application"
 #: Where the service is below the public host, in every file of ``deploy/``.

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import requests
-from deployed_site import DEPLOY, adapted, certificate
+from deployed_site import ACCOUNT, DEPLOY, adapted, certificate
 
 from servers import HTTP
 
 #: As nginx's own file has it around each site. ``X-Sent`` is for :func:`was_sent`.
 AROUND = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+daemon off; worker_processes 1; user {user}; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ }}
 http {{
   access_log off; add_header X-Sent "$upstream_bytes_sent" always;
@@ -27,12 +27,20 @@ http {{
 
 @contextmanager
 def nginx(
-    folder: Path, port: int, hosts: Sequence[int], *, login: bool = True, patient: bool = False
+    folder: Path,
+    port: int,
+    hosts: Sequence[int],
+    *,
+    login: bool = True,
+    patient: bool = False,
+    user: str = ACCOUNT,
 ) -> Iterator[str]:
     """nginx on a port, and two web hosts behind it; the name of its certificate's file.
 
-    With a login, the accounts anna and ben have the passwords a and b. Patient: a host that
-    broke off is asked again at once.
+    Args:
+        login: whether the accounts anna and ben have to give the passwords a and b.
+        patient: whether a host that broke off is asked again at once.
+        user: who its workers are; that of the spool in the folder ``service``.
     """
     more = " max_fails=0" if patient else ""
     made, key = certificate(folder)
@@ -44,6 +52,7 @@ def nginx(
         "wps.example.org;": "localhost;",
         "/etc/ssl/certs/wps.example.org.pem": str(made),
         "/etc/ssl/private/wps.example.org.key": str(key),
+        "/shared/pywps/spool": str(folder / "service/spool"),
     }
     if login:
         changes |= {
@@ -52,7 +61,7 @@ def nginx(
             "# auth_basic_user_file /etc/nginx/birds": f"auth_basic_user_file {folder}/birds",
         }
     (folder / "site.conf").write_text(adapted(DEPLOY / "nginx/pywps-hpc.conf", changes))
-    (folder / "nginx.conf").write_text(AROUND.format(folder=folder))
+    (folder / "nginx.conf").write_text(AROUND.format(folder=folder, user=user))
     (folder / "birds.htpasswd").write_text("anna:{PLAIN}a\nben:{PLAIN}b\n")
     process = subprocess.Popen(["/usr/sbin/nginx", "-c", str(folder / "nginx.conf")])
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 from deployed_site import (
+    ACCOUNT,
     DEPLOY,
     PREFIX,
     SERVICES,
@@ -31,8 +31,6 @@ NEEDED = (
     *("mpm_event", "authn_core", "authn_file", "authz_core", "authz_user", "auth_basic"),
     *("env", "wsgi"),
 )
-#: The account that mod_wsgi's processes run as.
-ACCOUNT = os.environ.get("PYWPS_HPC_TEST_USER", "wps")
 #: As Debian's own file has it around each site, and people who log in.
 AROUND = """
 ServerRoot /usr/lib/apache2

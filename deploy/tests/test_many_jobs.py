@@ -19,7 +19,16 @@ from pathlib import Path
 
 import pytest
 import requests
-from deployed_site import APPLICATION, PREFIX, SERVICES, ended, location, open_folder, service
+from deployed_site import (
+    ACCOUNT,
+    APPLICATION,
+    PREFIX,
+    SERVICES,
+    ended,
+    location,
+    open_folder,
+    service,
+)
 from lxml import etree
 from nginx_site import answers, nginx, was_sent
 
@@ -141,12 +150,11 @@ def test_500_jobs_outlive_a_dead_host_a_reload_and_an_upgrade(
     folder: Path, before: Release, now: Release
 ) -> None:
     port, other = free_port(), free_port()
-    account = os.environ["PYWPS_HPC_TEST_USER"]
     with Postgres() as database:
         server = service(
             folder / "service",
             f"https://localhost:{port}",
-            user=account,
+            user=ACCOUNT,
             allow_root=None,
             database=database.url,
             scheduler="slurm",

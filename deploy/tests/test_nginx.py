@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 from deployed_site import (
+    ACCOUNT,
     APPLICATION,
     PREFIX,
     ended,
@@ -55,8 +56,8 @@ def deployed(folder: Path) -> Iterator[Deployment]:
     public = f"https://localhost:{port}"
     with Postgres() as database:
         keys = {"user_header": "X-Remote-User", "trusted_proxies": "127.0.0.1"}
-        keys |= {"database": database.url, "slots": 4}
-        server = service(folder / "service", public, **keys)
+        keys |= {"database": database.url, "slots": 4, "accel_location": "/birds-spool/"}
+        server = service(folder / "service", public, user=ACCOUNT, **keys)
         with server:
             line = [server.python, "-m", "pywps_hpc", "web", APPLICATION]
             line += ["--config", str(server.config), "--bind", f"127.0.0.1:{other}"]
@@ -88,6 +89,37 @@ def test_a_job_is_its_senders_whatever_others_say_they_are(deployed: Deployment)
     for headers in ({}, {"X-Remote-User": "anna"}, {"X_Remote_User": "anna"}):
         assert HTTP.get(address, headers=headers, **ben).status_code == 404
     assert HTTP.get(address, verify=deployed.certificate).status_code == 401
+
+
+def test_nginx_sends_an_output_to_its_owner_alone_whole_and_in_parts(deployed: Deployment) -> None:
+    anna, ben = (
+        {"verify": deployed.certificate, "auth": auth} for auth in (("anna", "a"), ("ben", "b"))
+    )
+    result = file_of(ended(location(execute(deployed.wps, **anna)), **anna))
+    whole = HTTP.get(result, **anna)
+    assert (whole.status_code, whole.text) == (200, "144")
+    assert whole.headers["Content-Type"].startswith("text/plain")
+    assert whole.headers["Content-Security-Policy"].startswith("sandbox")
+    assert whole.headers["X-Content-Type-Options"] == "nosniff"
+    assert "private" in whole.headers["Cache-Control"]
+    # The service itself has named the file to nginx, and sent none of it.
+    straight = f"{deployed.server.base}{result.removeprefix(deployed.public)}"
+    named = HTTP.get(straight, headers={"X-Remote-User": "anna"})
+    assert named.headers["X-Accel-Redirect"].startswith("/birds-spool/")
+    assert named.content == b""
+    part = HTTP.get(result, headers={"Range": "bytes=1-"}, **anna)
+    assert (part.status_code, part.text) == (206, "44")
+    assert part.headers["Content-Range"] == "bytes 1-2/3"
+    assert HTTP.get(result, headers={"Range": "bytes=7-"}, **anna).status_code == 416
+    again = HTTP.get(result, headers={"If-None-Match": whole.headers["ETag"]}, **anna)
+    assert (again.status_code, again.content) == (304, b"")
+    head = HTTP.head(result, **anna)
+    assert (head.status_code, head.headers["Content-Length"]) == (200, "3")
+    for headers in ({}, {"X-Remote-User": "anna"}, {"X-Accel-Redirect": "/birds-spool/"}):
+        assert HTTP.get(result, headers=headers, **ben).status_code == 404
+    inside = f"{deployed.public}{named.headers['X-Accel-Redirect']}"
+    assert HTTP.get(result, verify=deployed.certificate).status_code == 401
+    assert HTTP.get(inside, **anna).status_code == 404
 
 
 def test_no_accepted_job_is_lost_when_one_of_two_web_hosts_dies(deployed: Deployment) -> None:

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import requests
 from deployed_site import PREFIX, open_folder
 from nginx_site import nginx, was_sent
 
-from servers import free_port, wait_for
+from servers import HTTP, free_port, wait_for
 
 
 class Host(ThreadingHTTPServer):
-    """A web host that keeps what it was asked; one that dies closes the connection unanswered."""
+    """A web host that keeps what it was asked; one that dies closes the connection unanswered.
+
+    Attributes:
+        seen: path and body of each request, and the account that nginx named.
+        says: headers of its answers.
+    """
 
     def __init__(self, *, dies: bool) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.dies = dies
         self.seen: list[tuple[str, str | None]] = []
+        self.says: dict[str, str] = {}
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
@@ -34,7 +42,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.seen.append((self.path + sent, self.headers["X-Remote-User"]))
         if not self.server.dies:
             self.send_response(200)
-            self.send_header("Content-Length", "0")
+            for header, value in ({"Content-Length": "0"} | self.server.says).items():
+                self.send_header(header, value)
             self.end_headers()
 
     do_HEAD = do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
@@ -45,10 +54,11 @@ class Handler(BaseHTTPRequestHandler):
 
 @dataclass
 class Site:
-    """nginx without a login before two hosts."""
+    """nginx without a login before two hosts, and a spool in a folder."""
 
     url: str
     certificate: str
+    folder: Path
     hosts: list[Host] = field(default_factory=list)
 
     def send(self, method: str, path: str, data: str = "") -> int:
@@ -78,7 +88,7 @@ def before(*, dying: Sequence[bool], patient: bool = False) -> Iterator[Site]:
         nginx(folder, port, ports, login=False, patient=patient) as certificate,
     ):
         wait_for(lambda: (folder / "nginx.pid").exists(), "nginx runs")
-        yield Site(f"https://localhost:{port}{PREFIX}", certificate, hosts)
+        yield Site(f"https://localhost:{port}{PREFIX}", certificate, folder, hosts)
     for host in hosts:
         host.shutdown()
         host.server_close()
@@ -195,3 +205,77 @@ def test_a_request_that_no_host_had_is_known_as_such(method: str) -> None:
 def test_an_account_that_nobody_has_authenticated_is_not_passed_on(site: Site) -> None:
     site.send("GET", "/wps?service=WPS&request=GetCapabilities")
     assert {account for _, account in site.seen("GetCapabilities")} <= {None, ""}
+
+
+JOB_FILE = f"{JOB}/outputs/{JOB}/a b.txt"
+#: What a service must never say and might be made to, and what nginx may answer it.
+OUTSIDE = (
+    "/birds-spool/../secret",
+    "/birds-spool/%2e%2e/secret",
+    "/birds-spool/..%2fsecret",
+    f"/birds-spool/{JOB}/../../secret",
+    f"/birds-spool/{JOB}/%2e%2e/%2e%2e/secret",
+    f"/birds-spool/{JOB}/outputs/{JOB}/link.txt",
+    f"/birds-spool/{JOB}/outputs/{JOB}/folder/secret",
+    f"/birds-spool/{JOB}/outputs/link/{JOB}/a%20b.txt",
+    "/birds-spool/",
+    f"/birds-spool/{JOB}/outputs/",
+    f"/birds-spool/{JOB}/outputs/{JOB}/pipe",
+)
+
+
+@pytest.fixture(scope="module")
+def with_spool() -> Iterator[Site]:
+    """A host that names a file to nginx, and a spool with links and a secret beside it."""
+    with before(dying=(False, False)) as site:
+        spool = site.folder / "service/spool"
+        outputs = spool / JOB_FILE.rpartition("/")[0]
+        outputs.mkdir(parents=True)
+        (spool / JOB_FILE).write_bytes(b"0123456789")
+        (spool.parent / "secret").write_text("a secret")
+        (outputs / "link.txt").symlink_to(spool.parent / "secret")
+        (outputs / "folder").symlink_to(spool.parent)
+        (spool / JOB / "outputs/link").symlink_to(spool / JOB / "outputs")
+        os.mkfifo(outputs / "pipe")
+        yield site
+
+
+def handed_over(site: Site, location: str, **headers: str) -> requests.Response:
+    """The answer to a client when the service names this location to nginx."""
+    for host in site.hosts:
+        host.says = {"X-Accel-Redirect": location, **headers}
+    return site.answer("GET", f"/outputs/{JOB}/a%20b.txt")
+
+
+def test_nginx_sends_the_file_that_the_service_names_with_its_headers(with_spool: Site) -> None:
+    own = {
+        "Content-Type": "text/x-mine",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "Sunset": "Sat, 01 Jan 2050 00:00:00 GMT",
+        "Cache-Control": "max-age=60, private",
+        "Content-Disposition": "inline; filename*=UTF-8''a%20b.txt",
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Expose-Headers": "Location",
+    }
+    answer = handed_over(with_spool, f"/birds-spool/{JOB_FILE.replace(' ', '%20')}", **own)
+    assert (answer.status_code, answer.content) == (200, b"0123456789")
+    assert {name: answer.headers[name] for name in own} == own
+    assert "X-Accel-Redirect" not in answer.headers
+
+
+@pytest.mark.parametrize("location", OUTSIDE)
+def test_nothing_but_a_plain_file_of_the_spool_can_be_named(
+    with_spool: Site, location: str
+) -> None:
+    answer = handed_over(with_spool, location)
+    assert answer.status_code in (403, 404, 500), answer.status_code
+    assert b"secret" not in answer.content
+    assert b"0123456789" not in answer.content
+
+
+def test_a_client_finds_nothing_at_the_location_of_the_spool(with_spool: Site) -> None:
+    for path in (f"/birds-spool/{JOB_FILE}", "/birds-spool/", "/birds-spool/secret"):
+        url = with_spool.url.removesuffix(PREFIX) + path
+        answer = HTTP.get(url, verify=with_spool.certificate, timeout=60)
+        assert answer.status_code == 404, path

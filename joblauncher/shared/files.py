@@ -205,7 +205,7 @@ def open_beneath(root: Path, *parts: str) -> BinaryIO:
         OSError: there is no such file, a link on the way, or a file of another account (which a
             hard link can bring here).
     """
-    if not parts or any(part in ("", ".", "..") or "\0" in part for part in parts):
+    if not parts or any(part in ("", ".", "..") or set(part) & {"/", "\0"} for part in parts):
         raise FileNotFoundError(errno.ENOENT, "not a path inside this folder")
     folder = os.open(root, _FOLDER)
     try:

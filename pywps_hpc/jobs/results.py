@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
@@ -93,11 +94,21 @@ def open_file(job: JobDir, output: Output) -> BinaryIO | None:
     Raises:
         OSError: it is not there any more.
     """
-    _, inside, name = output.location.partition(f"/{job.access or job.job_id}/")
-    if not inside:
+    names = _names(job, output)
+    if not names:
         return None
-    names = [unquote(part) for part in name.split("/")]
     return open_beneath(job.path, *job.outputs.relative_to(job.path).parts, *names)
+
+
+def path_of(job: JobDir, output: Output) -> Path:
+    """Where the file of an output is that has been opened."""
+    return job.outputs.joinpath(*_names(job, output))
+
+
+def _names(job: JobDir, output: Output) -> list[str]:
+    """Below the job's outputs; none if the output is not there."""
+    _, inside, name = output.location.partition(f"/{job.access or job.job_id}/")
+    return [unquote(part) for part in name.split("/")] if inside else []
 
 
 def literal(output: Output) -> str:

@@ -215,10 +215,18 @@ class Settings:
     trusted_proxies: tuple[str, ...] = setting(
         readers.peers,
         None,
-        "From which hosts a connection has to come for `user_header` to count; `unix`: any that "
-        "comes through a Unix socket.",
+        "From which hosts a connection has to come for `user_header` and `accel_location` to "
+        "count; `unix`: any that comes through a Unix socket.",
         unset=(),
-        needed="required with `user_header`",
+        needed="required with `user_header` and `accel_location`",
+    )
+    accel_location: str = setting(
+        readers.location,
+        None,
+        "Internal location of nginx that shows the spool: nginx sends the files of outputs from "
+        "there (`X-Accel-Redirect`) when the service has seen that the client may have them.",
+        unset="",
+        needed="services behind nginx with large outputs",
     )
     administrators: tuple[str, ...] = setting(
         readers.users,

@@ -141,6 +141,14 @@ def users(value: str) -> tuple[str, ...]:
     return tuple(text(entry.strip()) for entry in re.split(r"[,\n]", value) if entry.strip())
 
 
+@reads("path of a URL, with a slash at both ends: `/birds-spool/`")
+def location(value: str) -> str:
+    """A location of the web server in front, by the letters that need no encoding in a URL."""
+    if value and not re.fullmatch(r"/(?:[A-Za-z0-9_-]+/)+", value):
+        raise ValueError(f"{value!r} is not a location; write /birds-spool/")
+    return value
+
+
 @reads("name of an HTTP header")
 def header(value: str) -> str:
     """The name of a header (RFC 9110, section 5.1), of letters, digits and hyphens."""

@@ -20,6 +20,7 @@ from pywps_hpc.web import health, media_types
 from pywps_hpc.web.addresses import Addresses
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import NotFound
+from pywps_hpc.web.handover import handed_over
 from pywps_hpc.web.lookup import find
 
 
@@ -42,10 +43,12 @@ def show(service: Context, request: Request, access: str, name: str = "") -> Res
         health.require_spool(service)
     if not name or row.is_dismissed:
         raise NotFound("There is no such job.")
-    return output_response(request, job, name, expires(row, service.settings.retention))
+    return output_response(service, request, job, name, expires(row, service.settings.retention))
 
 
-def output_response(request: Request, job: JobDir, name: str, end: float | None = None) -> Response:
+def output_response(
+    service: Context, request: Request, job: JobDir, name: str, end: float | None = None
+) -> Response:
     """One output file of a job, which may be kept for an hour, but not beyond its end.
 
     Args:
@@ -59,14 +62,17 @@ def output_response(request: Request, job: JobDir, name: str, end: float | None 
         file = open_beneath(job.path, *inside, *name.split("/"))
     except OSError:
         raise NotFound("There is no such output.") from None
-    facts = os.fstat(file.fileno())
-    response = streamed(file, request.environ, sunset(end))
+    facts, path = os.fstat(file.fileno()), job.outputs / name
+    by_nginx = handed_over(service, request, path, file, sunset(end))
+    response = by_nginx or streamed(file, request.environ, sunset(end))
     response.mimetype = media_types.of_file(name.rpartition("/")[2])
     now = time.time()
     age = int(TIMING.output_age if end is None else max(0, min(TIMING.output_age, end - now)))
     response.cache_control.max_age = age
     response.expires = now + age  # type: ignore[assignment]
     response.cache_control.private = True
+    if by_nginx:
+        return response
     response.last_modified = facts.st_mtime  # type: ignore[assignment]
     response.set_etag(f"{facts.st_mtime_ns:x}-{facts.st_size:x}-{facts.st_ino:x}")
     return response.make_conditional(

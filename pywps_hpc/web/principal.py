@@ -59,7 +59,7 @@ def _told(settings: Settings, environ: Mapping[str, Any]) -> str:
     if environ.get("REMOTE_USER"):
         return str(environ["REMOTE_USER"])
     header = f"HTTP_{settings.user_header.upper().replace('-', '_')}"
-    if not settings.user_header or header not in environ or not _is_trusted(settings, environ):
+    if not settings.user_header or header not in environ or not is_from_proxy(settings, environ):
         return ""
     told = str(environ[header])
     if "," in told:  # so WSGI servers join the values of a header that was sent twice
@@ -68,7 +68,7 @@ def _told(settings: Settings, environ: Mapping[str, Any]) -> str:
     return told
 
 
-def _is_trusted(settings: Settings, environ: Mapping[str, Any]) -> bool:
+def is_from_proxy(settings: Settings, environ: Mapping[str, Any]) -> bool:
     """Whether the connection itself comes from a trusted proxy, whatever a header says."""
     # A middleware that puts the client's address there keeps the connection's (werkzeug, ProxyFix).
     before = environ.get("werkzeug.proxy_fix.orig") or environ

@@ -25,6 +25,9 @@ def problems(settings: Settings) -> Iterator[Problem]:
     if settings.user_header and not settings.trusted_proxies:
         problem = "is missing (user_header is set): name the proxies that may send that header"
         yield "hpc", "trusted_proxies", problem
+    if settings.accel_location and not settings.trusted_proxies:
+        problem = "is missing (accel_location is set): name the address from which nginx connects"
+        yield "hpc", "trusted_proxies", problem
     if settings.callbacks.hosts and settings.callbacks.secret is None:
         problem = "is missing (hosts is set): name a file with a secret, which signs the messages"
         yield "hpc.callbacks", "secret", problem

@@ -9,12 +9,13 @@ from urllib.parse import quote
 
 from werkzeug.wrappers import Request, Response
 
-from pywps_hpc.jobs.results import Asked, Form
+from pywps_hpc.jobs.results import Asked, Form, path_of
 from pywps_hpc.jobs.view import JobView, Output, PublicState
 from pywps_hpc.ogc_json.results import TEXT, Content, Source, chosen_of, content, document
 from pywps_hpc.spool import JobDir
 from pywps_hpc.web import outputs as files
 from pywps_hpc.web.context import Context
+from pywps_hpc.web.handover import handed_over
 from pywps_hpc.web.ogcapi import problems
 from pywps_hpc.web.ogcapi.answers import answer
 from pywps_hpc.web.ogcapi.problems import Problem
@@ -33,7 +34,7 @@ def respond(service: Context, request: Request, view: JobView, job: JobDir, form
     if not form.raw:
         response = answer(document(source, chosen))
     elif not all(asked.transmission == "reference" and one.location for asked, one in chosen):
-        response = _raw(request, source, chosen)
+        response = _raw(service, request, source, chosen)
     else:
         response = Response(status=204)
         response.headers.remove("Content-Type")
@@ -55,7 +56,8 @@ def one_output(
         raise problems.of_job(view)
     for output in view.outputs:
         if output.identifier == identifier:
-            return _raw(request, _source(service, view, job), [(Asked(identifier), output)])
+            source = _source(service, view, job)
+            return _raw(service, request, source, [(Asked(identifier), output)])
     raise Problem(404, f"The job has no output '{identifier}'.", problems.NO_SUCH_OUTPUT)
 
 
@@ -68,7 +70,9 @@ def _source(service: Context, view: JobView, job: JobDir) -> Source:
     return Source(service.addresses.root, view, job, types)
 
 
-def _raw(request: Request, source: Source, chosen: Sequence[tuple[Asked, Output]]) -> Response:
+def _raw(
+    service: Context, request: Request, source: Source, chosen: Sequence[tuple[Asked, Output]]
+) -> Response:
     if len(chosen) != 1:
         return _multipart(source, chosen)
     [(_, output)] = chosen
@@ -77,11 +81,13 @@ def _raw(request: Request, source: Source, chosen: Sequence[tuple[Asked, Output]
         if known.href:  # a storage elsewhere has it
             return Response(status=303, headers={"Location": known.href})
         return Response(known.data, content_type=known.kind)
-    response = files.streamed(known.file, request.environ, {"Cache-Control": "no-store"})
+    headers, path = {"Cache-Control": "no-store"}, path_of(source.job, output)
+    by_nginx = handed_over(service, request, path, known.file, headers)
+    response = by_nginx or files.streamed(known.file, request.environ, headers)
     response.headers["Content-Type"] = known.kind
     name = output.location.rpartition("/")[2]
     response.headers["Content-Disposition"] = f"inline; filename*=UTF-8''{name}"
-    if request.method != "GET":
+    if by_nginx or request.method != "GET":
         return response
     return response.make_conditional(
         request.environ, accept_ranges=True, complete_length=response.content_length

@@ -68,7 +68,7 @@ def execute(
                 locator="",
                 code=504,
             )
-        return row, job, result.answer(view, job, request)
+        return row, job, result.answer(service, view, job, request)
 
 
 def _mode(offered: tuple[str, ...], asked: Execute) -> str:

@@ -64,7 +64,7 @@ def _get_result(service: Context, request: Request, access: str) -> Response:
     view = _view(service, row, job)
     if not view.is_over:
         raise Refused("ResultNotReady", "The job has not ended yet.", "JobID")
-    return result.answer(view, job, request)
+    return result.answer(service, view, job, request)
 
 
 def _controlled(service: Context, request: Request, asked: Asked) -> JobView:

@@ -18,6 +18,8 @@ from pywps_hpc.jobs.view import JobView, PublicState
 from pywps_hpc.kinds import is_xml
 from pywps_hpc.spool import JobDir
 from pywps_hpc.web import outputs
+from pywps_hpc.web.context import Context
+from pywps_hpc.web.handover import handed_over
 from pywps_hpc.web.requests.formats import media_type
 from pywps_hpc.web.wps2.documents import XLINK, add, response, root
 from pywps_hpc.web.wps2.exceptions import OWS, Refused
@@ -33,7 +35,7 @@ _GONE = "The job succeeded, but its result is no longer there."
 _XML_SCHEMA = "http://www.w3.org/2001/XMLSchema#"
 
 
-def answer(view: JobView, job: JobDir, request: Request) -> Response:
+def answer(service: Context, view: JobView, job: JobDir, request: Request) -> Response:
     """The results of a job that has ended, as its request wanted them.
 
     Raises:
@@ -49,7 +51,7 @@ def answer(view: JobView, job: JobDir, request: Request) -> Response:
         if not found:
             raise KeyError
         if form.raw:
-            return _raw(view, job, request, *found[0])
+            return _raw(service, view, job, request, *found[0])
         return response(_document(view, job, found), view.expires)
     except (KeyError, OSError) as error:
         LOGGER.error("%s: its result cannot be given: %s", job.job_id, type(error).__name__)
@@ -184,7 +186,12 @@ def _box(output: Output) -> etree._Element:
 
 
 def _raw(
-    view: JobView, job: JobDir, request: Request, asked: results.Asked, output: Output
+    service: Context,
+    view: JobView,
+    job: JobDir,
+    request: Request,
+    asked: results.Asked,
+    output: Output,
 ) -> Response:
     """One output as it is: its file, or its value. A literal value is XML unless it is asked for
     as plain text."""
@@ -193,7 +200,9 @@ def _raw(
         file = results.open_file(job, output)
         if file is None:
             return redirect(output.location, 303)
-        made = outputs.streamed(file, request.environ, headers)
+        path = results.path_of(job, output)
+        by_nginx = handed_over(service, request, path, file, headers)
+        made = by_nginx or outputs.streamed(file, request.environ, headers)
         made.headers["Content-Type"] = output.mime_type or "application/octet-stream"
         return made
     if (media_type(asked.mime_type) or ("",))[0] == "text/plain" and output.kind != "bbox":

@@ -98,6 +98,11 @@ def test_a_name_that_is_not_one_account_is_refused(strange: str) -> None:
     ("key", "value", "problem"),
     [
         ("user_header", "X-Remote-User", "trusted_proxies: is missing"),
+        ("accel_location", "/birds-spool/", "trusted_proxies: is missing"),
+        ("accel_location", "/birds spool/", "is not a location"),
+        ("accel_location", "birds-spool/", "is not a location"),
+        ("accel_location", "/birds-spool", "is not a location"),
+        ("accel_location", "/a/../etc/", "is not a location"),
         ("user_header", "X_Remote_User", "is not the name of a header"),
         ("trusted_proxies", "proxy.example.org", "is neither a network nor an address"),
         ("trusted_proxies", "10.1.2.3/8", "host bits set"),
