@@ -178,7 +178,8 @@ def test_a_published_service_is_installed_in_a_morning(
         subprocess.run(line, check=True, timeout=300)
     print(run(page.text(TRIAL, has="pywps-hpc check")))
     log = folder / "serve.log"
-    with Running(page.text(TRIAL, has="pywps-hpc serve"), log):
+    serve = f"cd {folder}/var/lib/pywps-hpc\n" + page.text(TRIAL, has="pywps-hpc serve")
+    with Running(serve, log):
         status = page.text(TRIAL, has="pywps-hpc status").splitlines()
         wait_for(lambda: succeeds(status[0]), f"the service is up, see {log}", 300)
         sent = run(status[1])
