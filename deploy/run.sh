@@ -15,6 +15,6 @@ fi
 scontrol ping >/dev/null 2>&1 || trap 'tests/infra/down.sh >/dev/null' EXIT
 tests/infra/up.sh
 tests/infra/packages.sh nginx-light apache2-bin libapache2-mod-wsgi-py3 logrotate postgresql rsync \
-    openssl podman buildah
+    openssl podman buildah docker-compose
 "$PYWPS_HPC_TEST_VENV/bin/python" -m pytest deploy/tests "$@"
 deploy/pythons.sh
