@@ -1,5 +1,6 @@
-"""Hooks of the documentation site: links to files of the repository lead to copies in the site, and
-a page that the navigation does not name has a place in it all the same.
+"""Hooks of the documentation site: links to files of the repository lead to copies in the site,
+a page that the navigation does not name has a place in it all the same, and the search prefers
+pages for readers to pages for developers.
 
 On a code host a page's ``[the sample](../pywps.cfg)`` leads to the file. A site has no such file,
 so each one that a page links to is put into it, as text, and the link is changed.
@@ -17,6 +18,18 @@ from mkdocs.structure.files import File, Files
 
 #: The target of a link that leads upwards.
 _UP = re.compile(r"(?<=\]\()(\.\./[^)#\s]*)")
+
+#: How much a page counts in the search (1 without an entry): pages for developers have the words of
+#: all others.
+WEIGHTS = {
+    "messages.md": 2,
+    "scientists.md": 3,
+    "questions.md": 2,
+    "architecture.md": 0.2,
+    "contributing.md": 0.2,
+    "reliability.md": 0.5,
+    "schedulers.md": 0.5,
+}
 
 
 def _outside(page: str, text: str) -> Iterator[tuple[str, str]]:
@@ -63,8 +76,10 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Let links lead to the copies."""
+    """Let links lead to the copies, and weigh the page for the search."""
     source = page.file.src_uri
+    if source in WEIGHTS:
+        page.meta["search"] = {"boost": WEIGHTS[source]}
     for link, path in set(_outside(source, markdown)):
         here = posixpath.relpath(_copy(path), posixpath.dirname(source) or ".")
         markdown = markdown.replace(f"]({link})", f"]({here})")

@@ -74,6 +74,11 @@ _TOLD_ON_THE_NODE = (
     "node and path."
 )
 _MATCH = "Build the image anew with the service's own environment: `pywps-hpc image build`."
+_RAISE = "Raise `memory` in the section of that process. `pywps-hpc show JOB` has the peak."
+_REMEMBER = (
+    "Look whether the batch system lost its state, or forgets jobs that ended too soon: the page of "
+    "your batch system says how long it has to remember them."
+)
 
 WAITING = Group(
     "While a job waits or runs",
@@ -155,13 +160,13 @@ LIMITS = Group(
             Outcome.MEMORY_LIMIT,
             "All processes of the job together used more memory than it had asked for.",
             _MEMORY,
-            "Raise `memory` in the section of that process. `pywps-hpc show JOB` has the peak.",
+            _RAISE,
         ),
         Explanation(
             messages.out_of_memory(_ASKED),
             "The process was refused more memory, and said so itself.",
             _MEMORY,
-            "As above.",
+            _RAISE,
             Cause.MEMORY,
         ),
         _ended(
@@ -198,15 +203,14 @@ LIMITS = Group(
             messages.LOST,
             "The queue does not have it, accounting has no record, and it wrote no end.",
             ("[hpc] grace",),
-            "Look whether the batch system lost its state, or forgets jobs that ended too soon: "
-            "the page of your batch system says how long it has to remember them.",
+            _REMEMBER,
             causes.of_end(None),
         ),
         Explanation(
             messages.CANCELLED_OR_LOST,
             "It left the queue before it began, and no record says why.",
             ("[hpc] grace",),
-            "As above.",
+            _REMEMBER,
             causes.of_end(None),
         ),
         Explanation(
@@ -455,8 +459,8 @@ _HEAD = f"""\
 
 <!-- Made by `make docs` from pywps_hpc/dispatch/explanations.py; change the texts there. -->
 
-From the sentence that you read to its cause, the key of the configuration that has to do with it,
-and what to do. Numbers and names are examples. `ID` stands for a process's identifier, `JOB` for a
+Each sentence that you may read, with its cause, what to do, and the keys of the configuration that
+have to do with it. Numbers and names are examples. `ID` stands for a process's identifier, `JOB` for a
 job as `pywps-hpc jobs` names it. The *kind* is the type of the problem that OGC API - Processes
 reports, see [Problems](ogcapi.md#problems).
 
@@ -474,17 +478,17 @@ def markdown() -> str:
 
 
 def _sections() -> Iterator[str]:
+    """A heading for each message: a search finds it by the sentence that somebody reads."""
     for group in GROUPS:
         yield f"## {group.title}\n\n{group.about}\n"
-        kinds = any(one.cause is not Cause.UNKNOWN for one in group.messages)
-        yield f"| message |{' kind |' if kinds else ''} what happened | keys | what to do |"
-        yield "|---|---|---|---|" + ("---|" if kinds else "")
         for one in group.messages:
-            keys = ", ".join(f"`{key}`" for key in one.keys) or "—"
-            cells = [one.message, *([one.cause.value or "—"] if kinds else [])]
-            cells += [one.meaning, keys, one.remedy]
-            yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-        yield ""
+            yield f"### {one.message}\n\n{one.meaning}\n\n**What to do**: {one.remedy}\n"
+            facts = [f"`{key}`" for key in one.keys]
+            facts = [f"**Keys**: {', '.join(facts)}"] if facts else []
+            if one.cause is not Cause.UNKNOWN:
+                facts.append(f"**Kind**: {one.cause.value}")
+            if facts:
+                yield "; ".join(facts) + "\n"
 
 
 if __name__ == "__main__":

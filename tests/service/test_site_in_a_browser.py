@@ -19,14 +19,31 @@ from places import ROOT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("none")]  # which brings the browser
 RESULT = ".md-search-result__item"
-#: What an administrator types -> a heading among the first results.
+#: What a reader types -> a heading among the first results: the twenty questions of administrators, and
+#: sentences that clients are told.
 QUESTIONS = {
     "who builds the image": "Who builds the image",
-    "which account pays": "Which account pays",
+    "build image on Rocky Linux": "RHEL, Rocky or SLES",
+    "image service same versions": "The same versions in service and image",
+    "pip conflicting versions": "Conflicting versions",
+    "which pywps keys must be set": "Which PyWPS keys must be set",
+    "service pins older pywps": "pins an older PyWPS",
+    "http inputs": "Inputs over HTTP",
     "SLURM_CONF": "where do PATH and SLURM_CONF go",
-    "upgrade with jobs in the queue": "Upgrade with jobs in the queue",
-    "put it behind nginx": "behind nginx or Apache",
+    "why does my job wait": "Why does a job wait",
+    "which account pays": "Which account pays",
+    "cancel all jobs of a user": "stop all jobs of one user",
     "announce a maintenance": "announce a maintenance",
+    "backup restore": "Backup and restore",
+    "move the spool": "Move the spool",
+    "two services on one cluster": "Two services on one cluster",
+    "put it behind nginx": "behind nginx or Apache",
+    "systemd reload logs": "Under systemd, how do I reload",
+    "upgrade with jobs in the queue": "Upgrade with jobs in the queue",
+    "what to monitor": "What should I monitor",
+    "meaning of a sentence in a status document": "A user shows me a sentence",
+    "killed: used more than": "killed: used more than the 2 GB asked for",
+    "dispatcher is not running": "Jobs cannot be run now: the dispatcher is not running",
 }
 
 
