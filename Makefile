@@ -1,6 +1,6 @@
 # Two commands: `make demo` and `make test`. Each does all of its own set-up.
 
-.PHONY: demo test bench reliability docs docs-site deployments lint format clean
+.PHONY: demo test test-pythons bench reliability docs docs-site screenshots deployments lint format clean
 
 # The environment that `make test` makes as root; name another one with PYTHON=….
 TEST_HOME = $(or $(PYWPS_HPC_TEST_HOME),/var/tmp/pywps-hpc)
@@ -26,6 +26,12 @@ docs:  ## docs/configuration.md, commands.md, messages.md from what the code say
 docs-site:  ## the documentation as web pages, in site/: pip install 'pywps-hpc[docs]'
 	@NO_MKDOCS_2_WARNING=1 "$(PYTHON)" -m mkdocs build --strict --quiet
 	@echo "site/index.html"
+
+screenshots:  ## docs/screenshots/ anew, with Chromium
+	@"$(PYTHON)" tests/support/screenshots.py
+
+test-pythons:  ## all unit tests and the five-minute start under each Python from 3.10 to 3.13 that is here
+	@deploy/pythons.sh --all
 
 deployments:  ## what docs/deploy/ shows, with real nginx, Apache, PostgreSQL: as root on Debian, some minutes
 	@deploy/run.sh
