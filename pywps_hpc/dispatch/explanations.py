@@ -76,8 +76,8 @@ _TOLD_ON_THE_NODE = (
 _MATCH = "Build the image anew with the service's own environment: `pywps-hpc image build`."
 _RAISE = "Raise `memory` in the section of that process. `pywps-hpc show JOB` has the peak."
 _REMEMBER = (
-    "Look whether the batch system lost its state, or forgets jobs that ended too soon: the page of "
-    "your batch system says how long it has to remember them."
+    "Look whether the batch system lost its state, or forgets jobs that ended too soon: the page "
+    "of your batch system says how long it has to remember them."
 )
 
 WAITING = Group(
@@ -460,9 +460,9 @@ _HEAD = f"""\
 <!-- Made by `make docs` from pywps_hpc/dispatch/explanations.py; change the texts there. -->
 
 Each sentence that you may read, with its cause, what to do, and the keys of the configuration that
-have to do with it. Numbers and names are examples. `ID` stands for a process's identifier, `JOB` for a
-job as `pywps-hpc jobs` names it. The *kind* is the type of the problem that OGC API - Processes
-reports, see [Problems](ogcapi.md#problems).
+have to do with it. Numbers and names are examples. `ID` stands for a process's identifier, `JOB`
+for a job as `pywps-hpc jobs` names it. The *kind* is the type of the problem that OGC API -
+Processes reports, see [Problems](ogcapi.md#problems).
 
 `pywps-hpc show JOB` shows the same message, and `pywps-hpc log JOB` what the job printed. A message
 that begins with *{OUT_OF_MEMORY}* or *killed* comes with the amount that had been asked for.

@@ -19,8 +19,8 @@ from places import ROOT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("none")]  # which brings the browser
 RESULT = ".md-search-result__item"
-#: What a reader types -> a heading among the first results: the twenty questions of administrators, and
-#: sentences that clients are told.
+#: What a reader types -> a heading among the first results: the twenty questions of
+#: administrators, and sentences that clients are told.
 QUESTIONS = {
     "who builds the image": "Who builds the image",
     "build image on Rocky Linux": "RHEL, Rocky or SLES",
