@@ -4,6 +4,7 @@ change from SQLite to PostgreSQL. Jobs of before are there afterwards, and new o
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 import venv
@@ -63,6 +64,46 @@ def test_the_spool_moves(server: HpcServer, tmp_path: Path) -> None:
     change(server, "spool", str(new))
     server.start()
     assert is_there(*before)
+    assert is_there(*sent(server))
+
+
+def test_a_backup_that_was_made_at_work_is_put_back(server: HpcServer, tmp_path: Path) -> None:
+    """In the page's order: the table, then the spool; and both of them back."""
+    before = sent(server)
+    assert "`pywps-hpc backup FILE`" in PAGE
+    assert "`pywps-hpc restore FILE`" in PAGE
+    made = server.cli("backup", str(tmp_path / "table"))
+    assert made.returncode == 0, made.stderr
+    spool = server.settings.spool
+    copy, kept = ["rsync", "-aH", "--exclude=/trash", "--exclude=work"], tmp_path / "spool"
+    subprocess.run([*copy, f"{spool}/", f"{kept}/"], check=True)
+    later = sent(server)
+    server.stop()
+    spool.rename(tmp_path / "lost")
+    subprocess.run([*copy, f"{kept}/", f"{spool}/"], check=True)
+    # The table is in the spool here, and has not been copied as a file while it was used.
+    for part in spool.glob("jobs.sqlite*"):
+        part.unlink()
+    put_back = server.cli("restore", str(tmp_path / "table"), "--yes")
+    assert put_back.returncode == 0, put_back.stderr
+    server.start()
+    assert is_there(*before)
+    assert HTTP.get(later[0]).status_code == 404
+    assert is_there(*sent(server))
+
+
+def test_a_maintenance_of_the_service_is_told_to_clients_and_ends(server: HpcServer) -> None:
+    before = sent(server)
+    (line,) = re.findall(r"^pywps-hpc (drain .*)$", PAGE, flags=re.M)
+    words = [word for word in shlex.split(line) if not word.startswith("/")]
+    words.remove("--config")
+    assert server.cli(*words).returncode == 0
+    server.restart()
+    refused = execute(f"{server.base}{PREFIX}/wps")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "7200")
+    assert words[words.index("--message") + 1] in refused.text
+    assert is_there(*before)
+    assert server.cli("undrain").returncode == 0
     assert is_there(*sent(server))
 
 
