@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,17 +75,21 @@ class Page:
         return [name for name in names if name not in text]
 
 
-def run(commands: str, *, limit: float = 900) -> str:
+def run(commands: str, *, limit: float = 900, fine: Collection[int] = (0,)) -> str:
     """What commands print, run by a shell that stops at the first that fails.
 
+    Args:
+        limit: seconds.
+        fine: exit codes of the shell.
+
     Raises:
-        AssertionError: one failed.
+        AssertionError: it ended with another one.
     """
     line = ["bash", "-euo", "pipefail", "-c", commands]
     done = subprocess.run(
         line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=limit
     )
-    assert done.returncode == 0, f"{commands}\n{done.stdout}"
+    assert done.returncode in fine, f"{commands}\n{done.stdout}"
     return done.stdout
 
 

@@ -176,7 +176,8 @@ def test_a_published_service_is_installed_in_a_morning(
     if service.data:
         line = [str(folder / "opt/pywps-hpc/bin/python"), "-c", service.data, str(data)]
         subprocess.run(line, check=True, timeout=300)
-    print(run(page.text(TRIAL, has="pywps-hpc check")))
+    # That this address leads nobody else here, and that nothing is removed, are warnings (1).
+    print(run(page.text(TRIAL, has="pywps-hpc check"), fine=(0, 1)))
     log = folder / "serve.log"
     serve = f"cd {folder}/var/lib/pywps-hpc\n" + page.text(TRIAL, has="pywps-hpc serve")
     with Running(serve, log):
