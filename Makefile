@@ -33,7 +33,7 @@ screenshots:  ## docs/screenshots/ anew, with Chromium
 test-pythons:  ## all unit tests and the five-minute start under each Python from 3.10 to 3.13 that is here
 	@deploy/pythons.sh --all
 
-deployments:  ## what docs/deploy/ shows, with real nginx, Apache, PostgreSQL: as root on Debian, some minutes
+deployments:  ## what docs/deploy/ shows, with real nginx, Apache, PostgreSQL: as root on Debian, up to an hour
 	@deploy/run.sh
 
 lint:  ## what `make test` checks before it runs anything

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pytest
 import requests
 import yaml
 from deployed_site import DEPLOY, SERVICES, ended, execute, file_of, location
+from pages_tried import MEASURED
 
 from places import ROOT
 from postgres import Postgres
@@ -156,7 +157,10 @@ def test_the_image_starts_the_service_as_its_account_and_compose_fits_it(
 
 
 def test_the_command_of_the_image_runs_jobs_in_it_and_ends(
-    image: str, compose: dict[str, Any], folder: Path
+    image: str,
+    compose: dict[str, Any],
+    folder: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     port = free_port()
     base = f"http://127.0.0.1:{port}"
@@ -182,7 +186,8 @@ def test_the_command_of_the_image_runs_jobs_in_it_and_ends(
                 begun = time.monotonic()
                 top.terminate()  # as compose does it
                 process.wait(GRACE)
-                print(f"the service ended within {time.monotonic() - begun:.1f} s")
+                took = time.monotonic() - begun
+                record_property(MEASURED, f"the service in its image ended within {took:.1f} s")
             finally:
                 process.kill()
                 process.wait(60)

@@ -31,6 +31,7 @@ from deployed_site import (
 )
 from lxml import etree
 from nginx_site import answers, nginx, was_sent
+from pages_tried import MEASURED
 
 from places import ROOT
 from postgres import Postgres
@@ -147,7 +148,10 @@ class Site:
 
 
 def test_500_jobs_outlive_a_dead_host_a_reload_and_an_upgrade(
-    folder: Path, before: Release, now: Release
+    folder: Path,
+    before: Release,
+    now: Release,
+    record_property: Callable[[str, object], None],
 ) -> None:
     port, other = free_port(), free_port()
     with Postgres() as database:
@@ -210,7 +214,8 @@ def test_500_jobs_outlive_a_dead_host_a_reload_and_an_upgrade(
             ran = batch_jobs(since)
             assert len(ran) == len(set(ran)) == made.total()
             told = f"accepted after {sent - begun:.0f} s, ended after {over - begun:.0f} s"
-            print(f"{SENT} jobs {told}; {doubts.total()} answers broke off, {len(ran)} jobs ran")
+            lost = f"{doubts.total()} answers broke off, {len(ran)} jobs ran"
+            record_property(MEASURED, f"{SENT} jobs {told}; {lost}")
 
 
 def accepted(url: str, number: int, certificate: str, doubts: Counter[int]) -> str:

@@ -179,3 +179,16 @@ def test_every_setting_that_the_installation_names_is_one(tmp_path: Path) -> Non
     named = {"command_path", "command_environment", "network", "fetch", "account", "image"}
     assert named <= known
     assert all(name in page for name in named)
+
+
+def test_each_page_on_deployment_names_tests_that_there_are() -> None:
+    index = (ROOT / "docs/deploy/index.md").read_text("utf-8")
+    tried = index.partition("## How each page is tried")[2]
+    rows = [line.split("|")[1:-1] for line in tried.splitlines() if line.startswith("| [")]
+    pages = {link for row in rows for link in re.findall(r"\]\(([^)]+)\)", row[0])}
+    assert {page.name for page in (ROOT / "docs/deploy").glob("*.md")} - {"index.md"} <= pages
+    named = {test for row in rows for test in re.findall(r"`([^`]+\.py)`", row[1])}
+    assert all((ROOT / test).is_file() for test in named)
+    assert all(re.search(r"\.py`", row[1]) and row[2].strip() for row in rows)
+    of_deployments = {f"deploy/tests/{test.name}" for test in (DEPLOY / "tests").glob("test_*.py")}
+    assert of_deployments <= named
