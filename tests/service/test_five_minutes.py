@@ -124,11 +124,9 @@ def test_the_administrators_commands_work(place: Place) -> None:
     assert "square" in told
 
 
-CLIENTS = re.findall(
-    r"^```python\n(.*?)^```",
-    (ROOT / "docs/scientists.md").read_text(encoding="utf-8"),
-    re.DOTALL | re.MULTILINE,
-)
+SCIENTISTS = (ROOT / "docs/scientists.md").read_text(encoding="utf-8")
+CLIENTS = re.findall(r"^```python\n(.*?)^```", SCIENTISTS, re.DOTALL | re.MULTILINE)
+SERVICE_OF_THE_PAGE = "https://wps.example.org/birds"
 
 
 def test_there_are_clients_of_three_kinds() -> None:
@@ -139,10 +137,21 @@ def test_there_are_clients_of_three_kinds() -> None:
 
 @pytest.mark.parametrize("client", CLIENTS, ids=("owslib", "birdy", "requests"))
 def test_a_scientists_client_gets_the_square(place: Place, client: str) -> None:
-    here = client.replace("https://wps.example.org/birds", f"http://127.0.0.1:{place.port}")
+    here = client.replace(SERVICE_OF_THE_PAGE, f"http://127.0.0.1:{place.port}")
     soon = here.replace("sleepSecs=5", "sleepSecs=0.2").replace("sleep(5)", "sleep(0.2)")
     assert soon != here or "birdy" in client
     line = [sys.executable, "-c", soon]
     ended = subprocess.run(line, env=place.environment, timeout=120, **CAPTURED)
     assert ended.returncode == 0, ended.stderr
     assert "144" in ended.stdout.splitlines()[-1]
+
+
+def test_curl_sends_a_request_follows_the_job_and_gets_its_result(place: Place) -> None:
+    (block,) = re.findall(r"^## curl\n\n```sh\n(.*?)^```", SCIENTISTS, re.DOTALL | re.MULTILINE)
+    here = block.replace(SERVICE_OF_THE_PAGE, f"http://127.0.0.1:{place.port}")
+    send, status, results = here.splitlines()
+    (job,) = re.findall(r"^location: \S*/jobs/(\S+)", place.run(send), re.IGNORECASE | re.MULTILINE)
+    wait_for(
+        lambda: '"successful"' in place.run(status.replace("JOB", job)), "curl sees the job's end"
+    )
+    assert "144" in place.run(results.replace("JOB", job))

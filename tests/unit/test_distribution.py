@@ -80,7 +80,14 @@ def test_the_wheel_is_typed_and_says_what_it_is(wheel: Path) -> None:
     assert told["License-Expression"] == "MIT"
     assert told["Requires-Python"] == ">=3.10"
     assert told["Description-Content-Type"] == "text/markdown"
-    assert "Typing :: Typed" in told.get_all("Classifier")
+    assert told["Author"] == "The pywps-hpc developers"
+    classifiers = told.get_all("Classifier")
+    assert "Typing :: Typed" in classifiers
+    prefix = "Programming Language :: Python :: 3."
+    minors = [int(one.removeprefix(prefix)) for one in classifiers if one.startswith(prefix)]
+    assert minors == list(range(10, max(minors) + 1))
+    for page in ("README.md", "docs/index.md", "docs/install.md"):
+        assert f"Python 3.10 to 3.{max(minors)}" in (ROOT / page).read_text("utf-8"), page
     assert {"server", "postgresql", "ssh", "docs", "test"} <= set(told.get_all("Provides-Extra"))
 
 
