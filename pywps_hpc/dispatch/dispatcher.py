@@ -55,6 +55,9 @@ class Dispatcher:
     Raises:
         SettingsError: no script can be written with these settings, or the spool is another job
             table's.
+
+    Attributes:
+        leads: whether it has taken the leadership, and has not noticed that it lost it.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Dispatcher:
         # The embedded scheduler starts its next job when it is asked.
         self._pace = Pace(settings, timing, is_cheap=scheduler.system == "local")
         self._table_trouble = ""
+        self.leads = False
         self._offset = _offset()
         self._turned = time.monotonic()
         self._leadership.service = service_mark(settings)
@@ -122,15 +126,14 @@ class Dispatcher:
             Whether it was the hangup that ended it.
         """
         log.info("dispatcher %s: %s", self._leadership.holder, self.scheduler.system)
-        leading = False
         try:
             while not stop.is_set():
                 self._turned = time.monotonic()
                 try:
-                    leading = self._turn(Either(stop, hangup, self._timing.table_look), leading)
+                    self._turn(Either(stop, hangup, self._timing.table_look))
                 except LeadershipLost:
                     log.warning("dispatcher %s: another one took over", self._leadership.holder)
-                    leading = False
+                    self.leads = False
                 except StrangeSpool:
                     raise
                 except TableUnavailable as error:
@@ -211,22 +214,36 @@ class Dispatcher:
         self._notifier.run()
         return self._changes.made - made + self._controller.ordered
 
-    def _turn(self, stop: Either, leading: bool) -> bool:
-        """One cycle and the pause after it; whether this dispatcher leads."""
-        self._tie()
-        if leading:
+    def lead(self) -> bool:
+        """Take the leadership, if nobody has it, or keep it; whether this dispatcher leads. To be
+        done between two cycles: what is known of the jobs is of no use after another one led.
+
+        Raises:
+            LeadershipLost: it led, and does no more.
+        """
+        if self.leads:
             self._leadership.heartbeat()
-        leads = leading or self._leadership.take()
+            return True
+        if not self._leadership.take():
+            return False
+        self._pace.start_anew()
+        self.store.forget_absences()
+        log.info("dispatcher %s: leads", self._leadership.holder)
+        self.leads = True  # whatever becomes of its first cycle
+        return True
+
+    def _turn(self, stop: Either) -> None:
+        """One cycle, if this dispatcher leads, and the pause after it."""
+        self._tie()
+        led = self.leads
+        leads = self.lead()
         announce_ready()
         if not leads:
             if self._watch.reach.reachable is None:
                 self._ask_first()
             stop.wait(self._timing.heartbeat)
-            return False
-        if not leading:
-            log.info("dispatcher %s: leads", self._leadership.holder)
-            self._pace.start_anew()
-            self.store.forget_absences()
+            return
+        if not led:
             self._listen()
         self._watch_clock()
         begun, woken = time.monotonic(), False
@@ -245,7 +262,6 @@ class Dispatcher:
             unseen = woken and time.monotonic() - begun >= self._timing.table_look
             if unseen or waiting.has_more_than(self._waited_upon):
                 break
-        return True
 
     def _wait(self, stop: Either, seconds: float) -> bool:
         """Wait, unless woken or stopped; whether jobs have told their ends meanwhile."""

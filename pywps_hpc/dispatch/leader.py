@@ -60,22 +60,22 @@ class Leadership:
         return self._claim()
 
     def heartbeat(self) -> None:
-        """Send a heartbeat, if it is time for one.
+        """Send a heartbeat, if it is time for one. It keeps the leadership and never takes it.
 
         Raises:
-            LeadershipLost: somebody else leads.
+            LeadershipLost: somebody else leads, or nobody.
         """
         if time.monotonic() - self._last >= self._interval:
             self.heartbeat_now()
 
     def heartbeat_now(self) -> None:
-        """Send a heartbeat now.
+        """Send a heartbeat now, see :meth:`heartbeat`.
 
         Raises:
-            LeadershipLost: somebody else leads.
+            LeadershipLost: somebody else leads, or nobody.
         """
         self._last = time.monotonic()
-        if not self._claim():
+        if not self._store.keep_leading(self.holder, self.message, self.reach, self.service):
             raise LeadershipLost
 
     def refuse_two_services(self, settings: Settings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -46,19 +47,12 @@ class Leadership(Table):
         Returns:
             Whether ``holder`` is the dispatcher now.
         """
-        reach, heartbeat = reach or Reach(), dispatcher.c.heartbeat
         with self._begin(write=True) as connection:
-            now = clock(connection)
+            now, heartbeat = clock(connection), dispatcher.c.heartbeat
+            own = _row(holder, now, message, reach or Reach(), service)
             mine = sa.or_(
                 dispatcher.c.holder == holder, heartbeat < now - lease, heartbeat > now + lease
             )
-            own = {
-                **{"holder": holder, "heartbeat": now, "message": message, "system": reach.system},
-                "reachable": None if reach.reachable is None else int(reach.reachable),
-                "reach_since": reach.since,
-                "service": service,
-            }
-            own |= storable(own)
             took = sa.case((dispatcher.c.holder == holder, dispatcher.c.since), else_=time.time())
             take = dispatcher.update().where(dispatcher.c.role == _ROLE, mine)
             take = take.values(own | {"since": took})
@@ -71,6 +65,24 @@ class Leadership(Table):
         except sa.exc.IntegrityError:  # somebody holds it
             return False
         return True
+
+    def keep_leading(
+        self, holder: str, message: str = "", reach: Reach | None = None, service: str = ""
+    ) -> bool:
+        """Send the heartbeat of whoever leads; never take the leadership from another one, however
+        long it has been silent: in the middle of its work a dispatcher knows the jobs as they were
+        before the other one led.
+
+        Args:
+            holder, message, reach, service: as of :meth:`lead`.
+
+        Returns:
+            Whether ``holder`` still leads.
+        """
+        with self._begin(write=True) as connection:
+            own = _row(holder, clock(connection), message, reach or Reach(), service)
+            mine = dispatcher.c.role == _ROLE, dispatcher.c.holder == holder
+            return connection.execute(dispatcher.update().where(*mine).values(own)).rowcount == 1
 
     def resign(self, holder: str) -> None:
         """Give the leadership up, so that a standby need not wait for the lease to run out."""
@@ -95,13 +107,19 @@ class Leadership(Table):
             self._leader_known = self.leader(), time.monotonic()
             wake(self._leader_known[0])
 
-    def heartbeat(self) -> tuple[float, str]:
-        """Seconds since the dispatcher's last heartbeat (infinite if none), and its message."""
-        leader = self.dispatcher()
-        return (leader.silence, leader.message) if leader else (float("inf"), "")
-
     def dispatcher(self) -> Leader | None:
         """The dispatcher in charge, alive or not; ``None`` if there is none."""
         with self._begin(single=True) as connection:
             row = connection.execute(_DISPATCHER).mappings().first()
             return None if row is None else leader_of(row, clock(connection))
+
+
+def _row(holder: str, now: float, message: str, reach: Reach, service: str) -> dict[str, Any]:
+    """What a heartbeat leaves in the row."""
+    own = {
+        **{"holder": holder, "heartbeat": now, "message": message, "system": reach.system},
+        "reachable": None if reach.reachable is None else int(reach.reachable),
+        "reach_since": reach.since,
+        "service": service,
+    }
+    return own | storable(own)

@@ -19,6 +19,12 @@ from reliability import Witness
 pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), Path())
+#: Under libfaketime 0.9.10 sleep(3) fails in Python 3.11 (clock_nanosleep(2): invalid argument). A
+#: dispatcher sleeps when it is woken and when it waits for a command: such a cycle fails.
+SLEEP = """\
+import select, time
+time.sleep = lambda seconds: select.select((), (), (), seconds) and None
+"""
 WORDS = "the process was killed by signal 9 (SIGKILL: killed)"
 
 
@@ -53,7 +59,7 @@ def hpc() -> Iterator[servers.HpcServer]:
 def _run(hpc: servers.HpcServer) -> tuple[str, str, float]:
     """A job that succeeds and one that is killed; their ends in words, and how long they took."""
     begun = time.monotonic()
-    # It must not sleep: under libfaketime 0.9.10 sleep(3) fails in Python 3.11.
+    # A process that does not sleep, see SLEEP.
     good = client.submit(hpc.url, "partial", [("text", "what time is it")])
     bad = client.submit(hpc.url, "sigkill")
     succeeded, failed = client.await_end(good), client.await_end(bad)
@@ -70,11 +76,19 @@ def _run(hpc: servers.HpcServer) -> tuple[str, str, float]:
 def test_jobs_are_run_and_judged_whatever_the_clocks_say(
     hpc: servers.HpcServer, witness: Witness
 ) -> None:
-    with failpoint_orders.Dispatcher(hpc, "late", _clock("-1h")) as late:
+    able_to_sleep = site.folder("sleep")
+    (able_to_sleep / "sitecustomize.py").write_text(SLEEP, encoding="ascii")
+    more = {"PYTHONPATH": str(able_to_sleep)}
+    with failpoint_orders.Dispatcher(hpc, "late", _clock("-1h") | more) as late:
         servers.wait_for(lambda: late.says("leads"), "it leads")
-        with failpoint_orders.Dispatcher(hpc, "early", _clock("+1h")) as early:
+        with failpoint_orders.Dispatcher(hpc, "early", _clock("+1h") | more) as early:
             servers.wait_for(lambda: early.says(": slurm"), "the other one stands by")
-            _lead_by_turns(hpc, late, early, witness)
+            try:
+                _lead_by_turns(hpc, late, early, witness)
+                for one in (late, early):
+                    assert not one.says("this cycle failed")
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{late.tail()}\n{early.tail()}") from error
 
 
 def _lead_by_turns(

@@ -95,6 +95,8 @@ class DispatcherHarness:
     def cycle(self, *, later: float = 0.0) -> int:
         """One turn of the dispatcher, some seconds later."""
         self.now += later
+        if not self.dispatcher.leads:
+            self.dispatcher.lead()
         changed = self.dispatcher.cycle()
         self.dispatcher._sweeper.wait()
         self.dispatcher._notifier.wait()
@@ -133,6 +135,12 @@ class DispatcherHarness:
         found = self.store.get(job.id)
         assert found is not None
         return found
+
+    def told(self) -> str:
+        """What the dispatcher in charge tells whoever looks at its heartbeats."""
+        leader = self.store.dispatcher()
+        assert leader is not None
+        return leader.message
 
     def folder(self, job: Job) -> JobDir:
         """The job's folder."""

@@ -113,7 +113,7 @@ def suspend(server: servers.HpcServer, process: psutil.Process) -> None:
             try:
                 table.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:
-                process.resume()
+                resume(process)
                 return False
             table.execute("ROLLBACK")
             return True
@@ -138,7 +138,7 @@ def held(server: servers.HpcServer) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(psutil.NoSuchProcess):
-            dispatcher.resume()
+            resume(dispatcher)
 
 
 class Dispatcher:
@@ -169,6 +169,11 @@ class Dispatcher:
     def says(self, words: str) -> int:
         """How often its log has these words."""
         return self.log.read_text(encoding="utf-8", errors="replace").count(words)
+
+    def tail(self, lines: int = 30) -> str:
+        """What its log ends with, under its name."""
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        return "\n".join([f"{self.log.name}:", *text.splitlines()[-lines:]])
 
     def is_stopped(self) -> bool:
         """Whether SIGSTOP has reached it."""

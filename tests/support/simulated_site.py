@@ -298,7 +298,7 @@ class World:
         before, scheduler.asker = scheduler.asker, holder
         try:
             with machine.hooks.armed(count or 1 << 60, action or machine.hooks.kill):
-                if dispatcher._leadership.take():
+                if dispatcher.lead():
                     dispatcher.cycle()
         except Killed:
             machine.dead.add(holder)
@@ -306,6 +306,7 @@ class World:
             if self.dispatcher is dispatcher:
                 self.dispatcher = self.new_dispatcher()
         except LeadershipLost:
+            dispatcher.leads = False
             machine.seen["dispatcher lost its leadership"] += 1
         finally:
             scheduler.asker = before

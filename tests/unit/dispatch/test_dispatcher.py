@@ -36,7 +36,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SchedulerUnavailable,
 )
 from pywps_hpc.dispatch.scripts.script import Scripts
-from pywps_hpc.jobs import TERMINAL, Cause, ControlRequest, Job, JobStore, State
+from pywps_hpc.jobs import TERMINAL, Cause, ControlRequest, Job, JobStore, State, leadership
 from pywps_hpc.settings import Container, SettingsError
 from pywps_hpc.timing import TIMING
 from servers import wait_for
@@ -543,10 +543,10 @@ def test_a_failed_question_changes_nothing_but_the_message(harness: DispatcherHa
     for _ in range(3):
         harness.cycle(later=10 * GRACE)
     assert harness.row(job) == job
-    assert harness.store.heartbeat()[1] == "cannot connect to server"
+    assert harness.told() == "cannot connect to server"
     harness.scheduler.unavailable = False
     harness.cycle()
-    assert harness.store.heartbeat()[1] == ""
+    assert harness.told() == ""
 
 
 def test_trouble_stands_until_the_batch_system_was_asked_again(harness: DispatcherHarness) -> None:
@@ -554,7 +554,7 @@ def test_trouble_stands_until_the_batch_system_was_asked_again(harness: Dispatch
     harness.scheduler.unavailable = True
     harness.cycle()
     harness.dispatcher.cycle(poll=False)
-    assert harness.store.heartbeat()[1] == "cannot connect to server"
+    assert harness.told() == "cannot connect to server"
 
 
 def test_trouble_is_logged_once(
@@ -597,7 +597,7 @@ def test_time_in_which_nobody_could_be_asked_is_no_absence(harness: DispatcherHa
     for _ in range(3):
         harness.cycle(later=10 * GRACE)
     assert harness.row(job).state is State.RUNNING
-    assert harness.store.heartbeat()[1] == "accounting does not answer"
+    assert harness.told() == "accounting does not answer"
 
 
 def test_time_for_which_a_dispatcher_is_held_up_is_no_absence(
@@ -841,7 +841,7 @@ def test_a_submission_in_doubt_is_looked_up_and_adopted(harness: DispatcherHarne
     job = harness.accept()
     harness.cycle()
     assert harness.row(job).state is State.SUBMITTING
-    assert harness.store.heartbeat()[1] == "Socket timed out"
+    assert harness.told() == "Socket timed out"
     harness.scheduler.drop_reply = False
     harness.cycle()
     assert (harness.row(job).state, harness.row(job).native_id) == (State.QUEUED, "1")
@@ -1254,6 +1254,50 @@ def test_a_standby_takes_over_from_a_dispatcher_that_was_killed(harness: Dispatc
         leader.communicate()
 
 
+def test_a_heartbeat_takes_nothing_from_a_leader_that_is_silent(
+    harness: DispatcherHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_up = Leadership(harness.store, 60.0, "held up")
+    assert held_up.take()
+    harness.store.resign("held up")
+    assert harness.store.lead("another", 60)
+    soon = time.time() + 1000  # the other one, too, stands still for longer than its lease
+    monkeypatch.setattr(leadership, "clock", lambda _: soon)
+    with pytest.raises(LeadershipLost):
+        held_up.heartbeat_now()
+    assert harness.store.leader() == "another"
+    assert held_up.take()  # between two cycles it may
+
+
+def test_who_leads_and_fails_notices_that_another_one_took_over(
+    harness: DispatcherHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Even if not one of its cycles came to its end."""
+    monkeypatch.setattr(harness, "settings", dataclasses.replace(harness.settings, poll_interval=0))
+    timing = dataclasses.replace(TIMING, heartbeat=0.02)
+    monkeypatch.setattr(harness, "timing", timing)
+    runner, stop, failures = harness.restart(), threading.Event(), []
+
+    def fail(**_: object) -> int:
+        failures.append(1)
+        raise OSError("no luck")
+
+    monkeypatch.setattr(runner, "cycle", fail)
+    caplog.set_level("INFO", "pywps_hpc.dispatch.dispatcher")
+    thread = threading.Thread(target=runner.run, args=(stop,), daemon=True)
+    thread.start()
+    try:
+        _until(lambda: len(failures) > 3)
+        assert caplog.text.count(": leads") == 1
+        _replace(harness)
+        _until(lambda: "another one took over" in caplog.text)
+    finally:
+        stop.set()
+        thread.join(PATIENCE)
+    assert caplog.text.count(": leads") == 1
+    assert harness.store.leader() == "another"
+
+
 def test_a_process_that_ended_is_dead() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         name = lead.name_of(process.pid)
@@ -1376,7 +1420,7 @@ def test_the_loop_notices_new_jobs_at_once_and_resigns_at_the_end(
     thread = threading.Thread(target=runner.run, args=(stop,), daemon=True)
     thread.start()
     try:
-        _until(lambda: harness.store.heartbeat()[0] < PATIENCE)
+        _until(lambda: runner.leads)
         time.sleep(0.3)  # now it pauses
         job = harness.accept()
         _until(lambda: harness.row(job).state is State.QUEUED)  # long before its next turn
@@ -1384,7 +1428,7 @@ def test_the_loop_notices_new_jobs_at_once_and_resigns_at_the_end(
         stop.set()
         thread.join(PATIENCE)
     assert not thread.is_alive()
-    assert harness.store.heartbeat()[0] == float("inf")
+    assert harness.store.dispatcher() is None
 
 
 def test_the_loop_outlives_a_turn_that_fails(

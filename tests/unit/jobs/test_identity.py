@@ -175,13 +175,13 @@ def test_no_job_is_judged_by_a_spool_that_is_not_ours(
     before = [harness.row(job) for job in (waiting, running)]
     for _ in range(4):
         harness.cycle(later=100)
-        assert harness.store.heartbeat()[1].startswith("the spool cannot be used: ")
+        assert harness.told().startswith("the spool cannot be used: ")
     assert [harness.row(job) for job in (waiting, running)] == before
     if place != "missing":
         shutil.rmtree(harness.spool.root)
     real.rename(harness.spool.root)
     harness.cycle()
-    assert harness.store.heartbeat()[1] == ""
+    assert harness.told() == ""
     for _ in range(4):
         harness.cycle(later=30)
     assert harness.row(running).state is State.FAILED

@@ -279,6 +279,13 @@ def later(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> Callable[[float],
     return set_to
 
 
+def silence(store: JobStore) -> float:
+    """Seconds since the leader's last heartbeat."""
+    leader = store.dispatcher()
+    assert leader is not None
+    return leader.silence
+
+
 def test_one_dispatcher_leads_and_a_second_one_waits(store: JobStore) -> None:
     assert store.lead("a", 60)
     assert not store.lead("b", 60)
@@ -297,14 +304,31 @@ def test_a_silent_leader_is_replaced_after_the_lease(
     assert not store.lead("a", 60)
 
 
+def test_a_heartbeat_keeps_the_leadership_and_never_takes_it(
+    store: JobStore, later: Callable[[float], None]
+) -> None:
+    assert not store.keep_leading("a")  # nobody leads: that is to be taken
+    assert store.leader() == ""
+    store.lead("a", 60)
+    later(61)
+    assert store.keep_leading("a", "it stood still, and nobody took over")
+    assert not store.lead("b", 60)
+    later(122)
+    assert store.lead("b", 60)
+    later(1000)  # which stands still now, for longer than its lease
+    assert not store.keep_leading("a")
+    assert store.leader() == "b"
+    assert store.lead("a", 60)
+
+
 def test_a_sign_of_life_from_the_future_is_none(
     store: JobStore, later: Callable[[float], None]
 ) -> None:
     store.lead("a", 60)
     later(-3600)  # the database's clock was set back
-    assert store.heartbeat()[0] == pytest.approx(3600, abs=30)
+    assert silence(store) == pytest.approx(3600, abs=30)
     assert store.lead("b", 60)
-    assert store.heartbeat()[0] == pytest.approx(0, abs=30)
+    assert silence(store) == pytest.approx(0, abs=30)
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
@@ -314,7 +338,7 @@ def test_the_clock_of_a_host_tells_nothing_about_silence(
     store.lead("a", 60)
     now = time.time()
     monkeypatch.setattr(leadership.time, "time", lambda: now + hours * 3600)
-    assert store.heartbeat()[0] == pytest.approx(0, abs=30)
+    assert silence(store) == pytest.approx(0, abs=30)
     assert not store.lead("b", 60)
 
 
@@ -373,11 +397,12 @@ def test_who_resigns_can_be_replaced_at_once_and_nobody_else_loses_by_it(store: 
 
 
 def test_the_heartbeat_tells_how_long_ago_and_what(store: JobStore) -> None:
-    assert store.heartbeat() == (float("inf"), "")
+    assert store.dispatcher() is None
     store.lead("a", 60, "cannot reach slurmctld")
-    silence, message = store.heartbeat()
-    assert silence == pytest.approx(0, abs=30)
-    assert message == "cannot reach slurmctld"
+    leader = store.dispatcher()
+    assert leader is not None
+    assert leader.silence == pytest.approx(0, abs=30)
+    assert leader.message == "cannot reach slurmctld"
 
 
 # Ids and names
