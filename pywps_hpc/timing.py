@@ -106,6 +106,12 @@ class Timing:
         15.0,
         "until a cancellation without effect is repeated: some take several seconds",
     )
+    refused_dismissal: float = _time(
+        2.0, "until a cancellation that was refused is repeated; doubles"
+    )
+    longest_refused_dismissal: float = _time(
+        300.0, "the longest such pause: whoever may cancel the job by hand does so meanwhile"
+    )
     repeat_control: float = _time(
         5.0,
         "until a pause or resumption without effect is repeated: Slurm was seen to lose a signal "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from joblauncher.shared import failpoint
@@ -19,6 +20,25 @@ log = logging.getLogger(__name__)
 _DONE: dict[str, Any] = {"control": ControlRequest.NONE.value}
 
 
+@dataclass(frozen=True)
+class _Ordered:
+    """What the batch system was last told about a job.
+
+    Attributes:
+        at: when, in seconds since the epoch.
+        pause: seconds until it is told so again, if that shows no effect.
+        refusal: why it refused; empty if it did not.
+    """
+
+    at: float
+    pause: float
+    refusal: str = ""
+
+    def is_over(self, now: float) -> bool:
+        """Whether the pause is; a negative age is none: the clock was set back."""
+        return not 0 <= now - self.at < self.pause
+
+
 class Controller:
     """Carries out control requests. Each stands until its effect shows, or it is refused.
 
@@ -29,7 +49,8 @@ class Controller:
     def __init__(self, context: Context) -> None:
         self._context = context
         self.ordered = 0
-        self._ordered: dict[tuple[str, ControlRequest], float] = {}  # by the batch system's id
+        # By the batch system's id.
+        self._ordered: dict[tuple[str, ControlRequest], _Ordered] = {}
 
     def run(self) -> None:
         """One turn.
@@ -41,7 +62,7 @@ class Controller:
         self.ordered = 0
         jobs = context.store.requested()
         standing = {(job.native_id, job.control) for job in jobs}
-        self._ordered = {key: at for key, at in self._ordered.items() if key in standing}
+        self._ordered = {key: one for key, one in self._ordered.items() if key in standing}
         orders: dict[ControlRequest, list[Job]] = {}
         for job in jobs:
             if job.state is State.SUBMITTING:
@@ -89,25 +110,34 @@ class Controller:
                 for job in jobs:
                     self._order(request, [job])
                 return
-            (job,) = jobs
-            log.warning("%s: cannot %s: %s", job.id, request.value, error)
-            context.changes.add(job, message=f"cannot {request.value}: {error}")
-            if request is not ControlRequest.DISMISS:
-                context.changes.add(job, **_DONE, request=request)
+            self._refused(request, jobs[0], str(error))
             return
         self.ordered += len(jobs)
+        timing, is_dismissal = context.timing, request is ControlRequest.DISMISS
+        pause = timing.repeat_dismissal if is_dismissal else timing.repeat_control
         for job in jobs:
             log.info("%s: told the batch system to %s it", job.id, request.value)
-            self._ordered[job.native_id, request] = context.clock()
+            self._ordered[job.native_id, request] = _Ordered(context.clock(), pause)
+
+    def _refused(self, request: ControlRequest, job: Job, why: str) -> None:
+        """A pause or resumption is forgotten then; a dismissal stands, and is repeated after pauses
+        that grow. The log is told of each reason once."""
+        context, timing = self._context, self._context.timing
+        last, pause = self._ordered.get((job.native_id, request)), timing.refused_dismissal
+        if last is not None and last.refusal:
+            pause = min(2 * last.pause, timing.longest_refused_dismissal)
+        if last is None or last.refusal != why:
+            log.warning("%s: cannot %s: %s", job.id, request.value, why)
+        self._ordered[job.native_id, request] = _Ordered(context.clock(), pause, why)
+        message = f"cannot {request.value}: {why}"
+        if job.message != message:
+            context.changes.add(job, message=message)
+        if request is not ControlRequest.DISMISS:
+            context.changes.add(job, **_DONE, request=request)
 
     def _is_due(self, job: Job) -> bool:
         last = self._ordered.get((job.native_id, job.control))
-        timing, is_dismissal = self._context.timing, job.control is ControlRequest.DISMISS
-        pause = timing.repeat_dismissal if is_dismissal else timing.repeat_control
-        if last is None:
-            return True
-        # A negative age is none: the clock was set back.
-        return not 0 <= self._context.clock() - last < pause
+        return last is None or last.is_over(self._context.clock())
 
 
 def _is_done(job: Job) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -31,6 +32,7 @@ from pywps_hpc.dispatch.leader import Leadership, LeadershipLost
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
+    NotPermitted,
     Outcome,
     Phase,
     SchedulerUnavailable,
@@ -1038,6 +1040,39 @@ def test_a_dismissal_is_repeated_while_the_job_is_still_there(harness: Dispatche
     assert harness.scheduler.cancelled == [job.native_id]
     harness.cycle(later=60)
     assert harness.scheduler.cancelled == [job.native_id] * 2
+
+
+def test_a_dismissal_that_is_refused_is_repeated_after_pauses_that_grow(
+    harness: DispatcherHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness.timing = dataclasses.replace(
+        TIMING, refused_dismissal=2.0, longest_refused_dismissal=8.0
+    )
+    harness.restart()
+    jobs = [harness.running(), harness.running()]
+    refusal, tried = ["Access denied"], []
+
+    def refuse(ids: Sequence[str]) -> None:
+        if refusal:
+            if list(ids) == [jobs[0].native_id]:
+                tried.append(harness.now)
+            raise NotPermitted(refusal[0])
+        harness.scheduler.cancelled += ids
+
+    monkeypatch.setattr(harness.scheduler, "cancel", refuse)
+    for job in jobs:
+        assert harness.store.request(job.id, ControlRequest.DISMISS)
+    for _ in range(24):
+        harness.cycle(later=1)
+    assert [after - before for before, after in itertools.pairwise(tried)] == [2, 4, 8, 8]
+    assert caplog.text.count("cannot dismiss: Access denied") == len(jobs)
+    assert harness.row(jobs[0]).message == "cannot dismiss: Access denied"
+    refusal[:] = ["Invalid user"]  # another reason is told
+    harness.cycle(later=8)
+    assert caplog.text.count("cannot dismiss: Invalid user") == len(jobs)
+    refusal.clear()
+    harness.cycle(later=8)
+    assert sorted(harness.scheduler.cancelled) == sorted(job.native_id for job in jobs)
 
 
 @pytest.mark.parametrize("left", ["success", "failure", "nothing"])
