@@ -20,6 +20,7 @@ import cluster_site
 import servers
 from batch_faults import (
     ON_SITES,
+    OVER,
     SITES,
     GridEngine,
     Site,
@@ -144,9 +145,23 @@ def cases(request: pytest.FixtureRequest) -> Iterator[Cases]:
             **{name: send(server, "counts", **LONG) for name in ("cancelled", "dismissed")},
             "shot": send(server, "counts", **LONG),
         }
-        yield Cases(site, server, watches)
-        for watch in watches.values():
-            watch.close()
+        cases = Cases(site, server, watches)
+        try:
+            yield cases
+            _end_rest(cases)
+        finally:
+            for watch in watches.values():
+                watch.close()
+
+
+def _end_rest(cases: Cases) -> None:
+    """End the jobs that were left to tests which failed, or which are not of this run."""
+    rest = {name: watch for name, watch in cases.watches.items() if watch.state not in OVER}
+    release(cases.server, *rest.values())
+    if "too_long" in rest:  # it waits in vain
+        cases.server.cli("cancel", rest["too_long"].job_id)
+    for watch in rest.values():
+        watch.end(240)
 
 
 def _runs(cases: Cases, name: str) -> dict[str, Any]:
@@ -369,5 +384,6 @@ def test_time_limit(cases: Cases, witness: Witness) -> None:
 
 
 def test_all_of_it_agrees_in_the_end(cases: Cases) -> None:
+    _end_rest(cases)
     agree(cases.server, cases.site, list(cases.watches.values()))
     assert cases.server.answers()
