@@ -132,7 +132,7 @@ def changes(database: str, count: int, rounds: int) -> Figure:
             durable(harness)
             fill(harness, count, State.QUEUED)
             begun = time.perf_counter()
-            changed = harness.dispatcher.cycle()
+            changed = harness.turn()
             found.append(time.perf_counter() - begun)
             assert changed == count, changed
     return Figure(f"a turn with {count} changes of state", "s", found, 0.6)
@@ -170,7 +170,7 @@ def idle(database: str, count: int, rounds: int, seconds: float = 10.0) -> Figur
         harness.scheduler.postpone = lambda _: limit
         fill(harness, count, State.ACCEPTED)
         for _ in range(count // harness.settings.array_size + 5):
-            harness.dispatcher.cycle()  # each of them has been offered, and waits
+            harness.turn()  # each of them has been offered, and waits
         with at_work(harness):
             time.sleep(3)
             found = [_share(seconds) for _ in range(rounds)]
@@ -187,11 +187,11 @@ def cycle(database: str, count: int, rounds: int) -> Figure:
     """A turn in which nothing has happened to so many running jobs."""
     with installation(database) as harness:
         fill(harness, count, State.RUNNING)
-        harness.dispatcher.cycle()
+        harness.turn()
         found = []
         for _ in range(rounds):
             begun = time.perf_counter()
-            harness.dispatcher.cycle()
+            harness.turn()
             found.append(1000 * (time.perf_counter() - begun))
     return Figure(f"a turn at {count} running jobs", "ms", found, 100)
 

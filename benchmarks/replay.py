@@ -81,7 +81,7 @@ class Day:
             for job in active:
                 self._move_on(job)
         harness.now = time.time()
-        harness.dispatcher.cycle()
+        harness.turn()
         self.ended = len(self.accepted) - self._count_active()
 
     def _move_on(self, job: Job) -> None:

@@ -122,7 +122,7 @@ def test_whoever_is_told_dismissed_never_reads_anything_else(
     def dispatch() -> None:
         while not stop.is_set():
             harness.now = time.time()
-            harness.dispatcher.cycle()
+            harness.turn()
             time.sleep(0.02)
 
     def dismiss(number: int) -> Job:

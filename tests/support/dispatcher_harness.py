@@ -95,12 +95,16 @@ class DispatcherHarness:
     def cycle(self, *, later: float = 0.0) -> int:
         """One turn of the dispatcher, some seconds later."""
         self.now += later
-        if not self.dispatcher.leads:
-            self.dispatcher.lead()
-        changed = self.dispatcher.cycle()
+        changed = self.turn()
         self.dispatcher._sweeper.wait()
         self.dispatcher._notifier.wait()
         return changed
+
+    def turn(self) -> int:
+        """The same now, whatever is still done aside."""
+        if not self.dispatcher.leads:
+            self.dispatcher.lead()
+        return self.dispatcher.cycle()
 
     def accept(self, urls: Mapping[Event, str] | None = None, **changes: Any) -> Job:
         """What the web server does.

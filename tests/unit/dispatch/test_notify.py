@@ -221,13 +221,13 @@ def test_a_receiver_that_hangs_delays_neither_the_loop_nor_another_receiver(
     for job in jobs:
         harness.succeed_in_queue(job)
     begun = time.monotonic()
-    harness.dispatcher.cycle()
+    harness.turn()
     assert time.monotonic() - begun < 5
     assert [harness.row(job).state for job in jobs] == [State.SUCCEEDED] * 2
     wait_for(lambda: sorted(web.paths()) == ["/fine", "/hang"], "both were asked")
     wait_for(lambda: not harness.store.callbacks_of(jobs[1].id), "it was told")
     for _ in range(3):
-        harness.dispatcher.cycle()
+        harness.turn()
     assert web.paths().count("/hang") == 1  # one message at a time goes to a host
     release.set()
     harness.dispatcher._notifier.wait()
@@ -289,10 +289,10 @@ def test_few_hosts_are_told_at_once(
     harness.cycle()
     for job in jobs:
         harness.succeed_in_queue(job)
-    harness.dispatcher.cycle()
+    harness.turn()
     wait_for(lambda: len(asked) == HOSTS, "as many as may be are asked")
     for _ in range(3):
-        harness.dispatcher.cycle()
+        harness.turn()
     assert len(asked) == HOSTS
     release.set()
     for _ in range(3):

@@ -97,7 +97,7 @@ def slurm(monkeypatch: pytest.MonkeyPatch) -> Slurm:
 def harness(tmp_path: Path, slurm: Slurm) -> DispatcherHarness:
     made = DispatcherHarness(tmp_path)
     made.settings = dataclasses.replace(made.settings, scheduler="slurm")
-    made.restart(scheduler=CommandScheduler(SlurmDialect(), slurm))
+    made.restart(scheduler=CommandScheduler(SlurmDialect(), slurm)).lead()
     return made
 
 
