@@ -86,7 +86,13 @@ def _outputs(url: str, outputurl: str, outputpath: str) -> Iterator[Finding]:
         yield warning("[server] outputurl", what, remedy)
         return
     given = urlsplit(outputurl)
-    if given.scheme in ("http", "https") and given.netloc != urlsplit(url).netloc:
+    if outputurl and not (given.scheme in ("http", "https") and given.netloc):
+        yield error(
+            "[server] outputurl",
+            f"{outputurl} is no address: links to outputs are dead",
+            "remove outputurl: outputs are then shown beside the endpoint",
+        )
+    elif given.scheme in ("http", "https") and given.netloc != urlsplit(url).netloc:
         yield warning(
             "[server] outputurl",
             f"{outputurl} leads to another host or port than url ({urlsplit(url).netloc}): "

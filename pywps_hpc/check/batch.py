@@ -162,36 +162,44 @@ def _commands_of(scheduler: Scheduler) -> CommandScheduler | None:
 
 def of_host(known: Configuration) -> Iterator[Finding]:
     """What jobs of this host's own ask for, against what it has."""
-    own = known.settings
-    cpus = own.slots or os.cpu_count() or 1
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
-    told = False
+    own, told = known.settings, False
     for each in limits.asked(known):
-        for key, wanted, most, remedy in (
-            (
-                "cpus",
-                each.need.cpus_per_node,
-                cpus,
-                f"set cpus to at most {cpus}, or [hpc] slots higher",
-            ),
-            ("gpus", each.need.gpus, 0, "set gpus to 0: scheduler = local has none"),
-            ("memory", each.need.memory, memory, f"set memory to at most {memory}M"),
-        ):
-            if wanted > most:
-                told = True
-                what = f"{wanted} is more than this host has ({most}){each.whose}"
-                yield (warning if key == "memory" else error)(each.key(key), what, remedy)
+        for finding in _on_host(each):
+            told = True
+            yield finding
         for option in each.need.extra:
             told = True
             yield warning(
                 each.key("extra"), f"{option}: scheduler = local has no options", "leave it out"
             )
+    for most in limits.most_asked(known):
+        for finding in filter(None, map(most.of, _on_host(most.asked))):
+            told = True
+            yield finding
     if own.slots > (os.cpu_count() or 1):
         told = True
         what = f"{own.slots} is more than this host's {os.cpu_count()} processors"
         yield warning("[hpc] slots", what, "set slots to 0 for all of them")
     if not told:
         yield ok("limits", "what each process asks for fits this host")
+
+
+def _on_host(each: limits.Asked) -> Iterator[Finding]:
+    cpus = each.known.settings.slots or os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    for key, wanted, most, remedy in (
+        (
+            "cpus",
+            each.need.cpus_per_node,
+            cpus,
+            f"set cpus to at most {cpus}, or [hpc] slots higher",
+        ),
+        ("gpus", each.need.gpus, 0, "set gpus to 0: scheduler = local has none"),
+        ("memory", each.need.memory, memory, f"set memory to at most {memory}M"),
+    ):
+        if wanted > most:
+            what = f"{wanted} is more than this host has ({most}){each.whose}"
+            yield (warning if key == "memory" else error)(each.key(key), what, remedy)
 
 
 def verdicts(

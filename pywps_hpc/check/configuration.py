@@ -15,7 +15,8 @@ from pywps_hpc.check.findings import Finding, error, ok, warning
 from pywps_hpc.settings import ProcessSettings, Sections, Settings, SettingsError, build, read_files
 from pywps_hpc.settings.checks import pywps_sections, warnings
 from pywps_hpc.settings.keys import Key, keys_of
-from pywps_hpc.settings.model import PROCESS_PREFIX, SECTIONS
+from pywps_hpc.settings.model import OWNER_PREFIX, PROCESS_PREFIX, SECTIONS
+from pywps_hpc.settings.owners import Owner
 from pywps_hpc.settings.resources import Resources
 from pywps_hpc.settings.sections import Container
 from pywps_hpc.timing import TIMING
@@ -146,6 +147,7 @@ def _form_of(subject: str) -> str:
 def _key(section: str, name: str) -> Key | None:
     kinds = (ProcessSettings, Resources, Container)
     classes = kinds if section.startswith(PROCESS_PREFIX) else (SECTIONS.get(section),)
+    classes = (Owner,) if section.startswith(OWNER_PREFIX) else classes
     return next((keys_of(c)[name] for c in classes if c and name in keys_of(c)), None)
 
 

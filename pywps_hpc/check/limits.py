@@ -16,6 +16,7 @@ from pywps_hpc.check.findings import Finding, error, ok, warning, worst
 from pywps_hpc.dispatch.schedulers.sites.model import Association, Node, Queue, Site
 from pywps_hpc.durations import clock_with_days
 from pywps_hpc.settings import Resources
+from pywps_hpc.settings.owners import OWNER_PREFIX, Owner, of_file
 
 
 @dataclass(frozen=True)
@@ -58,19 +59,25 @@ class Most:
         asked: with that amount, queue or account in place of the usual one.
         field: of the resources that it replaces.
         section, key: where it is set.
+        place: section of another file, if it is set there.
     """
 
     asked: Asked
     field: str
     section: str
     key: str
+    place: str = ""
 
     def of(self, finding: Finding) -> Finding | None:
         """What is told of the usual resources, told of this key; ``None`` if it is not about it."""
         if not finding.subject.endswith(f"] {self.field}"):
             return None
-        remedy = finding.remedy.replace(f"set {self.field} ", f"set {self.key} ")
-        return replace(finding, subject=f"[{self.section}] {self.key}", remedy=remedy)
+        subject, what, remedy = f"[{self.section}] {self.key}", finding.what, finding.remedy
+        if self.place:
+            what = f"[{self.place}] {self.field}: {what}"
+        else:
+            remedy = remedy.replace(f"set {self.field} ", f"set {self.key} ")
+        return replace(finding, subject=subject, what=what, remedy=remedy)
 
 
 def most_asked(known: Configuration) -> Iterator[Most]:
@@ -93,13 +100,20 @@ def most_asked(known: Configuration) -> Iterator[Most]:
                 section = known.section_of(process, key)
                 yield Most(Asked(process, changed, known), field, section, key)
     for name, owner in known.settings.owners.items():
-        for field in ("account", "queue", "qos"):
-            if value := getattr(owner, field):
-                usual = known.settings.defaults.resources
-                usual = replace(usual, account=owner.account or usual.account)
-                changes: dict[str, Any] = {field: value}
-                need = replace(usual, **changes)
-                yield Most(Asked("", need, known), field, f"hpc.owner.{name}", field)
+        yield from _of_owner(known, owner, f"{OWNER_PREFIX}{name}", "")
+    file = known.settings.owners_file
+    for name, owner in (of_file(file) if file else {}).items():
+        yield from _of_owner(known, owner, "hpc", name)
+
+
+def _of_owner(known: Configuration, owner: Owner, section: str, place: str) -> Iterator[Most]:
+    usual = known.settings.defaults.resources
+    usual = replace(usual, account=owner.account or usual.account)
+    for field in ("account", "queue", "qos"):
+        if value := getattr(owner, field):
+            changes: dict[str, Any] = {field: value}
+            each = Asked("", replace(usual, **changes), known)
+            yield Most(each, field, section, "owners_file" if place else field, place)
 
 
 def look(known: Configuration, site: Site, user: str) -> Iterator[Finding]:

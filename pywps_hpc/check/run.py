@@ -17,6 +17,8 @@ from pywps_hpc.check import (
     configuration,
     dispatcher,
     node,
+    owners,
+    slips,
     storage,
     templates,
 )
@@ -71,6 +73,9 @@ def _with_file(finding: Finding, known: Configuration) -> Finding:
 def _of(known: Configuration, options: Options) -> Iterator[Finding]:
     own = known.settings
     yield from configuration.look(known)
+    yield from slips.look(known, options.offline)
+    if not options.offline:
+        yield from owners.look(own)
     yield from addresses.look(known.sections, options.bind)
     modules: Mapping[str, str] = {}
     if options.application:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -237,7 +238,13 @@ def identity(own: Settings, store: JobStore | None) -> Iterator[Finding]:
 def inputs(own: Settings) -> Iterator[Finding]:
     """Folders of inputs on this host."""
     for folder in own.input_paths:
-        if not folder.is_dir():
+        if re.search(r'[,"\\]', str(folder)):
+            yield error(
+                "[server] allowedinputpaths",
+                f'{folder} cannot be bound in a container: it has , " or \\ in it',
+                "write ':' between folders, and name none with such a sign",
+            )
+        elif not folder.is_dir():
             yield error(
                 "[server] allowedinputpaths",
                 f"{folder} is not a folder on this host: its files cannot be given as inputs, and "

@@ -25,7 +25,9 @@ def look(own: Settings, scheduler: Scheduler) -> Iterator[Finding]:
     try:
         Scripts(own, scheduler.system, scheduler.header).check()
     except SettingsError as problem:
-        yield _of_problem(str(problem))
+        about = str(problem)
+        if "cannot be bound" not in about or not any(str(p) in about for p in own.input_paths):
+            yield _of_problem(about)  # what is wrong with folders of inputs is told already
     else:
         yield ok("batch script", f"can be written for {1 + len(own.processes)} sets of settings")
 

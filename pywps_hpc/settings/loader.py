@@ -5,17 +5,17 @@ A wrong file is refused in one line that names file, section and key; nothing is
 
 from __future__ import annotations
 
-import configparser
 import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pywps_hpc.errors import SettingsError
-from pywps_hpc.settings import paths
+from pywps_hpc.settings import ini, paths
 from pywps_hpc.settings.checks import host, pywps_sections, whole
 from pywps_hpc.settings.keys import Key, Split, keys_of, required
 from pywps_hpc.settings.model import (
@@ -46,14 +46,12 @@ def read_files(files: Iterable[Path]) -> tuple[dict[str, dict[str, str]], dict[s
     sections: dict[str, dict[str, str]] = {}
     origin: dict[str, str] = {}
     for file in files:
-        # No interpolation: PyWPS expands environment variables when it reads a value, so do we.
-        parser = configparser.RawConfigParser(default_section="\0")
         try:
-            parser.read_string(file.read_text(encoding="utf-8"), source=str(file))
+            parser = ini.parsed(file)
         except OSError as error:
             raise SettingsError(f"{file}: cannot be read: {error.strerror}") from None
-        except (configparser.Error, UnicodeDecodeError) as error:
-            raise SettingsError(f"{file}: {' '.join(str(error).split())}") from None
+        except ValueError as error:
+            raise SettingsError(f"{file}: {error}") from None
         for section in parser.sections():
             for key, text in parser.items(section):
                 sections.setdefault(section, {})[key] = text
@@ -157,6 +155,24 @@ def _only(found: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     return {name: found[name] for name in keys if name in found}
 
 
+def _place_of(name: str, known: Collection[str]) -> str:
+    """What may have been meant by a key that a section does not have."""
+    for section, cls in SECTIONS.items():
+        if name in keys_of(cls):
+            return f"; write it in [{section}]"
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
+
+
+def _slip(text: str) -> str:
+    """What is probably the matter with a value that cannot be read."""
+    if re.search(r"\s[#;]", text):
+        return "; write a comment on a line of its own, not behind a value"
+    if "\n" in text:
+        return "; write each key at the beginning of its line: indented, it goes with the one above"
+    return "; write it without quotes" if re.match(rf"\s*([\"']|{ini.QUOTES})", text) else ""
+
+
 class _Reader:
     """Reads dataclasses from sections and knows where every value came from."""
 
@@ -180,20 +196,19 @@ class _Reader:
         found: dict[str, Any] = {}
         for name, text in self.sections.get(section, {}).items():
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                raise self.fail(section, name, f"unknown key{hint}")
+                raise self.fail(section, name, f"unknown key{_place_of(name, known)}")
             try:
                 value = known[name].read(os.path.expandvars(text).strip())
             except ValueError as error:
-                raise self.fail(section, name, str(error)) from None
+                raise self.fail(section, name, f"{error}{_slip(text)}") from None
             found |= {name: value.own, **value.rest} if isinstance(value, Split) else {name: value}
         return found
 
     def process(self, section: str, defaults: ProcessSettings) -> ProcessSettings:
         """``[hpc.process.x]``: the defaults, changed by whatever this section sets."""
         if not section.removeprefix(PROCESS_PREFIX):
-            raise SettingsError(f"{self.name}: [{section}]: the process identifier is missing")
+            problem = f"the process identifier is missing; write [{PROCESS_PREFIX}IDENTIFIER]"
+            raise SettingsError(f"{self.name}: [{section}]: {problem}")
         own, resources, container = map(keys_of, (ProcessSettings, Resources, Container))
         found = self.values(section, {**resources, **container, **own})
         return replace(
@@ -208,7 +223,8 @@ class _Reader:
     def owner(self, section: str) -> Owner:
         """``[hpc.owner.x]``."""
         if not section.removeprefix(OWNER_PREFIX):
-            raise SettingsError(f"{self.name}: [{section}]: the owner's name is missing")
+            problem = f"the owner's name is missing; write [{OWNER_PREFIX}NAME]"
+            raise SettingsError(f"{self.name}: [{section}]: {problem}")
         return self.read(Owner, section)
 
     def paths(self, section: str, key: str) -> tuple[Path, ...]:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from pywps_hpc.settings import paths, readers
 from pywps_hpc.settings.keys import setting
+from pywps_hpc.settings.owners import OWNER_PREFIX as OWNER_PREFIX
 from pywps_hpc.settings.owners import Owner, owner_command, owners_file
 from pywps_hpc.settings.resources import Resources
 from pywps_hpc.settings.sections import Callbacks, Container, Inputs, Metrics, Retention, Ssh
@@ -17,7 +18,6 @@ from pywps_hpc.systems import ALIASES, SYSTEMS
 SCHEDULERS = ("local", *SYSTEMS, "drmaa")
 CHANNELS = ("local", "ssh")
 PROCESS_PREFIX = "hpc.process."
-OWNER_PREFIX = "hpc.owner."
 
 #: What PyWPS takes for ``[server] url`` where nothing is set.
 PYWPS_URL = "http://localhost/wps"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import difflib
 import os
 from collections.abc import Mapping
@@ -10,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pywps_hpc.settings import paths, readers
+from pywps_hpc.settings import ini, paths, readers
 from pywps_hpc.settings.keys import keys_of, setting
+
+#: Of the sections of owners in the configuration.
+OWNER_PREFIX = "hpc.owner."
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,19 @@ def of_file(path: Path) -> dict[str, Owner]:
     Raises:
         ValueError: it cannot be read or is not understood.
     """
-    parser = configparser.RawConfigParser(default_section="\0", delimiters=("=",))
     try:
-        parser.read_string(path.read_text(encoding="utf-8"), source=path.name)
+        parser = ini.parsed(path, delimiters=("=",))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except (configparser.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     found = {}
     for name in parser.sections():
+        if name.startswith(OWNER_PREFIX):
+            raise ValueError(
+                f"{path}: [{name}]: sections have the owners' own names here; write "
+                f"[{name.removeprefix(OWNER_PREFIX)}]"
+            )
         try:
             found[name] = of_pairs(dict(parser.items(name)))
         except ValueError as error:

@@ -35,7 +35,7 @@ _files: dict[Path, tuple[tuple[int, ...], dict[str, Owner]]] = {}
 _told: dict[tuple[Path, str], tuple[float, Owner | None]] = {}
 
 
-class _Failed(HpcError):
+class Failed(HpcError):
     """The owner's account cannot be told; the message is for the administrator."""
 
 
@@ -51,7 +51,7 @@ def of(settings: Settings, name: str) -> Owner:
     """
     try:
         found = _found(settings, name) if name else None
-    except _Failed as error:
+    except Failed as error:
         LOGGER.error("%s", error)
         message = "Who pays for your jobs cannot be told now. Please try later."
         raise Busy(message, settings.retry_after, "unavailable") from None
@@ -72,7 +72,7 @@ def _found(settings: Settings, name: str) -> Owner | None:
         return settings.owners[name]
     if settings.owners_file and (own := _in_file(settings.owners_file).get(name)):
         return own
-    return _by_command(settings, settings.owner_command, name) if settings.owner_command else None
+    return by_command(settings, settings.owner_command, name) if settings.owner_command else None
 
 
 def _in_file(path: Path) -> dict[str, Owner]:
@@ -86,12 +86,17 @@ def _in_file(path: Path) -> dict[str, Owner]:
                 known = _files[path] = stamp, of_file(path)
         return known[1]
     except OSError as error:
-        raise _Failed(f"[hpc] owners_file: {path}: {error.strerror}") from None
+        raise Failed(f"[hpc] owners_file: {path}: {error.strerror}") from None
     except ValueError as error:
-        raise _Failed(f"[hpc] owners_file: {error}") from None
+        raise Failed(f"[hpc] owners_file: {error}") from None
 
 
-def _by_command(settings: Settings, command: Path, name: str) -> Owner | None:
+def by_command(settings: Settings, command: Path, name: str) -> Owner | None:
+    """What the administrator's program tells of an owner; ``None``: nothing.
+
+    Raises:
+        Failed: it does not answer as it has to.
+    """
     now, key = time.monotonic(), (command, name)
     with _lock:
         known = _told.get(key)
@@ -104,7 +109,7 @@ def _by_command(settings: Settings, command: Path, name: str) -> Owner | None:
             raise ValueError("a line is not of the form KEY = VALUE")
         found = of_pairs({key.strip(): text for key, _, text in pairs}) if pairs else None
     except (ValueError, UnicodeError) as error:
-        raise _Failed(f"[hpc] owner_command: {command}: its answer: {error}") from None
+        raise Failed(f"[hpc] owner_command: {command}: its answer: {error}") from None
     with _lock:
         if len(_told) >= _MOST_KNOWN:
             _told.clear()
@@ -126,13 +131,13 @@ def _ask(settings: Settings, command: Path, name: str) -> bytes:
             start_new_session=True,
         )
     except OSError as error:
-        raise _Failed(f"[hpc] owner_command: {command}: {error.strerror}") from None
+        raise Failed(f"[hpc] owner_command: {command}: {error.strerror}") from None
     deadline = time.monotonic() + settings.command_timeout
     with process:
         try:
             return _answer(process, name, deadline)
-        except (_Failed, OSError, subprocess.TimeoutExpired) as error:
-            raise _Failed(f"[hpc] owner_command: {command}: {error}") from None
+        except (Failed, OSError, subprocess.TimeoutExpired) as error:
+            raise Failed(f"[hpc] owner_command: {command}: {error}") from None
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # and whatever it has begun
@@ -151,14 +156,14 @@ def _answer(process: subprocess.Popen[bytes], name: str, deadline: float) -> byt
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
             if not selector.select(max(deadline - time.monotonic(), 0)):
-                raise _Failed("did not answer in time")
+                raise Failed("did not answer in time")
             part = os.read(process.stdout.fileno(), _MOST_ANSWER)
             answer += part
             if len(answer) > _MOST_ANSWER:
-                raise _Failed(f"its answer is longer than {_MOST_ANSWER} bytes")
+                raise Failed(f"its answer is longer than {_MOST_ANSWER} bytes")
             if not part:
                 break
     code = process.wait(max(deadline - time.monotonic(), 0.1))
     if code:
-        raise _Failed(f"ended with {code}")
+        raise Failed(f"ended with {code}")
     return answer

@@ -16,6 +16,9 @@ from servers import SERVICES, write_config
 
 URL = "http://wps.example.org:5000/wps"
 
+#: How an image in SIF begins.
+SIF = b"#!/usr/bin/env run-singularity\n".ljust(32, b"\0") + b"SIF_MAGIC\0"
+
 PARTITIONS = """\
 PartitionName=batch AllowAccounts=ALL AllowQos=ALL Default=YES QoS=N/A DefaultTime=00:10:00 \
 MaxTime=01:00:00 MaxCPUsPerNode=UNLIMITED Nodes=c[1-2] State=UP MaxMemPerNode=UNLIMITED
@@ -116,7 +119,7 @@ class CheckSite:
     def __post_init__(self) -> None:
         self.commands = self.folder / "commands"
         self.image = self.folder / "service.sif"
-        self.image.write_bytes(b"")
+        self.image.write_bytes(SIF)
         self.configure()
         if self.scheduler == "slurm":
             self._install()

@@ -42,6 +42,8 @@ def of_sections(sections: Sections) -> Iterator[str]:
                 near = _alike(key, PYWPS[section], 0.8)
                 if key not in PYWPS[section] and near:
                     yield f"[{section}] {key}: unknown key; did you mean {near}?"
+        elif section == "DEFAULT":
+            yield "[DEFAULT]: does not hold for pywps-hpc; write its keys into the sections"
         elif section.split(".")[0] != "hpc" and (near := _section_alike(section)):
             yield f"[{section}]: unknown section; did you mean [{near}]?"
 
@@ -58,7 +60,7 @@ def of_doubled_processes(settings: Settings) -> Iterator[str]:
 
 
 def _section_alike(section: str) -> str:
-    first, dot, rest = section.lower().partition(".")
+    first, dot, rest = section.strip().lower().partition(".")
     if sorted(first) == sorted("hpc"):
         known = "hpc" + dot + rest
         return (
@@ -87,19 +89,22 @@ def of_processes(settings: Settings, identifiers: Collection[str]) -> Iterator[s
 
 
 def of_files(files: Iterable[Path], sections: Sections) -> Iterator[str]:
-    """Configuration files with a secret in them that everybody on this host can read.
+    """Configuration files that everybody on this host can write, or read although a secret is in
+    them.
 
     Args:
         files: that the sections are from.
     """
     found = next(iter(_secrets(sections)), "")
-    for file in files if found else ():
+    for file in files:
         try:
             mode = file.stat().st_mode
         except OSError:
             continue
-        if mode & stat.S_IROTH:
+        if found and mode & stat.S_IROTH:
             yield f"{file}: everybody can read it, and {found} is in it: chmod o= {file}"
+        elif mode & stat.S_IWOTH:
+            yield f"{file}: everybody can write it, and so choose what runs: chmod o-w {file}"
 
 
 def _secrets(sections: Sections) -> Iterator[str]:
@@ -124,6 +129,10 @@ def of_url(url: str) -> Iterator[str]:
         host = ""
     if url == PYWPS_URL or not url:
         yield "[server] url: is not set: clients are given links to http://localhost"
+    elif re.search(r"\s", url):
+        yield f"[server] url: {url!r} has white space in it: clients cannot follow links to it"
+    elif "://" in url and not url.startswith(("http://", "https://")):
+        yield f"[server] url: {url} begins neither with http:// nor with https://"
     elif not host or urlsplit(url).scheme not in ("http", "https"):
         yield f"[server] url: {url} names no host: clients cannot follow links to their results"
     elif host in ("0.0.0.0", "::"):

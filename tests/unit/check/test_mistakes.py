@@ -120,6 +120,30 @@ def templates(**files: str) -> Make:
     return make
 
 
+def rewritten(change: Callable[[bytes], bytes]) -> Make:
+    return lambda site: site.config.write_bytes(change(site.config.read_bytes()))
+
+
+def owners(text: str, mode: int = 0o600) -> Make:
+    def make(site: CheckSite) -> None:
+        file = site.folder / "owners"
+        file.write_text(text)
+        file.chmod(mode)
+        site.configure(hpc={"owners_file": file})
+
+    return make
+
+
+def owner_command(text: str) -> Make:
+    def make(site: CheckSite) -> None:
+        file = site.folder / "owner-command"
+        file.write_text(text)
+        file.chmod(0o755)
+        site.configure(hpc={"owner_command": file})
+
+    return make
+
+
 def spool_of(mode: int) -> Make:
     return lambda site: (site.folder / "spool").chmod(mode)
 
@@ -380,13 +404,14 @@ MISTAKES: dict[str, Mistake] = {
         r"\$\{NO_SUCH_VARIABLE\}/spool' is not an absolute path",
         "set it to: absolute path",
     ),
-    "12d": Mistake(
+    "12d": on_slurm(
         "a variable that is not set in another value",
         keys("hpc.resources", queue="${NO_SUCH_VARIABLE}"),
         "[hpc.resources] queue",
         "the environment variable NO_SUCH_VARIABLE is not set",
         "set NO_SUCH_VARIABLE where the service is started",
         level=W,
+        offline=True,
     ),
     "13": on_slurm(
         "spool not on the node",
@@ -753,7 +778,7 @@ MISTAKES: dict[str, Mistake] = {
         "a key twice",
         lines("[hpc.ssh]\nuser = a\nuser = b\n"),
         "--config",
-        "option 'user' in section 'hpc.ssh' already exists",
+        r"line 36: \[hpc.ssh\] user is set a second time",
         "",
     ),
     "51": Mistake(
@@ -1201,6 +1226,298 @@ MISTAKES: dict[str, Mistake] = {
         "[hpc] templates",
         "ended before the launcher began",
         "take exit, exec",
+    ),
+    "103": Mistake(
+        "a section twice",
+        lines("[hpc.resources]\nmemory = 1G\n"),
+        "--config",
+        r"line \d+: \[hpc.resources\] is there a second time",
+        "write its keys into the first one",
+    ),
+    "104": Mistake(
+        "a line without `=`",
+        lines("[hpc.process.repeat_2]\nmemory 2G\n"),
+        "--config",
+        r"line \d+: 'memory 2G' is neither .SECTION. nor KEY = VALUE",
+        "as a comment",
+    ),
+    "105": Mistake(
+        "a byte order mark",
+        rewritten(lambda content: b"\xef\xbb\xbf" + content),
+        "--config",
+        "begins with a byte order mark",
+        "sed -i",
+    ),
+    "106": Mistake(
+        "file in another encoding",
+        rewritten(lambda content: content + b"[metadata:main]\nprovider_name = M\xfcller\n"),
+        "--config",
+        r"line \d+ is not in UTF-8",
+        "iconv -f LATIN1 -t UTF-8",
+    ),
+    "107": Mistake(
+        "a comment behind an amount",
+        keys("hpc.process.repeat_2", memory="2G ; enough"),
+        "[hpc.process.repeat_2] memory",
+        "'2G ; enough' is not an amount of memory",
+        "write a comment on a line of its own",
+    ),
+    "108": on_slurm(
+        "a comment behind text",
+        hpc(command_environment="SLURM_CONF=/etc/slurm.conf # of the cluster"),
+        "[hpc] command_environment",
+        "'# of the cluster' is part of the value",
+        "write a comment on a line of its own",
+        level=W,
+        offline=True,
+    ),
+    "109": Mistake(
+        "a key that is indented",
+        rewritten(lambda content: content.replace(b"\nscheduler", b"\n\tscheduler")),
+        "[hpc] spool",
+        "control characters",
+        "write each key at the beginning of its line",
+    ),
+    "110": on_slurm(
+        "typographic quotes",
+        resources(queue="“batch”"),
+        "[hpc.resources] queue",
+        "“batch”: the quotes are part of it",
+        "write it without them",
+        offline=True,
+    ),
+    "111": Mistake(
+        "`url` in quotes",
+        keys("server", url='"http://wps.example.org:5000/wps"'),
+        "[server] url",
+        "the quotes are part of it",
+        "write it without them",
+        also="names no host|begins neither",
+    ),
+    "112": Mistake(
+        "a key in the section of a process that holds for all",
+        keys("hpc.process.repeat_2", poll_interval="5"),
+        "[hpc.process.repeat_2] poll_interval",
+        "unknown key",
+        r"write it in \[hpc\]",
+    ),
+    "113": Mistake(
+        "`[DEFAULT]`",
+        lines("[DEFAULT]\nmemory = 2G\n"),
+        "[DEFAULT]",
+        "does not hold for pywps-hpc",
+        "write its keys into the sections",
+        level=W,
+    ),
+    "114": Mistake(
+        "blanks in the brackets of a section",
+        lines("[ hpc.process.repeat_2 ]\nmemory = 2G\n"),
+        "[ hpc.process.repeat_2 ]",
+        "unknown section",
+        r"did you mean \[hpc.process.repeat_2\]",
+        level=W,
+    ),
+    "115": Mistake(
+        "a queue without a batch system",
+        resources(queue="batch"),
+        "[hpc.resources] queue",
+        "has no effect: scheduler = local has no queues",
+        "remove it",
+        level=W,
+    ),
+    "116": on_slurm(
+        "`parallel_environment` on Slurm",
+        resources(parallel_environment="smp"),
+        "[hpc.resources] parallel_environment",
+        "has no effect: it is for Grid Engine",
+        "remove it",
+        level=W,
+        offline=True,
+    ),
+    "117": on_slurm(
+        "`slots` with a batch system",
+        hpc(slots="8"),
+        "[hpc] slots",
+        "has no effect: it is for scheduler = local",
+        "remove it",
+        level=W,
+        offline=True,
+    ),
+    "118": on_slurm(
+        "a DRMAA library, and `scheduler = slurm`",
+        hpc(drmaa_library="/usr/lib/libdrmaa.so"),
+        "[hpc] drmaa_library",
+        "has no effect: it is for scheduler = drmaa",
+        "remove it",
+        level=W,
+        offline=True,
+    ),
+    "119": on_slurm(
+        "`[hpc.ssh]` without `channel = ssh`",
+        keys("hpc.ssh", host="login1"),
+        "[hpc.ssh] host",
+        "has no effect: commands run on this host",
+        "set .hpc. channel = ssh",
+        level=W,
+        offline=True,
+    ),
+    "120": Mistake(
+        "a size of results without its unit",
+        keys("hpc.retention", size="200"),
+        "[hpc.retention] size",
+        "200 means 200 bytes",
+        "write a unit: 200G",
+        level=W,
+    ),
+    "121": Mistake(
+        "a size of outputs without its unit",
+        hpc(max_output_size="5"),
+        "[hpc] max_output_size",
+        "5 means 5 bytes",
+        "write a unit: 5G",
+        level=W,
+    ),
+    "122": Mistake(
+        "memory for clients to ask for, without units",
+        resources(client_memory="1..16"),
+        "[hpc.resources] client_memory",
+        "1 MiB are permitted",
+        "write units: 1G..16G",
+        level=W,
+    ),
+    "123": Mistake(
+        "an owner's memory without its unit",
+        keys("hpc.owner.anna", max_memory="16"),
+        "[hpc.owner.anna] max_memory",
+        "16 means 16 MiB",
+        "write a unit: 16G",
+        level=W,
+    ),
+    "124": Mistake(
+        "more processors for clients to ask for than this host has",
+        resources(client_cpus="1..4096"),
+        "[hpc.resources] client_cpus",
+        "4096 is more than this host has",
+        "set client_cpus to at most",
+        offline=False,
+    ),
+    "125": on_slurm(
+        "typo in `command_path`",
+        hpc(command_path="/opt/slrum/bin:/usr/bin"),
+        "[hpc] command_path",
+        "/opt/slrum/bin is not a folder on this host",
+        "with ':' between",
+        level=W,
+        offline=True,
+    ),
+    "126": on_slurm(
+        "`image` a file that is none",
+        keys("hpc.container", image="/etc/hosts"),
+        "[hpc.container] image",
+        "/etc/hosts does not begin as an image does",
+        r"name the \.sif file",
+        offline=True,
+    ),
+    "127": on_slurm(
+        "`python_path` a file",
+        keys("hpc.container", python_path="/etc/hosts"),
+        "[hpc.container] python_path",
+        "/etc/hosts is a file",
+        "name the folder",
+        offline=True,
+    ),
+    "128": on_slurm(
+        "a word in `options` that is no option",
+        keys("hpc.container", options="exec"),
+        "[hpc.container] options",
+        "exec: no option",
+        "from a '-' on",
+        offline=True,
+    ),
+    "129": Mistake(
+        "metrics at an address of another host",
+        keys("hpc.metrics", web="192.0.2.77:9464"),
+        "[hpc.metrics] web",
+        "nothing can listen on 192.0.2.77 here",
+        "name an address of the host",
+        level=W,
+    ),
+    "130": Mistake(
+        "a blank in `url`",
+        keys("server", url="http://wps.example.org:5000/my wps"),
+        "[server] url",
+        "has white space in it",
+        "as clients see it",
+        level=W,
+    ),
+    "131": Mistake(
+        "a misspelt scheme in `url`",
+        keys("server", url="htp://wps.example.org/wps"),
+        "[server] url",
+        "begins neither with http:// nor with https://",
+        "as clients see it",
+        level=W,
+    ),
+    "132": Mistake(
+        "`outputurl` that is no address",
+        keys("server", outputurl="outputs/"),
+        "[server] outputurl",
+        "outputs/ is no address",
+        "remove outputurl",
+    ),
+    "133": Mistake(
+        "commas between folders in `allowedinputpaths`",
+        keys("server", allowedinputpaths="/tmp,/var"),
+        "[server] allowedinputpaths",
+        "/tmp,/var cannot be bound",
+        "write ':' between folders",
+    ),
+    "134": on_slurm(
+        "an account in `owners_file` that the service may not charge",
+        owners("[anna]\naccount = climat\n"),
+        "[hpc] owners_file",
+        r".anna. account: the user \w+ may not charge climat; did you mean climate\?",
+        "set account to one of: climate",
+    ),
+    "135": on_slurm(
+        "`owners_file` in the form of the configuration",
+        owners("[hpc.owner.anna]\naccount = climate\n"),
+        "[hpc] owners_file",
+        "sections have the owners' own names here",
+        r"write \[anna\]",
+        offline=True,
+    ),
+    "136": on_slurm(
+        "`owners_file` without sections",
+        owners("anna = climate\n"),
+        "[hpc] owners_file",
+        "line 1: 'anna = climate' is in no section",
+        "above it",
+        offline=True,
+    ),
+    "137": on_slurm(
+        "`owners_file` that everybody can write",
+        owners("[anna]\naccount = climate\n", 0o666),
+        "[hpc] owners_file",
+        "can be written by everybody",
+        "chmod o-w",
+        level=W,
+        offline=True,
+    ),
+    "138": on_slurm(
+        "`owner_command` fails",
+        owner_command("#!/bin/sh\nexit 3\n"),
+        "[hpc] owner_command",
+        "ended with 3; while that is so, clients get HTTP 503",
+        "run it by hand",
+    ),
+    "139": Mistake(
+        "configuration that everybody can write",
+        lambda site: site.config.chmod(0o666),
+        "*.cfg",
+        "everybody can write it",
+        "chmod o-w",
+        level=W,
     ),
 }
 #: A file system with room (statvfs(3)), and what is changed of it.

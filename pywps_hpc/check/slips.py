@@ -1,0 +1,190 @@
+"""Values that can be read and were meant otherwise, and keys that have no effect as things are."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from pywps_hpc.check.configuration import LEAST_MEMORY, Configuration
+from pywps_hpc.check.findings import Finding, error, warning
+from pywps_hpc.settings import Settings
+from pywps_hpc.settings.ini import QUOTES
+from pywps_hpc.settings.model import OWNER_PREFIX, PROCESS_PREFIX
+
+#: Bytes below which a size lacks its unit.
+LEAST_SIZE = 1024
+#: How the file of an image begins: SIF (behind a line for the shell), SquashFS.
+_IMAGES = re.compile(rb"hsqs|.{32}SIF_MAGIC|.{1080}\x53\xef", re.DOTALL)
+
+
+def look(known: Configuration, offline: bool) -> Iterator[Finding]:
+    """All of them.
+
+    Args:
+        offline: whether nobody will look for the commands themselves.
+    """
+    yield from _texts(known)
+    yield from _sizes(known)
+    yield from _unused(known)
+    yield from _addresses(known)
+    yield from _commands(known.settings) if offline else ()
+    yield from _places(known)
+    yield from _rights(known)
+
+
+def _texts(known: Configuration) -> Iterator[Finding]:
+    """Quotes and comments that are part of a value."""
+    for section, keys in known.sections.items():
+        if section.split(".")[0] not in ("hpc", "server", "processing"):
+            continue
+        for key, text in keys.items():
+            subject, value = f"[{section}] {key}", text.strip()
+            if comment := re.search(r"\s[#;]\s.*", value):
+                yield warning(
+                    subject,
+                    f"{comment.group().strip()!r} is part of the value",
+                    "write a comment on a line of its own",
+                )
+            elif re.search(QUOTES, value) or (
+                section in ("server", "hpc") and re.fullmatch("([\"']).*\\1", value)
+            ):
+                yield error(subject, f"{value}: the quotes are part of it", "write it without them")
+
+
+def _sizes(known: Configuration) -> Iterator[Finding]:
+    """Amounts without their unit."""
+    own = known.settings
+    for section, key, number in (
+        ("hpc", "max_dump_size", own.max_dump_size),
+        ("hpc", "max_output_size", own.max_output_size),
+        ("hpc.inputs", "max_bytes", own.inputs.max_bytes),
+        ("hpc.inputs", "max_bytes_per_job", own.inputs.max_bytes_per_job),
+        ("hpc.retention", "size", own.retention.size),
+    ):
+        if 0 < number < LEAST_SIZE:
+            what = f"{number} means {number} bytes"
+            yield warning(f"[{section}] {key}", what, f"write a unit: {number}G")
+    for process, settings in known.everyone():
+        allowed = settings.resources.client_memory
+        section = known.section_of(process, "client_memory")
+        if allowed and allowed[0] < LEAST_MEMORY and (not process or section.endswith(process)):
+            yield warning(
+                f"[{section}] client_memory",
+                f"{allowed[0]} MiB are permitted: Python and PyWPS alone need about {LEAST_MEMORY}",
+                "write units: 1G..16G",
+            )
+    for name, owner in own.owners.items():
+        if 0 < owner.max_memory < LEAST_MEMORY:
+            yield warning(
+                f"[{OWNER_PREFIX}{name}] max_memory",
+                f"{owner.max_memory} means {owner.max_memory} MiB: no job of this owner can run",
+                f"write a unit: {owner.max_memory}G",
+            )
+
+
+#: Keys of resources, and of owners, that only batch systems know.
+_OF_QUEUES = ("queue", "account", "client_queue", "parallel_environment")
+
+
+def _unused(known: Configuration) -> Iterator[Finding]:
+    """Keys that are set and have no effect, since another key is not."""
+    own = known.settings
+    system = own.system if own.scheduler == "drmaa" else own.scheduler
+    for section, keys in known.sections.items():
+        is_need = section == "hpc.resources" or section.startswith((PROCESS_PREFIX, OWNER_PREFIX))
+        for key in keys:
+            why = ""
+            if is_need and own.scheduler == "local" and key in _OF_QUEUES:
+                why = "scheduler = local has no queues and accounts"
+            elif is_need and key == "parallel_environment" and system != "gridengine":
+                why = "it is for Grid Engine"
+            elif section == "hpc" and key == "slots" and own.scheduler != "local" and own.slots:
+                why = "it is for scheduler = local"
+            elif section == "hpc" and key in ("system", "drmaa_library"):
+                why = "" if own.scheduler == "drmaa" else "it is for scheduler = drmaa"
+            elif section == "hpc.ssh" and own.channel != "ssh":
+                yield warning(
+                    f"[{section}] {key}",
+                    "has no effect: commands run on this host (channel = local)",
+                    "set [hpc] channel = ssh, or remove the section",
+                )
+                break
+            if why:
+                yield warning(f"[{section}] {key}", f"has no effect: {why}", "remove it")
+
+
+def _addresses(known: Configuration) -> Iterator[Finding]:
+    """Addresses to listen on that are none of this host."""
+    for key in ("web", "dispatcher"):
+        address = getattr(known.settings.metrics, key)
+        if address is None:
+            continue
+        try:
+            kind = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+            with socket.socket(kind, socket.SOCK_STREAM) as probe:
+                probe.bind((address[0], 0))
+        except OSError as problem:
+            yield warning(
+                f"[hpc.metrics] {key}",
+                f"nothing can listen on {address[0]} here: {problem.strerror or problem}",
+                "name an address of the host on which that part runs, or 0.0.0.0",
+            )
+
+
+def _commands(own: Settings) -> Iterator[Finding]:
+    """Where the batch system's commands cannot be."""
+    for place in own.command_path.split(os.pathsep) if own.channel == "local" else ():
+        if place and not Path(place).is_dir():
+            what = f"{place} is not a folder on this host"
+            yield warning("[hpc] command_path", what, "correct it: folders, with ':' between")
+
+
+def _places(known: Configuration) -> Iterator[Finding]:
+    """Paths that are something else than they should be, as far as this host sees them."""
+    for process, settings in known.everyone():
+        container = settings.container
+        for place in container.python_path:
+            if place.is_file() and place.suffix not in (".zip", ".egg", ".whl"):
+                yield error(
+                    f"[{known.section_of(process, 'python_path')}] python_path",
+                    f"{place} is a file",
+                    "name the folder that has it",
+                )
+        for option in container.options:
+            if not option.startswith("-"):
+                yield error(
+                    f"[{known.section_of(process, 'options')}] options",
+                    f"{option}: no option: the runtime would take it for the image",
+                    "write one a line, from a '-' on",
+                )
+        if container.runtime != "none" and container.image and container.image.is_file():
+            yield from _image(container.image, f"[{known.section_of(process, 'image')}] image")
+
+
+def _image(image: Path, subject: str) -> Iterator[Finding]:
+    try:
+        with image.open("rb") as file:
+            begin = file.read(2048)
+    except OSError:
+        return  # the nodes may let this account read it
+    if not _IMAGES.match(begin):
+        what = f"{image} does not begin as an image does ({len(begin) or 'no'} bytes were read)"
+        yield error(subject, what, "name the .sif file that pywps-hpc image build has made")
+
+
+def _rights(known: Configuration) -> Iterator[Finding]:
+    """What decides who pays, and what runs, and can be written by everybody."""
+    own = known.settings
+    for key in ("owners_file", "owner_command", "templates"):
+        path: Path | None = getattr(own, key)
+        try:
+            if path is None or not path.stat().st_mode & stat.S_IWOTH:
+                continue
+        except OSError:
+            continue
+        what = f"{path} can be written by everybody"
+        yield warning(f"[hpc] {key}", what, f"chmod o-w {path}")
