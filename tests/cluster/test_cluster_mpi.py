@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import math
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
-import psutil
 import pytest
 
 import cluster_site as site
 import servers
-import wps_client as client
+from mpi_runs import RanksOnTwoNodes
 
 pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
-ENDLESS = str(10**14)
 
 
 @pytest.fixture(scope="module")
-def root() -> Path:
-    made = site.folder("mpi")
-    site.code(made)
-    return made
-
-
-@pytest.fixture(scope="module")
-def hpc(root: Path) -> Iterator[servers.HpcServer]:
+def hpc() -> Iterator[servers.HpcServer]:
+    root = site.folder("mpi")
+    site.code(root)
     sections = {
         "hpc.resources": {"nodes": 2, "tasks": 4},
         "hpc.container": {"network": "yes"},
@@ -36,49 +25,5 @@ def hpc(root: Path) -> Iterator[servers.HpcServer]:
         yield server
 
 
-def ranks() -> list[psutil.Process]:
-    """Whatever runs for ranks on this host, which has both nodes."""
-    names = ("examples.programs.pi_of_ranks", "joblauncher.remote", "hydra_pmi_proxy", "mpiexec")
-    found = []
-    for process in psutil.process_iter(["cmdline", "username"]):
-        if process.info["username"] != site.user():
-            continue
-        if any(name in part for part in process.info["cmdline"] or [] for name in names):
-            found.append(process)
-    return found
-
-
-def computing() -> list[psutil.Process]:
-    """The ranks themselves, once all are there."""
-    found = [p for p in ranks() if (p.info["cmdline"] or [""])[-1] == ENDLESS]
-    own = [p for p in found if "python" in p.info["cmdline"][0]]
-    return own if len(own) == 4 else []
-
-
-def test_ranks_are_spread_over_two_nodes(hpc: servers.HpcServer) -> None:
-    document = client.execute_async(hpc.url, "pi", [("points", "10000000")])
-    found = client.outputs_of(document)
-    assert math.isclose(float(found["pi"].content), math.pi, rel_tol=1e-9)
-    nodes = json.loads(found["ranks"].content)
-    assert len(nodes) == 4
-    assert {nodes.count(node) for node in nodes} == {2}
-    servers.wait_for(lambda: not ranks(), "no rank is left")
-
-
-def test_a_rank_that_is_killed_ends_the_job_in_words(hpc: servers.HpcServer) -> None:
-    location = client.submit(hpc.url, "pi", [("points", ENDLESS)])
-    servers.shoot(servers.wait_for(computing, "all ranks compute")[-1:])
-    document = client.await_end(location)
-    assert client.state_of(document) == "ProcessFailed"
-    assert "was killed by signal 9 (Killed)" in client.message_of(document)
-    servers.wait_for(lambda: not ranks(), "no rank is left")
-
-
-def test_a_dismissal_leaves_no_rank_on_any_node(hpc: servers.HpcServer) -> None:
-    location = client.submit(hpc.url, "pi", [("points", ENDLESS)])
-    servers.wait_for(computing, "all ranks compute")
-    begun = time.monotonic()
-    hpc.cli("cancel", hpc.id_of(location)).check_returncode()
-    assert "dismissed" in client.message_of(client.await_end(location))
-    servers.wait_for(lambda: not ranks(), "no rank is left")
-    assert time.monotonic() - begun < 60
+class TestSlurm(RanksOnTwoNodes):
+    """Two ranks on each of two nodes."""
