@@ -157,6 +157,16 @@ class Timing:
     )
     callback_total: float = _time(30.0, "for one message, with the search for its host's address")
 
+    # Notices
+    notice_pause: float = _time(
+        60.0, "between two messages to the administrator: what comes meanwhile goes into the next"
+    )
+    notice_patience: float = _time(
+        60.0,
+        "for which the batch system cannot be asked before the administrator is told: a restart of "
+        "its server takes less",
+    )
+
     # Pages
     page_cookie: float = _time(
         180 * 86400.0,

@@ -17,6 +17,7 @@ from pywps_hpc.check import (
     configuration,
     dispatcher,
     node,
+    notices,
     owners,
     slips,
     storage,
@@ -76,6 +77,7 @@ def _of(known: Configuration, options: Options) -> Iterator[Finding]:
     yield from slips.look(known, options.offline)
     if not options.offline:
         yield from owners.look(own)
+        yield from notices.look(own)
     yield from addresses.look(known.sections, options.bind)
     modules: Mapping[str, str] = {}
     if options.application:

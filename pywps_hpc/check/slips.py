@@ -14,6 +14,7 @@ from pywps_hpc.check.findings import Finding, error, warning
 from pywps_hpc.settings import Settings
 from pywps_hpc.settings.ini import QUOTES
 from pywps_hpc.settings.model import OWNER_PREFIX, PROCESS_PREFIX
+from pywps_hpc.systems import options
 
 #: Bytes below which a size lacks its unit.
 LEAST_SIZE = 1024
@@ -86,22 +87,19 @@ def _sizes(known: Configuration) -> Iterator[Finding]:
             )
 
 
-#: Keys of resources, and of owners, that only batch systems know.
-_OF_QUEUES = ("queue", "account", "client_queue", "parallel_environment")
-
-
 def _unused(known: Configuration) -> Iterator[Finding]:
     """Keys that are set and have no effect, since another key is not."""
     own = known.settings
     system = own.system if own.scheduler == "drmaa" else own.scheduler
+    if known.sections.get("hpc.notices") and not (own.notices.webhook or own.notices.mail):
+        what = "have no effect: nobody is told"
+        yield warning("[hpc.notices] events", what, "set webhook or mail, or remove the section")
     for section, keys in known.sections.items():
         is_need = section == "hpc.resources" or section.startswith((PROCESS_PREFIX, OWNER_PREFIX))
         for key in keys:
             why = ""
-            if is_need and own.scheduler == "local" and key in _OF_QUEUES:
-                why = "scheduler = local has no queues and accounts"
-            elif is_need and key == "parallel_environment" and system != "gridengine":
-                why = "it is for Grid Engine"
+            if is_need and options.is_unused(system, key):
+                why = f"{system} has none"
             elif section == "hpc" and key == "slots" and own.scheduler != "local" and own.slots:
                 why = "it is for scheduler = local"
             elif section == "hpc" and key in ("system", "drmaa_library"):

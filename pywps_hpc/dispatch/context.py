@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -14,7 +15,7 @@ from pywps_hpc.dispatch.leader import LeadershipLost
 from pywps_hpc.dispatch.pending import PendingChanges
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
 from pywps_hpc.dispatch.scripts.script import Scripts
-from pywps_hpc.jobs import Job, JobStore, TableUnavailable
+from pywps_hpc.jobs import Job, JobStore, State, TableUnavailable
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import Spool
 from pywps_hpc.timing import TIMING, Timing
@@ -32,6 +33,7 @@ class Context:
         wake: lets the loop look at once; other threads may call it.
         heartbeat: sends a heartbeat; raises :class:`~pywps_hpc.dispatch.leader.LeadershipLost`.
         changes: of jobs, which are made together.
+        ended: called with a job, its last state and its facts when its row tells its end.
         storage_trouble: job id -> since when its end waits for the storage, by ``clock``.
     """
 
@@ -45,6 +47,7 @@ class Context:
     heartbeat: Callable[[], None]
     timing: Timing = TIMING
     wake: Callable[[], object] = lambda: None
+    ended: Callable[[Job, State, Mapping[str, Any]], None] = lambda job, state, facts: None
     changes: PendingChanges = field(init=False)
     storage_trouble: dict[str, float] = field(default_factory=dict)
     _logged: dict[str, str] = field(default_factory=dict)  # the last error, by job id

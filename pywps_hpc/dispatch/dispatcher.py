@@ -16,6 +16,7 @@ from pywps_hpc.dispatch.ends import EndWatch
 from pywps_hpc.dispatch.events import Either
 from pywps_hpc.dispatch.follow import Follower
 from pywps_hpc.dispatch.leader import Leadership, LeadershipLost
+from pywps_hpc.dispatch.notices import Notices
 from pywps_hpc.dispatch.notify import Notifier
 from pywps_hpc.dispatch.pace import Pace
 from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
@@ -73,15 +74,18 @@ class Dispatcher:
         timing: Timing = TIMING,
     ) -> None:
         self.settings, self.scheduler, self._timing = settings, scheduler, timing
+        self._clock = clock
         self._leadership = Leadership(store, settings.dispatcher_lease, holder, timing)
         scripts = Scripts(settings, scheduler.system, scheduler.header)
         scripts.check()
         self.store = store.led_by(self._leadership.holder)
         heartbeat = self._leadership.heartbeat
         wake_up = partial(wake, self._leadership.holder)
+        self._notices = Notices(settings, timing)
         context = Context(
             *(settings, self.store, spool, scheduler, scripts, clock, uptime, heartbeat, timing),
             wake=wake_up,
+            ended=self._notices.ended,
         )
         self._changes = context.changes
         self._controller = Controller(context)
@@ -212,6 +216,7 @@ class Dispatcher:
             self._tell(self._watch.trouble or trouble)
         self._sweeper.run()
         self._notifier.run()
+        self._tell_administrator()
         return self._changes.made - made + self._controller.ordered
 
     def lead(self) -> bool:
@@ -258,6 +263,7 @@ class Dispatcher:
             waiting, woken = self.store.waiting(), woken or stop.woken
             self._pace.hurry(waiting.ends, told=self._ends.look())
             self._notifier.run()
+            self._tell_administrator()
             # A job may be recorded later than one that was accepted after it.
             unseen = woken and time.monotonic() - begun >= self._timing.table_look
             if unseen or waiting.has_more_than(self._waited_upon):
@@ -337,6 +343,10 @@ class Dispatcher:
             log.info("dispatcher %s: the problem is over", self._leadership.holder)
         self._leadership.message = trouble
         self._leadership.heartbeat_now()
+
+    def _tell_administrator(self) -> None:
+        """Send notices that are due, beside the loop."""
+        self._notices.look(self._watch.reach, self._watch.trouble, self._clock())
 
     def _miss_table(self, trouble: str) -> None:
         """Log when the job table cannot be reached, and when it answers again."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from joblauncher.shared.exits import NOT_TOLD, OUT_OF_MEMORY
 from joblauncher.shared.response import UNEXPLAINED
+from pywps_hpc.dispatch import notices
 from pywps_hpc.dispatch.decide import causes, container, messages
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
 from pywps_hpc.jobs.job import Cause
@@ -452,7 +453,35 @@ BUSY = Group(
     ),
 )
 
-GROUPS = (WAITING, LIMITS, NODE, PROCESS, BUSY)
+NOTICES = Group(
+    "What the administrator is told",
+    "By webhook or mail, see `[hpc.notices]`. Clients do not see these.",
+    (
+        Explanation(
+            notices.unreachable("…", "…"),
+            "The batch system's commands have failed, or taken longer than `command_timeout`, for "
+            "a minute; why follows.",
+            ("[hpc] command_timeout", "[hpc.notices] events"),
+            "`pywps-hpc status` shows since when. What was submitted goes on, and is followed when "
+            "the batch system answers.",
+        ),
+        Explanation(
+            notices.reachable("…"),
+            "It answers.",
+            ("[hpc.notices] events",),
+            "Nothing.",
+        ),
+        Explanation(
+            "job … (…) has failed: …",
+            "A job ended; the sentence that its client reads follows. Events beyond the first 100 "
+            "of a message are counted.",
+            ("[hpc.notices] events",),
+            "Look the sentence up on this page; `pywps-hpc show JOB`.",
+        ),
+    ),
+)
+
+GROUPS = (WAITING, LIMITS, NODE, PROCESS, BUSY, NOTICES)
 
 _HEAD = f"""\
 # Messages

@@ -89,6 +89,7 @@ def end(
         context.forget(job)
         log.info("%s: %s", job.id, told)
         _measure(job, state, facts)
+        context.ended(job, state, facts)
 
     context.changes.add(job, state, then=ended, **facts)
 

@@ -29,7 +29,15 @@ from pywps_hpc.settings.model import (
 )
 from pywps_hpc.settings.owners import Owner
 from pywps_hpc.settings.resources import Resources
-from pywps_hpc.settings.sections import Callbacks, Container, Inputs, Metrics, Retention, Ssh
+from pywps_hpc.settings.sections import (
+    Callbacks,
+    Container,
+    Inputs,
+    Metrics,
+    Notices,
+    Retention,
+    Ssh,
+)
 
 T = TypeVar("T")
 
@@ -122,6 +130,7 @@ def build(sections: Sections, name: str, origin: Mapping[str, str] | None = None
         ssh=reader.read(Ssh, "hpc.ssh"),
         inputs=reader.read(Inputs, "hpc.inputs"),
         callbacks=reader.read(Callbacks, "hpc.callbacks"),
+        notices=reader.read(Notices, "hpc.notices"),
         retention=reader.read(Retention, "hpc.retention"),
         metrics=reader.read(Metrics, "hpc.metrics"),
         processes=MappingProxyType(

@@ -12,7 +12,15 @@ from pywps_hpc.settings.keys import setting
 from pywps_hpc.settings.owners import OWNER_PREFIX as OWNER_PREFIX
 from pywps_hpc.settings.owners import Owner, owner_command, owners_file
 from pywps_hpc.settings.resources import Resources
-from pywps_hpc.settings.sections import Callbacks, Container, Inputs, Metrics, Retention, Ssh
+from pywps_hpc.settings.sections import (
+    Callbacks,
+    Container,
+    Inputs,
+    Metrics,
+    Notices,
+    Retention,
+    Ssh,
+)
 from pywps_hpc.systems import ALIASES, SYSTEMS
 
 SCHEDULERS = ("local", *SYSTEMS, "drmaa")
@@ -58,7 +66,7 @@ class Settings:
         processes: settings of processes that have a section of their own.
         defaults: settings of all others.
         owners: what holds for the jobs of owners with a section of their own.
-        ssh, inputs, callbacks, retention, metrics: the sections of these names.
+        ssh, inputs, callbacks, notices, retention, metrics: the sections of these names.
         input_paths: folders of ``file://`` inputs (``[server] allowedinputpaths``), read-only.
         url: the WPS endpoint (``[server] url``); empty if none is set.
     """
@@ -305,6 +313,7 @@ class Settings:
     ssh: Ssh = Ssh()
     inputs: Inputs = Inputs()
     callbacks: Callbacks = Callbacks()
+    notices: Notices = Notices()
     retention: Retention = Retention()
     metrics: Metrics = Metrics()
     input_paths: tuple[Path, ...] = ()
@@ -333,6 +342,7 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
         "hpc.ssh": Ssh,
         "hpc.inputs": Inputs,
         "hpc.callbacks": Callbacks,
+        "hpc.notices": Notices,
         "hpc.retention": Retention,
         "hpc.metrics": Metrics,
         "hpc.container": Container,

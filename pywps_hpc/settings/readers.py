@@ -186,6 +186,24 @@ def receivers(value: str) -> tuple[str, ...]:
     return (*known, *(["*"] if "*" in found else []))
 
 
+@reads("address that begins with `http://` or `https://`")
+def http_address(value: str) -> str:
+    """An address to which something is sent. A message shows nothing of it: it may hold a token."""
+    if value and not re.fullmatch(r"https?://[^\s/]\S*", value):
+        raise ValueError("is no address; write https://host/path")
+    return value
+
+
+@reads("mail addresses, separated by commas or white space")
+def mail_addresses(value: str) -> tuple[str, ...]:
+    """Addresses of people."""
+    found = tuple(entry for entry in re.split(r"[\s,]+", value) if entry)
+    for entry in found:
+        if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", entry):
+            raise ValueError(f"{entry!r} is not a mail address; write name@host")
+    return found
+
+
 @reads("`http://host:port`")
 def proxy(value: str) -> str:
     """``http://host:port``. It is in each job's dump, so it has no password in it."""

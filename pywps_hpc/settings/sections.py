@@ -233,6 +233,36 @@ class Callbacks:
 
 
 @dataclass(frozen=True)
+class Notices:
+    """``[hpc.notices]``: of what the service's administrators are told, and how. There is one
+    message a minute at most."""
+
+    events: tuple[str, ...] = setting(
+        readers.choices("failed", "ended", "unreachable"),
+        "failed, unreachable",
+        "Of what: jobs that failed, or all that ended (dismissed ones, too); and that the batch "
+        "system cannot be asked for a minute, and then again.",
+    )
+    webhook: str = setting(
+        readers.http_address,
+        None,
+        "Address to which a message is sent as JSON (`text`, `notices`), by POST, signed as those "
+        "of `[hpc.callbacks]` if there is a `secret`.",
+        unset="",
+        needed="sites that have a chat or an alert manager",
+    )
+    mail: tuple[str, ...] = setting(
+        readers.mail_addresses, None, "Addresses to which it is sent as mail.", unset=()
+    )
+    smtp: tuple[str, int] = setting(
+        readers.listening, "localhost:25", "Host and port of the server that takes the mail."
+    )
+    sender: str = setting(
+        readers.word, None, "The sender's address; unset: `pywps-hpc@` this host.", unset=""
+    )
+
+
+@dataclass(frozen=True)
 class Retention:
     """``[hpc.retention]``: how long what is left of ended jobs is kept."""
 

@@ -36,6 +36,8 @@ UNSUPPORTED = {
     "qos": "Grid Engine has no quality of service; use extra (-P PROJECT, -js SHARE)",
     "gpu_type": "write gpus without a type, and the site's own resource in extra (-l NAME=TYPE)",
 }
+#: Keys that have no effect.
+UNUSED: frozenset[str] = frozenset()
 #: Resource in ``-l`` -> what to do instead.
 RESOURCES = {
     **dict.fromkeys(("h_rt", "s_rt"), use_key("walltime")),

@@ -10,3 +10,5 @@ UNSUPPORTED = {
     "licenses": _NONE,
     "gpu_type": "scheduler = local knows no types of GPUs; write gpus without one",
 }
+#: Keys that have no effect.
+UNUSED = frozenset({"queue", "account", "client_queue", "parallel_environment"})

@@ -12,6 +12,8 @@ UNSUPPORTED = {
     "qos": "OpenPBS has no quality of service; set queue instead",
     "reservation": "a reservation of OpenPBS is a queue: set queue to its name (R123)",
 }
+#: Keys that have no effect.
+UNUSED = frozenset({"parallel_environment"})
 
 reserved = Qsub(
     options={

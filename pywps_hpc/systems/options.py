@@ -68,6 +68,12 @@ def unsupported(system: str, key: str) -> str:
     return known.get(key, "")
 
 
+def is_unused(system: str, key: str) -> bool:
+    """Whether a key of the resources can be set for this batch system, or ``local``, and has no
+    effect."""
+    return key in import_module(f"pywps_hpc.systems.{system}").UNUSED
+
+
 def said_twice(system: str, lines: Sequence[str], key: str) -> str:
     """The option in ``extra`` that says the same as a key that is set; empty if there is none."""
     if system not in SYSTEMS:

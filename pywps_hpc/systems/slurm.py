@@ -49,6 +49,8 @@ LONG = {
 KEYS = {"qos": ("--qos", "-q"), "reservation": ("--reservation",), "licenses": ("--licenses", "-L")}
 #: Key that this system does not support -> what to do instead.
 UNSUPPORTED: dict[str, str] = {}
+#: Keys that have no effect.
+UNUSED = frozenset({"parallel_environment"})
 _SHORT = {
     **{"A": "account", "a": "array", "c": "cpus-per-task", "D": "chdir", "e": "error", "G": "gpus"},
     **{"H": "hold", "h": "help", "J": "job-name", "M": "clusters", "N": "nodes", "n": "ntasks"},

@@ -14,6 +14,8 @@ UNSUPPORTED = {
     "reservation": _MOAB.format("-l advres=NAME"),
     "licenses": _MOAB.format("-l gres=NAME+NUMBER"),
 }
+#: Keys that have no effect.
+UNUSED = frozenset({"parallel_environment"})
 
 reserved = Qsub(
     options={

@@ -27,7 +27,7 @@ from pywps_hpc.settings.model import (
 
 #: How alike a name must be to be taken for a slip of the pen (difflib, ratio).
 ALIKE = 0.85
-_SECRET = re.compile(r"passw(or)?d|secret|token|credential|(api|access|private)_?key", re.I)
+_SECRET = re.compile(r"passw(or)?d|secret|token|webhook|credential|(api|access|private)_?key", re.I)
 
 
 def of_sections(sections: Sections) -> Iterator[str]:

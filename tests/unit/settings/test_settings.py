@@ -271,8 +271,14 @@ def test_an_unknown_key_is_refused_with_the_nearest_one(spool: Path, tmp_path: P
 
 
 def test_an_unknown_key_that_resembles_nothing_is_refused(spool: Path, tmp_path: Path) -> None:
-    text = minimal(spool, "[hpc.resources]\nqqqq = 1\n")
-    assert refusal(tmp_path, text) == "[hpc.resources] qqqq: unknown key"
+    text = minimal(spool, "[hpc.retention]\nqqqq = 1\n")
+    assert refusal(tmp_path, text) == "[hpc.retention] qqqq: unknown key; known: age, size"
+
+
+def test_a_key_of_another_section_is_told_its_place(spool: Path, tmp_path: Path) -> None:
+    text = minimal(spool, "[hpc.resources]\nimage = /x.sif\n")
+    words = "[hpc.resources] image: unknown key; write it in [hpc.container]"
+    assert refusal(tmp_path, text) == words
 
 
 def test_keys_that_are_no_settings_cannot_be_set(spool: Path, tmp_path: Path) -> None:
@@ -289,7 +295,8 @@ def test_an_unknown_section_of_ours_is_refused(spool: Path, tmp_path: Path, sect
 
 def test_a_process_section_needs_the_process(spool: Path, tmp_path: Path) -> None:
     words = refusal(tmp_path, minimal(spool, "[hpc.process.]\nmemory = 2G\n"))
-    assert words == "[hpc.process.]: the process identifier is missing"
+    told = "the process identifier is missing; write [hpc.process.IDENTIFIER]"
+    assert words == f"[hpc.process.]: {told}"
 
 
 def test_a_missing_spool_is_refused(tmp_path: Path) -> None:
