@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from lxml import etree
 from pywps.exceptions import InvalidParameterValue
@@ -19,6 +20,9 @@ from pywps.exceptions import InvalidParameterValue
 from joblauncher.inputs.errors import InputUnavailable
 from joblauncher.shared.files import open_plain
 from joblauncher.shared.jobdir import JobDir
+
+#: Characters or bytes of a value that are decoded at once.
+_PART = 1 << 20
 
 
 @dataclass
@@ -62,9 +66,8 @@ def restore(
             value = values.get(held) if isinstance(held, str) else None
             if value is None:
                 continue
-            file.seek(value.offset)
             name = str(item.identifier)
-            handler._data = _decode(file.read(value.length), value, name)
+            handler._data = _decode(file, value, name)
             try:
                 item._check_valid()
             except InvalidParameterValue as error:
@@ -86,23 +89,51 @@ def element_value(element: etree._Element) -> str:
     return str(etree.tostring(inside[0], encoding=str, with_tail=False))
 
 
-def _decode(raw: bytes, value: Value, name: str) -> Any:
+def _decode(file: BinaryIO, value: Value, name: str) -> Any:
+    """A value, of which no more than two copies are in memory at once."""
+    file.seek(value.offset)
     try:
-        if value.kind == "json":
-            text = json.loads(raw)
-        else:
-            parser = etree.XMLParser(
-                resolve_entities=False, no_network=True, huge_tree=True, encoding="UTF-8"
-            )
-            whole = b"<value%s>%s</value>" % (value.namespaces.encode(), raw)
-            text = element_value(etree.fromstring(whole, parser))
-        if not value.base64:
-            return text
-        packed = text.translate({ord(space): None for space in " \t\r\n"})
-        return base64.b64decode(packed.encode("ascii"), validate=True)
+        text = _of_json(file, value) if value.kind == "json" else _of_xml(file, value)
+        return _of_base64(text) if value.base64 else text
     except (binascii.Error, UnicodeEncodeError):
         raise InputUnavailable(f"input {name}: it is not valid base64.", name) from None
     except (ValueError, etree.XMLSyntaxError):
         raise InputUnavailable(
             f"input {name}: it is neither text nor one XML element.", name
         ) from None
+
+
+def _of_json(file: BinaryIO, value: Value) -> str:
+    quoted = file.read(value.length).decode("utf-8", "surrogatepass")
+    return str(json.loads(quoted))
+
+
+def _of_xml(file: BinaryIO, value: Value) -> str:
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, huge_tree=True, encoding="UTF-8"
+    )
+    parser.feed(f"<value{value.namespaces}>".encode())
+    for part in _parts(file, value.length):
+        parser.feed(part)
+    parser.feed(b"</value>")
+    return element_value(parser.close())
+
+
+def _parts(file: BinaryIO, length: int) -> Iterator[bytes]:
+    while length > 0 and (part := file.read(min(_PART, length))):
+        length -= len(part)
+        yield part
+
+
+def _of_base64(text: str) -> bytes:
+    """The bytes of a text in base64 (RFC 4648, section 4), which may be wrapped."""
+    found, rest, is_padded = io.BytesIO(), b"", False
+    for place in range(0, len(text), _PART):
+        part = rest + text[place : place + _PART].encode("ascii").translate(None, b" \t\r\n")
+        if part and is_padded:
+            raise binascii.Error("it goes on after its padding")
+        whole = len(part) // 4 * 4
+        found.write(base64.b64decode(part[:whole], validate=True))
+        rest, is_padded = part[whole:], is_padded or b"=" in part[:whole]
+    found.write(base64.b64decode(rest, validate=True))
+    return found.getvalue()
