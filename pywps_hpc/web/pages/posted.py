@@ -4,10 +4,11 @@ request; and the other way round."""
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 from pywps.exceptions import FileSizeExceeded, InvalidParameterValue
 from werkzeug.datastructures import FileStorage
@@ -208,13 +209,27 @@ def _of_file(file: FileStorage, one: Field, chosen: Format, told: dict[str, str]
     if size <= _LARGE:
         return {**told, "data": _text(file.stream.read(), one, is_text)}
     body = bytearray(b'"')
-    if is_text:
-        body += json.dumps(_text(file.stream.read(), one, True), ensure_ascii=False).encode()[1:-1]
-    else:
-        while piece := file.stream.read(_PIECE):
-            body += base64.b64encode(piece)
+    try:
+        for part in (_quoted if is_text else _packed)(file.stream):
+            body += part
+    except UnicodeDecodeError:
+        raise _no_text(one) from None
     body += b'"'
     return {**told, "data": limits.take_out(body)}
+
+
+def _quoted(stream: IO[bytes]) -> Iterator[bytes]:
+    """A text in UTF-8 as it stands between the quotes of a string in JSON, piece by piece."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    while piece := stream.read(_PIECE):
+        yield json.dumps(decoder.decode(piece), ensure_ascii=False).encode()[1:-1]
+    decoder.decode(b"", True)
+
+
+def _packed(stream: IO[bytes]) -> Iterator[bytes]:
+    """A file in base64, piece by piece."""
+    while piece := stream.read(_PIECE):
+        yield base64.b64encode(piece)
 
 
 def _text(content: bytes, one: Field, is_text: bool) -> str:
@@ -223,6 +238,8 @@ def _text(content: bytes, one: Field, is_text: bool) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidParameterValue(
-            f"{one.title}: the file is not text in UTF-8.", one.identifier
-        ) from None
+        raise _no_text(one) from None
+
+
+def _no_text(one: Field) -> InvalidParameterValue:
+    return InvalidParameterValue(f"{one.title}: the file is not text in UTF-8.", one.identifier)

@@ -62,18 +62,19 @@ def values() -> Values | None:
     return _current.get()
 
 
-def take_out(quoted: bytes | bytearray) -> str:
+def take_out(quoted: bytearray) -> str:
     """Keep a large value out of the request that is being read; what stands in its place.
 
     Args:
-        quoted: the value as a string of JSON, with its quotes.
+        quoted: the value as a string of JSON, with its quotes; not to be used any more.
     """
-    held = _current.get()
+    held, start = _current.get(), 0
     if held is None:
-        held = Values(bytearray())
+        held = Values(quoted)
         _current.set(held)
-    start = len(held.body)
-    held.body += quoted
+    else:
+        start = len(held.body)
+        held.body += quoted
     token = f"{secrets.token_hex(16)}-{len(held.spans)}"
     held.spans[token] = (start, len(held.body))
     held.found[token] = Value(0, len(quoted), "json")
