@@ -181,11 +181,11 @@ def begin(
     except sa.exc.TimeoutError as error:
         raise TableUnavailable("too many connections at once") from error
     except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-        raise TableUnavailable(_first_line(error, engine)) from error
+        raise TableUnavailable(in_words(error.orig or error, engine)) from error
     except sa.exc.DBAPIError as error:
         if not error.connection_invalidated:
             raise
-        raise TableUnavailable(_first_line(error, engine)) from error
+        raise TableUnavailable(in_words(error.orig or error, engine)) from error
     finally:
         if turns is not None:
             turns.give_back()
@@ -200,8 +200,9 @@ def clock(connection: Connection) -> float:
     return float(found.timestamp())
 
 
-def _first_line(error: sa.exc.DBAPIError, engine: Engine) -> str:
-    message = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
+def in_words(error: BaseException, engine: Engine) -> str:
+    """What a driver says of a database that cannot be used now: the first line of it."""
+    message = (str(error).strip() or type(error).__name__).splitlines()[0]
     if engine.dialect.name == "sqlite" and engine.url.database:  # which never says what it opens
         message += f" ({engine.url.database})"
     return message

@@ -19,8 +19,8 @@ class Facts(Table):
 
     def fact(self, name: str) -> str:
         """One of :meth:`facts`; empty if it is not known."""
-        with self._begin(single=True) as connection:
-            return connection.execute(_FACT, {"wanted": name}).scalar() or ""
+        found = self._first(_FACT, {"wanted": name})
+        return str(found["value"]) if found else ""
 
     def clock(self) -> float:
         """Seconds by the database's clock: since the epoch, but for SQLite (see

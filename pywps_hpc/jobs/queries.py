@@ -56,7 +56,7 @@ class Waiting:
 
 #: The job at an address; made once, since it is asked with every look at a status document. A
 #: program of the previous version, which may still run, does not set the column.
-_AT = sa.select(jobs).where(
+_AT = sa.select(*COLUMNS).where(
     sa.or_(
         jobs.c.access == sa.bindparam("address"),
         sa.and_(jobs.c.access.is_(None), jobs.c.id == sa.bindparam("address")),
@@ -82,9 +82,8 @@ class Queries(Table):
                 somebody else's job no more is read than of one that does not exist.
         """
         query = _AT if user is None else _AT_OF_USER
-        with self._begin(single=True) as connection:
-            found = connection.execute(query, {"address": access, "user": user}).mappings().first()
-        return None if found is None else to_job(found)
+        found = self._first(query, {"address": access, "user": user})
+        return None if found is None else of_values(tuple(found.values()))
 
     def was_removed(self, access: str, owner: str) -> bool:
         """Whether there was a job of this owner at this address, as long as that is remembered."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -15,6 +15,7 @@ from pywps_hpc.errors import LeadershipLost
 from pywps_hpc.jobs import schema
 from pywps_hpc.jobs.database import Lock, begin, connect
 from pywps_hpc.jobs.schema import dispatcher
+from pywps_hpc.jobs.single import first
 
 _T = TypeVar("_T", bound="Table")
 
@@ -66,6 +67,12 @@ class Table:
             if write:
                 self._require_leadership(connection)
             yield connection
+
+    def _first(self, query: sa.Select[Any], given: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The first row that a statement finds, see :func:`~pywps_hpc.jobs.single.first`."""
+        if not self._is_prepared:
+            self.create()
+        return first(self.engine, query, given)
 
     def _require_leadership(self, connection: Connection) -> None:
         """Until the transaction ends nobody can take the leadership over (see :meth:`led_by`)."""
