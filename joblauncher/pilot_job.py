@@ -18,7 +18,7 @@ from typing import Any
 
 from joblauncher.shared.exits import OK
 from joblauncher.shared.pilotdir import BACK, CANCEL, PAUSE, PAUSED, REQUESTS, TAKEN, PilotDir
-from joblauncher.shared.processes import memory, parent, signal_tree
+from joblauncher.shared.processes import memory, parent, signal_tree, tree
 
 LOGGER = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class PilotJob:
             return
         walltime, most = self._order["walltime"], self._order["memory"]
         requests = self._folder.names(REQUESTS)
-        used = memory(self._first or self._launcher, most << 20) >> 20
+        used = memory(tree(self._first or self._launcher), most << 20) >> 20
         if f"{self._name}.{CANCEL}" in requests:
             self._decide("cancelled", "cancelled", CANCELLED_GRACE)
         elif self._run_time >= walltime:

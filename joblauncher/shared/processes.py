@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 
@@ -25,11 +26,27 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def signal_tree(pid: int, number: int) -> None:
-    """Signal a process and all that it started."""
-    for process in tree(pid):
+def send(number: int, processes: Iterable[int]) -> None:
+    """Signal those of these processes that are still there."""
+    for process in processes:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(process, number)
+
+
+def signal_tree(pid: int, number: int) -> None:
+    """Signal a process and all that it started."""
+    send(number, tree(pid))
+
+
+def marked(variable: str, value: str) -> list[int]:
+    """The processes that were started with this value of an environment variable."""
+    wanted, found = f"{variable}={value}".encode(), []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as environment:
+                if wanted in environment.read().split(b"\0"):
+                    found.append(int(name))
+    return found
 
 
 def parent(pid: int) -> int:
@@ -38,16 +55,29 @@ def parent(pid: int) -> int:
     Raises:
         OSError: there is no such process.
     """
-    return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    return int(_stat(pid)[1])
 
 
-def memory(pid: int, limit: int) -> int:
-    """What a process and all that it started have in memory, in bytes.
+def started(pid: int) -> int:
+    """When a process was started, in ticks since the host was (proc(5), stat); another one that is
+    given its id has another time. 0: there is no such process."""
+    try:
+        return int(_stat(pid)[19])
+    except OSError:
+        return 0
+
+
+def _stat(pid: int) -> list[bytes]:
+    """Of proc(5), stat, what follows the name of the command: from the third field on."""
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+
+
+def memory(processes: Collection[int], limit: int) -> int:
+    """What these processes have in memory, in bytes.
 
     Pages that they share, with each other or with their neighbours, count once for each process up
     to the limit; beyond it, where it matters, in part (Pss), which takes longer to learn.
     """
-    processes = tree(pid)
     used = sum(map(_resident, processes))
     return used if used <= limit else sum(map(_proportional, processes))
 

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from joblauncher import preload
+from joblauncher.shared.processes import memory
 from joblauncher.shared.warm_home import HOME
 from pywps_hpc.dispatch.schedulers.local_runtime import nursery, runner
 from servers import wait_for
@@ -227,18 +227,15 @@ def test_what_importing_wrote_to_its_home_no_job_can_change_by_accident(tmp_path
         assert (own.folder / "home").stat().st_mode & 0o777 == 0o500
 
 
-def test_a_memory_limit_counts_what_is_shared_in_part(tmp_path: Path) -> None:
-    def tree() -> list[psutil.Process]:
-        return psutil.Process().children(recursive=True)
-
+def test_a_memory_limit_counts_what_is_shared_in_part() -> None:
     held = bytearray(64 << 20)
     pid = os.fork()
     if pid == 0:
         signal.pause()
         os._exit(0)
     try:
-        wait_for(lambda: runner._memory(tree()) >= len(held), "the child has all of it")
-        assert runner._memory(tree(), proportional=True) < runner._memory(tree()) - len(held) / 3
+        wait_for(lambda: memory([pid], 1 << 60) >= len(held), "the child has all of it")
+        assert memory([pid], 0) < memory([pid], 1 << 60) - len(held) / 3
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

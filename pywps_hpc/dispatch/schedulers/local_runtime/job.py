@@ -27,8 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from joblauncher.shared import processes
 from pywps_hpc.dispatch.channels.local import clean_environment
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
 from pywps_hpc.dispatch.schedulers.local_runtime import runner
@@ -165,12 +164,10 @@ class LocalJob:
     def _end_orphans(self) -> JobStatus:
         """The supervisor was killed, or the host restarted: nothing may run on without limits."""
         log.warning("%s: its supervisor died", self.number)
-        for _ in range(10):
+        for _ in range(100):
             orphans = runner.marked(self.folder)
             if not orphans:
                 break
-            for process in orphans:
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-            psutil.wait_procs(orphans, timeout=1)
+            processes.send(signal.SIGKILL, orphans)
+            time.sleep(0.1)
         return self._finish(Outcome.UNKNOWN, "its supervisor was killed or the host restarted")

@@ -26,13 +26,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from joblauncher.shared.processes import share
+from joblauncher.shared import processes
 
 #: In the environment of everything the job starts: the job's folder.
 MARK = "PYWPS_HPC_LOCAL_JOB"
@@ -95,7 +93,7 @@ class Supervisor:
         self._verdict: dict[str, Any] | None = None  # decided before the script ended
         self._deadline: float | None = None  # when TERM turns into KILL
         self._suspended = False
-        self._elsewhere: psutil.Process | None = None  # the launcher, if no child of ours
+        self._launcher, self._started = 0, 0  # if it is no child of ours, and since when
         self._run_time = 0.0  # seconds, without those in which the job was suspended
 
     def run(self) -> dict[str, Any]:
@@ -150,8 +148,7 @@ class Supervisor:
         assert self._launch is not None
         child, launcher = self._launch(self._job["warm"], (MARK, str(self._folder)), log)
         if launcher != child:
-            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended already
-                self._elsewhere = psutil.Process(launcher)
+            self._launcher, self._started = launcher, processes.started(launcher)
         return child
 
     def _look(self, now: float) -> None:
@@ -160,25 +157,17 @@ class Supervisor:
             if now >= self._deadline:
                 self._kill(signal.SIGKILL)
             return
+        most = self._job["memory"]
         if (self._folder / "cancel").exists():
             self._end("cancelled", "cancelled", now)
         elif self._run_time >= self._job["walltime"]:
             self._end("time limit", f"time limit of {self._job['walltime']} s reached", now)
-        elif (used := self._memory()) > self._job["memory"] * 2**20:
-            detail = f"used {used // 2**20} MiB of memory, limit {self._job['memory']} MiB"
+        elif (used := processes.memory(self._tree(), most << 20) >> 20) > most:
+            detail = f"used {used} MiB of memory, limit {most} MiB"
             self._end("memory limit", detail, now, grace=0)
         elif (requested := (self._folder / "suspend").exists()) != self._suspended:
             self._suspended = requested
             self._kill(signal.SIGSTOP if requested else signal.SIGCONT)
-
-    def _memory(self) -> int:
-        """What the job's processes have in memory, in bytes; in one that a nursery forked, what
-        they share with that and with other jobs counts in part."""
-        tree = _tree(self._elsewhere)
-        used = _memory(tree)
-        if self._launch is None or used <= self._job["memory"] * 2**20:
-            return used
-        return _memory(tree, proportional=True)
 
     def _end(self, outcome: str, detail: str, now: float, grace: float | None = None) -> None:
         self._verdict = {"outcome": outcome, "detail": detail}
@@ -191,51 +180,30 @@ class Supervisor:
         self._kill(signal.SIGCONT)  # a stopped process acts on TERM only when it goes on
 
     def _kill(self, number: signal.Signals) -> None:
-        """Signal the whole tree, again until nothing new appears in it."""
+        """Signal all of the job, again until nothing new appears of it."""
         seen: set[int] = set()
         for _ in range(10):
-            found = family(self._folder, self._elsewhere)
-            fresh = [process for process in found if process.pid not in seen]
+            fresh = self._family() - seen
             if not fresh:
                 break
-            for process in fresh:
-                seen.add(process.pid)
-                with contextlib.suppress(psutil.Error):
-                    process.send_signal(number)
+            seen |= fresh
+            processes.send(number, fresh)
+
+    def _family(self) -> set[int]:
+        """The job's processes, and whatever carries its mark elsewhere."""
+        return {*self._tree(), *marked(self._folder)} - {os.getpid()}
+
+    def _tree(self) -> list[int]:
+        """Everything below this process, and the launcher with everything below it."""
+        found = processes.tree(os.getpid())[1:]
+        if self._started and processes.started(self._launcher) == self._started:
+            found += processes.tree(self._launcher)
+        return found
 
 
-def family(folder: Path, elsewhere: psutil.Process | None = None) -> list[psutil.Process]:
-    """Everything below this process and that one, and whatever carries the job's mark elsewhere."""
-    own = os.getpid()
-    found = {process.pid: process for process in _tree(elsewhere)}
-    for process in marked(folder):
-        found.setdefault(process.pid, process)
-    return [process for pid, process in found.items() if pid != own]
-
-
-def _tree(elsewhere: psutil.Process | None) -> list[psutil.Process]:
-    """Everything below this process, and that one with everything below it."""
-    found = psutil.Process().children(recursive=True)
-    if elsewhere is not None:
-        with contextlib.suppress(psutil.Error):
-            found += [elsewhere, *elsewhere.children(recursive=True)]
-    return found
-
-
-def marked(folder: Path) -> list[psutil.Process]:
-    """The processes whose environment names this job.
-
-    Read from proc(5) as bytes: psutil would ask for more of each process of this host.
-    """
-    wanted, found = f"{MARK}={folder}".encode(), []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(psutil.Error, OSError):
-                with open(f"/proc/{name}/environ", "rb") as environment:
-                    is_marked = wanted in environment.read().split(b"\0")
-                if is_marked:
-                    found.append(psutil.Process(int(name)))
-    return found
+def marked(folder: Path) -> list[int]:
+    """The processes whose environment names this job."""
+    return processes.marked(MARK, str(folder))
 
 
 def write(path: Path, text: str) -> None:
@@ -269,16 +237,6 @@ def _lock(path: Path) -> bool:
         else:
             return True
     return False
-
-
-def _memory(tree: Iterable[psutil.Process], *, proportional: bool = False) -> int:
-    """Resident memory of processes in bytes. Shared pages count once for each process; if
-    proportional, divided among all that have them (proc(5), smaps, Pss), which takes longer."""
-    used = 0
-    for process in tree:
-        with contextlib.suppress(psutil.Error, OSError):
-            used += share(process.pid) if proportional else process.memory_info().rss
-    return used
 
 
 def _reap(child: int) -> int | None:
