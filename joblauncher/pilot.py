@@ -48,9 +48,9 @@ from joblauncher.shared.pilotdir import (
 
 LOGGER = logging.getLogger(__name__)
 
-#: Seconds between looks for orders: while there is work, and after a while without.
-BUSY, QUIET = 0.1, 0.5
-_QUIET_AFTER = 10.0
+#: Seconds since the last job began or ended -> seconds between looks for orders. A look lists a
+#: folder: of whoever was given work lately, more is expected.
+PAUSES = ((2.0, 0.02), (60.0, 0.1), (float("inf"), 0.5))
 #: Starts of the process with the modules that may fail one after the other.
 _STARTS = 3
 _STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGXCPU)
@@ -74,6 +74,7 @@ class Pilot:
         self._folder, self._facts, self._attempt = folder, facts, attempt
         self._begun = self._last = time.monotonic()
         self._jobs: dict[int, str] = {}  # process above a job -> the job's name
+        self._ends: dict[int, int] = {}  # the same -> descriptor that tells of its end
         self._taken = 0
         self._failures = 0
         self._closed = ""
@@ -122,10 +123,11 @@ class Pilot:
 
     def _listen(self) -> bool:
         """Wait a moment; whether the process with the modules lives."""
-        is_quiet = time.monotonic() - self._last > _QUIET_AFTER
-        pause = QUIET if is_quiet and not self._jobs else BUSY
-        ready, _, _ = select.select([self._half.connection], [], [], pause)
-        return self._half.hear() if ready else True
+        passed = time.monotonic() - self._last
+        pause = next(pause for since, pause in PAUSES if passed <= since)
+        sources: list[Any] = [self._half.connection, *self._ends.values()]
+        ready, _, _ = select.select(sources, [], [], pause)
+        return self._half.hear() if self._half.connection in ready else True
 
     def _start_again(self) -> bool:
         self._failures += 1
@@ -168,6 +170,10 @@ class Pilot:
         pid = os.fork()
         if pid:
             self._jobs[pid] = name
+            with contextlib.suppress(
+                OSError
+            ):  # Linux 5.2, or no more files: it is seen a bit later
+                self._ends[pid] = os.pidfd_open(pid)
             return
         try:
             for number in _STOP:
@@ -192,6 +198,8 @@ class Pilot:
             found, status = os.waitpid(pid, os.WNOHANG)
             if found:
                 self._last = time.monotonic()
+                if (handle := self._ends.pop(pid, None)) is not None:
+                    os.close(handle)
                 self._lose(self._jobs.pop(pid), status)
 
     def _lose(self, name: str, status: int) -> None:

@@ -58,6 +58,14 @@ def templates(package: str) -> Any:
     return environment
 
 
+def compile_documents() -> None:
+    """Compile the templates of a job's documents: forks of this process need not do so."""
+    environment = templates("joblauncher")
+    for name in environment.list_templates():
+        if name.endswith("/execute/main.xml"):
+            environment.get_template(name)
+
+
 class JobResponse(ExecuteResponse):  # type: ignore[misc]
     """An Execute response whose documents go to ``publish`` instead of PyWPS's storage.
 

@@ -297,6 +297,18 @@ def test_a_pilot_runs_no_more_jobs_at_once_and_in_all_than_it_may(
     assert folder.closed.read_text() == "it has taken 4 jobs"
 
 
+def test_a_pilot_takes_the_next_order_the_moment_that_a_job_ends(
+    folder: PilotDir, half: type[Half], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pilot, "PAUSES", ((float("inf"), 60.0),))
+    for number in range(3):
+        give(folder, f"w{number}")
+    begun = time.monotonic()
+    Pilot(folder, facts(folder, slots=1, jobs=3), 0).run()
+    assert len(folder.names(ENDED)) == 3
+    assert time.monotonic() - begun < 60
+
+
 def test_a_pilot_takes_nothing_that_could_outlast_it(folder: PilotDir, half: type[Half]) -> None:
     give(folder, "w1")
     Pilot(folder, facts(folder, walltime=60 + 130 - 1), 0).run()
