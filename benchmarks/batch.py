@@ -1,7 +1,8 @@
 """Jobs through real Slurm and Apptainer, against what one would type: ``sbatch`` of ``true`` in the
 same image.
 
-    python benchmarks/batch.py [--jobs 200] [--submissions 1000] [--rounds 7] [--pilots]
+    python benchmarks/batch.py [--jobs 200] [--many 500] [--submissions 1000] [--rounds 7]
+        [--pilots]
 
 As root on the test cluster (tests/infra/up.sh). Both sides ask for the same processor and memory,
 and both are measured in turn.
@@ -17,12 +18,14 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/support"), str(ROOT / "benchmarks")]
 
 import compare  # noqa: E402
+import psutil  # noqa: E402
 
 import cluster_site as site  # noqa: E402
 import servers  # noqa: E402
@@ -146,8 +149,30 @@ def partition(state: str) -> None:
     subprocess.run(["scontrol", "update", "PartitionName=batch", f"State={state}"], check=True)
 
 
-def pilot_rows(jobs: int, rounds: int) -> Iterator[compare.Row]:
-    """The same with pilots, which run when it begins."""
+def processor_time() -> float:
+    """Seconds that all processes of the service's account have used, those that ended included:
+    service, pilots, and what the pilots ran."""
+    used = 0.0
+    for process in psutil.process_iter(["username", "cpu_times"]):
+        if process.info["username"] == site.user() and (times := process.info["cpu_times"]):
+            used += sum(times[:4])
+    return used
+
+
+def beyond(name: str, row: compare.Row, goal: float) -> compare.Figure:
+    """By how much ours took longer than theirs."""
+    longer = [mine - other for mine, other in zip(row.ours, row.theirs, strict=True)]
+    return compare.Figure(f"{name}, beyond {row.against}", "s", goal, longer)
+
+
+def pilot_rows(jobs: int, many: int, rounds: int) -> Iterator[compare.Row | compare.Figure]:
+    """The same with pilots, which run when it begins.
+
+    Args:
+        jobs: at once.
+        many: jobs at once where each of them is short.
+        rounds: of each measurement.
+    """
     image = os.environ["PYWPS_HPC_TEST_IMAGE"]
     root = site.folder("bench-pilots")
     site.code(root)
@@ -159,16 +184,30 @@ def pilot_rows(jobs: int, rounds: int) -> Iterator[compare.Row]:
     with site.slurm_server(root, "examples.service:service", sections=sections) as server:
         ours = Ours(server)
         ours.burst(8)
-        row = compare.Row("Execute → succeeded, in a running pilot", "`sbatch` in the image", 1.0)
+        what = "Execute → succeeded, in a running pilot"
+        row = compare.Row(what, "`sbatch` in the image", 1.0)
         yield compare.in_turn(row, ours.one, lambda: plain_burst(1, image), rounds)
+        yield beyond(what, row, 0.15)
         row = compare.Row(f"{jobs} jobs, in two pilots", f"{jobs} `sbatch` in the image", 1.0)
         yield compare.in_turn(
             row, lambda: ours.burst(jobs), lambda: plain_burst(jobs, image), rounds
         )
+        used: list[float] = []
+
+        def burst_of_many() -> float:
+            before = processor_time()
+            taken = ours.burst(many)
+            used.append((processor_time() - before) / many)
+            return taken
+
+        what = f"{many} short jobs, in two pilots"
+        row = compare.Row(what, f"{many} `sbatch` in the image", 1 / 3)
+        yield compare.in_turn(row, burst_of_many, lambda: plain_burst(many, image), rounds)
+        yield compare.Figure(f"{what}: processor time of each, service and pilot", "s", 0.1, used)
         ours.clear()
 
 
-def rows(jobs: int, submissions: int, rounds: int) -> Iterator[compare.Row]:
+def rows(jobs: int, submissions: int, rounds: int) -> Iterator[compare.Row | compare.Figure]:
     """The rows of this file."""
     image = os.environ["PYWPS_HPC_TEST_IMAGE"]
     root = site.folder("bench")
@@ -182,6 +221,7 @@ def rows(jobs: int, submissions: int, rounds: int) -> Iterator[compare.Row]:
         ours.one()
         plain = compare.Row("Execute → succeeded, Slurm idle", "`sbatch` in the image", 2.0)
         yield compare.in_turn(plain, ours.one, lambda: plain_burst(1, image), rounds)
+        yield beyond(plain.what, plain, 0.6)
         row = compare.Row(f"{jobs} jobs that do nothing", f"{jobs} `sbatch` in the image", 2.5)
         yield compare.in_turn(
             row, lambda: ours.burst(jobs), lambda: plain_burst(jobs, image), rounds
@@ -198,7 +238,6 @@ def rows(jobs: int, submissions: int, rounds: int) -> Iterator[compare.Row]:
             yield compare.in_turn(row, hand_over, lambda: plain_submissions(submissions), rounds)
         finally:
             partition("UP")
-    yield from pilot_rows(jobs, rounds)
 
 
 def main() -> None:
@@ -207,12 +246,11 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--submissions", type=int, default=1000)
     parser.add_argument("--pilots", action="store_true", help="only what concerns pilots")
+    parser.add_argument("--many", type=int, default=500, help="short jobs at once, in pilots")
     parser.add_argument("--rounds", type=int, default=compare.ROUNDS)
     own = parser.parse_args()
-    if own.pilots:
-        compare.printed(pilot_rows(own.jobs, own.rounds))
-    else:
-        compare.printed(rows(own.jobs, own.submissions, own.rounds))
+    alone = () if own.pilots else rows(own.jobs, own.submissions, own.rounds)
+    compare.printed(chain(alone, pilot_rows(own.jobs, own.many, own.rounds)))
 
 
 if __name__ == "__main__":
