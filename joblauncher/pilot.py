@@ -32,7 +32,7 @@ from types import FrameType
 from typing import Any
 
 from joblauncher.container_half import ContainerHalf
-from joblauncher.pilot_job import MARK, ROOM, PilotJob
+from joblauncher.pilot_job import MARK, ROOM, STOP, PilotJob
 from joblauncher.shared import prctl
 from joblauncher.shared.files import atomic_write, read_plain
 from joblauncher.shared.jobdir import JobDir
@@ -53,7 +53,6 @@ LOGGER = logging.getLogger(__name__)
 PAUSES = ((2.0, 0.02), (60.0, 0.1), (float("inf"), 0.5))
 #: Starts of the process with the modules that may fail one after the other.
 _STARTS = 3
-_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGXCPU)
 #: In the command line of the process with the modules, for what ps(1) shall show of launchers.
 _LINE = "-" * 100
 
@@ -90,7 +89,7 @@ class Pilot:
 
     def run(self) -> None:
         """Take orders until it is time to end."""
-        for number in _STOP:
+        for number in STOP:
             signal.signal(number, self._stop)
         self._folder.closed.unlink(missing_ok=True)
         again = self._unfinished()
@@ -176,7 +175,8 @@ class Pilot:
                 self._ends[pid] = os.pidfd_open(pid)
             return
         try:
-            for number in _STOP:
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+            for number in STOP:
                 signal.signal(number, signal.SIG_DFL)
             prctl.end_with_parent(signal.SIGKILL)
             PilotJob(self._folder, name, order, self._attempt).run(self._half.launch)

@@ -33,7 +33,9 @@ TICK = 0.25
 #: Seconds between the polite and the final signal: to a job that is cancelled, to one that has
 #: reached its time limit, and to one whose pilot has to end (more than a launcher takes).
 CANCELLED_GRACE, TIME_GRACE, STOP_GRACE = 1.0, 5.0, 12.0
-_WAKE = {signal.SIGCHLD, signal.SIGTERM}
+#: By which a pilot is asked to end; some batch systems tell every process of the job.
+STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGXCPU)
+_WAKE = {signal.SIGCHLD, *STOP}
 _ATTEMPT = "--attempt"
 
 
@@ -103,7 +105,7 @@ class PilotJob:
             if pid:
                 return status
             woken = signal.sigtimedwait(_WAKE, TICK)
-            if woken is not None and woken.si_signo == signal.SIGTERM and not self._stops:
+            if woken is not None and woken.si_signo != signal.SIGCHLD and not self._stops:
                 self._stops = True
                 self._end(STOP_GRACE)
             now = time.monotonic()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -14,45 +12,23 @@ import pytest
 import cluster_site as site
 import servers
 import wps_client as client
+from batch_paths import grid_engine as grid_engine
 from joblauncher.shared.jobdir import JobDir
+from pilot_site import STAND_INS, Queue, folders, native, param, pilots, queue_of, service, state
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.batch_system("slurm"),
-    pytest.mark.timeout(600),
-]
-MEMORY = 300
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 #: Seconds in which nothing is left of a job that was dismissed.
 GONE = 3.0
 
 
-@contextlib.contextmanager
-def service(**container: object) -> Iterator[servers.HpcServer]:
-    """A service whose jobs go to pilots."""
-    root = site.folder("pilots")
-    site.code(root)
-    own = {"warm": "yes", "pilots": 1, "pilot_slots": 3, "pilot_idle": 20} | container
-    sections: dict[str, dict[str, object]] = {
-        "hpc": {"poll_interval": "1"},
-        "hpc.container": own,
-        "hpc.resources": {"memory": f"{MEMORY}M", "walltime": "00:05:00"},
-        "hpc.process.slow": {"walltime": "00:00:05"},
-    }
-    with site.slurm_server(root, "faulty:service", sections=sections) as server:
-        try:
-            yield server
-        finally:
-            for native in pilots(server):
-                site.as_user("scancel", native)
+@pytest.fixture(params=[param("slurm"), param("gridengine")])
+def queue(request: pytest.FixtureRequest) -> Iterator[Queue]:
+    yield from queue_of(request, request.param)
 
 
-def folders(server: servers.HpcServer) -> list[Path]:
-    return sorted((server.settings.spool / "pilots").glob("pilot-*"))
-
-
-def pilots(server: servers.HpcServer) -> list[str]:
-    """The batch system's ids of all pilots."""
-    return [(folder / "native").read_text() for folder in folders(server)]
+@pytest.fixture(params=[param(system) for system in STAND_INS])
+def pbs(request: pytest.FixtureRequest) -> Iterator[Queue]:
+    yield from queue_of(request, request.param)
 
 
 def start(server: servers.HpcServer, process: str = "ticks", *inputs: tuple[str, str]) -> str:
@@ -64,16 +40,6 @@ def start(server: servers.HpcServer, process: str = "ticks", *inputs: tuple[str,
 
 def told(location: str) -> str:
     return client.message_of(client.get(location).content)
-
-
-def state(server: servers.HpcServer, location: str) -> str:
-    row = server.row(client.job_id_of(location))
-    return str(row["state"]) if row else ""
-
-
-def native(server: servers.HpcServer, location: str) -> str:
-    row = server.row(client.job_id_of(location))
-    return str(row["native_id"]) if row else ""
 
 
 def ticks(job: JobDir) -> bytes:
@@ -92,8 +58,8 @@ def finish(server: servers.HpcServer, location: str) -> None:
     assert client.state_of(document) == "ProcessSucceeded", client.message_of(document)
 
 
-def test_jobs_of_one_pilot_have_ends_of_their_own() -> None:
-    with service() as server:
+def test_jobs_of_one_pilot_have_ends_of_their_own(queue: Queue) -> None:
+    with service(queue) as server:
         first = [client.submit(server.url, "counts", [("seconds", "0.1")]) for _ in range(6)]
         for location in first:
             document = client.await_end(location)
@@ -108,8 +74,10 @@ def test_jobs_of_one_pilot_have_ends_of_their_own() -> None:
 
         neighbour = start(server)
         # Memory beyond its limit.
-        document = client.await_end(client.submit(server.url, "greedy", [("mebibytes", "600")]))
-        assert "more than the 300 MB asked for" in client.message_of(document)
+        too_much = [("mebibytes", str(2 * queue.memory))]
+        document = client.await_end(client.submit(server.url, "greedy", too_much))
+        asked = "1 GB" if queue.memory == 1024 else f"{queue.memory} MB"
+        assert f"more than the {asked} asked for" in client.message_of(document)
         goes_on(server, neighbour)
         # Paused, and going on.
         location = start(server)
@@ -140,32 +108,29 @@ def test_jobs_of_one_pilot_have_ends_of_their_own() -> None:
         finish(server, neighbour)
         servers.wait_for(lambda: state(server, neighbour) == "succeeded", "the table knows", 20)
         assert len(pilots(server)) == 1
-        queue = site.as_user("squeue", "--me", "-h", "-o", "%i").split()
-        assert pilots(server)[0] in queue
-        servers.wait_for(
-            lambda: pilots(server)[0] not in site.as_user("squeue", "--me", "-h", "-o", "%i"),
-            "the idle pilot ends", 60,
-        )  # fmt: skip
+        (pilot,) = pilots(server)
+        assert queue.has(pilot)
+        servers.wait_for(lambda: not queue.has(pilot), "the idle pilot ends", 60)
         assert (folders(server)[0] / "closed").read_text() == "it had no job for a while"
 
 
-def test_a_time_limit_is_the_jobs_own() -> None:
-    with service(pilot_walltime="01:00:00") as server:
+def test_a_time_limit_is_the_jobs_own(queue: Queue) -> None:
+    with service(queue, pilot_walltime="01:00:00") as server:
         steps = [("steps", "100"), ("seconds", "1")]
         document = client.await_end(client.submit(server.url, "slow", steps))
         assert "time limit" in client.message_of(document)
-        assert site.accounted(pilots(server)[0]).startswith("RUNNING")
+        assert queue.has(pilots(server)[0])
 
 
-@pytest.mark.parametrize("how", ["scancel", "kill"])
-def test_a_pilot_that_dies_ends_what_it_ran_and_nothing_else(how: str) -> None:
-    with service() as server:
+@pytest.mark.parametrize("how", ["removed", "killed"])
+def test_a_pilot_that_dies_ends_what_it_ran_and_nothing_else(queue: Queue, how: str) -> None:
+    with service(queue) as server:
         running = [start(server) for _ in range(3)]
         waiting = client.submit(server.url, "counts", [("seconds", "0.1")])
         servers.wait_for(lambda: state(server, waiting) == "queued", "it waits in the pilot", 20)
         first = pilots(server)[0]
-        if how == "scancel":
-            site.as_user("scancel", first)
+        if how == "removed":
+            queue.end(first)
         else:
             folder = folders(server)[0].name
             for process in psutil.process_iter(["cmdline"]):
@@ -176,9 +141,24 @@ def test_a_pilot_that_dies_ends_what_it_ran_and_nothing_else(how: str) -> None:
             document = client.await_end(location)
             assert client.state_of(document) == "ProcessFailed"
             print(client.message_of(document))
-            wanted = "cancelled" if how == "scancel" else "pilot that ran it ended"
+            wanted = "cancelled" if how == "removed" else "pilot that ran it ended"
             assert wanted in client.message_of(document)
         document = client.await_end(waiting)
         assert client.state_of(document) == "ProcessSucceeded", client.message_of(document)
         for location in (*running, waiting):  # each was started once
             assert server.job(client.job_id_of(location)).attempts() == {0}
+
+
+def test_a_pbs_runs_pilots_and_ends_them(pbs: Queue) -> None:
+    with service(pbs, pilot_slots=2) as server:
+        neighbour = start(server)
+        document = client.await_end(client.submit(server.url, "greedy", [("mebibytes", "600")]))
+        assert "more than the 300 MB asked for" in client.message_of(document)
+        finish(server, client.submit(server.url, "counts", [("seconds", "0.1")]))
+        goes_on(server, neighbour)
+        (pilot,) = pilots(server)
+        pbs.end(pilot)
+        document = client.await_end(neighbour)
+        assert "the pilot that ran it ended" in client.message_of(document)
+        servers.wait_for(lambda: not pbs.has(pilot), "it is gone", 60)
+        assert server.job(client.job_id_of(neighbour)).attempts() == {0}

@@ -77,6 +77,7 @@ def slurm_server(
     inputs: Path | None = None,
     sections: Mapping[str, Mapping[str, object]] | None = None,
     workers: int = 2,
+    kind: type[HpcServer] = HpcServer,
 ) -> HpcServer:
     """The service as a plain user, its jobs in Slurm and Apptainer.
 
@@ -86,6 +87,7 @@ def slurm_server(
         inputs: the folder of ``file://`` inputs.
         sections: further configuration.
         workers: of the web server.
+        kind: of server.
     """
     own = root / "hpc"
     own.mkdir()
@@ -105,7 +107,7 @@ def slurm_server(
         del given["server"]["allowedinputpaths"]
     for section, keys in (sections or {}).items():
         given.setdefault(section, {}).update(keys)
-    return HpcServer(
+    return kind(
         own,
         application,
         code=root / "code",

@@ -10,6 +10,7 @@ from pywps_hpc.dispatch.schedulers.base import Scheduler
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.dialects import DIALECTS
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
+from pywps_hpc.dispatch.schedulers.pilots.context import Context
 from pywps_hpc.dispatch.schedulers.pilots.scheduler import PilotScheduler, has_pilots
 from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.settings import Settings, SettingsError
@@ -29,7 +30,7 @@ def make_scheduler(settings: Settings) -> Scheduler:
 
 def with_pilots(scheduler: Scheduler, settings: Settings) -> Scheduler:
     """The batch system as a dispatcher uses it: with pilots, where a process is marked for them."""
-    return PilotScheduler(scheduler, settings) if has_pilots(settings) else scheduler
+    return PilotScheduler(Context(scheduler, settings)) if has_pilots(settings) else scheduler
 
 
 def check(settings: Settings) -> None:

@@ -192,7 +192,7 @@ def environment(job: server.Job) -> dict[str, str]:
         "USER": user,
         "LOGNAME": user,
         "SHELL": "/bin/bash",
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PATH": server.config()["path"],
         "PBS_ENVIRONMENT": "PBS_BATCH",
         "PBS_JOBID": job["_id"],
         "PBS_JOBNAME": job["Job_Name"],

@@ -8,6 +8,7 @@ the folder, $PBS_STANDIN_KIND whose MOM it is. Its file ``config`` (JSON) may ch
 keep_completed  seconds for which jobs that end from now on are listed (TORQUE: keep_completed)
 history         whether jobs that ended are remembered (OpenPBS: job_history_enable)
 np              processors of the only node (nodes file)
+path            in which its jobs look for commands
 queues          names of the queues; the first one is the default
 max_user_queuable   jobs that a user may have (qmgr: max_user_queuable)
 operators       users who may suspend (qmgr: operators)
@@ -39,6 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "keep_completed": 300,
     "history": True,
     "np": 8,
+    "path": "/usr/local/bin:/usr/bin:/bin",
     "queues": ["batch"],
     "max_user_queuable": 0,
     "operators": [],

@@ -35,6 +35,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionPostponed,
     SubmissionUncertain,
 )
+from pywps_hpc.dispatch.schedulers.pilots.context import Context
 from pywps_hpc.dispatch.schedulers.pilots.pilot import Pilot
 from pywps_hpc.dispatch.schedulers.pilots.scheduler import PilotScheduler
 from pywps_hpc.dispatch.scripts.script import Scripts
@@ -68,7 +69,7 @@ class Site:
 
     def restart(self) -> None:
         """Another dispatcher."""
-        self.scheduler = PilotScheduler(self.inner, self.settings, clock=lambda: self.now)
+        self.scheduler = PilotScheduler(Context(self.inner, self.settings, clock=lambda: self.now))
 
     def job(self) -> BatchJob:
         identity = new_id()

@@ -14,6 +14,7 @@ from fake_scheduler import RUNNING, FakeScheduler
 from joblauncher.shared.files import remove_tree
 from joblauncher.shared.pilotdir import CANCEL, REQUESTS, TAKEN, WAITING, PilotDir
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
+from pywps_hpc.dispatch.schedulers.pilots.context import Context
 from pywps_hpc.dispatch.schedulers.pilots.pilot import Pilot
 from pywps_hpc.dispatch.schedulers.pilots.scheduler import PilotScheduler
 from pywps_hpc.dispatch.schedulers.registry import with_pilots
@@ -42,7 +43,7 @@ class Harness(DispatcherHarness):
     def again(self) -> None:
         """Another dispatcher."""
         pilots = PilotScheduler(
-            self.scheduler, self.settings, clock=lambda: self.now, timing=self.timing
+            Context(self.scheduler, self.settings, lambda: self.now, self.timing)
         )
         self.restart(scheduler=pilots)
 

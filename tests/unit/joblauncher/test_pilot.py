@@ -197,10 +197,13 @@ def test_a_job_is_paused_and_goes_on_and_that_time_does_not_count(folder: PilotD
     assert end["outcome"] == "exited"
 
 
-def test_what_ends_with_its_pilot_leaves_the_reason_to_the_batch_system(folder: PilotDir) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_what_ends_with_its_pilot_leaves_the_reason_to_the_batch_system(
+    folder: PilotDir, number: signal.Signals
+) -> None:
     def stop(pid: int) -> None:
         time.sleep(0.5)
-        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, number)  # Grid Engine's notice goes to every process of a job
 
     assert run(folder, sleep, stop) is None
     assert folder.names(TAKEN) == {"w1"}
@@ -244,7 +247,7 @@ class Half:
 
 @pytest.fixture
 def half(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Half]]:
-    before = {number: signal.getsignal(number) for number in pilot._STOP}
+    before = {number: signal.getsignal(number) for number in pilot.STOP}
     monkeypatch.setattr(pilot, "ContainerHalf", Half)
     monkeypatch.setattr(Half, "what", staticmethod(lambda: 0))
     yield Half

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -21,17 +21,16 @@ from joblauncher.shared.pilotdir import PILOTS, PilotDir
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     Phase,
-    Scheduler,
     SchedulerError,
     SubmissionUncertain,
     Warm,
 )
+from pywps_hpc.dispatch.schedulers.pilots.context import Context
 from pywps_hpc.dispatch.schedulers.pilots.pilot import Pilot
 from pywps_hpc.dispatch.scripts.pilot import goes_to_pilot, of_pilot
 from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.jobs import job_name, new_id
 from pywps_hpc.settings import Settings
-from pywps_hpc.timing import Timing
 
 log = logging.getLogger(__name__)
 
@@ -40,24 +39,14 @@ class Fleet:
     """The pilots.
 
     Args:
-        scheduler: the batch system in which they are jobs.
-        scripts: writes their batch scripts.
-        settings: of the installation.
-        clock: seconds, never set back.
-        timing: durations.
+        context: the batch system, and what else they need.
     """
 
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        scripts: Scripts,
-        settings: Settings,
-        clock: Callable[[], float],
-        timing: Timing,
-    ) -> None:
-        self._scheduler, self._scripts, self._settings = scheduler, scripts, settings
-        self._clock, self._timing = clock, timing
-        self._folder = settings.spool / PILOTS
+    def __init__(self, context: Context) -> None:
+        self._scheduler, self._settings = context.scheduler, context.settings
+        self._clock, self._timing = context.clock, context.timing
+        self._scripts = Scripts(self._settings, self._scheduler.system, self._scheduler.header)
+        self._folder = self._settings.spool / PILOTS
         self._refused: dict[str, float] = {}  # group -> until when none is started
         self._pilots: dict[str, Pilot] = {}
 

@@ -86,7 +86,8 @@ class Pilot:
         missing_since: since when it is in no answer; 0: it is not missing.
         first_seen: job name -> since when it waits, by the clock of whoever asks.
         is_over: whether it has ended.
-        is_settled: whether it has ended, and no job waits for anything of it.
+        settled_since: since when it has ended and no job waits for anything of it; ``None``: it has
+            not, or some do.
         names: of all jobs that it was given, once it is settled.
         open: jobs that wait for it or run in it, when they were counted last.
         given: jobs that it was given, by this dispatcher.
@@ -101,7 +102,7 @@ class Pilot:
     missing_since: float = 0.0
     first_seen: dict[str, float] = field(default_factory=dict)
     is_over: bool = False
-    is_settled: bool = False
+    settled_since: float | None = None
     names: frozenset[str] = frozenset()
     open: int = 0
     given: int = 0
@@ -157,9 +158,9 @@ class Pilot:
         atomic_write(self.dir.path / "over", json.dumps(facts).encode())
         self.is_over, self.status = True, _status(facts)
 
-    def settle(self) -> None:
+    def settle(self, now: float) -> None:
         """It has ended, and no job waits for anything of it: its folder changes no more."""
-        self.is_settled, self.names = True, frozenset(self.dir.names(_BATCH))
+        self.settled_since, self.names = now, frozenset(self.dir.names(_BATCH))
 
     def is_closed(self) -> bool:
         """Whether it takes no more orders."""
@@ -179,7 +180,7 @@ class Pilot:
 
     def has(self, name: str) -> bool:
         """Whether it was given this job, and the job has not gone on elsewhere."""
-        if self.is_settled and name not in self.names:
+        if self.settled_since is not None and name not in self.names:
             return False
         kinds = (WAITING, HELD, TAKEN, BACK)
         return not self.moved_to(name) and any(self.dir.file(k, name).exists() for k in kinds)
