@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 
 from joblauncher import enclosure, forked
 from joblauncher.imports import close_all_but
-from joblauncher.nursery_inside import GO, KEEP, READY
+from joblauncher.nursery_inside import END, GO, KEEP, READY
 from joblauncher.orders import listen
 from joblauncher.shared import prctl
 
@@ -143,6 +143,22 @@ class ContainerHalf:
 
     def launch(self, order: dict[str, Any], mark: tuple[str, str], log: int) -> tuple[int, int]:
         """Have a job's launcher started (:meth:`joblauncher.orders.Orders.launch`)."""
+        connection, launcher = self.begin(order, mark, log)
+        child = os.fork()
+        if child == 0:
+            _mirror(connection)
+        connection.close()
+        return child, launcher
+
+    def begin(
+        self, order: dict[str, Any], mark: tuple[str, str], log: int
+    ) -> tuple[socket.socket, int]:
+        """Have a job's launcher started; the connection on which its end is told
+        (:func:`end_told`), and its process id.
+
+        Raises:
+            OSError: it has not been started.
+        """
         connection = _connect(self._requests)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         connection.settimeout(PATIENCE)
@@ -159,11 +175,7 @@ class ContainerHalf:
             if kind == socket.SCM_CREDENTIALS
         )
         connection.send(GO)
-        child = os.fork()
-        if child == 0:
-            _mirror(connection)
-        connection.close()
-        return child, launcher
+        return connection, launcher
 
     def _hand_over(
         self, connection: socket.socket, text: bytes, folder: str, *descriptors: int
@@ -197,6 +209,21 @@ class ContainerHalf:
             raise OSError(reason or "a mount of a job's folder cannot be made")
 
 
+def end_told(connection: socket.socket) -> tuple[int, float | None]:
+    """How a launcher ended, waited for: its exit code, or minus the signal that killed it, and the
+    processor seconds of its job; ``None``: not told."""
+    try:
+        told = connection.recv(_MOST)
+    except OSError:
+        told = b""
+    if len(told) != END.size:
+        reason = told.decode("utf-8", "replace") or "its container has ended"
+        print(f"the launcher is lost: {reason}", file=sys.stderr, flush=True)
+        return -signal.SIGKILL, None
+    status, used = END.unpack(told)
+    return os.waitstatus_to_exitcode(status), used
+
+
 def _connect(address: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     folder = os.open(address.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -218,12 +245,7 @@ def _mirror(connection: socket.socket) -> NoReturn:
         close_all_but(connection.fileno())
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         connection.settimeout(None)
-        told = connection.recv(_MOST)
-        if len(told) != struct.calcsize("i"):
-            reason = told.decode("utf-8", "replace") or "its container has ended"
-            print(f"the launcher is lost: {reason}", file=sys.stderr, flush=True)
-            os.kill(os.getpid(), signal.SIGKILL)
-        code = os.waitstatus_to_exitcode(*struct.unpack("i", told))
+        code, _ = end_told(connection)
         if code >= 0:
             os._exit(code)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -39,6 +39,8 @@ from joblauncher.shared.warm_home import HOME
 LOGGER = logging.getLogger(__name__)
 
 KEEP, READY, GO = b"keep", b"ready", b"go"
+#: How a launcher ended: its wait status, and the processor seconds of all processes of the job.
+END = struct.Struct("id")
 _MOST = 180_000
 _STANDARD_INPUT = 0
 #: Seconds after which it ends if the half outside does not say that it lives.
@@ -154,7 +156,7 @@ class Inside:
             prctl.shut_out()
             _await_either(pid, connection)
             _, status = os.waitpid(pid, 0)
-            connection.send(struct.pack("i", status))
+            connection.send(END.pack(status, sum(os.times()[:4])))
         os._exit(0)
 
     def _order(self, order: dict[str, Any]) -> dict[str, Any]:

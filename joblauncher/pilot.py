@@ -179,7 +179,7 @@ class Pilot:
             for number in STOP:
                 signal.signal(number, signal.SIG_DFL)
             prctl.end_with_parent(signal.SIGKILL)
-            PilotJob(self._folder, name, order, self._attempt).run(self._half.launch)
+            PilotJob(self._folder, name, order, self._attempt).run(self._half.begin)
         except BaseException:
             traceback.print_exc()
             os._exit(1)

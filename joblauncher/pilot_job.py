@@ -10,20 +10,23 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from joblauncher.container_half import end_told
 from joblauncher.shared.exits import OK
 from joblauncher.shared.pilotdir import BACK, CANCEL, PAUSE, PAUSED, REQUESTS, TAKEN, PilotDir
-from joblauncher.shared.processes import memory, parent, signal_tree, tree
+from joblauncher.shared.processes import memory, parent, signal_tree, tree, used
 
 LOGGER = logging.getLogger(__name__)
 
-#: Starts a launcher (:meth:`joblauncher.container_half.ContainerHalf.launch`).
-Launch = Callable[[dict[str, Any], tuple[str, str], int], tuple[int, int]]
+#: Starts a launcher (:meth:`joblauncher.container_half.ContainerHalf.begin`).
+Begin = Callable[[dict[str, Any], tuple[str, str], int], tuple[socket.socket, int]]
 #: In the environment of everything the job starts: its name in the queue.
 MARK = "PYWPS_HPC_PILOT_JOB"
 #: Room in that variable for any name.
@@ -35,7 +38,6 @@ TICK = 0.25
 CANCELLED_GRACE, TIME_GRACE, STOP_GRACE = 1.0, 5.0, 12.0
 #: By which a pilot is asked to end; some batch systems tell every process of the job.
 STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGXCPU)
-_WAKE = {signal.SIGCHLD, *STOP}
 _ATTEMPT = "--attempt"
 
 
@@ -59,17 +61,18 @@ class PilotJob:
         self._deadline: float | None = None
         self._stops = self._is_paused = False
         self._run_time = 0.0
+        self._used: float | None = None  # processor seconds, as seen last
         self._launcher = self._first = 0
         self._handle: int | None = None  # of the first process of its namespaces
 
-    def run(self, launch: Launch) -> None:
-        """Run it to its end."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _WAKE)
+    def run(self, begin: Begin) -> None:
+        """Run it to its end; the signals of :data:`STOP` are blocked."""
+        wake = self._listen()
         if self._wishes(CANCEL):
             self._tell({"outcome": "cancelled", "detail": "cancelled before it started"})
             return
         try:
-            child = self._start(launch)
+            connection = self._start(begin)
         except OSError as error:
             LOGGER.warning("%s cannot start here: %s", self._name, error.strerror or error)
             if self._attempt:  # the batch script's own start would be taken for the first one
@@ -78,34 +81,46 @@ class PilotJob:
                 self._folder.move(self._name, TAKEN, BACK)
             return
         try:
-            status = self._watch(child)
+            code = self._watch(connection, wake)
         finally:
             self._end_all()
-        code = os.waitstatus_to_exitcode(status)
         if self._stops and code != OK:
             return  # why the pilot had to end, the batch system knows
         self._tell(self._verdict or _how(code))
 
-    def _start(self, launch: Launch) -> int:
+    def _listen(self) -> int:
+        """Take requests to end from now on; a descriptor that can be read when there is one."""
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in STOP:
+            signal.signal(number, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
+        return reader
+
+    def _start(self, begin: Begin) -> socket.socket:
         (self._job / "node").write_text(f"{os.uname().nodename}\n")
         log = os.open(self._job / "job.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            child, self._launcher = launch(self._warm, (MARK, self._name), log)
+            connection, self._launcher = begin(self._warm, (MARK, self._name), log)
         finally:
             os.close(log)
         with contextlib.suppress(OSError):  # it may have ended already
             self._first = parent(self._launcher)
             self._handle = os.pidfd_open(self._first)
-        return child
+        return connection
 
-    def _watch(self, child: int) -> int:
+    def _watch(self, connection: socket.socket, wake: int) -> int:
+        """Wait for its end; the launcher's exit code, or minus the signal that killed it."""
         before = time.monotonic()
+        sources: list[Any] = [connection, wake]
+        connection.settimeout(None)
         while True:
-            pid, status = os.waitpid(child, os.WNOHANG)
-            if pid:
-                return status
-            woken = signal.sigtimedwait(_WAKE, TICK)
-            if woken is not None and woken.si_signo != signal.SIGCHLD and not self._stops:
+            ready, _, _ = select.select(sources, [], [], TICK)
+            if connection in ready:
+                code, told = end_told(connection)
+                self._used = self._used if told is None else told
+                return code
+            if wake in ready and os.read(wake, 100) and not self._stops:
                 self._stops = True
                 self._end(STOP_GRACE)
             now = time.monotonic()
@@ -123,13 +138,15 @@ class PilotJob:
             return
         walltime, most = self._order["walltime"], self._order["memory"]
         requests = self._folder.names(REQUESTS)
-        used = memory(tree(self._first or self._launcher), most << 20) >> 20
+        processes = tree(self._first or self._launcher)
+        taken = memory(processes, most << 20) >> 20
+        self._used = used(processes)  # one that is killed does not tell
         if f"{self._name}.{CANCEL}" in requests:
             self._decide("cancelled", "cancelled", CANCELLED_GRACE)
         elif self._run_time >= walltime:
             self._decide("time limit", f"time limit of {walltime} s reached", TIME_GRACE)
-        elif used > most:
-            detail = f"used {used} MiB of memory, limit {most} MiB"
+        elif taken > most:
+            detail = f"used {taken} MiB of memory, limit {most} MiB"
             self._decide("memory limit", detail, 0.0)
         elif (wanted := f"{self._name}.{PAUSE}" in requests) != self._is_paused:
             self._is_paused = wanted
@@ -166,10 +183,14 @@ class PilotJob:
             return False
 
     def _tell(self, end: dict[str, Any]) -> None:
-        """Write how it ended, even if the storage is full or away for a moment."""
+        """Write how it ended, and what it used together with this process, even if the storage is
+        full or away for a moment."""
+        end |= {"attempt": self._attempt}
+        if self._used is not None:
+            end |= {"cpu_seconds": round(self._used + sum(os.times()[:4]), 3)}
         for _ in range(60):
             try:
-                return self._folder.write_end(self._name, {**end, "attempt": self._attempt})
+                return self._folder.write_end(self._name, end)
             except OSError:
                 time.sleep(1)
 

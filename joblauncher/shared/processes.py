@@ -67,6 +67,15 @@ def started(pid: int) -> int:
         return 0
 
 
+def used(processes: Iterable[int]) -> float:
+    """Processor seconds of these processes and of those that they have waited for."""
+    ticks = 0
+    for process in processes:
+        with contextlib.suppress(OSError):
+            ticks += sum(map(int, _stat(process)[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _stat(pid: int) -> list[bytes]:
     """Of proc(5), stat, what follows the name of the command: from the third field on."""
     return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()

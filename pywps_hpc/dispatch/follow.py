@@ -295,7 +295,7 @@ class Follower:
                 rewrite=action.rewrite,
                 overrule=not may_succeed(status, seen),
                 exited=_has_exited(status),
-                seen=seen,
+                seen=_with_usage(seen, status),
                 elapsed=status.elapsed if status is not None and not status.restarts else None,
                 cause=action.cause,
             )
@@ -359,6 +359,14 @@ def _has_exited(status: JobStatus | None) -> bool:
     """Whether the launcher of the end that is told is known to be gone. One that was lost with its
     node, or before the job was started again, may live on."""
     return status is not None and status.outcome is Outcome.EXITED and status.exit_code == 0
+
+
+def _with_usage(seen: Evidence, status: JobStatus | None) -> Evidence:
+    """With what the job used as its supervisor measured it, whole and beyond its process's reach,
+    where there was one."""
+    if status is None or status.cpu_seconds is None:
+        return seen
+    return replace(seen, cpu_seconds=status.cpu_seconds)
 
 
 def _stays(status: JobStatus | None) -> bool:

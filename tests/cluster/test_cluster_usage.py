@@ -42,15 +42,6 @@ def hpc() -> Iterator[servers.HpcServer]:
         yield server
 
 
-def seconds(clock: str) -> float:
-    """Of ``[D-][HH:]MM:SS[.mmm]``."""
-    days, _, rest = clock.rpartition("-")
-    total = 0.0
-    for part in rest.split(":"):
-        total = 60 * total + float(part)
-    return total + 86400 * int(days or 0)
-
-
 def accounted(native_id: str) -> Accounted | None:
     """Once the end of its batch step is told, too."""
     columns = "JobID,Submit,Start,End,ElapsedRaw,TotalCPU,MaxRSS"
@@ -65,7 +56,7 @@ def accounted(native_id: str) -> Accounted | None:
     if not memory or not all(row[3].isdigit() for row in told):
         return None
     _, submit, start, _, elapsed, cpu, _ = told[0]
-    return Accounted(int(start) - int(submit), int(elapsed), seconds(cpu), max(memory))
+    return Accounted(int(start) - int(submit), int(elapsed), site.seconds(cpu), max(memory))
 
 
 @pytest.mark.batch_system("slurm")

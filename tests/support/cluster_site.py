@@ -184,3 +184,18 @@ def accounted(native_id: str, columns: str = "State") -> str:
     """
     lines = as_user("sacct", "-X", "-n", "-P", "-j", native_id, "-o", columns).splitlines()
     return lines[-1] if lines else ""
+
+
+def seconds(clock: str) -> float:
+    """Of ``[D-][HH:]MM:SS[.mmm]``, as Slurm writes times."""
+    days, _, rest = clock.rpartition("-")
+    total = 0.0
+    for part in rest.split(":"):
+        total = 60 * total + float(part)
+    return total + 86400 * int(days or 0)
+
+
+def processor_time(native_id: str) -> float:
+    """What Slurm's accounting says that a job used, in seconds; 0 as long as it says nothing."""
+    state, _, used = accounted(native_id, "State,TotalCPU").partition("|")
+    return seconds(used) if state == "COMPLETED" else 0.0

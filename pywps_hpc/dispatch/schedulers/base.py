@@ -84,6 +84,8 @@ class JobStatus:
         restarts: how often the batch system itself started the job anew.
         elapsed: seconds from its latest start to its end, without those for which it was suspended;
             ``None`` where not told.
+        cpu_seconds: of processor time, where whoever supervised the job measured it; ``None`` where
+            not.
         name: the job's name, for an element that of its array; empty where the answer lacks it.
             Ids are used again: the name distinguishes a job from an earlier one of the same id.
     """
@@ -99,6 +101,7 @@ class JobStatus:
     by_signal: bool = False
     restarts: int = 0
     elapsed: int | None = None
+    cpu_seconds: float | None = None
     name: str = ""
 
     @classmethod
@@ -106,7 +109,8 @@ class JobStatus:
         """Of a job that has ended, as the program that supervised it wrote that down.
 
         Args:
-            end: ``outcome`` and ``detail``, and ``exit_code`` and ``signal`` where there are any.
+            end: ``outcome`` and ``detail``, and ``exit_code``, ``signal`` and ``cpu_seconds`` where
+                there are any.
             more: further fields.
         """
         return cls(
@@ -115,6 +119,7 @@ class JobStatus:
             exit_code=end.get("exit_code"),
             signal=end.get("signal"),
             detail=end["detail"],
+            cpu_seconds=end.get("cpu_seconds"),
             **more,
         )
 

@@ -84,6 +84,16 @@ def test_a_job_of_a_pilot_goes_the_way_of_all_jobs(harness: Harness) -> None:
     assert harness.row(job).state is State.SUCCEEDED
 
 
+def test_what_a_job_of_a_pilot_used_is_what_its_supervisor_measured(harness: Harness) -> None:
+    job, pilot = harness.in_pilot()
+    harness.succeed(job)
+    end = {"outcome": "exited", "exit_code": 0, "detail": "", "cpu_seconds": 12.5}
+    pilot.dir.write_end(job.name, end)
+    harness.cycle(later=1)
+    found = harness.row(job)
+    assert (found.state, found.cpu_seconds) == (State.SUCCEEDED, 12.5)
+
+
 @pytest.mark.parametrize(
     ("end", "cause", "words"),
     [

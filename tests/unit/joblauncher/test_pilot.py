@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from joblauncher import pilot, pilot_job
+from joblauncher.nursery_inside import END
 from joblauncher.pilot import Pilot
 from joblauncher.pilot_job import PilotJob
 from joblauncher.shared import prctl
@@ -55,34 +56,41 @@ def resident() -> int:
     return int(psutil.Process().memory_info().rss) >> 20
 
 
-def starts(what: Callable[[], object]) -> pilot_job.Launch:
+def starts(what: Callable[[], object]) -> pilot_job.Begin:
     """A launcher that does this, below the first process of its namespaces."""
 
-    def launch(_order: dict[str, Any], _mark: tuple[str, str], _log: int) -> tuple[int, int]:
+    def begin(
+        _order: dict[str, Any], _mark: tuple[str, str], _log: int
+    ) -> tuple[socket.socket, int]:
         reader, writer = os.pipe()
-        first = os.fork()
-        if first == 0:
+        mine, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if os.fork() == 0:
+            mine.close()
+            for number in pilot_job.STOP:  # the first process of a namespace is spared by them
+                signal.signal(number, signal.SIG_IGN)
             launcher = os.fork()
             if launcher == 0:
+                other.close()
                 prctl.end_with_parent(signal.SIGKILL)
                 signal.pthread_sigmask(signal.SIG_SETMASK, ())
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 code = what()
                 os._exit(code if isinstance(code, int) else 0)
             os.write(writer, str(launcher).encode())
-            code = os.waitstatus_to_exitcode(os.waitpid(launcher, 0)[1])
-            os._exit(code if code >= 0 else 128 - code)
+            other.send(END.pack(os.waitpid(launcher, 0)[1], sum(os.times()[:4])))
+            os._exit(0)
+        other.close()
         launcher = int(os.read(reader, 20))
         os.close(reader)
         os.close(writer)
-        return first, launcher
+        return mine, launcher
 
-    return launch
+    return begin
 
 
 def run(
     folder: PilotDir,
-    what: Callable[[], object] | pilot_job.Launch,
+    what: Callable[[], object] | pilot_job.Begin,
     meanwhile: Callable[[int], None] = lambda pid: None,
     attempt: int = 0,
     **limits: int,
@@ -93,8 +101,8 @@ def run(
     pid = os.fork()
     if pid == 0:
         try:
-            launch = what if what is fail else starts(what)  # type: ignore[arg-type]
-            PilotJob(folder, "w1", given, attempt).run(launch)  # type: ignore[arg-type]
+            begin = what if what is fail else starts(what)  # type: ignore[arg-type]
+            PilotJob(folder, "w1", given, attempt).run(begin)  # type: ignore[arg-type]
         except BaseException:
             os._exit(1)
         os._exit(0)
@@ -105,7 +113,7 @@ def run(
     return folder.read_end("w1")
 
 
-def fail(_order: object, _mark: object, _log: object) -> tuple[int, int]:
+def fail(_order: object, _mark: object, _log: object) -> tuple[socket.socket, int]:
     raise OSError(12, "Cannot allocate memory")
 
 
@@ -144,6 +152,26 @@ def test_limits_of_a_job_are_its_own(folder: PilotDir) -> None:
     assert end["outcome"] == "memory limit"
     assert f"limit {most} MiB" in end["detail"]
     assert time.monotonic() - begun < 15
+
+
+def burn() -> None:
+    while time.process_time() < 0.5:
+        sum(range(10_000))
+
+
+def burn_on() -> None:
+    burn()
+    time.sleep(30)
+
+
+@pytest.mark.parametrize("what", [burn, burn_on])
+def test_what_a_job_used_is_told_also_of_one_that_was_killed(
+    folder: PilotDir, what: Callable[[], object]
+) -> None:
+    end = run(folder, what, walltime=5)
+    assert end is not None
+    assert end["outcome"] == ("exited" if what is burn else "time limit")
+    assert 0.45 < end["cpu_seconds"] < 2
 
 
 def ignore_the_polite_signal() -> None:
@@ -238,7 +266,9 @@ class Half:
         self.is_ready = True
         return True
 
-    def launch(self, given: dict[str, Any], mark: tuple[str, str], log: int) -> tuple[int, int]:
+    def begin(
+        self, given: dict[str, Any], mark: tuple[str, str], log: int
+    ) -> tuple[socket.socket, int]:
         return starts(type(self).what)(given, mark, log)
 
     def close(self) -> None:
