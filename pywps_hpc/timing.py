@@ -60,7 +60,7 @@ class Timing:
         0.01, "that one such look takes at most; then the next goes on with the other jobs"
     )
     told_look: float = _time(
-        0.1, "between two looks for the ends of jobs in pilots: a listing of each pilot's folder"
+        0.05, "between two looks for the ends of jobs in pilots: a listing of each pilot's folder"
     )
     end_expected: float = _time(
         3.0, "after a report tells an end, for which the batch system is asked often about it"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterator
 
@@ -14,7 +13,18 @@ import servers
 import wps_client as client
 from batch_paths import grid_engine as grid_engine
 from joblauncher.shared.jobdir import JobDir
-from pilot_site import STAND_INS, Queue, folders, native, param, pilots, queue_of, service, state
+from pilot_site import (
+    STAND_INS,
+    Queue,
+    folders,
+    kill,
+    native,
+    param,
+    pilots,
+    queue_of,
+    service,
+    state,
+)
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 #: Seconds in which nothing is left of a job that was dismissed.
@@ -132,11 +142,7 @@ def test_a_pilot_that_dies_ends_what_it_ran_and_nothing_else(queue: Queue, how: 
         if how == "removed":
             queue.end(first)
         else:
-            folder = folders(server)[0].name
-            for process in psutil.process_iter(["cmdline"]):
-                line = process.info["cmdline"] or []
-                if "joblauncher.pilot" in line and any(folder in part for part in line):
-                    process.send_signal(signal.SIGKILL)
+            kill(server)
         for location in running:
             document = client.await_end(location)
             assert client.state_of(document) == "ProcessFailed"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import batch_paths as paths
@@ -120,7 +121,7 @@ def service(
     """A service whose jobs go to pilots."""
     root = site.folder("pilots")
     site.code(root)
-    own = {"warm": "yes", "pilots": 1, "pilot_slots": 3, "pilot_idle": 20} | container
+    own = {"warm": "yes", "pilots": 1, "pilot_slots": 3, "pilot_idle": 10} | container
     sections: dict[str, dict[str, object]] = {
         "hpc": {**queue.sections.get("hpc", {}), "poll_interval": "1"},
         "hpc.container": own,
@@ -146,6 +147,15 @@ def folders(server: servers.HpcServer) -> list[Path]:
 def pilots(server: servers.HpcServer) -> list[str]:
     """The batch system's ids of all pilots."""
     return [(folder / "native").read_text() for folder in folders(server)]
+
+
+def kill(server: servers.HpcServer) -> None:
+    """SIGKILL for the processes of all pilots, on whichever node of this host."""
+    names = [folder.name for folder in folders(server)]
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        if "joblauncher.pilot" in line and any(name in part for name in names for part in line):
+            process.kill()
 
 
 def state(server: servers.HpcServer, location: str) -> str:

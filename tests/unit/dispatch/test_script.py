@@ -14,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
+from joblauncher.shared.pilotdir import PilotDir
 from pywps_hpc import package_data
 from pywps_hpc.dispatch.schedulers.base import BatchJob
 from pywps_hpc.dispatch.schedulers.dialects.slurm import SlurmDialect
+from pywps_hpc.dispatch.schedulers.registry import make_scheduler
 from pywps_hpc.dispatch.scripts.script import Scripts, environment, quote
 from pywps_hpc.jobs import ControlRequest, Job, State
 from pywps_hpc.settings import (
@@ -521,3 +523,32 @@ def test_a_job_with_resources_of_its_own_goes_to_no_pilot(what: str) -> None:
     same = needs.written({"account": "service", "qos": "long", "queue": "short"})
     assert scripts(own).is_for_pilots(replace(JOB, resources=same))
     assert render(own, job=replace(JOB, resources=same)).warm is not None
+
+
+@pytest.mark.parametrize(
+    ("system", "lines"),
+    [
+        ("slurm", ("--cpus-per-task=6", "--mem=3584M", "--time=00:50:00", "--requeue")),
+        ("gridengine", ("-l h_rt=3000,h_vmem=598M", "-pe smp 6", "-notify", "-r y")),
+        ("torque", ("-l nodes=1:ppn=6,mem=3584mb,walltime=00:50:00", "-r y")),
+        ("openpbs", ("-l select=1:ncpus=6:mem=3584mb", "-l walltime=00:50:00", "-r y")),
+    ],
+)
+def test_a_pilot_asks_each_batch_system_for_its_slots_together(
+    tmp_path: Path, system: str, lines: tuple[str, ...]
+) -> None:
+    need = Resources(memory=1024, walltime=600, cpus=2, requeue=True)
+    container = Container(image=Path("/image.sif"), warm=True, pilot_slots=3)
+    own = ProcessSettings(need, container)
+    settings = Settings(spool=tmp_path, scheduler=system, defaults=own)
+    header = make_scheduler(settings).header
+    folder = PilotDir(tmp_path / "pilots/pilot-0")
+    script = Scripts(settings, system, header).pilot("w1", folder, "ab" * 32, "").script
+    head, _, body = script.partition("\n#\n")
+    for line in (*lines, f"{folder.path}/job.log"):
+        assert line in head
+    assert "w1" in head
+    counts = "SLURM_RESTART_COUNT" if system == "slurm" else "/start.$attempt."
+    assert counts in body
+    assert body.count("joblauncher.pilot") == 1
+    assert body.rstrip().endswith('--digest "$digest" --attempt "$attempt" "$job_dir"')
