@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,10 +25,8 @@ from places import INFRA
 from pywps_hpc.dispatch.channels.local import ChannelUnavailable
 from pywps_hpc.dispatch.channels.ssh import SshChannel
 from pywps_hpc.dispatch.schedulers.base import (
-    BatchJob,
     Outcome,
     Phase,
-    Resources,
     Scheduler,
     SchedulerUnavailable,
     SubmissionPostponed,
@@ -37,7 +34,7 @@ from pywps_hpc.dispatch.schedulers.base import (
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.dialects.slurm import SlurmDialect
 from pywps_hpc.settings import Ssh
-from scheduler_contract import Remembering, SchedulerContract
+from scheduler_contract import Remembering, SlurmContract
 from servers import HpcServer, wait_for
 
 # The first test waits for the hosts, and once for their root file system.
@@ -99,20 +96,7 @@ def scheduler() -> Iterator[Scheduler]:
     mine.clean_up()
 
 
-class TestSlurmOverSsh(SchedulerContract):
-    index = "SLURM_ARRAY_TASK_ID"
-    impossible = Resources(queue="nowhere")
-    walltime = (60, 240)  # Slurm counts in minutes and looks twice a minute
-
-    def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
-        assert isinstance(scheduler, CommandScheduler)
-        return scheduler.dialect.header(job)
-
-    def waiting(
-        self, scheduler: Scheduler, logs: Path, seconds: int, body: str, **more: Any
-    ) -> BatchJob:
-        return self.job(scheduler, logs, body, extra=(f"--begin=now+{seconds}",), **more)
-
+class TestSlurmOverSsh(SlurmContract):
     def test_log_that_cannot_be_written_is_no_success(
         self, scheduler: Scheduler, logs: Path
     ) -> None:

@@ -8,23 +8,20 @@ import secrets
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pywps_hpc.dispatch.channels.local import Completed, LocalChannel
 from pywps_hpc.dispatch.schedulers.base import (
-    BatchJob,
     NotPermitted,
     Outcome,
     Phase,
-    Resources,
     Scheduler,
     SchedulerUnavailable,
 )
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.dialects.slurm import SlurmDialect
-from scheduler_contract import Remembering, SchedulerContract, SilenceContract
+from scheduler_contract import Remembering, SilenceContract, SlurmContract
 from servers import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("slurm")]
@@ -64,20 +61,7 @@ class _Slurm(Remembering, CommandScheduler):
     """Slurm by its commands."""
 
 
-class TestSlurm(SchedulerContract):
-    index = "SLURM_ARRAY_TASK_ID"
-    impossible = Resources(queue="nowhere")
-    walltime = (60, 240)  # Slurm counts in minutes and looks twice a minute
-
-    def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
-        assert isinstance(scheduler, CommandScheduler)
-        return scheduler.dialect.header(job)
-
-    def waiting(
-        self, scheduler: Scheduler, logs: Path, seconds: int, body: str, **more: Any
-    ) -> BatchJob:
-        return self.job(scheduler, logs, body, extra=(f"--begin=now+{seconds}",), **more)
-
+class TestSlurm(SlurmContract):
     def test_job_beyond_the_limit_of_its_partition_is_hopeless(
         self, scheduler: Scheduler, logs: Path
     ) -> None:

@@ -30,6 +30,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionRefused,
     SubmissionUncertain,
 )
+from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from servers import wait_for
 
 UNKNOWN_ID = "99999999"
@@ -429,6 +430,23 @@ class SchedulerContract:
         scheduler.resume([over, running, UNKNOWN_ID])
         answer = scheduler.poll([over, running])
         assert (answer[over].exit_code, answer[running].phase) == (0, Phase.RUNNING)
+
+
+class SlurmContract(SchedulerContract):
+    """Slurm by its commands, wherever they run."""
+
+    index = "SLURM_ARRAY_TASK_ID"
+    impossible = Resources(queue="nowhere")
+    walltime = (60, 240)  # Slurm counts in minutes and looks twice a minute
+
+    def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
+        assert isinstance(scheduler, CommandScheduler)
+        return scheduler.dialect.header(job)
+
+    def waiting(
+        self, scheduler: Scheduler, logs: Path, seconds: int, body: str, **more: Any
+    ) -> BatchJob:
+        return self.job(scheduler, logs, body, extra=(f"--begin=now+{seconds}",), **more)
 
 
 class SilenceContract:
