@@ -13,11 +13,9 @@ from joblauncher.shared import failpoint
 from pywps_hpc.dispatch import finish, folders
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.decide import container
+from pywps_hpc.dispatch.decide.action import KEEP, Action, Do
 from pywps_hpc.dispatch.decide.evidence import Evidence, Left
 from pywps_hpc.dispatch.decide.reconcile import (
-    KEEP,
-    Action,
-    Do,
     decide,
     may_succeed,
     needs_evidence,

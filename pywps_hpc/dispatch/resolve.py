@@ -11,7 +11,8 @@ from joblauncher.shared import failpoint
 from pywps_hpc.dispatch import finish
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.decide import messages
-from pywps_hpc.dispatch.decide.reconcile import Do, decide_submission
+from pywps_hpc.dispatch.decide.action import Do
+from pywps_hpc.dispatch.decide.reconcile import decide_submission
 from pywps_hpc.jobs import Job, State
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,9 @@ from invariants import Broken
 from joblauncher.shared.files import atomic_write
 from pywps_hpc.dispatch import follow
 from pywps_hpc.dispatch.decide import messages
+from pywps_hpc.dispatch.decide.action import Action, Do
 from pywps_hpc.dispatch.decide.evidence import Evidence, Left
-from pywps_hpc.dispatch.decide.reconcile import Action, Do, decide
+from pywps_hpc.dispatch.decide.reconcile import decide
 from pywps_hpc.dispatch.resolve import Resolver
 from pywps_hpc.dispatch.schedulers.base import BatchJob, JobStatus
 from pywps_hpc.dispatch.submit import Submitter

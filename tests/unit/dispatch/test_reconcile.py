@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 
 from joblauncher.shared.exits import NOT_MINE
 from pywps_hpc.dispatch.decide import messages
+from pywps_hpc.dispatch.decide.action import Action, Do
 from pywps_hpc.dispatch.decide.evidence import Evidence, Left
 from pywps_hpc.dispatch.decide.reconcile import (
     CUTS,
     STATES,
     TABLE,
-    Action,
-    Do,
     Seen,
     decide,
     decide_submission,
