@@ -1,7 +1,7 @@
 """How long clients wait for *accepted* when many send at once: median, 95th percentile, longest.
 
     python benchmarks/accept_clients.py [--clients 50] [--requests 400] [--rounds 7]
-        [--database URL]
+        [--postgresql]
 
 Each client sends the next request when it has its answer. One job runs at a time, so that what is
 measured is the web server with two workers and the job table.
@@ -10,10 +10,12 @@ measured is the web server with two workers and the job table.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,6 +29,7 @@ import compare  # noqa: E402
 
 import servers  # noqa: E402
 import wps_client  # noqa: E402
+from postgres import Postgres  # noqa: E402
 
 
 def main() -> None:
@@ -35,12 +38,25 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--requests", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=compare.ROUNDS)
-    parser.add_argument("--database", help="URL; default: SQLite")
+    parser.add_argument("--postgresql", action="store_true", help="Debian's; else SQLite.")
     own = parser.parse_args()
+    with Postgres() if own.postgresql else contextlib.nullcontext() as database:
+        late = measured(own, {"database": database.url} if database else {})
+    kind = "PostgreSQL" if own.postgresql else "SQLite"
+    what = f"accept, 95th percentile, {own.clients} clients, {kind}"
+    compare.tell(compare.Figure(what, "s", 0.5, late))
+
+
+def measured(own: argparse.Namespace, more: Mapping[str, object]) -> list[float]:
+    """The 95th percentile of each round.
+
+    Args:
+        own: the arguments.
+        more: keys of the section ``[hpc]``.
+    """
     document = wps_client.execute_document("sleeper", [("seconds", "0")], asynchronous=True)
     with tempfile.TemporaryDirectory() as folder:
         hpc = {"slots": 1, "max_active": 1_000_000, "max_active_per_owner": 1_000_000}
-        more = {"database": own.database} if own.database else {}
         server = servers.HpcServer(Path(folder), sections={"hpc": hpc | more})
 
         def client(number: int) -> list[float]:
@@ -73,9 +89,7 @@ def main() -> None:
                     f"{spent / len(taken) * 1e3:.2f} ms of processor each",
                     flush=True,
                 )
-    kind = "PostgreSQL" if own.database else "SQLite"
-    what = f"accept, 95th percentile, {own.clients} clients, {kind}"
-    compare.tell(compare.Figure(what, "s", 0.5, late))
+    return late
 
 
 if __name__ == "__main__":

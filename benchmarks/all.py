@@ -5,6 +5,8 @@
 
 ``--quick`` takes less than 15 minutes: fewer jobs, but never fewer rounds than an interval needs.
 What needs the test cluster (tests/infra/up.sh) is left out where it is not up, and that is said.
+The variable ``BENCHMARK_FINCH`` names the interpreter of an environment in which finch (PyPI) and
+pywps-hpc are installed; without it the benchmark of its indices is left out.
 The load of the host stands in each row, since the figures of a busy one count as ratios only.
 """
 
@@ -30,17 +32,23 @@ class Run:
     Attributes:
         quick: the arguments of a quick run; ``None``: it is left out of one.
         cluster: whether it needs the test cluster.
+        python: the variable that names the interpreter of the service that it needs.
     """
 
     script: str
     arguments: tuple[str, ...] = ()
     quick: tuple[str, ...] | None = ()
     cluster: bool = False
+    python: str = ""
 
 
 RUNS = (
     Run("accept.py", quick=("--requests", "20")),
     Run("accept_clients.py", quick=("--requests", "150")),
+    Run("accept_clients.py", ("--postgresql",), None),
+    Run(
+        "inline.py", quick=("--size", "50", "--only", "WPS 1.0.0, text", "--only", "OGC API, text")
+    ),
     Run("status_reads.py", quick=("--seconds", "1", "--clients", "1", "64")),
     Run("launcher.py", quick=("--rounds", "7")),
     Run("warm.py", ("--rounds", "7"), ("--rounds", "7", "--cold-rounds", "1")),
@@ -55,6 +63,8 @@ RUNS = (
     ),
     Run("replay.py", ("--postgresql",), None),
     Run("job_list.py", ("200000",), None),
+    Run("curves.py", quick=None),
+    Run("indices.py", quick=None, python="BENCHMARK_FINCH"),
     Run("batch.py", quick=None, cluster=True),
 )
 
@@ -71,9 +81,16 @@ def main(quick: bool, only: tuple[str, ...]) -> None:
             arguments = run.quick if quick else run.arguments
             if only and run.script not in only:
                 continue
-            if arguments is None or (run.cluster and not has_cluster):
+            service = os.environ.get(run.python, "")
+            if (
+                arguments is None
+                or (run.cluster and not has_cluster)
+                or (run.python and not service)
+            ):
                 left_out.append(run.script)
                 continue
+            if service:
+                arguments = (*arguments, "--python", service)
             load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
             print(f"\n== {run.script} {' '.join(arguments)} (load {load})", flush=True)
             command = [sys.executable, str(FOLDER / run.script), *arguments]

@@ -1,9 +1,11 @@
-"""From the start of a cold launcher to its process's first line, against PyWPS's ``joblauncher``.
+"""From the start of a launcher, cold and warm, to its process's first line, against PyWPS's
+``joblauncher``.
 
     python benchmarks/launcher.py [--rounds N] [--python PYTHON ...]
 
 Both get the same process, which needs nothing but PyWPS, by the dump that their own service wrote.
-They are started in turn; the clock runs from before the fork to the handler's first statement.
+They are started in turn; the clock runs from before the fork to the handler's first statement. A
+warm one is started by a server with ``local``; its clock runs from when its log is made.
 ``--python`` is the beginning of the command that starts an interpreter, for example
 ``apptainer exec IMAGE /opt/pywps-hpc/bin/python``.
 """
@@ -26,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/support"), str(ROOT / "tests/services")]
 
 import compare  # noqa: E402
+from warm import await_nursery, to_first_line  # noqa: E402
 
 import servers  # noqa: E402
 
@@ -96,8 +99,19 @@ def dumped(folder: Path, config: Path) -> Path:
     return file.rename(folder / "theirs.dump")  # its working folder is removed at its end
 
 
+def warm(folder: Path, rounds: int) -> list[float]:
+    """Seconds of as many warm starts, once the nursery has learned what there is to import."""
+    folder.mkdir()
+    server = servers.HpcServer(folder, "first_line:service", workers=1)
+    with server:
+        for _ in range(4):
+            to_first_line(server)
+        await_nursery(folder)
+        return [to_first_line(server) for _ in range(rounds)]
+
+
 def main() -> None:
-    """Print the medians, and the row of the table."""
+    """Print the medians, and the rows of the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--python", type=shlex.split, default=[sys.executable])
@@ -122,10 +136,15 @@ def main() -> None:
             (folder / "work" / "job").mkdir(exist_ok=True)
             taken["joblauncher"].append(first_line(other, mark))
             taken["ours"].append(first_line(ours, mark))
+        taken["warm"] = warm(folder / "warm", own.rounds + 1)
     for kind, times in taken.items():
         print(f"{kind}: {statistics.median(times[1:]) * 1e3:.0f} ms")
     row = compare.Row("cold launcher to the first line", "PyWPS's `joblauncher`", 0.45)
     row.ours, row.theirs = taken["ours"][1:], taken["joblauncher"][1:]
+    row.load = os.getloadavg()[0]
+    compare.tell(row)
+    row = compare.Row("warm launcher to the first line", "PyWPS's `joblauncher`", 0.05)
+    row.ours, row.theirs = taken["warm"][1:], taken["joblauncher"][1:]
     row.load = os.getloadavg()[0]
     compare.tell(row)
 

@@ -114,7 +114,7 @@ def main() -> None:
                 for server in (warm, default):
                     seconds(server, own.identifier, inputs)
                 time.sleep(1)
-            _await_nursery(Path(folder) / "warm")
+            await_nursery(Path(folder) / "warm")
             taken: dict[str, list[float]] = {"default": [], "cold": [], "warm": []}
             for number in range(own.rounds):
                 for name, server in (("default", default), ("warm", warm), ("cold", cold)):
@@ -135,7 +135,7 @@ def main() -> None:
     compare.tell(row)
 
 
-def _await_nursery(folder: Path) -> None:
+def await_nursery(folder: Path) -> None:
     """Until it has taken in what the first jobs reported."""
     last, deadline = "", time.monotonic() + 600
     while time.monotonic() < deadline:
