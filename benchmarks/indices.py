@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
 import compare  # noqa: E402
+from warm import await_nursery  # noqa: E402
 
 import servers  # noqa: E402
 import wps_client  # noqa: E402
@@ -102,6 +103,35 @@ def run(server: servers.Server, process: str, name: str, address: str) -> tuple[
     return taken, bytes(content)
 
 
+Ends = list[tuple[float, bytes]]
+
+
+def in_turn(
+    ours: servers.Server, theirs: servers.Server, processes: list[str], name: str, address: str
+) -> tuple[Ends, Ends]:
+    """One job after the other, each on both servers."""
+    found: tuple[Ends, Ends] = [], []
+    for number, process in enumerate(processes):
+        for which in (0, 1) if number % 2 else (1, 0):
+            found[which].append(run((ours, theirs)[which], process, name, address))
+    return found
+
+
+def together(
+    ours: servers.Server, theirs: servers.Server, processes: list[str], name: str, address: str
+) -> tuple[Ends, Ends]:
+    """All jobs at once on one server, and then on the other."""
+
+    def all_on(server: servers.Server) -> Ends:
+        begun = time.perf_counter()
+        with ThreadPoolExecutor(len(processes)) as pool:
+            ends = list(pool.map(lambda process: run(server, process, name, address), processes))
+        print(f"all: {time.perf_counter() - begun:.1f} s", flush=True)
+        return ends
+
+    return all_on(ours), all_on(theirs)
+
+
 def main() -> int:
     """Print the times and what differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -127,30 +157,28 @@ def main() -> int:
         ours = servers.HpcServer(folder / "local", own.application, workers=1, **how)
         theirs = servers.DefaultServer(folder / "default", own.application, **how)
         with ours, theirs:
-            processes = fitting(theirs, name)[: own.number]
-            print(len(processes), "processes:", *processes, flush=True)
-            for order, at_once in (("in a row", 1), ("at once", len(processes))):
-                files: dict[str, list[bytes]] = {}
-                row = compare.Row(f"{len(processes)} processes {order}", "default mode", 1.3)
-                for server, kind in ((theirs, "default mode"), (ours, "local")):
-                    begun = time.perf_counter()
-                    with ThreadPoolExecutor(at_once) as pool:
-                        ends = list(
-                            pool.map(lambda p, s=server: run(s, p, name, address), processes)
-                        )
-                    whole = time.perf_counter() - begun
-                    (row.ours if kind == "local" else row.theirs).append(whole)
+            different_ones = fitting(theirs, name)
+            processes = (different_ones * own.number)[: own.number]
+            print(own.number, "jobs of", *different_ones, flush=True)
+            for server in (theirs, ours, ours):
+                first = run(server, processes[0], name, address)[0]
+                print(f"the first of {type(server).__name__}: {first:.1f} s", flush=True)
+            await_nursery(folder / "local")
+            for order, at_once in (("in a row", False), ("at once", True)):
+                row = compare.Row(f"{own.number} jobs {order}", "default mode", 1.3)
+                found = (together if at_once else in_turn)(ours, theirs, processes, name, address)
+                for kind, ends in zip(("local", "default mode"), found, strict=True):
                     times = sorted(seconds for seconds, _ in ends)
                     middle = times[len(times) // 2]
                     print(
-                        f"{order}, {kind}: {whole:.1f} s, each {middle:.1f} s"
-                        f" ({times[0]:.1f} to {times[-1]:.1f})",
+                        f"{order}, {kind}: {middle:.1f} s ({times[0]:.1f} to {times[-1]:.1f})",
                         flush=True,
                     )
-                    files[kind] = [content for _, content in ends]
+                row.ours, row.theirs = ([seconds for seconds, _ in ends] for ends in found)
                 row.load = os.getloadavg()[0]
                 compare.tell(row)
-                for process, one, other in zip(processes, *files.values(), strict=True):
+                files = [[content for _, content in ends] for ends in found]
+                for process, one, other in zip(processes, *files, strict=True):
                     (folder / "one.nc").write_bytes(one)
                     (folder / "other.nc").write_bytes(other)
                     command = [own.python, "-c", COMPARE, str(folder / "one.nc")]
