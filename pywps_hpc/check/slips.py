@@ -26,7 +26,7 @@ def look(known: Configuration, offline: bool) -> Iterator[Finding]:
     """All of them.
 
     Args:
-        offline: whether nobody will look for the commands themselves.
+        offline: whether nobody will look for the commands themselves, and start the image.
     """
     yield from _texts(known)
     yield from _sizes(known)
@@ -34,6 +34,7 @@ def look(known: Configuration, offline: bool) -> Iterator[Finding]:
     yield from _addresses(known)
     yield from _commands(known.settings) if offline else ()
     yield from _places(known)
+    yield from _images(known) if offline else ()
     yield from _rights(known)
 
 
@@ -159,19 +160,25 @@ def _places(known: Configuration) -> Iterator[Finding]:
                     f"{option}: no option: the runtime would take it for the image",
                     "write one a line, from a '-' on",
                 )
-        if container.runtime != "none" and container.image and container.image.is_file():
-            yield from _image(container.image, f"[{known.section_of(process, 'image')}] image")
 
 
-def _image(image: Path, subject: str) -> Iterator[Finding]:
-    try:
-        with image.open("rb") as file:
-            begin = file.read(2048)
-    except OSError:
-        return  # the nodes may let this account read it
-    if not _IMAGES.match(begin):
-        what = f"{image} does not begin as an image does ({len(begin) or 'no'} bytes were read)"
-        yield error(subject, what, "name the .sif file that pywps-hpc image build has made")
+def _images(known: Configuration) -> Iterator[Finding]:
+    """Files that are no images; one that this host cannot read, the nodes may be able to."""
+    for process, settings in known.everyone():
+        image = settings.container.image
+        if settings.container.runtime == "none" or image is None or not image.is_file():
+            continue
+        try:
+            with image.open("rb") as file:
+                begin = file.read(2048)
+        except OSError:
+            continue
+        if not _IMAGES.match(begin):
+            yield error(
+                f"[{known.section_of(process, 'image')}] image",
+                f"{image} does not begin as an image does ({len(begin) or 'no'} bytes were read)",
+                "name the .sif file that pywps-hpc image build has made",
+            )
 
 
 def _rights(known: Configuration) -> Iterator[Finding]:
