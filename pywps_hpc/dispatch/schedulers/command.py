@@ -65,7 +65,7 @@ class CommandScheduler(Scheduler):
         self._channel = channel
         self._timeout = timeout
         self._said: set[str] = set()
-        self._why = Why(dialect.why, self._ask)
+        self._why = Why(dialect.why, self._ask, hopeless=dialect.hopeless_waits)
         self._parts: defaultdict[str, Parts] = defaultdict(Parts)
         self.unpolled: set[str] = set()
         self._without_history: set[str] = set()

@@ -112,6 +112,8 @@ class Dialect(ABC):
     control_chunk: int = 100
     #: Whether a suspended job is to be resumed before it is cancelled.
     cancels_running: bool = False
+    #: What :meth:`why` tells of jobs that can never start as they stand.
+    hopeless_waits: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self._unknown: set[str] = set()

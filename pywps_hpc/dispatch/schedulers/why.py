@@ -7,7 +7,7 @@ left out: nothing depends on it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Phase, SchedulerError
@@ -25,6 +25,7 @@ class Why:
     Args:
         question: asks about jobs, by native id; ``None`` where the queue's answer tells it.
         ask: puts a question to the batch system.
+        hopeless: reasons of jobs that can never start as they stand.
     """
 
     def __init__(
@@ -33,7 +34,9 @@ class Why:
         ask: Callable[[Question[Reasons]], Reasons],
         timing: Timing = TIMING,
         clock: Callable[[], float] = time.monotonic,
+        hopeless: Collection[str] = (),
     ) -> None:
+        self._hopeless = hopeless
         self._question, self._ask, self._timing, self._clock = question, ask, timing, clock
         self._since: dict[str, float] = {}
         self._known: Reasons = {}
@@ -48,7 +51,12 @@ class Why:
         if long and now - self._asked >= self._timing.why_pause:
             self._look(sorted(long, key=self._since.__getitem__)[:MOST], now)
         told = {job: self._known[job] for job in waiting if self._known.get(job)}
-        return answer | {job: replace(answer[job], waits=why) for job, why in told.items()}
+        return answer | {job: self._with(answer[job], why) for job, why in told.items()}
+
+    def _with(self, status: JobStatus, why: str) -> JobStatus:
+        if why not in self._hopeless:
+            return replace(status, waits=why)
+        return replace(status, waits=why, hopeless=True, detail=f"{status.detail} ({why})".strip())
 
     def _look(self, jobs: Sequence[str], now: float) -> None:
         self._asked = now

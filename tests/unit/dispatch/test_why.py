@@ -29,6 +29,25 @@ scheduling info:            (Collecting of scheduler job information is turned o
 """
 
 
+#: The same, of jobs that ask for what no host has, and for what is only not free.
+NEVER = f"""\
+{LINE}job_number:                 12
+scheduling info:            (-l arch=sparc) cannot run at host "vm" because it offers only hl:arch=lx-amd64
+                            cannot run in queue instance "mpi.q@n2" because it is not of type batch
+{LINE}job_number:                 14
+scheduling info:            (-l num_proc=64) cannot run at host "vm" because it offers only hl:num_proc=2.000000
+                            cannot run in queue instance "mpi.q@n2" because it is not of type batch
+{LINE}job_number:                 13
+scheduling info:            (-l mem_free=900G) cannot run at host "vm" because it offers only hl:mem_free=16.198G
+                            cannot run in queue instance "mpi.q@n2" because it is not of type batch
+{LINE}job_number:                 11
+scheduling info:            (-l arch=sparc) cannot run at host "vm" because it offers only hl:arch=lx-amd64
+                            queue instance "all.q@n3" dropped because it is temporarily not available
+{LINE}job_number:                 16
+scheduling info:            execution time not reached
+"""  # noqa: E501
+
+
 class Clock:
     now = 1000.0
 
@@ -61,7 +80,8 @@ def clock() -> Clock:
 @pytest.fixture
 def why(host: Host, clock: Clock) -> Why:
     dialect = GridEngineDialect()
-    return Why(dialect.why, CommandScheduler(dialect, host).ask, clock=clock)
+    ask = CommandScheduler(dialect, host).ask
+    return Why(dialect.why, ask, clock=clock, hopeless=dialect.hopeless_waits)
 
 
 def waits(why: Why, *jobs: str) -> dict[str, str]:
@@ -78,6 +98,21 @@ def test_grid_engine_s_remarks_are_told_in_plain_words(why: Why, clock: Clock) -
         "3885": "",
         "9": "",
     }
+
+
+def test_a_job_that_no_host_can_ever_run_is_marked(why: Why, host: Host, clock: Clock) -> None:
+    host.answer = Completed(0, NEVER, "")
+    jobs = dict.fromkeys(("12", "14", "13", "11", "16"), JobStatus(Phase.QUEUED, detail="qw"))
+    why.added(jobs)
+    clock.now += TIMING.why_after
+    told = why.added(jobs)
+    assert {job: status.hopeless for job, status in told.items()} == {
+        **{"12": True, "14": True},  # for good
+        **{"13": False, "11": False, "16": False},  # as soon as it is free, or back, or time
+    }
+    assert told["12"].detail == "qw (no host has what it asks for)"
+    assert told["13"].waits == "too little of what it asks for is free"
+    assert told["16"].waits == "its earliest start has not come"
 
 
 def test_it_is_asked_seldom_and_of_many_at_once(why: Why, host: Host, clock: Clock) -> None:

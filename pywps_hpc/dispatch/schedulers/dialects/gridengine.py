@@ -91,6 +91,7 @@ class GridEngineDialect(Dialect):
     # A suspended job cannot act on the notice before its kill, and the shepherd was seen to lose
     # the kill itself where execd repeated its order just when the notice was over.
     cancels_running = True
+    hopeless_waits = frozenset({gridengine.NEVER})
 
     def header(self, job: BatchJob) -> list[str]:
         # The colon keeps one in the path from ending a host name (qsub(1), -o).

@@ -113,6 +113,7 @@ _WHY = (
     ),
     (re.compile(r"exceeds limit|resource quota"), "a quota of the site is reached"),
     (re.compile(r"dependency|predecessor"), "it waits for another job"),
+    (re.compile(r"execution time not reached"), "its earliest start has not come"),
     (
         re.compile(r"has no permission|does not have access|not have the correct project"),
         "the account may not use some of the queues; the others are full",
@@ -133,8 +134,22 @@ _WHY = (
 )
 
 
+#: Why a job waits that can never start as it stands.
+NEVER = "no host has what it asks for"
+#: What a host or queue has for good (qhost(1), -F): fixed values, and loads that never change.
+_FOR_GOOD = re.compile(
+    r"offers only (?:[ghq]f:|hl:(?:arch|num_proc|m_\w+|mem_total|swap_total|virtual_total)=)"
+)
+#: Remarks on queues that are not for such jobs.
+_ELSEWHERE = re.compile(r"is not of type batch|is not in PE list|not in hard queue list")
+
+
 def why(remarks: str) -> str:
     """Why a job waits, in plain words; empty if the scheduler does not say."""
+    lines = [line for line in remarks.splitlines() if line.strip()]
+    lines = [line for line in lines if not _ELSEWHERE.search(line)]
+    if lines and all(_FOR_GOOD.search(line) for line in lines):
+        return NEVER
     return next((words for sign, words in _WHY if sign.search(remarks)), "")
 
 
