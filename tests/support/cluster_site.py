@@ -196,6 +196,11 @@ def seconds(clock: str) -> float:
 
 
 def processor_time(native_id: str) -> float:
-    """What Slurm's accounting says that a job used, in seconds; 0 as long as it says nothing."""
-    state, _, used = accounted(native_id, "State,TotalCPU").partition("|")
-    return seconds(used) if state == "COMPLETED" else 0.0
+    """What Slurm's accounting says that a job used with its steps, in seconds; 0 as long as not all
+    of them have ended."""
+    line = ["sacct", "-n", "-P", "-j", native_id, "-o", "JobID,State,TotalCPU"]
+    told = [row.split("|") for row in as_user(*line).splitlines()]
+    own = [place for place, row in enumerate(told) if row[0] == native_id]
+    rows = told[own[-1] :] if own else []
+    ended = len(rows) > 1 and all(state == "COMPLETED" for _, state, _ in rows)
+    return seconds(rows[0][2]) if ended else 0.0

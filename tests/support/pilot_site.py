@@ -65,7 +65,7 @@ class Queue:
         if self.system == "gridengine":
             return native in self._run("qstat", "-u", site.user()).split()
         told = self._run("qstat", "-f", native)
-        return "job_state = " in told and "job_state = C" not in told
+        return not any(sign in told for sign in ("job_state = C", "Unknown Job", "has finished"))
 
     def _run(self, *command: str) -> str:
         if self.system == "slurm":
@@ -74,7 +74,8 @@ class Queue:
             return gridengine_site.AsUser().run(command, timeout=60).stdout
         own = [f"PBS_STANDIN={self.folder / 'state'}", str(self._commands / command[0])]
         line = ["runuser", "-u", site.user(), "--", "env", *own, *command[1:]]
-        return subprocess.run(line, capture_output=True, text=True, check=False, cwd="/").stdout
+        done = subprocess.run(line, capture_output=True, text=True, check=False, cwd="/")
+        return done.stdout + done.stderr
 
 
 def param(system: str) -> Any:
