@@ -85,12 +85,21 @@ def run(commands: str, *, limit: float = 900, fine: Collection[int] = (0,)) -> s
     Raises:
         AssertionError: it ended with another one.
     """
-    line = ["bash", "-euo", "pipefail", "-c", commands]
-    done = subprocess.run(
-        line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=limit
+    process = subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
-    assert done.returncode in fine, f"{commands}\n{done.stdout}"
-    return done.stdout
+    try:
+        told, _ = process.communicate(timeout=limit)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)  # whatever the commands have started, too
+        process.wait()
+        raise
+    assert process.returncode in fine, f"{commands}\n{told}"
+    return told
 
 
 class Running:

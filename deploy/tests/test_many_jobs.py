@@ -41,7 +41,7 @@ from servers import HTTP, HpcServer, Server, free_port, wait_for
 pytestmark = pytest.mark.timeout(1800)
 SENT = 500
 #: What the names of its jobs begin with, in Slurm.
-NAMES = "many"
+NAMES = "man"
 #: What stands for the release before: a commit whose jobs an upgrade finds.
 BEFORE = "b1a000491a96da57df7ed8930b6bb0a15340f423"
 #: Seconds that a client goes on sending a request that no host accepts.
