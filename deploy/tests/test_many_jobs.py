@@ -199,6 +199,8 @@ def test_500_jobs_outlive_a_dead_host_a_reload_and_an_upgrade(
                 addresses = dict(enumerate(clients.map(send, range(SENT))))
                 for each in done:
                     each.result(300)
+            # While both hosts restart, nginx has nobody to ask, and remembers that for ten seconds.
+            wait_for(lambda: answers(url, certificate), "nginx after the upgrade")
             sent = time.monotonic()
             for number, address in addresses.items():
                 document = last(address, certificate)
