@@ -132,7 +132,14 @@ def test_a_time_limit_is_the_jobs_own(queue: Queue) -> None:
         assert queue.has(pilots(server)[0])
 
 
-@pytest.mark.parametrize("how", ["removed", "killed"])
+@pytest.mark.parametrize(
+    ("queue", "how"),
+    [
+        pytest.param(system, how, marks=param(system).marks)
+        for system, how in (("slurm", "removed"), ("slurm", "killed"), ("gridengine", "removed"))
+    ],
+    indirect=["queue"],
+)
 def test_a_pilot_that_dies_ends_what_it_ran_and_nothing_else(queue: Queue, how: str) -> None:
     with service(queue) as server:
         running = [start(server) for _ in range(3)]
