@@ -132,7 +132,8 @@ configure() {
   {
     { qconf -ss || qconf -as "$host"; } && add_or_change e "$dir/config/host" &&
       add_or_change p "$dir/config/environment" &&
-      with_names qconf -ah "$second" && add_or_change e "$dir/config/host-$second" &&
+      { qconf -sh | grep -qx "$second" || with_names qconf -ah "$second"; } &&
+      add_or_change e "$dir/config/host-$second" &&
       add_or_change conf "$dir/config/$second" &&
       add_or_change p "$dir/config/environment-mpi" &&
       qconf -sq | overlay queue > "$dir/config/all.q" && add_or_change q "$dir/config/all.q" &&
