@@ -176,9 +176,9 @@ ON_GRID_ENGINE: dict[str, tuple[Sections, str, str]] = {
         'unknown resource "nosuch"',
     ),
     "environment": (
-        {"hpc.resources": {"cpus": 2, "extra": "-pe mpi"}},
+        {"hpc.resources": {"cpus": 2, "extra": "-pe nosuch"}},
         "[hpc.resources] cpus",
-        "parallel environment mpi, which does not exist",
+        "parallel environment nosuch, which does not exist",
     ),
     "sge-root": (
         {"hpc": {"command_environment": "SGE_CELL=default"}},
