@@ -236,8 +236,9 @@ class Queries(Table):
         """Jobs of which this is true, oldest first unless another order is wanted."""
         query = sa.select(*COLUMNS).where(condition).limit(limit)
         query = query.order_by(*(order or (jobs.c.created, jobs.c.id)))
-        with self._begin() as connection:
-            found = [tuple(row) for row in connection.execute(query).all()]
+        with self._begin() as connection, connection.execute(query) as result:
+            # As the driver gives them: SQLAlchemy's rows take a fifth of a turn.
+            found = [] if result.cursor is None else result.cursor.fetchall()
         if known is None:
             return [of_values(row) for row in found]
         fresh = {row: known.get(row) or of_values(row) for row in found}

@@ -46,8 +46,9 @@ def to_job(row: Any) -> Job:
 
 
 def of_values(row: Sequence[Any]) -> Job:
-    """The job of a row with :data:`COLUMNS`: there may be very many of them in a turn."""
+    """The job of a row with :data:`COLUMNS`, as the driver gives it: there may be very many."""
     found = dict(zip(_NAMES, row, strict=True))
+    found["sync"] = bool(found["sync"])  # SQLite has numbers
     found["state"], found["control"] = _STATES[found["state"]], _REQUESTS[found["control"]]
     found["cause"] = _CAUSES[found["cause"]]
     found["access"] = found["access"] or found["id"]

@@ -88,3 +88,18 @@ def test_a_table_that_cannot_be_read_is_unavailable(store: JobStore, url: str) -
         connection.exec_driver_sql("ALTER TABLE hpc_jobs RENAME TO gone")
     with pytest.raises(TableUnavailable, match=r"no such table.*jobs\.sqlite"):
         store.at(new_id())
+
+
+def test_many_jobs_are_read_as_the_driver_gives_them(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [store.add(job(sync=sync, created=1.0 + sync)) for sync in (False, True)]
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("rows of SQLAlchemy's were made")
+
+    monkeypatch.setattr(sa.engine.CursorResult, "all", refuse)
+    found: dict[tuple[Any, ...], Job] = {}
+    for _ in range(2):
+        assert store.in_state((known[0].state,), known=found) == known
+    assert [type(one.sync) for one in found.values()] == [bool, bool]
