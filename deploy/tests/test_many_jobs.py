@@ -181,14 +181,19 @@ def test_500_jobs_outlive_a_dead_host_a_reload_and_an_upgrade(
             SENT * 2 // 5: site.reload,
             SENT * 3 // 5: lambda: site.upgrade(now),
         }
-        with server, nginx(folder, port, (server.port, other)) as certificate:
+        with (
+            # What a thread has started ends with it (prctl(2), PR_SET_PDEATHSIG): it lasts longest.
+            ThreadPoolExecutor(1) as administrator,
+            server,
+            nginx(folder, port, (server.port, other)) as certificate,
+        ):
             site.certificate = certificate
             url = f"https://localhost:{port}{PREFIX}/wps"
             site.start_second()
             wait_for(lambda: answers(f"http://127.0.0.1:{other}/wps", certificate), "the second")
             wait_for(lambda: answers(url, certificate), "nginx")
             begun, since = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%S")
-            with ThreadPoolExecutor(6) as clients, ThreadPoolExecutor(1) as administrator:
+            with ThreadPoolExecutor(6) as clients:
                 done = []
 
                 def send(number: int) -> str:
