@@ -1,6 +1,7 @@
 """Run many random schedules of faults against a real dispatcher, and count what was met.
 
     python benchmarks/schedules.py --schedules 20000 --seed 1 --processes 2
+    python benchmarks/schedules.py --schedules 5000 --pilots
 
 Needs no cluster. They run in portions with seeds of their own; a schedule that breaks a promise is
 made as small as it gets and printed with the promise, and the same seed finds it again.
@@ -25,11 +26,11 @@ import fault_schedules  # noqa: E402
 PORTION = 500
 
 
-def portion(seed: int, count: int, shrink: bool) -> tuple[Counter[str], float]:
+def portion(seed: int, count: int, shrink: bool, pilots: bool) -> tuple[Counter[str], float]:
     """What was met in one portion, and the processor seconds it took."""
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     begun = time.process_time()
-    machine = fault_schedules.run(count, seed, phases=phases)
+    machine = fault_schedules.run(count, seed, pilots=pilots, phases=phases)
     return machine.met(), time.process_time() - begun
 
 
@@ -38,13 +39,15 @@ def portion(seed: int, count: int, shrink: bool) -> tuple[Counter[str], float]:
 @click.option("--seed", default=1, show_default=True, help="Of the first portion.")
 @click.option("--processes", default=1, show_default=True, help="At once.")
 @click.option("--shrink/--no-shrink", default=True, help="Whether to make one that fails small.")
-def main(wanted: int, seed: int, processes: int, shrink: bool) -> None:
+@click.option("--pilots/--no-pilots", default=False, help="Whether jobs go to pilots.")
+def main(wanted: int, seed: int, processes: int, shrink: bool, pilots: bool) -> None:
     """Run them and print what was met; exit status 1 if a promise was broken."""
     begun, met, used = time.monotonic(), Counter[str](), 0.0
     sizes = [min(PORTION, wanted - done) for done in range(0, wanted, PORTION)]
     with ProcessPoolExecutor(processes) as pool:
         seeds = range(seed, seed + len(sizes))
-        for found, seconds in pool.map(portion, seeds, sizes, [shrink] * len(sizes)):
+        kind = [shrink] * len(sizes), [pilots] * len(sizes)
+        for found, seconds in pool.map(portion, seeds, sizes, *kind):
             met += found
             used += seconds
             passed = time.monotonic() - begun

@@ -25,6 +25,8 @@ from simulated_site import Machine, World
 
 #: Schedules of one test run, always the same ones.
 SCHEDULES = 200
+#: The same, of jobs that go to pilots.
+WITH_PILOTS = 30
 #: Schedules within which a planted mistake must be noticed.
 ENOUGH = 600
 
@@ -39,6 +41,14 @@ def test_every_job_ends_once_and_all_tell_the_same_whatever_happens() -> None:
     assert len(met) > 0.4 * len((*FAULTS, *EVENTS)), machine.met()
     for what in ("dispatcher killed", "dispatcher overtaken", "dispatcher lost its leadership"):
         assert machine.seen[what] > 10, machine.met()
+
+
+@pytest.mark.timeout(600)
+def test_the_same_holds_of_jobs_that_go_to_pilots() -> None:
+    machine = fault_schedules.run(WITH_PILOTS, pilots=True)
+    assert machine.schedules >= WITH_PILOTS
+    for what in ("pilot", "job of a pilot", "dispatcher killed", "dispatcher overtaken"):
+        assert machine.seen[what] > 5, machine.met()
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=str)

@@ -32,10 +32,12 @@ class Schedules(RuleBasedStateMachine):
     Attributes:
         machine: that runs all schedules.
         faults: that are there from the beginning, besides others.
+        pilots: whether jobs go to pilots.
     """
 
     machine: Machine
     faults: frozenset[str] = frozenset()
+    pilots: bool = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +49,7 @@ class Schedules(RuleBasedStateMachine):
         faults=st.sets(st.sampled_from(FAULTS), max_size=5),
     )
     def begin(self, seed: int, arrays: bool, faults: set[str]) -> None:
-        self.world = World(self.machine, seed, arrays=arrays)
+        self.world = World(self.machine, seed, arrays=arrays, pilots=self.pilots)
         self.world.scheduler.faults |= faults | self.faults
         self.world.accept()
 
@@ -170,6 +172,7 @@ def run(
     seed: int | None = None,
     *,
     faults: frozenset[str] = frozenset(),
+    pilots: bool = False,
     **more: Any,
 ) -> Machine:
     """Run schedules.
@@ -178,6 +181,7 @@ def run(
         schedules: how many.
         seed: where hypothesis begins; ``None``: always at the same place.
         faults: of the batch system that are there in each from the beginning.
+        pilots: whether jobs go to pilots.
         more: other settings of hypothesis.
 
     Returns:
@@ -187,7 +191,7 @@ def run(
         InvariantViolated: in the smallest schedule that was found.
     """
     machine = Machine()
-    kind = type("Schedules", (Schedules,), {"machine": machine, "faults": faults})
+    kind = type("Schedules", (Schedules,), {"machine": machine, "faults": faults, "pilots": pilots})
     if seed is None:
         more["derandomize"] = True
     else:

@@ -7,6 +7,7 @@ each write of a file, before it is whole.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -66,6 +67,18 @@ class Hooks:
             if writing is not None:  # a process that is killed tidies nothing up
                 shutil.copyfile(writing, f"{writing}-killed")
             raise
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function with a place before and after it."""
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.place()
+            result = function(*args, **kwargs)
+            self.place()
+            return result
+
+        return call
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:

@@ -241,20 +241,25 @@ class Nodes:
             self._run(entry)
 
     def _start(self, entry: Entry) -> None:
+        entry.life = self._launch(entry.job_id, entry.attempt, entry.digest)
+        self._say(entry, RUNNING)
+
+    def _launch(self, job_id: str, attempt: int, digest: str) -> Launcher:
+        """One start of a job."""
         chance = self.chance.random()
         ends = outcome.SUCCEEDED if chance < 0.7 else outcome.FAILED if chance < 0.85 else ""
         code = 0 if ends == outcome.SUCCEEDED else 1 if ends else self.chance.choice((0, 3, 139))
         percents = range(10, 10 + 10 * self.chance.randint(0, 3), 10)
-        entry.life = Launcher(
-            self.spool.open(entry.job_id),
-            entry.attempt,
-            entry.digest,
+        life = Launcher(
+            self.spool.open(job_id),
+            attempt,
+            digest,
             self._plan(tuple(percents), ends, code),
             self.hooks,
             self.clock,
         )
-        self.lives.append(entry.life)
-        self._say(entry, RUNNING)
+        self.lives.append(life)
+        return life
 
     def _plan(self, percents: tuple[int, ...], ends: str, code: int) -> Plan:
         """What the process does; now and then it is a hostile one."""

@@ -28,10 +28,12 @@ from dispatcher_harness import ACCEPTED, GRACE
 from invariants import Broken, Violation
 from joblauncher.shared import dump, outcome, status_xml
 from joblauncher.shared.files import atomic_write
+from joblauncher.shared.pilotdir import PilotDir
 from kill_points import Fragile, Hooks, Killed
 from pywps_hpc.dispatch.dispatcher import Dispatcher
 from pywps_hpc.dispatch.leader import LeadershipLost
 from pywps_hpc.dispatch.schedulers.base import Outcome
+from pywps_hpc.dispatch.schedulers.pilots.scheduler import PilotScheduler
 from pywps_hpc.dispatch.scripts import script
 from pywps_hpc.jobs import TERMINAL, ControlRequest, Job, JobStore, State, job_name, rows
 from pywps_hpc.jobs.look import look
@@ -40,8 +42,11 @@ from pywps_hpc.settings import Container, ProcessSettings, Resources, Settings
 from pywps_hpc.spool import Spool
 from pywps_hpc.web.wps1 import status
 from simulated_cluster import Entry
+from simulated_pilots import ClusterWithPilots
 from status_readers import Witnessed
 
+#: For jobs that go to pilots.
+PILOTS = Container(image=Path("/image.sif"), warm=True, pilots=2, pilot_slots=2, pilot_jobs=4)
 #: Memory, where there is any: no schedule waits for a disk.
 MEMORY = Path("/dev/shm")
 #: Rounds of 20 s in which everything must have ended once the faults are over.
@@ -130,6 +135,9 @@ class Machine:
             clock_gettime=lambda which: self.now,
             CLOCK_BOOTTIME=time.CLOCK_BOOTTIME,
         )
+        tokens = SimpleNamespace(
+            token_hex=lambda size: f"{self.chance.getrandbits(8 * size):0{2 * size}x}"
+        )
         patches = [
             mock.patch("joblauncher.publisher.time", clock),
             mock.patch("pywps_hpc.jobs.changes.time", clock),
@@ -140,6 +148,10 @@ class Machine:
             mock.patch("pywps_hpc.dispatch.pending.time", clock),
             mock.patch("pywps_hpc.dispatch.leader.is_dead", lambda name: name in self.dead),
             mock.patch("pywps_hpc.dispatch.submit.new_id", self.new_id),
+            mock.patch("pywps_hpc.dispatch.schedulers.pilots.fleet.new_id", self.new_id),
+            mock.patch("pywps_hpc.dispatch.schedulers.pilots.fleet.secrets", tokens),
+            mock.patch.object(PilotDir, "move", self.hooks.around(PilotDir.move)),
+            mock.patch.object(PilotDir, "request", self.hooks.around(PilotDir.request)),
             mock.patch("pywps_hpc.dispatch.clean.Aside.start", lambda aside: aside._what()),
             # Reading templates is the larger part of starting a dispatcher.
             mock.patch.object(script, "environment", functools.cache(script.environment)),
@@ -197,9 +209,10 @@ class World:
         machine: what it shares with those before.
         seed: of all that no rule says.
         arrays: whether the batch system takes job arrays.
+        pilots: whether jobs go to pilots.
     """
 
-    def __init__(self, machine: Machine, seed: int, *, arrays: bool) -> None:
+    def __init__(self, machine: Machine, seed: int, *, arrays: bool, pilots: bool = False) -> None:
         self.machine = machine
         machine.chance = self.chance = random.Random(seed)
         for found in (machine.dead, machine.errors, machine.ends):
@@ -218,10 +231,13 @@ class World:
             grace=GRACE,
             command_timeout=30.0,
             defaults=ProcessSettings(
-                Resources(memory=2048, walltime=600), Container(runtime="none")
+                Resources(memory=2048, walltime=600),
+                PILOTS if pilots else Container(runtime="none"),
             ),
+            scheduler="slurm" if pilots else "local",
         )
-        self.scheduler = ChaoticScheduler(
+        self.pilots = pilots
+        self.scheduler = (ClusterWithPilots if pilots else ChaoticScheduler)(
             spool=self.spool,
             chance=self.chance,
             hooks=machine.hooks,
@@ -246,11 +262,14 @@ class World:
         """One that was just started."""
         self._count += 1
         hooks = self.machine.hooks
+        scheduler: Any = Fragile(self.scheduler, hooks, ("header", "explain"))
+        if self.pilots:
+            scheduler = PilotScheduler(scheduler, self.settings, clock=lambda: self.machine.now)
         return Dispatcher(
             self.settings,
             Fragile(self.machine.store, hooks),  # type: ignore[arg-type]
             Fragile(self.spool, hooks, ("job_ids", "root")),  # type: ignore[arg-type]
-            Fragile(self.scheduler, hooks, ("header", "explain")),  # type: ignore[arg-type]
+            scheduler,
             clock=lambda: self.machine.now,
             uptime=lambda: self.machine.now,
             holder=f"dispatcher-{self._count}",
@@ -373,6 +392,7 @@ class World:
         self.cycle()
         self.check()
         again = {e.job_id for e in scheduler.entries.values() if e.attempt}
+        again |= {life.job.job_id for life in scheduler.lives if life.attempt}  # with their pilots
         facts = invariants.facts_of(
             machine.store,
             self.spool,
@@ -401,6 +421,10 @@ class World:
         elif entry is not None and entry.alive and not self._may_end(job, entry):
             words = f"{job.state.value} ({job.message}), but the batch system has it alive"
             self._add(Broken.ENDED_EARLY, job.id, words)
+        elif isinstance(self.scheduler, ClusterWithPilots):
+            for life in self.scheduler.running_in_pilots():
+                if life.job.job_id == job.id and life.took and not (life.closed or life.over):
+                    self._add(Broken.ENDED_EARLY, job.id, f"{job.state.value}, but a pilot runs it")
         lives = [life for life in self.scheduler.lives if life.job.job_id == job.id]
         if job.state is State.SUCCEEDED and entry is not None:
             genuine = any(life.ended == outcome.SUCCEEDED for life in lives)
