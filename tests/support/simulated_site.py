@@ -33,6 +33,7 @@ from kill_points import Fragile, Hooks, Killed
 from pywps_hpc.dispatch.dispatcher import Dispatcher
 from pywps_hpc.dispatch.leader import LeadershipLost
 from pywps_hpc.dispatch.schedulers.base import Outcome
+from pywps_hpc.dispatch.schedulers.pilots.context import Context
 from pywps_hpc.dispatch.schedulers.pilots.scheduler import PilotScheduler
 from pywps_hpc.dispatch.scripts import script
 from pywps_hpc.jobs import TERMINAL, ControlRequest, Job, JobStore, State, job_name, rows
@@ -264,7 +265,9 @@ class World:
         hooks = self.machine.hooks
         scheduler: Any = Fragile(self.scheduler, hooks, ("header", "explain"))
         if self.pilots:
-            scheduler = PilotScheduler(scheduler, self.settings, clock=lambda: self.machine.now)
+            scheduler = PilotScheduler(
+                Context(scheduler, self.settings, clock=lambda: self.machine.now)
+            )
         return Dispatcher(
             self.settings,
             Fragile(self.machine.store, hooks),  # type: ignore[arg-type]
