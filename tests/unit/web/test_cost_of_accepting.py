@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,7 +99,13 @@ def test_the_job_table_is_asked_once_and_written_once(service: InProcessService)
     finally:
         sa.event.remove(engine, "before_cursor_execute", note)
     assert b"ProcessAccepted" in answer.get_data()
-    told = [statement for statement in seen if "hpc_dispatcher" not in statement]
+    # Now and then it asks who leads, in a transaction that reads.
+    told = [
+        statement
+        for statement, next_one in itertools.zip_longest(seen, seen[1:], fillvalue="")
+        if "hpc_dispatcher" not in statement
+        and not (statement == "BEGIN" and "hpc_dispatcher" in next_one)
+    ]
     assert told == ["SELECT (SELECT", "BEGIN IMMEDIATE", "SELECT (SELECT", "INSERT INTO"], seen
 
 
