@@ -94,7 +94,7 @@ def _decode(file: BinaryIO, value: Value, name: str) -> Any:
     file.seek(value.offset)
     try:
         text = _of_json(file, value) if value.kind == "json" else _of_xml(file, value)
-        return _of_base64(text) if value.base64 else text
+        return of_base64(text) if value.base64 else text
     except (binascii.Error, UnicodeEncodeError):
         raise InputUnavailable(f"input {name}: it is not valid base64.", name) from None
     except (ValueError, etree.XMLSyntaxError):
@@ -125,8 +125,12 @@ def _parts(file: BinaryIO, length: int) -> Iterator[bytes]:
         yield part
 
 
-def _of_base64(text: str) -> bytes:
-    """The bytes of a text in base64 (RFC 4648, section 4), which may be wrapped."""
+def of_base64(text: str) -> bytes:
+    """The bytes of a text in base64 (RFC 4648, section 4), which may be wrapped.
+
+    Raises:
+        binascii.Error, UnicodeEncodeError: it is not.
+    """
     found, rest, is_padded = io.BytesIO(), b"", False
     for place in range(0, len(text), _PART):
         part = rest + text[place : place + _PART].encode("ascii").translate(None, b" \t\r\n")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 from dataclasses import dataclass, field
 from typing import Any
 
 from pywps.exceptions import InvalidParameterValue
 
+from joblauncher.inputs.large_values import of_base64
 from joblauncher.inputs.literals import LONGEST, collapse
 from pywps_hpc.web.requests import limits
 
@@ -84,6 +84,6 @@ def decode(text: str, name: str) -> bytes | str:
         limits.in_base64(text)
         return text
     try:
-        return base64.b64decode(text.encode("ascii").translate(None, b" \t\r\n"), validate=True)
+        return of_base64(text)
     except (binascii.Error, UnicodeEncodeError):
         raise InvalidParameterValue(f"input {name}: it is not valid base64.", name) from None

@@ -257,6 +257,8 @@ def test_a_format_is_chosen_by_all_that_names_it(ask: Ask) -> None:
         (execute(complex_("x", 'mimeType="text/plain" schema="x"')), "the format is not supported"),
         (execute(complex_("x", 'mimeType="text/plain" encoding="gzip"')), "format is not support"),
         (execute(complex_("A?8=", 'mimeType="image/tiff" encoding="base64"')), "not valid base64"),
+        (execute(complex_("=", 'mimeType="image/tiff" encoding="base64"')), "not valid base64"),
+        (execute(complex_("QQ==Q", 'mimeType="image/tiff" encoding="base64"')), "not valid base64"),
         (execute(complex_("x", 'mimetype="text/plain"')), "mimetype is not allowed"),
         (execute(box("1 2", "3 4", 'crs="EPSG:3857"')), "EPSG::3857 is not supported"),
         (execute(box("1 2", "3 4", 'crs="nonsense"')), "CRS nonsense is not supported"),
@@ -407,6 +409,7 @@ def test_attributes_of_a_query_s_inputs_reach_the_process(ask: Ask) -> None:
         (kvp("box=1,2,3,4,EPSG:4326,2,5"), "coordinates, then its CRS"),
         (kvp("box=1,2,3,4,EPSG:3857"), "is not supported"),
         (kvp("doc=A@mimeType=image/tiff@encoding=base64"), "not valid base64"),
+        (kvp("doc=%3D@mimeType=image/tiff@encoding=base64"), "not valid base64"),
         (kvp(ResponseDocument="nothing"), "has no output 'nothing'"),
         (kvp(ResponseDocument="seen;seen"), "names each output once"),
         (kvp(ResponseDocument="seen=x"), "names each output once"),
@@ -466,6 +469,10 @@ def test_parameters_for_others_are_left_to_them(ask: Ask) -> None:
         ({"inputs": {"integers": 1.5}}, "Could not convert value '1.5'"),
         (
             {"inputs": {"doc": {"type": "complex", "data": "?", "encoding": "base64"}}},
+            "valid base64",
+        ),
+        (
+            {"inputs": {"doc": {"type": "complex", "data": "=", "encoding": "base64"}}},
             "valid base64",
         ),
         ({"outputs": {"nothing": {}}}, "has no output 'nothing'"),
