@@ -103,6 +103,16 @@ class Schedules(RuleBasedStateMachine):
         world.scheduler.taken_back = False
         self._passed()
 
+    @rule(place=st.integers(1, 60), cycles=st.integers(1, 4))
+    def dispatcher_is_overtaken_and_leads_again(self, place: int, cycles: int) -> None:
+        world, held_up = self.world, self.world.dispatcher
+        world.cycle(place, lambda: world.overtake(cycles))
+        world.scheduler.taken_back = False
+        if world.dispatcher is not held_up:
+            world.give_back(held_up)
+            world.cycle()
+        self._passed()
+
     @rule(place=st.integers(1, 60), steps=st.integers(1, 20))
     def nodes_go_on_in_the_middle_of_a_turn(self, place: int, steps: int) -> None:
         self.world.cycle(place, lambda: self.world.scheduler.work(steps))

@@ -16,6 +16,7 @@ from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.decide.action import Action, Do
 from pywps_hpc.dispatch.decide.evidence import Evidence, Left
 from pywps_hpc.dispatch.decide.reconcile import decide
+from pywps_hpc.dispatch.pending import PendingChanges
 from pywps_hpc.dispatch.resolve import Resolver
 from pywps_hpc.dispatch.schedulers.base import BatchJob, JobStatus
 from pywps_hpc.dispatch.submit import Submitter
@@ -82,6 +83,27 @@ def a_dismissal_is_told_when_it_is_done() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def an_end_is_logged_before_it_is_recorded() -> Iterator[None]:
+    """Whoever leads next logs it once more."""
+    add = PendingChanges.add
+
+    def hasty(
+        self: PendingChanges,
+        job: Job,
+        to: State | None = None,
+        *,
+        then: Callable[[], None] | None = None,
+        **more: Any,
+    ) -> None:
+        if then is not None:
+            then()
+        add(self, job, to, **more)
+
+    with mock.patch.object(PendingChanges, "add", hasty):
+        yield
+
+
 @dataclass(frozen=True)
 class Mistake:
     """One of them.
@@ -107,6 +129,7 @@ MISTAKES = (
         frozenset({Broken.ENDED_EARLY, Broken.FORGED}),
         frozenset({"states outdated"}),
     ),
+    Mistake(an_end_is_logged_before_it_is_recorded, frozenset({Broken.DISAGREE})),
     Mistake(a_dismissal_is_told_when_it_is_done, frozenset({Broken.UNDISMISSED})),
     Mistake(
         absent_counts_as_over,

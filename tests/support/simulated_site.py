@@ -30,6 +30,7 @@ from joblauncher.shared import dump, outcome, status_xml
 from joblauncher.shared.files import atomic_write
 from joblauncher.shared.pilotdir import PilotDir
 from kill_points import Fragile, Hooks, Killed
+from pywps_hpc.dispatch import finish
 from pywps_hpc.dispatch.dispatcher import Dispatcher
 from pywps_hpc.dispatch.leader import LeadershipLost
 from pywps_hpc.dispatch.schedulers.base import Outcome
@@ -46,6 +47,8 @@ from simulated_cluster import Entry
 from simulated_pilots import ClusterWithPilots
 from status_readers import Witnessed
 
+#: The logger that is told of each end; that of the context is told of errors.
+TELLS_ENDS = finish.log.name
 #: For jobs that go to pilots.
 PILOTS = Container(image=Path("/image.sif"), warm=True, pilots=2, pilot_slots=2, pilot_jobs=4)
 #: Memory, where there is any: no schedule waits for a disk.
@@ -180,24 +183,26 @@ class Machine:
             def emit(self, record: logging.LogRecord) -> None:
                 if record.levelno >= logging.ERROR and record.exc_info:
                     errors.append(self.format(record))
-                elif record.name == "pywps_hpc.dispatch.context":
+                elif record.name == TELLS_ENDS:
                     ends.append(record.getMessage())
 
         listener = Listener()
         loud, quiet = (
-            logging.getLogger("pywps_hpc.dispatch.context"),
+            [logging.getLogger(name) for name in (TELLS_ENDS, "pywps_hpc.dispatch.context")],
             [logging.getLogger(name) for name in ("pywps_hpc", "joblauncher", "PYWPS")],
         )
-        before = [(logger, logger.level, logger.propagate) for logger in (loud, *quiet)]
+        before = [(logger, logger.level, logger.propagate) for logger in (*loud, *quiet)]
         for logger in quiet:
             logger.setLevel(logging.CRITICAL)
-        loud.setLevel(logging.INFO)
-        loud.propagate = False
-        loud.addHandler(listener)
+        for logger in loud:
+            logger.setLevel(logging.INFO)
+            logger.propagate = False
+            logger.addHandler(listener)
         try:
             yield
         finally:
-            loud.removeHandler(listener)
+            for logger in loud:
+                logger.removeHandler(listener)
             for logger, level, propagate in before:
                 logger.setLevel(level)
                 logger.propagate = propagate
@@ -348,6 +353,13 @@ class World:
             self.machine.now += 20
         self.scheduler.taken_back = True
 
+    def give_back(self, dispatcher: Dispatcher) -> None:
+        """Whoever overtook it is gone: a dispatcher that was held up leads once more, with whatever
+        it remembers from before."""
+        self.machine.seen["dispatcher leads again"] += 1
+        self.machine.now += self.settings.dispatcher_lease + 1
+        self.dispatcher = dispatcher
+
     # What must hold all the while
 
     def check(self) -> None:
@@ -404,6 +416,7 @@ class World:
             ends=invariants.ends_in("\n".join(machine.ends)),
             restarted=frozenset(again),
             overwritten=frozenset(self.overwritten),
+            log_has_gaps=self._count > 1,  # else it was never killed nor overtaken
         )
         invariants.require(invariants.violations(facts))
 
