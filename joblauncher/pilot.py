@@ -8,7 +8,9 @@ of that in namespaces of its own, with a process of ours above it (:mod:`joblaun
 The dispatcher leaves signed orders in the pilot's folder (:mod:`joblauncher.shared.pilotdir`). It
 takes no more, and ends when its jobs have, after some time without any, after a number of jobs,
 when what is left of its time is less than a job may need, and when the batch system asks for its
-end. A pilot that is started anew by the batch system begins with what its last start had taken.
+end. A pilot that is started anew by the batch system begins with what its last start had taken. Of
+two batch jobs that are the same pilot, since its submission was repeated on the way, the second
+one to start leaves at once.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from joblauncher.shared.jobdir import JobDir
 from joblauncher.shared.pilotdir import (
     BACK,
     ENDED,
+    ID_VARIABLES,
     TAKEN,
     WAITING,
     BadOrder,
@@ -253,6 +256,12 @@ def main(arguments: Sequence[str]) -> int:
     if not hmac.compare_digest(hashlib.sha256(told).hexdigest(), own.digest):
         LOGGER.error("%s is not what the dispatcher wrote", folder.facts)
         return 1
+    told_ids = [os.environ.pop(name, "") for name in ID_VARIABLES]  # no job needs them
+    native = next(filter(None, told_ids), "")
+    # Without an id nobody can be told apart: the dispatcher ends such a pilot by its own id.
+    if native and (holder := folder.take_lease(native)) != native:
+        LOGGER.warning("%s does nothing: %s is this pilot", native, holder)
+        return 0
     os.chdir("/")
     Pilot(folder, json.loads(told), own.attempt).run()
     return 0

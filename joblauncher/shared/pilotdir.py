@@ -16,6 +16,7 @@ folders: a rename moves it, so that one of the two that want it gets it.
     FOLDER/ended/NAME     how it ended, as the pilot saw it
     FOLDER/closed         the pilot takes no more orders, and why
     FOLDER/refused        the node does not allow warm starts, and why
+    FOLDER/lease          a symbolic link to nothing: the id of the batch job that is this pilot
     FOLDER/inputs/  job.log  node    as in a job's folder, for the batch script
     FOLDER/inside/        shown to the process that has the modules, in place of the spool
 
@@ -45,6 +46,10 @@ WAITING, HELD, TAKEN, BACK = "waiting", "held", "taken", "back"
 REQUESTS, PAUSED, ENDED = "requests", "paused", "ended"
 _FOLDERS = (WAITING, HELD, TAKEN, BACK, REQUESTS, PAUSED, ENDED)
 CANCEL, PAUSE = "cancel", "pause"
+#: Variables by which batch systems tell a job its id, on the node.
+ID_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "JOB_ID")
+#: Has the lease of a pilot that is over before any of its starts took it.
+NOBODY = "nobody"
 
 
 class BadOrder(Exception):
@@ -115,6 +120,36 @@ class PilotDir:
         except FileNotFoundError:
             return False
         return True
+
+    @property
+    def holder(self) -> str:
+        """The id of the batch job that has the lease; empty if none has.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        try:
+            return os.readlink(self.path / "lease")
+        except FileNotFoundError:
+            return ""
+
+    def take_lease(self, holder: str) -> str:
+        """Take the lease if nobody has it: the batch system may have the pilot twice, where the
+        answer to its submission was lost. It is never given back.
+
+        Args:
+            holder: the id of the batch job, or :data:`NOBODY`.
+
+        Returns:
+            Who has it.
+
+        Raises:
+            OSError: it can be neither taken nor read.
+        """
+        # A link has its text from the moment on that it has its name.
+        with suppress(FileExistsError):
+            os.symlink(holder, self.path / "lease")
+        return os.readlink(self.path / "lease")
 
     def request(self, name: str, what: str, *, wanted: bool = True) -> None:
         """Have a job cancelled or paused, or take that back."""

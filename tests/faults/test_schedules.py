@@ -27,6 +27,8 @@ from simulated_site import Machine, World
 SCHEDULES = 200
 #: The same, of jobs that go to pilots.
 WITH_PILOTS = 30
+#: The same, of pilots that the batch system takes twice, now and then.
+WITH_TWINS = 40
 #: Schedules within which a planted mistake must be noticed.
 ENOUGH = 600
 
@@ -49,6 +51,13 @@ def test_the_same_holds_of_jobs_that_go_to_pilots() -> None:
     assert machine.schedules >= WITH_PILOTS
     for what in ("pilot", "job of a pilot", "dispatcher killed", "dispatcher overtaken"):
         assert machine.seen[what] > 5, machine.met()
+
+
+@pytest.mark.timeout(600)
+def test_the_same_holds_of_pilots_that_the_batch_system_takes_twice() -> None:
+    doubled = frozenset({"submission doubled"})
+    machine = fault_schedules.run(WITH_TWINS, pilots=True, faults=doubled)
+    assert machine.seen["pilot left to its twin"] > 5, machine.met()
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=str)

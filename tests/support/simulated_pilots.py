@@ -50,6 +50,7 @@ class SimulatedPilot:
 
     Args:
         folder: its own.
+        native: the batch system's id.
         attempt: which start this is.
         start: makes a job's launcher.
         chance: when it does what.
@@ -59,17 +60,20 @@ class SimulatedPilot:
         code: its exit code once it is over; ``None`` before, or if it was killed.
         over: whether it has come to its end, or was killed.
         closed: the same: it has no last word.
+        is_twin: whether it left to another one that is the same pilot.
     """
 
     ended = forged = ""
     forging = lacked_input = False
 
-    def __init__(self, folder: PilotDir, attempt: int, start: Start, chance: random.Random) -> None:
-        self.folder, self.attempt = folder, attempt
+    def __init__(
+        self, folder: PilotDir, native: str, attempt: int, start: Start, chance: random.Random
+    ) -> None:
+        self.folder, self.native, self.attempt = folder, native, attempt
         self.jobs: dict[str, Launcher] = {}
         self.job = SimpleNamespace(job_id=folder.path.name)
         self.code: int | None = None
-        self.over = self.closed = False
+        self.over = self.closed = self.is_twin = False
         self._start, self._chance = start, chance
         facts = json.loads(read_plain(folder.facts))
         self._key, self._slots, self._most = facts["key"], facts["slots"], facts["jobs"]
@@ -125,6 +129,10 @@ class SimulatedPilot:
 
     def _begin(self) -> None:
         self._has_begun = True
+        if self.folder.take_lease(self.native) != self.native:
+            self.is_twin = True
+            self._end(0)
+            return
         self.folder.closed.unlink(missing_ok=True)
         if self._chance.random() < 0.05:
             atomic_write(self.folder.refused, b"no user namespaces")
@@ -208,15 +216,6 @@ class ClusterWithPilots(ChaoticScheduler):
     system = "slurm"
     pilots: dict[str, PilotDir] = field(default_factory=dict)
 
-    def submit(self, job: BatchJob) -> list[str]:
-        """No pilot is taken twice at once: its twin's jobs would be nobody's."""
-        doubled = self.faults & {"submission doubled"} if folder_of(job) else set()
-        self.faults -= doubled
-        try:
-            return super().submit(job)
-        finally:
-            self.faults |= doubled
-
     def left(self) -> frozenset[Place]:
         """Jobs that wait or run, by themselves: a pilot may wait for more."""
         own = {entry.place for entry in self.entries.values() if entry.number in self.pilots}
@@ -243,7 +242,9 @@ class ClusterWithPilots(ChaoticScheduler):
         elif not folder.facts.exists():  # the dispatcher was killed while it made it, or forgot it
             self._end(entry, JobStatus(Phase.FINISHED, Outcome.EXITED, exit_code=1))
         else:
-            life: Any = SimulatedPilot(folder, entry.attempt, self._start_in_pilot, self.chance)
+            life: Any = SimulatedPilot(
+                folder, entry.number, entry.attempt, self._start_in_pilot, self.chance
+            )
             entry.life = life
             self._say(entry, RUNNING)
 
@@ -252,6 +253,11 @@ class ClusterWithPilots(ChaoticScheduler):
         arguments = order["warm"]["arguments"]
         digest = arguments[arguments.index("--digest") + 1]
         return self._launch(Path(order["warm"]["folder"]).name, attempt, digest)
+
+    def _end(self, entry: Entry, status: JobStatus, *, recorded: bool = True) -> None:
+        if isinstance(entry.life, SimulatedPilot) and entry.life.is_twin:
+            self.seen["pilot left to its twin"] += 1
+        super()._end(entry, status, recorded=recorded)
 
     def _lose(self, life: Launcher, *, lives_on: bool) -> None:
         if isinstance(life, SimulatedPilot) and lives_on:

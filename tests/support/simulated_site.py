@@ -156,6 +156,7 @@ class Machine:
             mock.patch("pywps_hpc.dispatch.schedulers.pilots.fleet.secrets", tokens),
             mock.patch.object(PilotDir, "move", self.hooks.around(PilotDir.move)),
             mock.patch.object(PilotDir, "request", self.hooks.around(PilotDir.request)),
+            mock.patch.object(PilotDir, "take_lease", self.hooks.around(PilotDir.take_lease)),
             mock.patch("pywps_hpc.dispatch.clean.Aside.start", lambda aside: aside._what()),
             # Reading templates is the larger part of starting a dispatcher.
             mock.patch.object(script, "environment", functools.cache(script.environment)),

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from joblauncher.shared.jobdir import JobDir
-from joblauncher.shared.pilotdir import PilotDir
+from joblauncher.shared.pilotdir import ID_VARIABLES, PilotDir
 from pywps_hpc.dispatch.schedulers.base import Warm, WarmContainer
 from pywps_hpc.dispatch.scripts import bare
 from pywps_hpc.dispatch.scripts.launch import (
@@ -98,6 +98,7 @@ def pilot(folder: PilotDir, process: ProcessSettings, settings: Settings) -> Lau
         program=(container.runtime, "exec"),
         arguments=tuple(group for group in groups if group),
         exports=_exports(process),
+        inherited=ID_VARIABLES,
         prefix=_prefix(container),
     )
 

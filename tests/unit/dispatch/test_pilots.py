@@ -17,6 +17,7 @@ from fake_scheduler import FakeScheduler
 from joblauncher.shared.pilotdir import (
     CANCEL,
     ENDED,
+    NOBODY,
     PAUSE,
     PAUSED,
     REQUESTS,
@@ -35,6 +36,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionPostponed,
     SubmissionUncertain,
 )
+from pywps_hpc.dispatch.schedulers.pilots import lease
 from pywps_hpc.dispatch.schedulers.pilots.context import Context
 from pywps_hpc.dispatch.schedulers.pilots.pilot import Pilot
 from pywps_hpc.dispatch.schedulers.pilots.scheduler import PilotScheduler
@@ -456,6 +458,111 @@ def test_an_order_that_may_have_been_written_is_looked_up(
     with pytest.raises(SubmissionUncertain):
         site.scheduler.submit(job)
     assert site.scheduler.find(job.name) == [site.pilots()[0].job_id(job.name)]
+
+
+def twin_of(site: Site, pilot: Pilot) -> str:
+    """The batch system has taken the same pilot once more, under this id."""
+    [twin] = site.inner._take(site.inner.jobs[pilot.native])
+    return twin
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("first_left", [False, True])
+def test_of_a_pilot_that_was_taken_twice_the_one_with_the_lease_is_followed(
+    site: Site, first_left: bool, is_restarted: bool
+) -> None:
+    native = site.submit()
+    (pilot,) = site.pilots()
+    twin = twin_of(site, pilot)
+    assert pilot.dir.take_lease(twin) == twin
+    assert pilot.dir.take_lease(pilot.native) == twin
+    assert pilot.dir.move(name_of(native), WAITING, TAKEN)
+    site.inner.say(twin, JobStatus(Phase.RUNNING))
+    if first_left:
+        site.end(pilot, Outcome.EXITED, exit_code=0)
+    if is_restarted:
+        site.restart()
+    assert site.status(native).phase is Phase.RUNNING
+    assert site.inner.cancelled == [pilot.native]
+    site.inner.forget(pilot.native)
+    site.now += 10 * site.settings.grace
+    assert site.status(native).phase is Phase.RUNNING
+    (pilot,) = site.pilots()
+    assert pilot.native == twin
+    site.end(pilot, Outcome.NODE_FAILURE)
+    assert site.status(native).outcome is Outcome.NODE_FAILURE
+
+
+def test_a_lease_that_is_taken_while_its_pilot_is_taken_for_ended_is_seen(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    native = site.submit()
+    (pilot,) = site.pilots()
+    twin, take = twin_of(site, pilot), PilotDir.take_lease
+
+    def late(folder: PilotDir, holder: str) -> str:
+        take(folder, twin)
+        folder.move(name_of(native), WAITING, TAKEN)
+        return take(folder, holder)
+
+    monkeypatch.setattr(PilotDir, "take_lease", late)
+    site.end(pilot, Outcome.CANCELLED)
+    assert site.status(native).phase is Phase.RUNNING
+    assert site.pilots()[0].native == twin
+
+
+def test_a_twin_that_has_not_started_is_no_pilot_once_the_other_one_is_over(site: Site) -> None:
+    native = site.submit()
+    (pilot,) = site.pilots()
+    twin = twin_of(site, pilot)
+    site.end(pilot, Outcome.COULD_NOT_START)
+    assert site.status(native).phase is Phase.QUEUED
+    assert site.by_themselves() == [name_of(native)]
+    assert pilot.dir.take_lease(twin) != twin
+
+
+def test_a_pilot_that_keeps_its_lease_is_what_it_was(site: Site) -> None:
+    native = site.submit()
+    (pilot,) = site.pilots()
+    twin_of(site, pilot)
+    pilot.dir.take_lease(pilot.native)
+    site.begin(pilot)
+    assert site.status(native).phase is Phase.QUEUED
+    assert site.inner.cancelled == []
+    assert site.pilots()[0].native == pilot.native
+
+
+def test_a_pilot_is_found_as_the_one_of_its_twins_that_has_the_lease(site: Site) -> None:
+    site.inner.drop_reply = True
+    native = site.submit()
+    site.inner.drop_reply = False
+    (pilot,) = site.pilots()
+    assert pilot.native == ""
+    [twin] = site.inner._take(site.inner.jobs["1"])
+    pilot.dir.take_lease(twin)
+    site.scheduler.poll([native])
+    assert site.pilots()[0].native == twin
+
+
+@pytest.mark.parametrize(
+    ("native", "holder", "other"),
+    [
+        ("12", "12", ""),
+        ("12", "13", "13"),
+        ("12", "", ""),
+        ("", "13.head", "13.head"),
+        ("12", NOBODY, ""),
+        ("12", "../13", ""),
+        ("12.head", "12.head.cluster", ""),
+        ("12.head", "13.head.cluster", "13.head"),
+        ("12", "12.head", ""),
+        ("odd", "13", ""),
+    ],
+)
+def test_the_holder_of_a_lease_has_an_id_as_the_known_one(
+    native: str, holder: str, other: str
+) -> None:
+    assert lease.other_than(native, holder) == other
 
 
 class Cluster:

@@ -552,3 +552,9 @@ def test_a_pilot_asks_each_batch_system_for_its_slots_together(
     assert counts in body
     assert body.count("joblauncher.pilot") == 1
     assert body.rstrip().endswith('--digest "$digest" --attempt "$attempt" "$job_dir"')
+    told = {"slurm": "SLURM_JOB_ID", "gridengine": "JOB_ID"}.get(system, "PBS_JOBID")
+    line = next(line for line in body.splitlines() if f"ENV_{told}=" in line)
+    environment = {told: "12.head"}
+    shown = f'{line}\nprintf %s "$APPTAINERENV_{told}"'
+    done = subprocess.run(["sh", "-c", shown], env=environment, capture_output=True, check=True)
+    assert done.stdout == b"12.head"

@@ -25,6 +25,7 @@ from joblauncher.shared.pilotdir import (
     BACK,
     CANCEL,
     ENDED,
+    ID_VARIABLES,
     PAUSE,
     PAUSED,
     TAKEN,
@@ -396,3 +397,30 @@ def test_a_pilot_runs_only_what_its_batch_script_names(folder: PilotDir) -> None
     digest = hashlib.sha256(b"other").hexdigest()
     assert pilot.main(["--digest", digest, str(folder.path)]) == 1
     assert not folder.closed.exists()
+
+
+@pytest.mark.parametrize("variable", ID_VARIABLES)
+def test_of_two_batch_jobs_that_are_one_pilot_the_second_does_nothing(
+    folder: PilotDir, half: type[Half], monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    told = json.dumps(facts(folder, idle=0.1)).encode()
+    folder.facts.write_bytes(told)
+
+    def start(native: str, attempt: int = 0) -> None:
+        for name in ID_VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(variable, native)
+        digest = hashlib.sha256(told).hexdigest()
+        line = ["--digest", digest, "--attempt", str(attempt), str(folder.path)]
+        assert pilot.main(line) == 0
+        assert variable not in os.environ  # nor in a job's
+
+    give(folder, "w1")
+    start("13.head")
+    assert folder.names(ENDED) == {"w1"}
+    give(folder, "w2")
+    start("12.head")
+    assert folder.names(WAITING) == {"w2"}
+    assert folder.holder == "13.head"
+    start("13.head", attempt=1)  # the batch system starts the first one again
+    assert folder.names(ENDED) == {"w1", "w2"}

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 
-from joblauncher.shared.pilotdir import TAKEN
-from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, SchedulerUnavailable
+from joblauncher.shared.pilotdir import NOBODY, TAKEN
+from pywps_hpc.dispatch.schedulers.base import (
+    JobStatus,
+    Outcome,
+    Phase,
+    SchedulerError,
+    SchedulerUnavailable,
+)
+from pywps_hpc.dispatch.schedulers.pilots import lease
 from pywps_hpc.dispatch.schedulers.pilots.context import Context
 from pywps_hpc.dispatch.schedulers.pilots.fleet import Fleet
 from pywps_hpc.dispatch.schedulers.pilots.pilot import Pilot
@@ -36,6 +44,8 @@ class PilotFollower:
             status = answer.get(pilot.native)
             if not pilot.native:
                 self._look_up(pilot, now)
+            elif self._is_another(pilot, pilot.dir.holder):
+                continue  # which is asked about by the next poll
             elif status is not None and status.name in ("", pilot.own["name"]):
                 pilot.missing_since = 0.0
                 self._set(pilot, status)
@@ -61,11 +71,24 @@ class PilotFollower:
         pilot.missing_since = pilot.missing_since or now
         found = self._context.scheduler.find(pilot.own["name"])
         if found:
-            pilot.submitted_as(found[0])
+            pilot.submitted_as(lease.among(found, pilot.dir.holder))
             pilot.missing_since = 0.0
         elif now - pilot.missing_since > self._context.timing.pilot_shows:
             lost = "the batch system did not accept the pilot"
             self._set(pilot, JobStatus(Phase.FINISHED, Outcome.COULD_NOT_START, detail=lost))
+
+    def _is_another(self, pilot: Pilot, holder: str) -> bool:
+        """Whether another batch job than the known one is this pilot; then it takes its place."""
+        native, former = lease.other_than(pilot.native, holder), pilot.native
+        if not native:
+            return False
+        pilot.submitted_as(native)
+        pilot.status, pilot.missing_since = JobStatus(Phase.RUNNING), 0.0
+        log.warning("%s: the batch system has this pilot twice; it is %s", pilot.id, native)
+        if former:
+            with suppress(SchedulerError):  # it does nothing when it starts
+                self._context.scheduler.cancel([former])
+        return True
 
     def _set(self, pilot: Pilot, status: JobStatus) -> None:
         if status.phase is not Phase.FINISHED:
@@ -78,6 +101,9 @@ class PilotFollower:
                 self._fleet.refuse(pilot.own["group"])
                 self._context.scheduler.cancel([pilot.native])
             pilot.status = status
+            return
+        # Whoever starts from now on does nothing.
+        if self._is_another(pilot, pilot.dir.take_lease(NOBODY)):
             return
         pilot.ended(status)
         log.info("%s: the pilot has ended: %s", pilot.id, status.detail or status.outcome)
