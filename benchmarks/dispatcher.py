@@ -29,10 +29,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
 import compare  # noqa: E402
 
-from dispatcher_harness import DispatcherHarness  # noqa: E402
-from fake_scheduler import DONE, RUNNING, FakeScheduler  # noqa: E402
+from dispatcher_harness import ACCEPTED, DispatcherHarness  # noqa: E402
+from fake_scheduler import DONE, QUEUED, RUNNING, FakeScheduler  # noqa: E402
+from joblauncher.shared import outcome  # noqa: E402
+from joblauncher.shared.files import atomic_write  # noqa: E402
 from pywps_hpc.dispatch.dispatcher import Dispatcher  # noqa: E402
-from pywps_hpc.dispatch.schedulers.base import BatchJob, SubmissionPostponed  # noqa: E402
+from pywps_hpc.dispatch.schedulers.base import BatchJob, JobStatus, SubmissionPostponed  # noqa: E402
 from pywps_hpc.jobs import Job, State, job_name, new_id  # noqa: E402
 from pywps_hpc.jobs.rows import to_row  # noqa: E402
 from pywps_hpc.jobs.schema import jobs as table  # noqa: E402
@@ -83,8 +85,14 @@ def installation(database: str, *, arrays: bool = True) -> Iterator[DispatcherHa
         shutil.rmtree(root)
 
 
-def fill(harness: DispatcherHarness, count: int, state: State) -> list[Job]:
-    """So many jobs in this state, without waiting for the disk for each."""
+def fill(
+    harness: DispatcherHarness, count: int, state: State, *, waiting: JobStatus = RUNNING
+) -> list[Job]:
+    """So many jobs in this state, without waiting for the disk for each.
+
+    Args:
+        waiting: what the batch system says of those that do not run.
+    """
     found = []
     for number in range(1, count + 1):
         job_id = new_id()
@@ -93,7 +101,7 @@ def fill(harness: DispatcherHarness, count: int, state: State) -> list[Job]:
         found.append(replace(job, created=harness.now + number / 1e3, started=harness.now))
         harness.spool.open(job_id).path.mkdir(mode=0o700)
         if native:
-            harness.scheduler.say(native, RUNNING)
+            harness.scheduler.say(native, RUNNING if state is State.RUNNING else waiting)
     with harness.store.engine.begin() as connection:
         connection.execute(table.insert(), [to_row(job) for job in found])
     return found
@@ -177,6 +185,33 @@ def idle(database: str, count: int, rounds: int, seconds: float = 10.0) -> Figur
     return Figure(f"idling with {count} accepted, not submitted", "% of a core", found, 2)
 
 
+def rare(database: str, count: int, rounds: int) -> list[Figure]:
+    """So many jobs wait in a batch system that is asked every two minutes: what that costs, and how
+    soon one that begins and ends between two polls is over in the table, whichever it is."""
+    found = []
+    with installation(database) as harness:
+        harness.settings = replace(harness.settings, poll_interval=120.0, poll_backoff=120.0)
+        waiting = fill(harness, count, State.QUEUED, waiting=QUEUED)
+        for job in waiting:
+            outcome.Report(job.id, job.process).write(harness.folder(job), durable=False)
+        harness.restart()
+        with at_work(harness):
+            time.sleep(30)  # each has been looked at
+            shares = [_share(10) for _ in range(rounds)]
+            for number in range(rounds):
+                job = waiting[-1 - number * (count // rounds)]
+                atomic_write(harness.folder(job).status, ACCEPTED)
+                harness.scheduler.say(job.native_id, DONE)
+                harness.succeed(job)
+                begun = time.perf_counter()
+                _until(lambda job=job: harness.row(job).state is State.SUCCEEDED)
+                found.append(time.perf_counter() - begun)
+    return [
+        Figure(f"idling with {count} waiting, poll_interval = 120", "% of a core", shares, 4),
+        Figure("the same: a document tells the end -> table", "s", found, 5),
+    ]
+
+
 def _share(seconds: float) -> float:
     used, begun = time.process_time(), time.perf_counter()
     time.sleep(seconds)
@@ -226,25 +261,26 @@ def _until(condition: Callable[[], bool], limit: float = 60.0) -> None:
 @click.option("--database", default="sqlite", show_default=True, help="sqlite, or a URL.")
 @click.option("--jobs", default=10_000, show_default=True, help="Accepted, and running.")
 @click.option("--rounds", default=7, show_default=True, help="Of each measurement.")
-@click.option("--only", multiple=True, help="changes, wake_up, idle, cycle or end; else all.")
+@click.option("--only", multiple=True, help="changes, wake_up, idle, cycle, end or rare; else all.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="The same as data.")
 def main(database: str, jobs: int, rounds: int, only: tuple[str, ...], file: Path | None) -> None:
     """Measure and print."""
     logging.disable(logging.CRITICAL)
-    measure: dict[str, Callable[[], Figure]] = {
-        "changes": lambda: changes(database, 500, rounds),
-        "wake_up": lambda: wake_up(database, 3 * rounds),
-        "idle": lambda: idle(database, jobs, max(1, rounds // 2)),
-        "cycle": lambda: cycle(database, jobs, 3 * rounds),
-        "end": lambda: end(database, rounds),
+    measure: dict[str, Callable[[], list[Figure]]] = {
+        "changes": lambda: [changes(database, 500, rounds)],
+        "wake_up": lambda: [wake_up(database, 3 * rounds)],
+        "idle": lambda: [idle(database, jobs, max(1, rounds // 2))],
+        "cycle": lambda: [cycle(database, jobs, 3 * rounds)],
+        "end": lambda: [end(database, rounds)],
+        "rare": lambda: rare(database, jobs, rounds),
     }
-    figures = []
+    figures: list[Figure] = []
     kind = "SQLite" if database == "sqlite" else "PostgreSQL"
     for name in only or measure:
-        figures.append(measure[name]())
-        click.echo(figures[-1])
-        own = figures[-1]
-        compare.tell(compare.Figure(f"{own.name}, {kind}", own.unit, own.goal, own.values))
+        for own in measure[name]():
+            figures.append(own)
+            click.echo(own)
+            compare.tell(compare.Figure(f"{own.name}, {kind}", own.unit, own.goal, own.values))
     if file is not None:
         file.write_text(json.dumps([asdict(figure) for figure in figures], indent=1))
 

@@ -54,10 +54,12 @@ class Timing:
         1.0, "the same where the leader does not listen: it may run on another host"
     )
     end_look: float = _time(
-        0.5, "between two looks at the reports of running jobs, whose ends no client asks for"
+        0.5, "between two looks at the reports of jobs, whose ends no client asks for"
     )
     end_look_cost: float = _time(
-        0.01, "that one such look takes at most; then the next goes on with the other jobs"
+        0.01,
+        "that one such look takes at most for the jobs that run, and again for those that wait; "
+        "then the next goes on with the others",
     )
     told_look: float = _time(
         0.05, "between two looks for the ends of jobs in pilots: a listing of each pilot's folder"

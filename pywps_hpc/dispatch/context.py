@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,6 +34,7 @@ class Context:
         wake: lets the loop look at once; other threads may call it.
         heartbeat: sends a heartbeat; raises :class:`~pywps_hpc.dispatch.leader.LeadershipLost`.
         changes: of jobs, which are made together.
+        submitted: jobs that the batch system was given since it was last polled.
         ended: called with a job, its last state and its facts when its row tells its end.
         storage_trouble: job id -> since when its end waits for the storage, by ``clock``.
     """
@@ -49,11 +51,23 @@ class Context:
     wake: Callable[[], object] = lambda: None
     ended: Callable[[Job, State, Mapping[str, Any]], None] = lambda job, state, facts: None
     changes: PendingChanges = field(init=False)
+    submitted: list[Job] = field(default_factory=list)
     storage_trouble: dict[str, float] = field(default_factory=dict)
     _logged: dict[str, str] = field(default_factory=dict)  # the last error, by job id
 
     def __post_init__(self) -> None:
         self.changes = PendingChanges(self.store, self.complain, self.timing)
+
+    def has_submitted(self, job: Job, native_id: str) -> None:
+        """Have it recorded that the batch system has a job, under this id."""
+        self.changes.add(
+            job,
+            State.QUEUED,
+            then=partial(self.submitted.append, replace(job, native_id=native_id)),
+            native_id=native_id,
+            missing_since=0.0,
+            message="",
+        )
 
     @contextmanager
     def guard(self, job: Job) -> Iterator[None]:

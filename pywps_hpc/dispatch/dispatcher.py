@@ -312,7 +312,7 @@ class Dispatcher:
 
     def _plan(self, changed: int, *, polled: bool) -> None:
         """When to poll next."""
-        self._ends.follow(self._follower.begun)
+        self._ends.follow(*self._follower.may_have_ended())
         if polled:
             self._pace.took = self._follower.took
         self._pace.end_turn(

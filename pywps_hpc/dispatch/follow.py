@@ -35,9 +35,9 @@ from pywps_hpc.settings import needs
 
 log = logging.getLogger(__name__)
 
-#: Waiting jobs, the oldest, that may have begun since the batch system was asked: where that is
-#: rare they may have ended, too.
-MAY_HAVE_BEGUN = 200
+#: Waiting jobs, the oldest, that are the next to begin: where the batch system is asked rarely,
+#: they may have ended since.
+NEXT_TO_BEGIN = 200
 _FOLLOWED = frozenset({State.QUEUED, State.RUNNING, State.PAUSED})
 
 
@@ -49,14 +49,14 @@ class Follower:
 
     Attributes:
         unsettled: whether some job's end is to be judged soon.
-        begun: the jobs that run, by the latest poll, and some of those that may have begun since.
         took: seconds for which the batch system was asked, last.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self.unsettled = False
-        self.begun: list[Job] = []
+        self._running: list[Job] = []  # by the latest poll
+        self._waiting: list[Job] = []  # the same, the oldest first
         self.took = 0.0
         self._asked = float("-inf")  # when the batch system answered last
         self._last: dict[str, tuple[object, ...]] = {}  # what it said of each, by job id
@@ -84,18 +84,27 @@ class Follower:
         Raises:
             SchedulerUnavailable: some have to wait.
         """
+        context = self._context
         self.hear()
         told, self._told = self._told, {}
         if not told:
             return
-        rows = self._context.store.in_state(_FOLLOWED, known=self._rows)
+        rows = context.store.in_state(_FOLLOWED, known=self._rows)
         owners = {job.native_id: job for job in rows if job.native_id in told}
-        now = self._context.clock()
+        now = context.clock()
         for native_id, status in _own({job: told[job] for job in owners}, owners).items():
             job = owners[native_id]
-            with self._context.guard(job):
+            with context.guard(job):
                 self._attend(job, status, fresh=True, known=True, gone=False, now=now)
-        self.begun = [job for job in self.begun if job.native_id not in told]
+        self._running = [job for job in self._running if job.native_id not in told]
+        self._waiting = [job for job in self._waiting if job.native_id not in told]
+        context.submitted[:] = [job for job in context.submitted if job.native_id not in told]
+
+    def may_have_ended(self) -> tuple[list[Job], list[Job]]:
+        """The jobs that may have ended since the latest poll: those that run or are the next to
+        begin, and the others, of which some may have begun all the same."""
+        waiting = self._waiting + self._context.submitted
+        return self._running + waiting[:NEXT_TO_BEGIN], waiting[NEXT_TO_BEGIN:]
 
     def run(self) -> None:
         """One turn.
@@ -109,7 +118,7 @@ class Follower:
         self._followed = jobs = [job for job in followed if job.native_id]
         self._found = {}
         if not jobs:
-            self.begun = []
+            self._running, self._waiting = [], []
             return
         # A batch system that lost its memory gives the same ids to other jobs.
         owners = {job.native_id: job for job in sorted(jobs, key=lambda job: job.submitted)}
@@ -135,16 +144,17 @@ class Follower:
         context.heartbeat()
         last, self._last = self._last, {}
         settled, self._settled = self._settled, {}
-        self.begun, waiting = [], []
+        self._running, self._waiting = [], []
+        context.submitted.clear()
         missing, self._missing = self._missing, {}
         unlisted, self._unlisted = self._unlisted, {}
         silent, left_out = context.scheduler.unasked, context.scheduler.unpolled
         for job in jobs:
             status = answer.get(job.native_id)
             if status is not None and status.phase is Phase.RUNNING:
-                self.begun.append(job)
-            elif status is not None and status.phase is Phase.QUEUED:
-                waiting.append(job)
+                self._running.append(job)
+            elif status is None or status.phase is not Phase.FINISHED:
+                self._waiting.append(job)
             if status is not None and settled.get(job.id) == (status, job):
                 self._last[job.id], self._settled[job.id] = last[job.id], settled[job.id]
                 continue
@@ -168,7 +178,7 @@ class Follower:
                 self._attend(job, status, fresh=fresh, known=known, gone=gone, now=asked)
                 if status is not None:
                     self._last[job.id] = _core(status)
-        self.begun += sorted(waiting, key=lambda job: job.submitted)[:MAY_HAVE_BEGUN]
+        self._waiting.sort(key=lambda job: job.submitted)
         if unasked is not None:
             raise unasked
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from joblauncher.shared import failpoint
 from pywps_hpc.dispatch import finish
@@ -60,12 +59,7 @@ class Resolver:
         if action.do is Do.ADOPT:
             log.info("%s: the batch system has it as %s", job.id, action.native_id)
             self._unclear.pop(job.id, None)
-            columns: dict[str, Any] = {
-                "native_id": action.native_id,
-                "missing_since": 0.0,
-                "message": "",
-            }
-            context.changes.add(job, State.QUEUED, **columns)
+            context.has_submitted(job, action.native_id)
         elif action.do is Do.RETRY:
             # Under the same name and index: should the first submission show after all, the job
             # is found under both ids.

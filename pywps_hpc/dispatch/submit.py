@@ -314,8 +314,7 @@ class Submitter:
         self._resolver.forget(jobs)
         for job, native_id in zip(jobs, ids, strict=True):
             log.info("%s: submitted as %s (%s)", job.id, native_id, job.name)
-            columns: dict[str, Any] = {"native_id": native_id, "missing_since": 0.0, "message": ""}
-            context.changes.add(job, State.QUEUED, **columns)
+            context.has_submitted(job, native_id)
         context.changes.flush()
         failpoint.reach("submit.5")
         return len(jobs)

@@ -144,7 +144,66 @@ def test_until_the_batch_system_confirms_an_end_it_is_asked_again_soon(
         wait_for(lambda: harness.row(job).state is State.SUCCEEDED, "it is over")
 
 
-# The reports of running jobs
+@pytest.fixture
+def rarely_polled(harness: DispatcherHarness) -> DispatcherHarness:
+    harness.settings = replace(harness.settings, poll_interval=120.0, poll_backoff=120.0)
+    return harness
+
+
+def test_a_job_that_was_given_away_since_the_latest_poll_is_asked_about_once_it_tells_its_end(
+    rarely_polled: DispatcherHarness,
+) -> None:
+    harness = rarely_polled
+    waiting = harness.queued()
+    with at_work(harness, table_look=0.05):
+        job = harness.accept(created=time.time())
+        wait_for(lambda: harness.row(job).state is State.QUEUED, "it is submitted")
+        asked = harness.scheduler.calls.count("poll")
+        harness.succeed_in_queue(job)
+        wait_for(lambda: harness.row(job).state is State.SUCCEEDED, "it is over")
+        assert harness.scheduler.calls.count("poll") == asked + 1
+    assert harness.row(waiting).state is State.QUEUED
+
+
+@pytest.mark.parametrize("said", [QUEUED, JobStatus(Phase.HELD), None], ids=str)
+def test_so_is_any_job_that_did_not_run_when_it_was_polled(
+    rarely_polled: DispatcherHarness, monkeypatch: pytest.MonkeyPatch, said: JobStatus | None
+) -> None:
+    harness = rarely_polled
+    monkeypatch.setattr(follow, "NEXT_TO_BEGIN", 1)
+    before, job = harness.queued(), harness.queued()
+    with at_work(harness, table_look=0.05) as dispatcher:
+        if said is None:
+            del harness.scheduler.queue[job.native_id]
+        else:
+            harness.scheduler.say(job.native_id, said)
+        asked = harness.scheduler.calls.count("poll")
+        dispatcher._pace.start_anew()
+        wake(dispatcher.holder)
+        wait_for(lambda: harness.scheduler.calls.count("poll") > asked, "it is polled")
+        harness.succeed_in_queue(job)
+        wait_for(lambda: harness.row(job).state is State.SUCCEEDED, "it is over")
+    assert harness.row(before).state is State.QUEUED
+
+
+def test_one_that_was_found_in_the_queue_after_an_unclear_answer_is_looked_at_too(
+    harness: DispatcherHarness,
+) -> None:
+    harness.scheduler.drop_reply = True
+    job = harness.accept()
+    harness.cycle()
+    harness.scheduler.drop_reply = False
+    harness.dispatcher.lead()
+    harness.dispatcher.cycle(poll=False)
+    assert harness.row(job).state is State.QUEUED
+    (likely, others) = harness.dispatcher._follower.may_have_ended()
+    assert ([found.id for found in likely], others) == ([job.id], [])
+    harness.cycle()
+    (likely, others) = harness.dispatcher._follower.may_have_ended()
+    assert ([found.id for found in likely], others) == ([job.id], [])
+
+
+# The reports of jobs
 
 
 def watch(harness: DispatcherHarness, **timing: float) -> EndWatch:
@@ -215,6 +274,25 @@ def test_a_look_takes_a_bounded_time_and_the_next_goes_on_with_the_others(
         assert not ends.look()
         ends.follow(jobs)
     assert looked == [job.id for job in jobs]
+
+
+def test_many_jobs_that_wait_do_not_delay_the_look_at_those_that_run(
+    harness: DispatcherHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, waiting = [harness.queued()], [harness.queued() for _ in range(3)]
+    ends = watch(harness, end_look_cost=0.01)
+    looked: list[str] = []
+
+    def slow(job_id: str) -> bool:
+        looked.append(job_id)
+        time.sleep(0.02)
+        return False
+
+    monkeypatch.setattr(ends, "_tells_end", slow)
+    for _ in range(3):
+        ends.follow(running, waiting)
+        assert not ends.look()
+    assert looked == [id for job in waiting for id in (running[0].id, job.id)]
 
 
 # What very many jobs cost while nothing happens
