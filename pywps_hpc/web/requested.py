@@ -29,6 +29,8 @@ _ABOUT = {
 }
 _UNLESS = "Without it the service decides."
 PREFIX = "hpc_"
+#: Characters of a refused value that a message repeats at most.
+_MOST_TOLD = 64
 
 
 def offered(settings: Settings, process: Any) -> dict[str, Any]:
@@ -107,13 +109,16 @@ def _value(field: str, item: Any, given: list[Any], allowed: Any) -> int | str:
         raise _refused(field, "one plain value", allowed)
     try:
         (made,) = request_inputs.literals(item, given)
-    except InvalidParameterValue:
-        raise _refused(field, "this", allowed) from None
+    except InvalidParameterValue:  # of another form, or not among the allowed values
+        raise _refused(field, _as_sent(given[0].get("data")), allowed) from None
     value: int | str = made.data
-    is_in = value in allowed if field == "queue" else allowed[0] <= value <= allowed[1]
-    if not is_in:
-        raise _refused(field, str(value), allowed)
     return value
+
+
+def _as_sent(value: Any) -> str:
+    """A value as a message names it; what is long, or no literal, is not repeated."""
+    text = str(value) if isinstance(value, str | int | float) else ""
+    return text if 0 < len(text) <= _MOST_TOLD and text.isprintable() else "its value"
 
 
 def _refused(field: str, what: str, allowed: Any) -> InvalidParameterValue:
@@ -125,9 +130,8 @@ def _refused(field: str, what: str, allowed: Any) -> InvalidParameterValue:
         told = f"{allowed[0]} to {allowed[1]}{unit}"
     if what == "one plain value":
         return InvalidParameterValue(f"input {name}: it takes one plain value: {told}.", name)
-    subject = "its value" if what == "this" else what
     return InvalidParameterValue(
-        f"input {name}: {subject} is not permitted; permitted is {told}.", name
+        f"input {name}: {what} is not permitted; permitted is {told}.", name
     )
 
 

@@ -7,9 +7,11 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from lxml import etree
+from pywps.exceptions import InvalidParameterValue
 from werkzeug.test import TestResponse
 
 import wps2_client as wps2
@@ -18,6 +20,7 @@ from in_process_service import InProcessService, open_service
 from joblauncher.shared import dump
 from pywps_hpc.jobs import Job
 from pywps_hpc.settings import needs
+from pywps_hpc.web import requested
 
 PROCESS = "repeat_2"
 RESOURCES = {
@@ -136,12 +139,55 @@ def test_a_job_gets_what_its_client_asks_for_within_the_range(
     assert newest(app) == row, "a refused job left something"
     assert name in answer.text
     assert told in answer.text or face is form, answer.text
+    assert f"{bad} is not permitted" in answer.text or face is form, answer.text
     if face in (wps1, kvp, second):
         report = etree.fromstring(answer.data)[0]
         assert (report.get("exceptionCode"), report.get("locator")) == (
             "InvalidParameterValue",
             name,
         )
+
+
+def processes(app: InProcessService) -> Any:
+    return app.web.application.processes
+
+
+EDGES = {
+    "hpc_cpus": (("1", "16", "16.0"), ("0", "17", "-1", "1.5", "four", "nan", "1e3", "")),
+    "hpc_memory": (("1024", "65536"), ("1023", "65537", "2G")),
+    "hpc_walltime": (("60", "7200"), ("59", "7201", "00:02:00")),
+    "hpc_queue": (("short", "long"), ("Short", " short", "short,long", "")),
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_both_ends_of_the_range_are_in_it_and_nothing_beyond_is(
+    app: InProcessService, name: str
+) -> None:
+    process = processes(app)[PROCESS]
+
+    def take(value: Any, **more: Any) -> dict[str, int | str]:
+        given = {"data": value, **more}
+        return requested.take(app.settings, process, SimpleNamespace(inputs={name: [given]}))
+
+    inside, outside = EDGES[name]
+    for value in inside:
+        kept = value if name == "hpc_queue" else int(float(value))
+        assert take(value) == {name.removeprefix("hpc_"): kept}
+    for value in outside:
+        with pytest.raises(InvalidParameterValue) as refused:
+            take(value)
+        assert f"input {name}: {value or 'its value'} is not permitted" in str(refused.value)
+        assert PERMITTED[name][2] in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["9" * 65, "4\n", None, [4], {"a": 1}], ids=repr)
+def test_a_message_does_not_repeat_what_is_long_or_no_literal(
+    app: InProcessService, value: Any
+) -> None:
+    sent = SimpleNamespace(inputs={"hpc_queue": [{"data": value}]})
+    with pytest.raises(InvalidParameterValue, match="input hpc_queue: its value is not permitted"):
+        requested.take(app.settings, processes(app)[PROCESS], sent)
 
 
 def test_the_form_says_what_is_permitted(app: InProcessService) -> None:
@@ -196,8 +242,6 @@ def test_a_rule_counts_the_inputs_and_stays_within_its_bound(app: InProcessServi
 
 def test_a_processs_own_input_of_that_name_stays_its_own(app: InProcessService) -> None:
     from pywps import LiteralInput, Process
-
-    from pywps_hpc.web import requested
 
     own = Process(lambda *_: None, PROCESS, "p", inputs=[LiteralInput("hpc_cpus", "Its own")])
     shown = requested.described(app.settings, own)
