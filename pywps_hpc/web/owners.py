@@ -50,11 +50,21 @@ def of(settings: Settings, name: str) -> Owner:
         Busy: who pays cannot be told now.
     """
     try:
-        found = _found(settings, name) if name else None
+        return known(settings, name)
     except Failed as error:
         LOGGER.error("%s", error)
         message = "Who pays for your jobs cannot be told now. Please try later."
         raise Busy(message, settings.retry_after, "unavailable") from None
+
+
+def known(settings: Settings, name: str) -> Owner:
+    """The same for an administrator.
+
+    Raises:
+        NoApplicableCode: with HTTP 403: only owners with an account may send jobs.
+        Failed: who pays cannot be told now.
+    """
+    found = _found(settings, name) if name else None
     if settings.require_account and (found is None or not found.account):
         raise NoApplicableCode(
             "Your login has no account to which jobs are charged: ask the administrators of this "
