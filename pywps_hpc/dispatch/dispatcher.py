@@ -256,18 +256,24 @@ class Dispatcher:
         with meters.timed(meters.CYCLE):
             changed = self.cycle(poll=poll)
         self._plan(changed, polled=poll)
+        if not poll:  # there may be no pause for long, while very many jobs are submitted
+            self._hurry(self._waited_upon)
         while not stop.is_set() and (pause := self._idle_for()) > 0:
             if self._wait(stop, pause):
                 break
             self._leadership.heartbeat()
             waiting, woken = self.store.waiting(), woken or stop.woken
-            self._pace.hurry(waiting.ends, told=self._ends.look())
+            self._hurry(waiting)
             self._notifier.run()
             self._tell_administrator()
             # A job may be recorded later than one that was accepted after it.
             unseen = woken and time.monotonic() - begun >= self._timing.table_look
             if unseen or waiting.has_more_than(self._waited_upon):
                 break
+
+    def _hurry(self, waiting: Waiting) -> None:
+        """Poll soon for jobs that have told their ends."""
+        self._pace.hurry(waiting.ends, told=self._ends.look())
 
     def _wait(self, stop: Either, seconds: float) -> bool:
         """Wait, unless woken or stopped; whether jobs have told their ends meanwhile."""

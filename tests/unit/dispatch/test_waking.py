@@ -16,10 +16,15 @@ import pytest
 from dispatcher_harness import DispatcherHarness
 from fake_scheduler import DONE, QUEUED, RUNNING
 from joblauncher.shared import outcome
-from pywps_hpc.dispatch import follow
+from pywps_hpc.dispatch import follow, submit
 from pywps_hpc.dispatch.dispatcher import Dispatcher
 from pywps_hpc.dispatch.ends import EndWatch
-from pywps_hpc.dispatch.schedulers.base import JobStatus, Phase, SubmissionPostponed
+from pywps_hpc.dispatch.schedulers.base import (
+    BatchJob,
+    JobStatus,
+    Phase,
+    SubmissionPostponed,
+)
 from pywps_hpc.jobs import ControlRequest, State
 from pywps_hpc.jobs.queries import _ENDS, _NEWEST, _REQUESTS
 from pywps_hpc.jobs.wakeup import Listener, wake
@@ -184,6 +189,28 @@ def test_so_is_any_job_that_did_not_run_when_it_was_polled(
         harness.succeed_in_queue(job)
         wait_for(lambda: harness.row(job).state is State.SUCCEEDED, "it is over")
     assert harness.row(before).state is State.QUEUED
+
+
+def test_ends_are_noticed_while_one_submission_follows_the_other(
+    rarely_polled: DispatcherHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness, over = rarely_polled, threading.Event()
+    monkeypatch.setattr(submit, "BATCH", 1)
+    job = harness.running()
+
+    def one_more(_job: BatchJob) -> None:
+        if not over.is_set():
+            harness.accept(created=time.time())
+
+    harness.scheduler.on_submit = one_more
+    with at_work(harness, table_look=0.05):
+        harness.accept(created=time.time())
+        wait_for(lambda: harness.scheduler.calls.count("submit") > 5, "there is no pause")
+        try:
+            harness.succeed_in_queue(job)
+            wait_for(lambda: harness.row(job).state is State.SUCCEEDED, "it is over")
+        finally:
+            over.set()
 
 
 def test_one_that_was_found_in_the_queue_after_an_unclear_answer_is_looked_at_too(
