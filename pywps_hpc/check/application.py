@@ -43,7 +43,7 @@ class Application:
     sections: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-def load(name: str, config: Path) -> tuple[Application | None, str]:
+def load(name: str, config: Path) -> Application | Finding:
     """Import the application.
 
     Args:
@@ -51,7 +51,7 @@ def load(name: str, config: Path) -> tuple[Application | None, str]:
         config: the service's configuration file.
 
     Returns:
-        What is known of it, or why it cannot be imported.
+        What is known of it; or why it cannot be imported, with the remedy.
     """
     environment = os.environ | {"PYWPS_CFG": str(config.absolute()), IN_JOB: "check"}
     command = [sys.executable, "-c", f"from {__name__} import main; main()", name]
@@ -67,15 +67,24 @@ def load(name: str, config: Path) -> tuple[Application | None, str]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return None, f"{name} is not imported within {TIMING.check_import:g} s"
+        return error(
+            "application",
+            f"{name} is not imported within {TIMING.check_import:g} s",
+            "let it do what takes long when a process runs, not while it is imported",
+        )
     answer = ended.stdout.rpartition(_MARK)[2]
     if ended.returncode == 0 and answer:
         facts: dict[str, Any] = json.loads(answer)
         if "error" in facts:
-            return None, str(facts["error"])
-        return Application(**facts | {key: tuple(facts[key]) for key in _TUPLES}), ""
+            return error("application", facts["error"], facts["remedy"])
+        return Application(**facts | {key: tuple(facts[key]) for key in _TUPLES})
     said = (ended.stderr.strip() or f"exit status {ended.returncode}").splitlines()[-1]
-    return None, f"{name} cannot be imported: {said}"
+    return error(
+        "application",
+        f"{name} cannot be imported: {said}",
+        f"its interpreter ended: see what it says to {sys.executable} -c "
+        f"'import {name.partition(':')[0]}', in this folder",
+    )
 
 
 #: Stands before the answer: an application may print whatever it wants.
@@ -89,10 +98,10 @@ def main() -> None:
     try:
         facts = _facts(name)
     except (Exception, SystemExit) as problem:
-        from pywps_hpc.web.server.importing import LoadFailed, why_not
+        from pywps_hpc.web.server.importing import why_not
 
-        known = isinstance(problem, LoadFailed)
-        facts = {"error": str(problem) if known else why_not(name, problem)}
+        reason = why_not(name, problem)
+        facts = {"error": reason.what, "remedy": reason.remedy}
     print(f"\n{_MARK}{json.dumps(facts)}", flush=True)
     os._exit(0)  # whatever threads it has started
 
@@ -145,15 +154,18 @@ def _facts(name: str) -> dict[str, Any]:
 
 def _imported(name: str) -> Any:
     """The application as gunicorn would import it; without gunicorn, by its module."""
-    if find_spec("gunicorn") is not None:
-        from pywps_hpc.web.server.importing import import_application
+    from pywps_hpc.web.server.importing import LoadFailed, import_application
 
+    if find_spec("gunicorn") is not None:
         return import_application(name)
     from importlib import import_module
 
     sys.path.insert(0, os.getcwd())
     module, _, attribute = name.partition(":")
-    return getattr(import_module(module), attribute or "application")
+    found, attribute = import_module(module), attribute or "application"
+    if not hasattr(found, attribute):
+        raise LoadFailed(f"{name} cannot be imported: {module} has no {attribute}")
+    return getattr(found, attribute)
 
 
 def _text(configuration: Any, section: str, key: str) -> str:
@@ -243,12 +255,3 @@ def _some(names: Any, most: int = 5) -> str:
     known = list(names)
     more = f" and {len(known) - most} more" if len(known) > most else ""
     return ", ".join(known[:most]) + more
-
-
-def failed(why: str) -> Finding:
-    """An application that cannot be imported."""
-    return error(
-        "application",
-        why,
-        "name it as MODULE:NAME, and run this in the folder, and with the Python, of the service",
-    )

@@ -81,9 +81,9 @@ def _of(known: Configuration, options: Options) -> Iterator[Finding]:
     yield from addresses.look(known.sections, options.bind)
     modules: Mapping[str, str] = {}
     if options.application:
-        found, why = application.load(options.application, options.config)
-        if found is None:
-            yield application.failed(why)
+        found = application.load(options.application, options.config)
+        if isinstance(found, Finding):
+            yield found
         else:
             modules = found.processes
             yield from application.look(known, options.application, found)

@@ -30,7 +30,7 @@ def load(name: str, bind: str) -> Loaded:
     except SettingsError as error:
         raise LoadFailed(" ".join(str(error).split())) from error
     except (Exception, SystemExit) as error:
-        raise LoadFailed(why_not(name, error)) from error
+        raise LoadFailed(why_not(name, error).what) from error
 
 
 def _wrapped(application: Any, bind: str) -> Any:

@@ -88,6 +88,11 @@ def on_slurm(
     return Mistake(what, make, subject, told, remedy, **facts)  # type: ignore[arg-type]
 
 
+def unimportable(way: str, what: str, told: str, remedy: str) -> Mistake:
+    make, name = keys("odd", breaks=way), "unimportable:service"
+    return Mistake(what, make, "application", told, remedy, application=name)
+
+
 def resources(**values: object) -> Make:
     return keys("hpc.resources", **values)
 
@@ -868,6 +873,42 @@ MISTAKES: dict[str, Mistake] = {
         "there is no module no_such_module",
         "MODULE:NAME",
         application="no_such_module:app",
+    ),
+    "60b": unimportable(
+        "closed",
+        "the application opens a file that the account may not",
+        r"stations.nc cannot be opened: Permission denied \(\S+unimportable.py, line \d+\)",
+        "let the account .* open it, or run this as the account of the service",
+    ),
+    "60c": unimportable(
+        "missing",
+        "the application opens a file that is not there",
+        r"stations.nc cannot be opened: No such file or directory \(\S+unimportable.py, line \d+\)",
+        "make it, or correct its name where the application has it",
+    ),
+    "60d": unimportable(
+        "busy",
+        "a file of the application cannot be opened for another reason",
+        r"stations.nc cannot be opened: Too many open files \(\S+unimportable.py, line \d+\)",
+        "make sure that the account .* can open it on this host",
+    ),
+    "60e": unimportable(
+        "package",
+        "the application needs a package that is not installed",
+        r"ModuleNotFoundError: No module named 'no_such_package' \(\S+unimportable.py, line \d+\)",
+        "install what it needs for .*python",
+    ),
+    "60f": unimportable(
+        "itself",
+        "the application's own code fails while it is imported",
+        r"RuntimeError: the stations are not here \(\S+unimportable.py, line \d+\)",
+        "correct that there; the whole traceback is shown by: .*python.* -c 'import unimportable'",
+    ),
+    "60g": unimportable(
+        "ends",
+        "the application ends its interpreter while it is imported",
+        "unimportable:service cannot be imported: exit status 3",
+        "its interpreter ended: see what it says to .*python.* -c 'import unimportable'",
     ),
     "61": Mistake(
         "unknown runtime",
