@@ -47,6 +47,7 @@ class DispatcherHarness:
         timeout: of the database, in seconds.
         set_ahead: seconds of ``now`` that never passed.
         timing: of dispatchers that are started from now on.
+        holder: name of them all; another run of the tests on this host has others.
     """
 
     root: Path
@@ -56,6 +57,7 @@ class DispatcherHarness:
     timeout: float = 15.0
     set_ahead: float = 0.0
     timing: Timing = TIMING
+    holder: str = field(default_factory=lambda: f"the-dispatcher-{new_id()}")
     settings: Settings = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,7 +89,7 @@ class DispatcherHarness:
             scheduler or self.scheduler,
             clock=lambda: self.now,
             uptime=lambda: self.now - self.set_ahead,
-            holder="the-dispatcher",
+            holder=self.holder,
             timing=self.timing,
         )
         return self.dispatcher

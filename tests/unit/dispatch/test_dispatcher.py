@@ -1363,7 +1363,7 @@ def test_a_job_that_another_dispatcher_ended_is_left_alone(harness: DispatcherHa
 
 def _replace(harness: DispatcherHarness) -> None:
     """Another dispatcher takes over, unnoticed."""
-    harness.store.resign("the-dispatcher")
+    harness.store.resign(harness.holder)
     assert harness.store.lead("another", 60)
 
 

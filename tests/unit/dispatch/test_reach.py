@@ -78,7 +78,7 @@ def test_what_answers_at_start_stands_in_the_log(
     caplog.set_level(logging.INFO)
     harness.cycle()
     harness.cycle()
-    assert caplog.text.count("the-dispatcher: fake 1.0 answers") == 1
+    assert caplog.text.count(f"{harness.holder}: fake 1.0 answers") == 1
 
 
 def test_a_standby_asks_too_and_a_new_leader_tells(
@@ -95,7 +95,7 @@ def test_a_standby_asks_too_and_a_new_leader_tells(
         wait_for(
             lambda: (
                 (now := harness.store.dispatcher())
-                and now.holder == "the-dispatcher"
+                and now.holder == harness.holder
                 and now.reach.reachable is False
                 and now.message == "cannot connect to server"
             ),

@@ -371,7 +371,7 @@ def test_two_services_that_share_spool_and_table_do_not_run_each_other_s_jobs(
     harness.settings = theirs
     with pytest.raises(StrangeSpool, match=r"another service \(http://a/wps\)"):
         harness.restart()
-    harness.store.resign("the-dispatcher")
+    harness.store.resign(harness.holder)
     harness.restart()
     harness.cycle()
     with pytest.raises(Busy):
