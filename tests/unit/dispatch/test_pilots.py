@@ -7,7 +7,7 @@ import logging
 import random
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -261,6 +261,27 @@ def test_a_pilot_that_cannot_be_asked_about_is_not_gone(site: Site) -> None:
     site.inner.accounting_unavailable = False
     assert site.status(native).phase is Phase.RUNNING  # its grace begins
     site.now += site.settings.grace + 1
+    assert site.status(native).outcome is Outcome.UNKNOWN
+
+
+def test_a_dispatcher_that_is_held_up_misses_no_pilot_for_longer_than_it_asked(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    native = site.submit()
+    (pilot,) = site.pilots()
+    pilot.dir.move(name_of(native), WAITING, TAKEN)
+    site.inner.forget(pilot.native)
+    assert site.status(native).phase is Phase.RUNNING
+    poll = site.inner.poll
+
+    def held_up(ids: Collection[str]) -> dict[str, JobStatus]:
+        answer = poll(ids)
+        site.now += 10 * site.settings.grace
+        return answer
+
+    monkeypatch.setattr(site.inner, "poll", held_up)
+    assert site.status(native).phase is Phase.RUNNING
+    monkeypatch.undo()
     assert site.status(native).outcome is Outcome.UNKNOWN
 
 

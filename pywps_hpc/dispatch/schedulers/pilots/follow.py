@@ -33,13 +33,14 @@ class PilotFollower:
     def __init__(self, context: Context, fleet: Fleet) -> None:
         self._context, self._fleet = context, fleet
 
-    def hear(self, answer: Mapping[str, JobStatus]) -> None:
+    def hear(self, answer: Mapping[str, JobStatus], now: float) -> None:
         """Take over an answer.
 
         Args:
             answer: to a poll, in which the pilots were asked about.
+            now: when that was; whoever is held up since then knows no more for it.
         """
-        now, missing = self._context.clock(), []
+        missing = []
         for pilot in list(self._fleet.alive()):
             status = answer.get(pilot.native)
             if not pilot.native:

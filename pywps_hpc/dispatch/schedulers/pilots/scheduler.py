@@ -52,6 +52,7 @@ class PilotScheduler(Scheduler):
         self._inner, self._settings = context.scheduler, context.settings
         self.system, self.arrays = self._inner.system, self._inner.arrays
         self.remedies = self._inner.remedies
+        self._clock = context.clock
         self._fleet = Fleet(context)
         self._follower = PilotFollower(context, self._fleet)
         self._moves = Moves(context, self._fleet)
@@ -111,8 +112,9 @@ class PilotScheduler(Scheduler):
             others = set(ids) - own
             asked = {target for job in own if not ID.fullmatch(target := self._moves.target(job))}
             natives = {pilot.native for pilot in self._fleet.alive() if pilot.native}
+            now = self._clock()
             answer = self._inner.poll(others | asked | natives)
-            self._follower.hear(answer)
+            self._follower.hear(answer, now)
             looks = self._moves.tend()
             found = {job: answer[job] for job in others if job in answer}
             for job in own:
