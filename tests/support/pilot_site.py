@@ -64,8 +64,10 @@ class Queue:
             return native in self._run("squeue", "--me", "-h", "-o", "%i").split()
         if self.system == "gridengine":
             return native in self._run("qstat", "-u", site.user()).split()
-        told = self._run("qstat", "-f", native)
-        return not any(sign in told for sign in ("job_state = C", "Unknown Job", "has finished"))
+        told = self._run("qstat", "-f", "-1" if self.system == "torque" else "-w", native)
+        is_gone = any(sign in told for sign in ("job_state = C", "Unknown Job", "has finished"))
+        assert is_gone or "job_state = " in told, told
+        return not is_gone
 
     def _run(self, *command: str) -> str:
         if self.system == "slurm":
