@@ -17,6 +17,8 @@ from wps_client import Complex
 
 pytestmark = [pytest.mark.cluster, pytest.mark.batch_system("none")]  # which brings the browser
 
+#: A browser on a busy host leaves before it has opened everything: then another one comes.
+VISITS = 4
 XHTML = "http://www.w3.org/1999/xhtml"
 PAGE = '<!DOCTYPE html><body onload="%s"><img src=x onerror="%s"></body><script>%s</script>'
 STATUS = (
@@ -49,6 +51,10 @@ class Stage:
         self.service, self.paths = service, paths
         self.ran: set[str] = set()
         self.asked: set[str] = set()
+
+    def ran_bare(self) -> set[str]:
+        """The paths whose scripts ran without the headers."""
+        return {path.removeprefix("/bare") for path in self.ran if path.startswith("/bare")}
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Any:
         path = environ["PATH_INFO"]
@@ -117,23 +123,26 @@ def test_a_browser_runs_no_script_of_what_is_shown(app: InProcessService, tmp_pa
     assert {path: app.get(path).status_code for path in paths} == dict.fromkeys(paths, 200)
 
     stage = Stage(app.web.application, paths)
+    documents = dict(zip(forged, paths[len(outputs) :], strict=False))
+    # Without the headers the same browser runs these: this test can fail.
+    running = {shown + name for name in ("page.html", "picture.svg", "page.xhtml", "data.xml")}
+    running.add(documents["script"])
     server = make_server("127.0.0.1", 0, stage, threaded=True, request_handler=Quiet)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        browse(f"http://127.0.0.1:{server.port}/index", tmp_path)
+        for visit in range(VISITS):
+            browse(f"http://127.0.0.1:{server.port}/index", tmp_path / str(visit))
+            if set(paths) <= stage.asked and running <= stage.ran_bare():
+                break
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
     assert set(paths) <= stage.asked
     assert {path for path in stage.ran if not path.startswith("/bare")} == set()
-    # Without the headers the same browser runs them: this test can fail.
-    bare = {path.removeprefix("/bare") for path in stage.ran}
-    running = {"page.html", "picture.svg", "page.xhtml", "data.xml"}
-    assert {shown + name for name in running} <= bare
-    documents = dict(zip(forged, paths[len(outputs) :], strict=False))
-    assert documents["script"] in bare
+    bare = stage.ran_bare()
+    assert running <= bare
     # Text that a client or a process sent is text, headers or not.
     assert not {documents["message"], f"/status/{honest.access}"} & bare
     assert beacon in app.get(documents["message"]).get_data(as_text=True)
