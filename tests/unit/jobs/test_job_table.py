@@ -354,7 +354,7 @@ def test_a_server_that_was_started_again_is_used_again(server: Postgres) -> None
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(read, range(8)))  # several connections are open
         server.stop()
-        for attempt in (store.create, store.heartbeat, lambda: store.move(known, State.FAILED)):
+        for attempt in (store.create, store.dispatcher, lambda: store.move(known, State.FAILED)):
             began = time.monotonic()
             with pytest.raises(TableUnavailable) as caught:
                 attempt()
