@@ -57,8 +57,11 @@ def check(job: JobDir) -> None:
         raise Superseded(f"attempt {later} of the job has begun")
     try:
         state = status_xml.parse(read_plain(job.status)).state
-    except (OSError, status_xml.DocumentError):
-        return  # it will be written anew
+    except (OSError, status_xml.DocumentError):  # its process has made something else of it
+        facts = outcome.read(job)
+        if facts is None or facts.state not in outcome.TERMINAL or facts.cause != "dispatcher":
+            return  # it will be written anew
+        raise Superseded("the job has already ended") from None
     if state in outcome.TERMINAL and not _is_own(state, outcome.read(job), job.attempt):
         raise Superseded("the job has already ended")
 

@@ -89,6 +89,7 @@ class Launcher:
         ended: ``succeeded`` or ``failed`` once its process has published its end.
         forged: the end that its process has forged; empty: none.
         forging: whether its process does so just now.
+        spoilt: whether its process has made something of its folder.
         lacked_input: whether what the web server had prepared for it was not there.
     """
 
@@ -104,6 +105,7 @@ class Launcher:
         self.job, self.attempt = replace(job, attempt=attempt), attempt
         self.code: int | None = None
         self.over = self.closed = self.took = self.lacked_input = self.forging = False
+        self.spoilt = False
         self.ended = self.forged = ""
         self._plan, self._hooks, self._clock = plan, hooks, clock
         self._ending: Ending | None = None
@@ -176,6 +178,7 @@ class Launcher:
         plan = self._plan
         if plan.spoils:
             SPOILS[plan.spoils](self.job)
+            self.spoilt = True
             yield "its process spoils its folder"
         if plan.forges:
             yield from self._forge(publisher.facts)

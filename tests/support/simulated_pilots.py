@@ -64,7 +64,7 @@ class SimulatedPilot:
     """
 
     ended = forged = ""
-    forging = lacked_input = False
+    forging = lacked_input = spoilt = False
 
     def __init__(
         self, folder: PilotDir, native: str, attempt: int, start: Start, chance: random.Random

@@ -409,6 +409,7 @@ class World:
         self.check()
         again = {e.job_id for e in scheduler.entries.values() if e.attempt}
         again |= {life.job.job_id for life in scheduler.lives if life.attempt}  # with their pilots
+        spoilt = {life.job.job_id for life in scheduler.zombies if life.spoilt}
         facts = invariants.facts_of(
             machine.store,
             self.spool,
@@ -416,7 +417,7 @@ class World:
             queue=scheduler.left(),
             ends=invariants.ends_in("\n".join(machine.ends)),
             restarted=frozenset(again),
-            overwritten=frozenset(self.overwritten),
+            overwritten=frozenset(self.overwritten | spoilt),
             log_has_gaps=self._count > 1,  # else it was never killed nor overtaken
         )
         invariants.require(invariants.violations(facts))

@@ -105,6 +105,20 @@ def test_a_launcher_writes_while_nobody_began_later(job: JobDir) -> None:
     assert found.attempt == 1
 
 
+def test_a_job_that_the_dispatcher_ended_stays_so_whatever_its_process_makes_of_the_document(
+    job: JobDir,
+) -> None:
+    job.lease(0).touch()
+    facts(0, state="failed", cause="dispatcher").write(job)
+    job.status.unlink()
+    job.status.mkdir()
+    with pytest.raises(lease.Superseded, match="already ended"):
+        work_on(job, "late")
+    found = outcome.read(job)
+    assert found is not None
+    assert found.state == "failed"
+
+
 @pytest.mark.parametrize(("attempt", "cause"), [(1, "process"), (0, "dispatcher")])
 @pytest.mark.parametrize("state", ["failed", "succeeded"])
 def test_a_document_that_another_one_closed_stays(
