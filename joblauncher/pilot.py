@@ -172,9 +172,8 @@ class Pilot:
         pid = os.fork()
         if pid:
             self._jobs[pid] = name
-            with contextlib.suppress(
-                OSError
-            ):  # Linux 5.2, or no more files: it is seen a bit later
+            # Before Linux 5.3, or with no more files, its end is seen a bit later.
+            with contextlib.suppress(OSError):
                 self._ends[pid] = os.pidfd_open(pid)
             return
         try:

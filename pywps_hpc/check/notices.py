@@ -7,18 +7,17 @@ import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from joblauncher.inputs.policy import PORTS
 from pywps_hpc.check.findings import Finding, ok, warning
 from pywps_hpc.settings import Settings
 from pywps_hpc.timing import TIMING
-
-_PORTS = {"http": 80, "https": 443}
 
 
 def look(own: Settings) -> Iterator[Finding]:
     """Connect to each."""
     url = urlsplit(own.notices.webhook)
     if url.hostname and not own.inputs.proxy:
-        place = url.hostname, url.port or _PORTS[url.scheme]
+        place = url.hostname, url.port or PORTS[url.scheme]
         if why := _silent(*place):
             # The rest of the address may be a token.
             what = f"{place[0]}:{place[1]} cannot be reached: {why}"

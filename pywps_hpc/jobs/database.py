@@ -155,6 +155,23 @@ def _pool(timeout: float) -> dict[str, Any]:
 
 
 @contextmanager
+def unavailable_told(engine: Engine) -> Iterator[None]:
+    """Whatever keeps the database from being used now is a :class:`TableUnavailable`."""
+    try:
+        yield
+    except sa.exc.TimeoutError as error:
+        raise TableUnavailable("too many connections at once") from error
+    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+        raise TableUnavailable(in_words(error.orig or error, engine)) from error
+    except (sqlite3.OperationalError, sqlite3.InterfaceError) as error:
+        raise TableUnavailable(in_words(error, engine)) from error
+    except sa.exc.DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise TableUnavailable(in_words(error.orig or error, engine)) from error
+
+
+@contextmanager
 def begin(
     engine: Engine, *, write: bool = False, single: bool = False, lock: Lock | None = None
 ) -> Iterator[Connection]:
@@ -173,19 +190,15 @@ def begin(
         raise TableUnavailable("too many changes at once")
     try:
         options = {"write": write, "single": single}
-        with engine.connect().execution_options(**options) as connection, connection.begin():
+        with (
+            unavailable_told(engine),
+            engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
             if lock is not None and engine.dialect.name == "postgresql":
                 # Given back when the transaction has ended and others can see what it did.
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(int(lock))))
             yield connection
-    except sa.exc.TimeoutError as error:
-        raise TableUnavailable("too many connections at once") from error
-    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-        raise TableUnavailable(in_words(error.orig or error, engine)) from error
-    except sa.exc.DBAPIError as error:
-        if not error.connection_invalidated:
-            raise
-        raise TableUnavailable(in_words(error.orig or error, engine)) from error
     finally:
         if turns is not None:
             turns.give_back()

@@ -9,14 +9,14 @@ from __future__ import annotations
 import functools
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect, Engine
 
-from pywps_hpc.errors import TableUnavailable
-from pywps_hpc.jobs.database import begin, in_words
+from pywps_hpc.jobs.database import begin, unavailable_told
 
 #: Statements that are kept compiled.
 MOST = 64
@@ -59,17 +59,8 @@ def first(engine: Engine, query: sa.Select[Any], given: Mapping[str, Any]) -> di
     compiled = _compiled(query, engine.dialect)
     values = [given.get(name, compiled.fixed.get(name)) for name in compiled.parameters]
     try:
-        held = engine.raw_connection()
-        try:
+        with unavailable_told(engine), closing(engine.raw_connection()) as held:
             rows = held.cursor().execute(compiled.text, values).fetchall()  # and it is over
-        finally:
-            held.close()
-    except sa.exc.TimeoutError as error:
-        raise TableUnavailable("too many connections at once") from error
-    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:  # while it was opened
-        raise TableUnavailable(in_words(error.orig or error, engine)) from error
-    except (sqlite3.OperationalError, sqlite3.InterfaceError) as error:
-        raise TableUnavailable(in_words(error, engine)) from error
     except sqlite3.Error as error:
         raise sa.exc.DatabaseError(compiled.text, values, error) from error
     if not rows:

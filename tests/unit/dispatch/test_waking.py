@@ -283,11 +283,8 @@ def test_a_folder_in_which_anything_may_be_stops_nothing(harness: DispatcherHarn
     assert not ends.look()
 
 
-def test_a_look_takes_a_bounded_time_and_the_next_goes_on_with_the_others(
-    harness: DispatcherHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    jobs = [harness.running() for _ in range(4)]
-    ends = watch(harness, end_look_cost=0.01)
+def slowed(ends: EndWatch, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let each look at a report take its time, and find no end; the ids of the jobs looked at."""
     looked: list[str] = []
 
     def slow(job_id: str) -> bool:
@@ -296,6 +293,15 @@ def test_a_look_takes_a_bounded_time_and_the_next_goes_on_with_the_others(
         return False
 
     monkeypatch.setattr(ends, "_tells_end", slow)
+    return looked
+
+
+def test_a_look_takes_a_bounded_time_and_the_next_goes_on_with_the_others(
+    harness: DispatcherHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [harness.running() for _ in range(4)]
+    ends = watch(harness, end_look_cost=0.01)
+    looked = slowed(ends, monkeypatch)
     ends.follow(jobs)
     for _ in range(4):
         assert not ends.look()
@@ -308,14 +314,7 @@ def test_many_jobs_that_wait_do_not_delay_the_look_at_those_that_run(
 ) -> None:
     running, waiting = [harness.queued()], [harness.queued() for _ in range(3)]
     ends = watch(harness, end_look_cost=0.01)
-    looked: list[str] = []
-
-    def slow(job_id: str) -> bool:
-        looked.append(job_id)
-        time.sleep(0.02)
-        return False
-
-    monkeypatch.setattr(ends, "_tells_end", slow)
+    looked = slowed(ends, monkeypatch)
     for _ in range(3):
         ends.follow(running, waiting)
         assert not ends.look()
