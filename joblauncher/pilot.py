@@ -35,7 +35,7 @@ from typing import Any
 
 from joblauncher.container_half import ContainerHalf
 from joblauncher.pilot_job import MARK, ROOM, STOP, PilotJob
-from joblauncher.shared import prctl
+from joblauncher.shared import exits, prctl
 from joblauncher.shared.files import atomic_write, read_plain
 from joblauncher.shared.jobdir import JobDir
 from joblauncher.shared.pilotdir import (
@@ -80,7 +80,7 @@ class Pilot:
         self._taken = 0
         self._failures = 0
         self._closed = ""
-        self._stops = False
+        self._stops = 0  # signal by which the batch system asked for its end
         atomic_write(folder.inside / "nursery.json", json.dumps(facts["inside"]).encode())
         room = [sys.executable, "-I", "-m", "joblauncher.pilot_room"]
         nursery = [sys.executable, "-I", "-m", "joblauncher.nursery_inside"]
@@ -90,8 +90,8 @@ class Pilot:
         environment = {MARK: "-" * ROOM, **os.environ}
         self._half = ContainerHalf(folder.path, requests, command, environment)
 
-    def run(self) -> None:
-        """Take orders until it is time to end."""
+    def run(self) -> int:
+        """Take orders until it is time to end; the exit code for the batch system."""
         for number in STOP:
             signal.signal(number, self._stop)
         self._folder.closed.unlink(missing_ok=True)
@@ -114,10 +114,12 @@ class Pilot:
         self._close(self._closed or "it has no process to start jobs from")
         self._wait_for_all()
         self._half.close()
+        # As a launcher: by this, Grid Engine's accounting tells that it was deleted.
+        return exits.by_signal(self._stops) if self._stops else exits.OK
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         LOGGER.warning("asked to stop by %s", signal.Signals(number).name)
-        self._stops = True
+        self._stops = self._stops or number
 
     def _unfinished(self) -> list[str]:
         """What an earlier start of this pilot took and did not bring to its end."""
@@ -262,8 +264,7 @@ def main(arguments: Sequence[str]) -> int:
         LOGGER.warning("%s does nothing: %s is this pilot", native, holder)
         return 0
     os.chdir("/")
-    Pilot(folder, json.loads(told), own.attempt).run()
-    return 0
+    return Pilot(folder, json.loads(told), own.attempt).run()
 
 
 if __name__ == "__main__":

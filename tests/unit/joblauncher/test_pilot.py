@@ -301,7 +301,7 @@ def give(folder: PilotDir, name: str, key: str = KEY, **limits: int) -> None:
 def test_a_pilot_takes_orders_until_it_is_idle(folder: PilotDir, half: type[Half]) -> None:
     for number in range(5):
         give(folder, f"w{number}")
-    Pilot(folder, facts(folder), 0).run()
+    assert Pilot(folder, facts(folder), 0).run() == 0
     assert folder.names(ENDED) == folder.names(TAKEN) == {f"w{n}" for n in range(5)}
     assert folder.closed.read_text() == "it had no job for a while"
 
@@ -372,8 +372,9 @@ def test_a_pilot_that_is_started_again_begins_with_what_it_had(
     assert [(folder.read_end(name) or {})["attempt"] for name in ("w1", "w2")] == [0, 1]
 
 
-def test_a_pilot_that_is_asked_to_end_ends_its_jobs(
-    folder: PilotDir, half: type[Half], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_pilot_that_is_asked_to_end_ends_its_jobs_and_tells_by_which_signal(
+    folder: PilotDir, half: type[Half], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setattr(half, "what", staticmethod(sleep))
     give(folder, "w1")
@@ -382,11 +383,11 @@ def test_a_pilot_that_is_asked_to_end_ends_its_jobs(
     def stop() -> None:
         until(lambda: len(folder.names(TAKEN)) == 2)
         time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
 
     threading.Thread(target=stop).start()
     begun = time.monotonic()
-    Pilot(folder, facts(folder), 0).run()
+    assert Pilot(folder, facts(folder), 0).run() == 128 + number
     assert time.monotonic() - begun < 10
     assert folder.names(ENDED) == set()
     assert folder.closed.read_text() == "the batch system asked for its end"
