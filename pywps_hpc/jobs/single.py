@@ -41,7 +41,9 @@ class _Compiled:
     converted: tuple[tuple[str, Callable[[Any], Any]], ...]
 
 
-def first(engine: Engine, query: sa.Select[Any], given: Mapping[str, Any]) -> dict[str, Any] | None:
+def first(
+    engine: Engine, query: sa.Select[Any], given: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
     """The first row, by the names of the columns; ``None`` if there is none.
 
     Args:
@@ -54,8 +56,8 @@ def first(engine: Engine, query: sa.Select[Any], given: Mapping[str, Any]) -> di
     """
     if engine.dialect.name != "sqlite":
         with begin(engine, single=True) as connection:
-            found = connection.execute(query, given).mappings().first()
-            return None if found is None else {str(key): found[key] for key in found}
+            found: Mapping[Any, Any] | None = connection.execute(query, given).mappings().first()
+            return found
     compiled = _compiled(query, engine.dialect)
     values = [given.get(name, compiled.fixed.get(name)) for name in compiled.parameters]
     try:

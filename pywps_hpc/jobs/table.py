@@ -68,7 +68,7 @@ class Table:
                 self._require_leadership(connection)
             yield connection
 
-    def _first(self, query: sa.Select[Any], given: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _first(self, query: sa.Select[Any], given: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The first row that a statement finds, see :func:`~pywps_hpc.jobs.single.first`."""
         if not self._is_prepared:
             self.create()
