@@ -93,9 +93,6 @@ class TestDrmaa(gridengine.GridEngineContract):
     test_ended_job_is_found_by_name_before_accounting_knows_it = None  # type: ignore[assignment]
     test_elements_that_ended_are_found_by_name_before_accounting_knows_them = None  # type: ignore[assignment]
 
-    def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
-        return [*scheduler.header(job), "trap '' USR1"]  # as in gridengine.sh.j2
-
     def job(self, scheduler: Scheduler, logs: Path, body: str, **resources: Any) -> BatchJob:
         """The script stands in a folder that only its owner can read, as in the spool."""
         job = super().job(scheduler, logs, body, **resources)

@@ -128,8 +128,7 @@ class GridEngineContract(SchedulerContract):
     walltime = (2, 120)
 
     def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
-        assert isinstance(scheduler, CommandScheduler)
-        return [*scheduler.dialect.header(job), "trap '' USR1"]  # as in gridengine.sh.j2
+        return [*super().header(scheduler, job), "trap '' USR1"]  # as in gridengine.sh.j2
 
     def waiting(
         self, scheduler: Scheduler, logs: Path, seconds: int, body: str, **more: Any

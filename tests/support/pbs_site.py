@@ -109,10 +109,6 @@ class PbsContract(SchedulerContract):
     patience = 120
     no_room = ""
 
-    def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
-        assert isinstance(scheduler, CommandScheduler)
-        return scheduler.dialect.header(job)
-
     def waiting(
         self, scheduler: Scheduler, logs: Path, seconds: int, body: str, **more: Any
     ) -> BatchJob:

@@ -30,7 +30,6 @@ from pywps_hpc.dispatch.schedulers.base import (
     SubmissionRefused,
     SubmissionUncertain,
 )
-from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from servers import wait_for
 
 UNKNOWN_ID = "99999999"
@@ -65,7 +64,7 @@ class SchedulerContract:
     patience = 120
 
     def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
-        return []
+        return list(scheduler.header(job))
 
     def submit_waiting(self, scheduler: Scheduler, logs: Path, seconds: int, body: str) -> str:
         """Submit a job that cannot start before these seconds have passed."""
@@ -438,10 +437,6 @@ class SlurmContract(SchedulerContract):
     index = "SLURM_ARRAY_TASK_ID"
     impossible = Resources(queue="nowhere")
     walltime = (60, 240)  # Slurm counts in minutes and looks twice a minute
-
-    def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
-        assert isinstance(scheduler, CommandScheduler)
-        return scheduler.dialect.header(job)
 
     def waiting(
         self, scheduler: Scheduler, logs: Path, seconds: int, body: str, **more: Any
