@@ -10,19 +10,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from in_process_service import InProcessService, open_service
+from owner_accounts import owner_sections
 from pywps_hpc import settings
 from pywps_hpc.cli import commands
 from pywps_hpc.dispatch.schedulers.registry import make_scheduler
 from pywps_hpc.dispatch.scripts.script import Scripts
 
 PROCESS = "repeat_2"
-COMMAND = """#!/bin/sh
-read -r name
-case "$name" in
-  carol) echo "account = glaciers" ;;
-  broken) exit 3 ;;
-esac
-"""
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +26,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def app(folder: Path) -> Iterator[InProcessService]:
-    (folder / "owners").write_text("[bob@site.org]\naccount = oceans\nqueue = short\n")
-    command = folder / "project-of"
-    command.write_text(COMMAND)
-    command.chmod(0o755)
     with open_service(
         folder,
+        **owner_sections(folder),
         **{
-            "hpc": {
-                "owners_file": folder / "owners",
-                "owner_command": command,
-                "require_account": "yes",
-            },
-            "hpc.owner.alice": {"account": "climate", "max_cpus": 8},
             "hpc.resources": {
                 "memory": "512M",
                 "walltime": "00:10:00",

@@ -18,6 +18,7 @@ import wps2_client as wps2
 import wps_client as client
 from in_process_service import InProcessService, open_service
 from joblauncher.shared import dump
+from owner_accounts import owner_sections
 from pywps_hpc.jobs import Job
 from pywps_hpc.settings import needs
 from pywps_hpc.web import requested
@@ -39,17 +40,6 @@ PERMITTED = {
     "hpc_walltime": ("120", "59", "60 to 7200 s"),
     "hpc_queue": ("long", "longer", "one of: short, long"),
 }
-COMMAND = """#!/bin/sh
-read -r name
-echo "$name" >> {folder}/asked
-case "$name" in
-  carol) echo "account = glaciers" ;;
-  slow) sleep 60 ;;
-  loud) yes "account = x" ;;
-  wrong) echo "acount = x" ;;
-  broken) exit 3 ;;
-esac
-"""
 
 
 @pytest.fixture(scope="module")
@@ -256,24 +246,12 @@ def test_a_processs_own_input_of_that_name_stays_its_own(app: InProcessService) 
 @pytest.fixture(scope="module")
 def paying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessService]:
     folder = tmp_path_factory.mktemp("paying")
-    (folder / "owners").write_text("[bob@site.org]\naccount = oceans\nqueue = short\n")
-    command = folder / "project-of"
-    command.write_text(COMMAND.format(folder=folder))
-    command.chmod(0o755)
-    with open_service(
-        folder,
-        **{
-            "hpc": {
-                "owners_file": folder / "owners",
-                "owner_command": command,
-                "require_account": "yes",
-                "command_timeout": 2,
-            },
-            "hpc.owner.alice": {"account": "climate", "max_cpus": 8, "max_memory": "1G"},
-            "hpc.owner.dora": {"account": "rivers", "max_active": 1},
-            "hpc.resources": RESOURCES | {"memory": "512M", "account": "common"},
-        },
-    ) as found:
+    sections = owner_sections(folder)
+    sections["hpc"]["command_timeout"] = 2
+    sections["hpc.owner.alice"]["max_memory"] = "1G"
+    sections["hpc.owner.dora"] = {"account": "rivers", "max_active": 1}
+    sections["hpc.resources"] = RESOURCES | {"memory": "512M", "account": "common"}
+    with open_service(folder, **sections) as found:
         found.heartbeat()
         yield found
 
