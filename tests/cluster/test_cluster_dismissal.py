@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,6 +20,7 @@ import pytest
 
 import batch_paths as paths
 import cluster_site as site
+import gridengine_cell
 import servers
 from job_faces import DISMISSED, DISMISSING, ENDED, GONE, REMOVED, Faces
 from joblauncher.shared import outcome, status_xml
@@ -85,7 +85,12 @@ class Cluster:
         if self.system == "gridengine":
             command = ["qstat", "-g", "d", "-u", site.user()]
         found = subprocess.run(
-            command, env=_environment(), capture_output=True, text=True, timeout=60, check=True
+            command,
+            env=os.environ | gridengine_cell.environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
         )
         rows = [line.split() for line in found.stdout.splitlines() if line.strip()]
         return {row[0] for row in rows} | {f"{row[0]}.{row[-1]}" for row in rows}
@@ -116,11 +121,6 @@ def _lives(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     return False
-
-
-def _environment() -> dict[str, str]:
-    lines = (Path(os.environ["PYWPS_HPC_TEST_HOME"]) / "gridengine/env").read_text().split()
-    return {**os.environ, **dict(line.split("=", 1) for line in lines)}
 
 
 @pytest.fixture(scope="module", params=[*map(paths.param, SYSTEMS)])

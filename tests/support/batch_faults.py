@@ -24,6 +24,7 @@ import pytest
 import requests
 
 import cluster_site
+import gridengine_cell
 import invariants
 import parallel
 import servers
@@ -260,15 +261,17 @@ class Slurm(Site):
 class GridEngine(Site):
     name = "Grid Engine"
     system = parallel.GRID_ENGINE
-    script = INFRA / "gridengine.sh"
+    script = gridengine_cell.SCRIPT
     master = "sge_qmaster"
     node = "sge_execd"
-    folder = HOME / "gridengine"
+    folder = gridengine_cell.HOME
 
     def sections(self) -> dict[str, dict[str, object]]:
-        needs = "".join(f"\n    {line}" for line in (self.folder / "env").read_text().split())
         return {
-            "hpc": {"scheduler": "gridengine", "command_environment": needs},
+            "hpc": {
+                "scheduler": "gridengine",
+                "command_environment": gridengine_cell.command_environment(),
+            },
             # It limits address space (queue_conf(5), h_vmem), of which Apptainer takes much.
             "hpc.resources": {"memory": "2G"},
         }
@@ -340,9 +343,9 @@ class GridEngine(Site):
 
     def ask(self, *command: str, check: bool = True) -> str:
         """What a command prints for root."""
-        own = dict(line.split("=", 1) for line in (self.folder / "env").read_text().split())
+        environment = os.environ | gridengine_cell.environment()
         return subprocess.run(
-            command, check=check, capture_output=True, text=True, env=os.environ | own, timeout=60
+            command, check=check, capture_output=True, text=True, env=environment, timeout=60
         ).stdout
 
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import cluster_site as site
+import gridengine_cell
 import parallel
 import servers
 import wps_client as client
-from places import INFRA
 
 NETCDF = "application/x-netcdf"
-
-
-GRID_ENGINE = INFRA / "gridengine.sh"
 
 
 LIBRARY = "/usr/lib/gridengine-drmaa/lib/libdrmaa.so.1.0"
@@ -41,15 +36,15 @@ BY_GRID_ENGINE = ("gridengine", "drmaa")
 def grid_engine() -> Iterator[None]:
     """Up for these tests; left as it was found."""
     with parallel.turn(parallel.GRID_ENGINE, alone=False):  # as long as it is whole
-        status = subprocess.run([GRID_ENGINE, "status"], capture_output=True, check=False)
-    if status.returncode == 0:
+        is_up = gridengine_cell.is_up()
+    if is_up:
         yield
         return
     with parallel.turn(parallel.GRID_ENGINE, alone=True):
-        subprocess.run([GRID_ENGINE, "up"], check=True)
+        subprocess.run([gridengine_cell.SCRIPT, "up"], check=True)
     yield
     with parallel.turn(parallel.GRID_ENGINE, alone=True):
-        subprocess.run([GRID_ENGINE, "down"], check=True)
+        subprocess.run([gridengine_cell.SCRIPT, "down"], check=True)
 
 
 def prepare(path: str, request: pytest.FixtureRequest) -> None:
@@ -75,19 +70,16 @@ def param(path: str, name: str = "") -> Any:
     return pytest.param(name or path, marks=marks.get(path, shared))
 
 
-def _grid_engine_needs() -> str:
-    """As a value of several lines in the configuration."""
-    lines = (Path(os.environ["PYWPS_HPC_TEST_HOME"]) / "gridengine/env").read_text().split()
-    return "".join(f"\n    {line}" for line in lines)
-
-
 def _slurm() -> Sections:
     return {}
 
 
 def _gridengine() -> Sections:
     return {
-        "hpc": {"scheduler": "gridengine", "command_environment": _grid_engine_needs()},
+        "hpc": {
+            "scheduler": "gridengine",
+            "command_environment": gridengine_cell.command_environment(),
+        },
         "hpc.resources": ROOMY,
     }
 
@@ -98,7 +90,7 @@ def _drmaa() -> Sections:
             "scheduler": "drmaa",
             "system": "gridengine",
             "drmaa_library": LIBRARY,
-            "command_environment": _grid_engine_needs(),
+            "command_environment": gridengine_cell.command_environment(),
         },
         "hpc.resources": ROOMY,
     }

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+import gridengine_cell
 import parallel
-from places import INFRA
+from gridengine_cell import environment
 from pywps_hpc.dispatch.channels.local import Completed, LocalChannel
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
@@ -38,9 +39,6 @@ HOME = Path(os.environ.get("PYWPS_HPC_TEST_HOME", "/var/tmp/pywps-hpc"))
 USER = os.environ.get("PYWPS_HPC_TEST_USER", "wps")
 
 
-CLUSTER = INFRA / "gridengine.sh"
-
-
 #: Seconds between the notice of a suspension or a kill and the deed (cluster/gridengine/queue.in).
 NOTIFY = 1
 
@@ -55,18 +53,8 @@ def alone() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="module")
 def grid_engine() -> Iterator[None]:
     """Up for these tests; left as it was found."""
-    if subprocess.run([CLUSTER, "status"], capture_output=True, check=False).returncode == 0:
+    with gridengine_cell.running():
         yield
-        return
-    subprocess.run([CLUSTER, "up"], check=True)
-    yield
-    subprocess.run([CLUSTER, "down"], check=True)
-
-
-def environment() -> dict[str, str]:
-    """What Grid Engine's commands need."""
-    lines = (HOME / "gridengine/env").read_text().split()
-    return dict(line.split("=", 1) for line in lines)
 
 
 def administrator(*command: str) -> None:
