@@ -1,11 +1,11 @@
 """Jobs through real Slurm and Apptainer, against what one would type: ``sbatch`` of ``true`` in the
-same image.
+same image; and jobs handed to Slurm and Grid Engine, against ``sbatch`` and ``qsub``.
 
     python benchmarks/batch.py [--jobs 200] [--many 500] [--submissions 1000] [--rounds 7]
-        [--pilots]
+        [--only jobs|submissions|pilots ...]
 
-As root on the test cluster (tests/infra/up.sh). Both sides ask for the same processor and memory,
-and both are measured in turn.
+As root on the test cluster (tests/infra/up.sh; Grid Engine is started where it is not up). Both
+sides ask for the same processor and memory, and both are measured in turn.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +29,7 @@ import compare  # noqa: E402
 import psutil  # noqa: E402
 
 import cluster_site as site  # noqa: E402
+import gridengine_cell  # noqa: E402
 import servers  # noqa: E402
 import wps_client as client  # noqa: E402
 
@@ -35,8 +37,85 @@ MEMORY = "300M"
 INPUTS = [("steps", "1"), ("seconds", "0")]
 REQUEST = client.execute_document("countdown", INPUTS, asynchronous=True)
 SCRIPT = "#!/bin/bash\n{command}\n"
-OPTIONS = ("--parsable", f"--mem={MEMORY}", "--time=10", "--output=/dev/null", "--chdir=/")
 NAME = "plainly"
+PARTS = ("jobs", "submissions", "pilots")
+Sections = dict[str, dict[str, object]]
+
+
+@dataclass(frozen=True)
+class System:
+    """A batch system, by the commands that one types.
+
+    Attributes:
+        name: as people write it.
+        submit: a user's, which reads a script from standard input.
+        cancel: ends all jobs of the service's account.
+        hold, release: an administrator's, so that no job starts, or jobs start again.
+        environment: what the commands need besides this process's own.
+    """
+
+    name: str
+    submit: tuple[str, ...]
+    cancel: tuple[str, ...]
+    hold: tuple[str, ...]
+    release: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, *command: str, script: str = "", check: bool = True) -> None:
+        """Run a command, which may read a script from standard input."""
+        environment = os.environ | dict(self.environment)
+        subprocess.run(
+            command,
+            input=script,
+            text=True,
+            check=check,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+            env=environment,
+        )
+
+    def submit_plainly(self, number: int, image: str = "") -> None:
+        """Submit ``true`` again and again, in an image or without one."""
+        script = SCRIPT.format(
+            command=f"exec apptainer exec {image} true" if image else "exec true"
+        )
+        for _ in range(number):
+            self.run("runuser", "-u", site.user(), "--", *self.submit, script=script)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """No job starts meanwhile."""
+        self.run(*self.hold)
+        try:
+            yield
+        finally:
+            self.run(*self.release)
+
+
+def slurm() -> System:
+    """The test cluster's Slurm."""
+    options = ("--parsable", f"--mem={MEMORY}", "--time=10", "--output=/dev/null", "--chdir=/")
+    partition = ("scontrol", "update", "PartitionName=batch")
+    return System(
+        name="Slurm",
+        submit=("sbatch", f"--job-name={NAME}", *options),
+        cancel=("scancel", f"--user={site.user()}"),
+        hold=(*partition, "State=DOWN"),
+        release=(*partition, "State=UP"),
+    )
+
+
+def grid_engine() -> System:
+    """The test cluster's Grid Engine, which has to be up."""
+    options = ("-S", "/bin/bash", "-r", "n", "-notify", "-j", "y", "-o", "/dev/null", "-wd", "/")
+    return System(
+        name="Grid Engine",
+        submit=("qsub", "-terse", "-N", NAME, *options, "-l", f"h_rt=600,h_vmem={MEMORY}"),
+        cancel=("qdel", "-u", site.user()),
+        hold=("qmod", "-d", "all.q"),
+        release=("qmod", "-e", "all.q"),
+        environment=gridengine_cell.environment(),
+    )
 
 
 def accept(server: servers.HpcServer, number: int) -> list[str]:
@@ -63,8 +142,8 @@ def ended(server: servers.HpcServer, number: int) -> bool:
 class Ours:
     """The service; each measurement with as many jobs as those before have left."""
 
-    def __init__(self, server: servers.HpcServer) -> None:
-        self.server = server
+    def __init__(self, server: servers.HpcServer, system: System) -> None:
+        self.server, self.system = server, system
 
     def burst(self, number: int) -> float:
         """Seconds from the first request to the last job's end in the table."""
@@ -84,8 +163,8 @@ class Ours:
         return time.perf_counter() - begun
 
     def submissions(self, number: int) -> float:
-        """Seconds in which the dispatcher hands over jobs that were accepted while it stood still
-        and the partition was down."""
+        """Seconds in which the dispatcher hands over jobs that were accepted while it stood
+        still."""
         dispatcher = self.server.part("dispatcher")
         dispatcher.send_signal(signal.SIGSTOP)
         try:
@@ -100,7 +179,7 @@ class Ours:
     def clear(self) -> None:
         """Cancel what waits, and wait until nothing is active."""
         self.server.cli("cancel", "--process", "countdown")
-        subprocess.run(["scancel", f"--user={site.user()}"], check=True)
+        self.system.run(*self.system.cancel, check=False)  # there may be none
         servers.wait_for(
             lambda: all(
                 row["state"] in ("succeeded", "failed", "dismissed") for row in self.server.rows()
@@ -110,43 +189,15 @@ class Ours:
         )
 
 
-def submit_plainly(number: int, image: str) -> None:
-    """``sbatch``, again and again."""
-    script = SCRIPT.format(command=f"exec apptainer exec {image} true" if image else "exec true")
-    for _ in range(number):
-        subprocess.run(
-            ["runuser", "-u", site.user(), "--", "sbatch", f"--job-name={NAME}", *OPTIONS],
-            input=script,
-            text=True,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            cwd="/",
-        )
-
-
 def plain_burst(number: int, image: str) -> float:
     """Seconds from the first ``sbatch`` to an empty queue."""
     begun = time.perf_counter()
-    submit_plainly(number, image)
+    slurm().submit_plainly(number, image)
     while subprocess.run(
         ["squeue", "--noheader", f"--name={NAME}"], capture_output=True, check=True
     ).stdout:
         time.sleep(0.1)
     return time.perf_counter() - begun
-
-
-def plain_submissions(number: int) -> float:
-    """Seconds in which ``sbatch`` hands over jobs to a partition that is down."""
-    begun = time.perf_counter()
-    submit_plainly(number, "")
-    taken = time.perf_counter() - begun
-    subprocess.run(["scancel", f"--name={NAME}"], check=True)
-    return taken
-
-
-def partition(state: str) -> None:
-    """Let jobs of the test partition start, or not."""
-    subprocess.run(["scontrol", "update", "PartitionName=batch", f"State={state}"], check=True)
 
 
 def processor_time() -> float:
@@ -174,15 +225,12 @@ def pilot_rows(jobs: int, many: int, rounds: int) -> Iterator[compare.Row | comp
         rounds: of each measurement.
     """
     image = os.environ["PYWPS_HPC_TEST_IMAGE"]
-    root = site.folder("bench-pilots")
-    site.code(root)
-    sections: dict[str, dict[str, object]] = {
-        "hpc": {"poll_interval": "1"},
+    sections: Sections = {
         "hpc.resources": {"memory": MEMORY},
         "hpc.container": {"warm": "yes", "pilots": 2, "pilot_slots": 4},
     }
-    with site.slurm_server(root, "examples.service:service", sections=sections) as server:
-        ours = Ours(server)
+    with service("bench-pilots", sections) as server:
+        ours = Ours(server, slurm())
         ours.burst(8)
         what = "Execute → succeeded, in a running pilot"
         row = compare.Row(what, "`sbatch` in the image", 1.0)
@@ -207,17 +255,16 @@ def pilot_rows(jobs: int, many: int, rounds: int) -> Iterator[compare.Row | comp
         ours.clear()
 
 
-def rows(jobs: int, submissions: int, rounds: int) -> Iterator[compare.Row | compare.Figure]:
-    """The rows of this file."""
+def job_rows(jobs: int, rounds: int) -> Iterator[compare.Row | compare.Figure]:
+    """One job, and many at once, each by itself.
+
+    Args:
+        jobs: at once.
+        rounds: of each measurement.
+    """
     image = os.environ["PYWPS_HPC_TEST_IMAGE"]
-    root = site.folder("bench")
-    site.code(root)
-    sections: dict[str, dict[str, object]] = {
-        "hpc": {"poll_interval": "1"},
-        "hpc.resources": {"memory": MEMORY},
-    }
-    with site.slurm_server(root, "examples.service:service", sections=sections) as server:
-        ours = Ours(server)
+    with service("bench", {"hpc.resources": {"memory": MEMORY}}) as server:
+        ours = Ours(server, slurm())
         ours.one()
         plain = compare.Row("Execute → succeeded, Slurm idle", "`sbatch` in the image", 2.0)
         yield compare.in_turn(plain, ours.one, lambda: plain_burst(1, image), rounds)
@@ -226,18 +273,64 @@ def rows(jobs: int, submissions: int, rounds: int) -> Iterator[compare.Row | com
         yield compare.in_turn(
             row, lambda: ours.burst(jobs), lambda: plain_burst(jobs, image), rounds
         )
-        partition("DOWN")
-        try:
-            row = compare.Row(f"{submissions} jobs handed to Slurm", f"{submissions} `sbatch`", 0.1)
 
-            def hand_over() -> float:
-                taken = ours.submissions(submissions)
-                ours.clear()
-                return taken
 
-            yield compare.in_turn(row, hand_over, lambda: plain_submissions(submissions), rounds)
-        finally:
-            partition("UP")
+def submission_rows(number: int, rounds: int) -> Iterator[compare.Row]:
+    """Jobs handed to each batch system, none of which starts.
+
+    Args:
+        number: of jobs.
+        rounds: of each measurement.
+    """
+    with service("bench-slurm", {"hpc.resources": {"memory": MEMORY}}) as server:
+        yield handed_over(Ours(server, slurm()), number, rounds, goal=1 / 10)
+    with gridengine_cell.running():
+        sections: Sections = {
+            "hpc": {
+                "scheduler": "gridengine",
+                "command_environment": gridengine_cell.command_environment(),
+            },
+            "hpc.resources": {"memory": MEMORY},
+        }
+        with service("bench-gridengine", sections) as server:
+            yield handed_over(Ours(server, grid_engine()), number, rounds, goal=1 / 5)
+
+
+def handed_over(ours: Ours, number: int, rounds: int, goal: float) -> compare.Row:
+    """Jobs handed over by the dispatcher, against as many commands."""
+    system = ours.system
+    command = system.submit[0]
+    row = compare.Row(f"{number} jobs handed to {system.name}", f"{number} `{command}`", goal)
+
+    def by_dispatcher() -> float:
+        taken = ours.submissions(number)
+        ours.clear()
+        return taken
+
+    def by_hand() -> float:
+        begun = time.perf_counter()
+        system.submit_plainly(number)
+        taken = time.perf_counter() - begun
+        system.run(*system.cancel)
+        return taken
+
+    with system.held():
+        return compare.in_turn(row, by_dispatcher, by_hand, rounds)
+
+
+@contextmanager
+def service(name: str, sections: Sections) -> Iterator[servers.HpcServer]:
+    """The examples as a service that polls each second.
+
+    Args:
+        name: of its folder.
+        sections: further configuration.
+    """
+    root = site.folder(name)
+    site.code(root)
+    own = {**sections, "hpc": {"poll_interval": "1", **sections.get("hpc", {})}}
+    with site.slurm_server(root, "examples.service:service", sections=own) as server:
+        yield server
 
 
 def main() -> None:
@@ -245,12 +338,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--submissions", type=int, default=1000)
-    parser.add_argument("--pilots", action="store_true", help="only what concerns pilots")
+    parser.add_argument("--only", action="append", choices=PARTS, help="parts of it; else all")
     parser.add_argument("--many", type=int, default=500, help="short jobs at once, in pilots")
     parser.add_argument("--rounds", type=int, default=compare.ROUNDS)
     own = parser.parse_args()
-    alone = () if own.pilots else rows(own.jobs, own.submissions, own.rounds)
-    compare.printed(chain(alone, pilot_rows(own.jobs, own.many, own.rounds)))
+    parts = {
+        "jobs": lambda: job_rows(own.jobs, own.rounds),
+        "submissions": lambda: submission_rows(own.submissions, own.rounds),
+        "pilots": lambda: pilot_rows(own.jobs, own.many, own.rounds),
+    }
+    compare.printed(row for part in own.only or PARTS for row in parts[part]())
 
 
 if __name__ == "__main__":
