@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import smtplib
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import localtime
 from functools import partial
@@ -16,17 +19,32 @@ from pywps_hpc.dispatch import delivery
 from pywps_hpc.settings import Settings
 from pywps_hpc.timing import Timing
 
-Way = Callable[[Mapping[str, Any]], None]
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to tell an administrator.
+
+    Attributes:
+        name: as the log has it.
+        send: sends a message; raises ``OSError`` or ``Refused`` if nobody takes it.
+    """
+
+    name: str
+    send: Callable[[Mapping[str, Any]], None]
+
+
 #: An administrator's own address may be anywhere.
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
 
 
 def of(settings: Settings, timing: Timing) -> Iterator[Way]:
-    """Those that are set. Each raises ``OSError`` or ``Refused`` if nobody takes the message."""
+    """Those that are set."""
     if settings.notices.webhook:
-        yield partial(_post, settings, timing)
+        yield Way("webhook", partial(_post, settings, timing))
     if settings.notices.mail:
-        yield partial(_mail, settings, timing)
+        yield Way("mail", partial(_mail, settings, timing))
 
 
 def bounds(settings: Settings, timing: Timing) -> Bounds:
@@ -55,12 +73,21 @@ def _mail(settings: Settings, timing: Timing, content: Mapping[str, Any]) -> Non
     own = settings.notices
     host, port = own.smtp
     try:
-        with smtplib.SMTP(host, port, timeout=timing.callback_answer) as server:
-            server.send_message(_message(settings, server.local_hostname, content))
+        server = smtplib.SMTP(host, port, timeout=timing.callback_answer)
+        try:
+            refused = server.send_message(_message(settings, server.local_hostname, content))
+        finally:
+            # What it says to our farewell does not change what it took.
+            with contextlib.suppress(OSError, smtplib.SMTPException):
+                server.quit()
+            server.close()
     except smtplib.SMTPException as error:
         raise OSError(f"{host}:{port}: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise OSError(f"{host}:{port}: {error.strerror or error}") from None
+    for address, (code, reason) in refused.items():  # the others have it, and not twice
+        told = reason.decode(errors="replace")
+        log.warning("%s:%d does not take mail for %s: %d %s", host, port, address, code, told)
 
 
 def _message(settings: Settings, host: str, content: Mapping[str, Any]) -> EmailMessage:

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 
 from dispatcher_harness import DispatcherHarness
-from pywps_hpc.dispatch import notices
+from pywps_hpc.dispatch import notice_outbox
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase
 from pywps_hpc.settings import build
 from pywps_hpc.settings.sections import Notices
 from pywps_hpc.timing import TIMING
+from servers import wait_for
 from web_answers import Web, content, serve
 
 #: What the batch system says of a job whose process failed.
@@ -50,6 +51,12 @@ def sent(harness: DispatcherHarness) -> None:
     time.sleep(0.002)
     harness.cycle()
     harness.dispatcher._notices.wait()
+
+
+def outbox(harness: DispatcherHarness) -> notice_outbox.Outbox:
+    """Of the only way."""
+    (one,) = harness.dispatcher._notices._outboxes
+    return one
 
 
 def told(web: Web) -> list[Any]:
@@ -86,13 +93,13 @@ def test_a_job_that_failed_is_told_and_a_success_is_not(
 def test_all_ends_are_told_in_one_message_that_is_bounded(
     harness: DispatcherHarness, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notices, "MOST", 2)
+    monkeypatch.setattr(notice_outbox, "MOST", 2)
     tell(harness, "ended", webhook=f"{web.url}/")
-    harness.dispatcher._notices._due = time.monotonic() + 3600
+    outbox(harness)._due = time.monotonic() + 3600
     for _ in range(4):
         succeeded(harness)
     assert told(web) == []
-    harness.dispatcher._notices._due = 0.0
+    outbox(harness)._due = 0.0
     sent(harness)
     (message,) = told(web)
     assert [notice["event"] for notice in message["notices"]] == ["ended", "ended"]
@@ -103,12 +110,12 @@ def test_all_ends_are_told_in_one_message_that_is_bounded(
 def test_what_waits_is_bounded_and_what_is_lost_is_counted(
     harness: DispatcherHarness, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notices, "MOST_WAITING", 3)
+    monkeypatch.setattr(notice_outbox, "MOST_WAITING", 3)
     tell(harness, "ended", webhook=f"{web.url}/")
-    harness.dispatcher._notices._due = time.monotonic() + 3600
+    outbox(harness)._due = time.monotonic() + 3600
     for _ in range(5):
         succeeded(harness)
-    harness.dispatcher._notices._due = 0.0
+    outbox(harness)._due = 0.0
     sent(harness)
     (message,) = told(web)
     assert (len(message["notices"]), message["left_out"]) == (3, 2)
@@ -159,7 +166,7 @@ def test_a_receiver_that_hangs_does_not_hold_up_the_loop(
             second = failed(harness)
         assert time.monotonic() - begun < 30
         assert first != second
-        assert harness.dispatcher._notices._sending._is_busy
+        assert outbox(harness)._sending._is_busy
     finally:
         go_on.set()
         harness.dispatcher._notices.wait()
@@ -171,9 +178,9 @@ def test_what_nobody_takes_is_tried_again_and_then_given_up(
     web.answers["/"] = content(b"", 503)
     tell(harness, "failed", webhook=f"{web.url}/")
     failed(harness)
-    for _ in range(notices.TRIES + 3):
+    for _ in range(notice_outbox.TRIES + 3):
         sent(harness)
-    assert len(web.seen) == notices.TRIES
+    assert len(web.seen) == notice_outbox.TRIES
     assert "HTTP status 503" in caplog.text
     web.answers["/"] = content(b"")
     job = failed(harness)
@@ -188,6 +195,12 @@ class _Mail(socketserver.StreamRequestHandler):
         self.wfile.write(b"220 mail\r\n")
         for line in self.rfile:
             word = line.split()[0].upper()
+            if word == b"QUIT" and _RUDE.is_set():
+                self.wfile.write(b"421 no time\r\n")
+                return
+            if word == b"RCPT" and b"gone@" in line:
+                self.wfile.write(b"550 no such user\r\n")
+                continue
             if word == b"DATA":
                 self.wfile.write(b"354 go on\r\n")
                 taken = bytearray()
@@ -198,11 +211,13 @@ class _Mail(socketserver.StreamRequestHandler):
 
 
 _TAKEN: list[bytes] = []
+_RUDE = threading.Event()
 
 
 @pytest.fixture
 def mail() -> Iterator[tuple[str, int]]:
     _TAKEN.clear()
+    _RUDE.clear()
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Mail) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield "127.0.0.1", server.server_address[1]
@@ -220,6 +235,70 @@ def test_the_same_goes_by_mail(harness: DispatcherHarness, mail: tuple[str, int]
     text = message.get_payload(decode=True)
     assert isinstance(text, bytes)
     assert job in text.decode()
+
+
+def test_a_way_that_fails_is_tried_again_and_the_other_tells_nothing_twice(
+    harness: DispatcherHarness, web: Web, mail: tuple[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    web.answers["/"] = content(b"", 503)
+    tell(harness, "failed", webhook=f"{web.url}/", mail=("hpc@example.org",), smtp=mail)
+    first = failed(harness)
+    for _ in range(2):
+        sent(harness)
+    assert len(web.seen) >= 2
+    assert len(_TAKEN) == 1
+    assert "could not be told by webhook, try 2 of 5" in caplog.text
+    refused = len(web.seen)
+    web.answers["/"] = content(b"")
+    second = failed(harness)
+    for _ in range(2):
+        sent(harness)
+    taken = [notice["job"] for message in told(web)[refused:] for notice in message["notices"]]
+    assert taken == [first, second]
+    mails = [email.message_from_bytes(each).get_payload() for each in _TAKEN]
+    assert [sum(job in str(text) for text in mails) for job in (first, second)] == [1, 1]
+
+
+def test_mail_that_fails_lets_the_webhook_alone(harness: DispatcherHarness, web: Web) -> None:
+    nobody = ("127.0.0.1", 1)
+    tell(harness, "failed", webhook=f"{web.url}/", mail=("hpc@example.org",), smtp=nobody)
+    failed(harness)
+    for _ in range(3):
+        sent(harness)
+    assert len(web.seen) == 1
+
+
+def test_a_way_that_hangs_does_not_hold_up_the_other(
+    harness: DispatcherHarness, web: Web, mail: tuple[str, int]
+) -> None:
+    go_on = threading.Event()
+
+    def hang(handler: Any) -> None:
+        go_on.wait(60)
+        content(b"")(handler)
+
+    web.answers["/"] = hang
+    tell(harness, "failed", webhook=f"{web.url}/", mail=("hpc@example.org",), smtp=mail)
+    try:
+        failed(harness)
+        time.sleep(0.002)
+        harness.cycle()
+        wait_for(lambda: _TAKEN, "the mail has come")
+    finally:
+        go_on.set()
+        harness.dispatcher._notices.wait()
+
+
+def test_what_a_mail_server_took_is_not_sent_again_for_what_came_after(
+    harness: DispatcherHarness, mail: tuple[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    _RUDE.set()
+    tell(harness, "failed", mail=("hpc@example.org", "gone@example.org"), smtp=mail)
+    failed(harness)
+    for _ in range(3):
+        sent(harness)
+    assert len(_TAKEN) == 1
+    assert "does not take mail for gone@example.org: 550 no such user" in caplog.text
 
 
 @pytest.mark.parametrize(
