@@ -41,6 +41,12 @@ from pywps_hpc.settings.owners import Owner
     help="For one that asks for so long: HH:MM:SS.",
 )
 @click.option("--queue", metavar="NAME", help="For one that asks for this queue or partition.")
+@click.option(
+    "--input-size",
+    metavar="SIZE",
+    callback=selection.value(readers.bound),
+    help="For one with so many bytes of inputs, which rules count: 100K, 512M, 2G.",
+)
 @selection.AS_JSON
 @click.argument("process", metavar="[PROCESS]", required=False)
 def render(
@@ -48,20 +54,23 @@ def render(
     process: str | None,
     job_id: str | None,
     owner: str | None,
+    input_size: int | None,
     as_json: bool,
     **asked: int | str | None,
 ) -> None:
     """Print the batch script that a job of PROCESS would be submitted with.
 
     Only its id, its name and the digest of its inputs are made up. --cpus, --memory, --walltime and
-    --queue are what its client asks for, within what the settings permit. With --job it is, byte
-    for byte, what that job is submitted with by the settings of now. Nothing is submitted.
+    --queue are what its client asks for, within what the settings permit. Rules such as memory =
+    2G + 3 * input count --input-size, without which it is that of a job without inputs. With --job
+    it is, byte for byte, what that job is submitted with by the settings of now. Nothing is
+    submitted.
     """
     if (process is None) == (job_id is None):
         raise click.UsageError("give either PROCESS or --job JOB")
     wanted = {field: value for field, value in asked.items() if value is not None}
-    if job_id is not None and (wanted or owner is not None):
-        raise click.UsageError("--job JOB has an owner and resources of its own")
+    if job_id is not None and (wanted or owner is not None or input_size is not None):
+        raise click.UsageError("--job JOB has an owner, resources and inputs of its own")
     own = load(config)
     if job_id is not None:
         row = find_job(open_store(own, read_only=True), own.scheduler, job_id)
@@ -73,7 +82,8 @@ def render(
             str(process),
             "0" * 64,
             owner=owner or "",
-            resources=_resources(own, str(process), owner, wanted),
+            resources=_resources(own, str(process), owner, wanted, input_size or 0),
+            input_size=input_size or 0,
         )
     script = _script(own, row)
     if as_json:
@@ -84,9 +94,13 @@ def render(
 
 
 def _resources(
-    own: Settings, process: str, owner: str | None, wanted: Mapping[str, int | str]
+    own: Settings, process: str, owner: str | None, wanted: Mapping[str, int | str], size: int
 ) -> str:
-    """What the row of such a job has of its own, as the web server records it."""
+    """What the row of such a job has of its own, as the web server records it.
+
+    Args:
+        size: of its inputs, in bytes.
+    """
     from pywps.exceptions import NoApplicableCode
 
     from pywps_hpc.web import owners, requested
@@ -105,7 +119,7 @@ def _resources(
         taken = requested.take(own, SimpleNamespace(identifier=process, inputs=[]), request)
         # Without one, also where only owners may send jobs, it is what the settings say.
         payer = owners.known(own, owner) if owner is not None else Owner()
-        return needs.written(requested.of_job(own, process, taken, payer, 0))
+        return needs.written(requested.of_job(own, process, taken, payer, size))
     except NoApplicableCode as error:
         raise click.ClickException(error.description) from None
     except owners.Failed as error:

@@ -38,6 +38,13 @@ def app(folder: Path) -> Iterator[InProcessService]:
                 "client_walltime": "00:01:00..02:00:00",
                 "client_queue": "short, long",
             },
+            "hpc.owner.dora": {"account": "rivers", "max_memory": "2G"},
+            "hpc.process.repeat_3": {
+                "memory": "512M + 3 * input",
+                "max_memory": "4G",
+                "walltime": "00:10:00 + 00:01:00 * input / 1K",
+                "max_walltime": "01:00:00",
+            },
             "hpc.process.joined": {"client_cpus": "", "client_queue": ""},
         },
     ) as found:
@@ -89,6 +96,39 @@ def test_it_is_byte_for_byte_what_such_a_job_gets(
 
 
 @pytest.mark.parametrize(
+    ("owner", "size", "memory", "walltime"),
+    [
+        ("alice", 0, 512, "00:10:00"),
+        ("alice", 1 << 10, 513, "00:11:00"),
+        ("alice", 100 << 20, 812, "01:00:00"),
+        ("alice", 5 << 30, 4096, "01:00:00"),
+        ("dora", 5 << 30, 2048, "01:00:00"),  # an owner's limit bounds the rule, too
+    ],
+)
+def test_rules_count_the_size_of_the_inputs_as_for_such_a_job(
+    app: InProcessService,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: str,
+    size: int,
+    memory: int,
+    walltime: str,
+) -> None:
+    monkeypatch.setattr("pywps_hpc.web.input_references.size_of", lambda *_: size)
+    row = app.row(app.accept("repeat_3", [("text", "a")], user=owner))
+    assert row.input_size == size
+    own = settings.load([folder / "slurm.cfg"])
+    scheduler = make_scheduler(own)
+    expected = Scripts(own, scheduler.system, scheduler.header).batch_job([row]).script
+    monkeypatch.setattr("pywps_hpc.cli.render.new_id", lambda: row.id)
+    shown = render(folder, "repeat_3", "--owner", owner, f"--input-size={size}")
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout_bytes == expected.replace(row.digest, "0" * 64).encode()
+    assert f"--mem={memory}M\n" in shown.stdout
+    assert f"={walltime}\n" in shown.stdout
+
+
+@pytest.mark.parametrize(
     ("arguments", "told"),
     [
         ((PROCESS, "--cpus=400"), "input hpc_cpus: 400 is not permitted; permitted is 1 to 16"),
@@ -103,8 +143,10 @@ def test_it_is_byte_for_byte_what_such_a_job_gets(
         (("joined", "--queue=long"), "[hpc.process.joined] client_queue is not set"),
         ((PROCESS, "--walltime=120"), "'120' is not a time; write HH:MM:SS"),
         ((PROCESS, "--cpus=none"), "'none' is not a whole number of at least 1"),
-        (("--job=a", "--owner=alice"), "--job JOB has an owner and resources of its own"),
-        (("--job=a", "--cpus=4"), "--job JOB has an owner and resources of its own"),
+        ((PROCESS, "--input-size=5 apples"), "'5 apples' is not an amount of data; write 512M"),
+        (("--job=a", "--owner=alice"), "--job JOB has an owner, resources and inputs of its own"),
+        (("--job=a", "--cpus=4"), "--job JOB has an owner, resources and inputs of its own"),
+        (("--job=a", "--input-size=4G"), "--job JOB has an owner, resources and inputs of its"),
     ],
 )
 def test_what_no_such_job_may_have_is_refused_with_what_is_permitted(
