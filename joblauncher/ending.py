@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from joblauncher.shared import exits
 
@@ -31,6 +31,11 @@ class Ending:
     reason: str = ""
     announced: bytes = b""
     usage: dict[str, float] = field(default_factory=dict)
+
+    def without_sums(self) -> Ending:
+        """The same without what was measured on this node alone, of a job that has others."""
+        elapsed = {name: used for name, used in self.usage.items() if name == "elapsed_seconds"}
+        return replace(self, usage=elapsed)
 
     def message(self) -> str:
         """Why a job without a result failed, for the user."""

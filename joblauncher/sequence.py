@@ -71,7 +71,10 @@ def _launch(publisher: Publisher, digest: str, run: Run, allow_root: bool) -> St
         message = trouble or f"the job's folder cannot be used: {error.strerror}"
         return exits.REFUSED if publisher.refuse(message) else exits.NOT_TOLD
     yield "launch.2"
+    has_other_nodes = job.ranks.is_dir()  # asked before the process may replace it
     ending = yield from run(publisher, header, body)
+    if has_other_nodes:
+        ending = ending.without_sums()
     if not publisher.conclude(ending):
         return exits.NOT_TOLD
     yield "conclude.3"

@@ -73,6 +73,11 @@ class JobDir:
         return self.path / "form.json"
 
     @property
+    def ranks(self) -> Path:
+        """Requests of a job of several nodes, see :mod:`joblauncher.remote`; others have none."""
+        return self.path / "ranks"
+
+    @property
     def log(self) -> Path:
         """Standard output and error of the job."""
         return self.path / "job.log"

@@ -46,7 +46,8 @@ class Report:
         started, finished: seconds since the epoch (UTC); 0 means not yet.
         exit_code: of the process's interpreter; ``None`` if it was killed or never started.
         signal: that killed it; ``None`` if none did.
-        usage: ``cpu_seconds``, ``peak_memory_mib`` and ``elapsed_seconds`` of the process.
+        usage: ``cpu_seconds``, ``peak_memory_mib`` and ``elapsed_seconds`` of the process; of one
+            that has several nodes only the last, since the launcher sees the first node alone.
         outputs: one mapping an output, with identifier, type, format and location or value; all
             without values, or none, if the report would be too large to be read.
         response: HTTP status and headers of the answer to a synchronous Execute.

@@ -259,7 +259,8 @@ class Submitter:
     def _asked(self, job: Job) -> dict[str, Any]:
         """What the batch system is asked for, as it is recorded."""
         need = needs.of_job(self._context.settings, job).resources
-        return {"cpus": need.cpus, "memory": need.memory, "account": need.account}
+        cpus = need.cpus * need.ranks
+        return {"cpus": cpus, "memory": need.memory, "account": need.account}
 
     def _prepare(self, jobs: Sequence[Job]) -> BatchJob | None:
         """Their script, a copy of which goes into the spool; ``None`` if there can be none."""

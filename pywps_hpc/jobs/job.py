@@ -94,14 +94,16 @@ class Job:
         end_seen: when somebody who reads its document first found that it tells an end, which the
             batch system has yet to confirm; 0 if nobody did.
         retry_of: the id of the job that it repeats, as an administrator asked; empty: of none.
-        cpus, memory, account: what the batch system was asked for: cores, MiB, and the account
-            to charge; 0 and empty before it was, and of jobs of an earlier version.
+        cpus, memory, account: what the batch system was asked for: cores on all nodes together, MiB
+            on each, and the account to charge; 0 and empty before it was, and of jobs of an earlier
+            version.
         resources: what it asks for otherwise than the settings of its process say, as
             :func:`pywps_hpc.settings.needs.written` writes it; empty: nothing.
         input_size: bytes of all its inputs as far as that is known when it is submitted: a
             reference that the job itself will follow counts nothing.
         cpu_seconds, peak_memory: what its process used, see
-            :class:`~pywps_hpc.jobs.view.Usage`; ``None`` where that is not known.
+            :class:`~pywps_hpc.jobs.view.Usage`; ``None`` where that is not known: of a job of
+            several nodes the launcher sees the first one alone.
     """
 
     id: str

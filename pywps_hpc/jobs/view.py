@@ -56,7 +56,8 @@ class Queued:
 
 @dataclass(frozen=True)
 class Usage:
-    """What the process used; ``None`` where that is not known.
+    """What the process used; ``None`` where that is not known. Processor time and memory are not
+    known of a job of several nodes, of which the launcher sees the first one alone.
 
     Attributes:
         cpu_seconds: processor time, of all its processes.

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Ids in one question, far below what a command line holds.
-AT_ONCE = 500
-
 
 @dataclass(frozen=True)
 class Accounted:
@@ -16,7 +13,7 @@ class Accounted:
         name: the job's; for an element that of its array.
         queued: seconds from its submission to its start.
         elapsed: seconds from its start to its end.
-        cpu_seconds: of processor time, of all its processes.
+        cpu_seconds: of processor time, of all its processes on all its nodes.
         peak_memory: MiB that its steps had at most.
     """
 

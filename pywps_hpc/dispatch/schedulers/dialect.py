@@ -110,6 +110,7 @@ class Dialect(ABC):
     recent_chunk: int = 1
     history_chunk: int = 100
     control_chunk: int = 100
+    accounted_chunk: int = 500  # far below what a command line holds
     #: Whether a suspended job is to be resumed before it is cancelled.
     cancels_running: bool = False
     #: What :meth:`why` tells of jobs that can never start as they stand.

@@ -77,6 +77,16 @@ def test_what_a_job_asks_for_and_uses_is_recorded_where_it_is_submitted_and_ends
     assert (plain.state, plain.cpu_seconds, plain.peak_memory) == (State.FAILED, None, None)
 
 
+def test_what_a_job_of_several_nodes_is_given_are_the_cores_of_all(tmp_path: Path) -> None:
+    harness = DispatcherHarness(tmp_path)
+    own = ProcessSettings(Resources(cpus=3, nodes=2, tasks=8), Container(runtime="none"))
+    harness.settings = dataclasses.replace(harness.settings, processes={"other": own})
+    harness.restart()
+    job = harness.accept(process="other")
+    harness.cycle()
+    assert harness.row(job).cpus == 24
+
+
 def test_times_processor_and_memory_are_summed_up() -> None:
     jobs = [
         ended(cpu_seconds=30.0, peak_memory=100.0),
@@ -226,3 +236,116 @@ def test_a_batch_system_without_such_accounting_is_named(desk: Desk) -> None:
         1,
         True,
     )
+
+
+def on_two_nodes(desk: Desk) -> None:
+    desk.config.write_text(desk.config.read_text() + "\n[hpc.process.spread]\nnodes = 2\n")
+
+
+def told_of_spread(desk: Desk, *arguments: str) -> dict[str, dict[str, object]]:
+    told = run(desk, "--json", "--by", "owner", "--process", "spread", *arguments)
+    return {group["owner"]: group for group in map(json.loads, told.splitlines())}
+
+
+def test_what_jobs_of_several_nodes_used_is_what_the_accounting_says_of_all_nodes(
+    slurm_desk: Desk,
+) -> None:
+    facts = {"created": NOVEMBER, "submitted": NOVEMBER + 1, "started": NOVEMBER + 9}
+    facts |= {
+        "finished": NOVEMBER + 11,
+        "cpu_seconds": 1.0,
+        "peak_memory": 50.0,
+        "process": "spread",
+    }
+    for native_id in ("7", "10", "11"):
+        slurm_desk.add(native_id=native_id, owner=native_id, state=State.SUCCEEDED, **facts)
+    assert told_of_spread(slurm_desk)["7"]["cpu_used"] == 1.0
+    assert not (slurm_desk.config.parent / "asked").exists()
+    on_two_nodes(slurm_desk)
+    told = told_of_spread(slurm_desk)
+    assert (told["7"]["cpu_used"], told["7"]["memory_used"], told["7"]["run_p50"]) == (
+        *(30.5, 300.0),
+        2.0,  # from the row
+    )
+    for unknown in ("10", "11"):  # another job's number; not in the accounting
+        assert (told[unknown]["cpu_used"], told[unknown]["measured"]) == (None, 0)
+    (asked,) = (slurm_desk.config.parent / "asked").read_text().splitlines()
+    assert asked.endswith("--jobs=7,10,11")
+
+
+def test_what_jobs_of_several_nodes_used_is_not_known_where_nobody_tells_it(
+    slurm_desk: Desk,
+) -> None:
+    facts = {"created": NOVEMBER, "cpu_seconds": 1.0, "peak_memory": 50.0, "process": "spread"}
+    slurm_desk.add(native_id="7", owner="7", state=State.SUCCEEDED, **facts)
+    on_two_nodes(slurm_desk)
+    (slurm_desk.config.parent / "off").touch()
+    assert told_of_spread(slurm_desk)["7"]["cpu_used"] is None
+    (slurm_desk.config.parent / "sacct").write_text("#!/bin/sh\nexit 1\n")
+    line = ["usage", "--config", str(slurm_desk.config), "--json", "--process", "spread"]
+    done = CliRunner().invoke(commands, line)
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["cpu_used"] is None
+    assert "of jobs of several nodes: the accounting cannot be asked: " in done.stderr
+
+
+QACCT = """\
+#!/bin/sh
+[ "$2" = 7 ] || {{ echo "error: job id $2 not found" >&2; exit 1; }}
+cat << end
+{records}
+end
+"""
+RECORD = """\
+==============================================================
+jobname      {name}
+jobnumber    7
+taskid       undefined
+pe_taskid    {rank}
+qsub_time    {submitted}
+start_time   {started}
+end_time     {ended}
+failed       0
+exit_status  0
+ru_wallclock {elapsed}s
+cpu          {cpu}s
+maxvmem      2.000G"""
+
+
+def at(second: int) -> str:
+    return time.strftime("%a %b %d %H:%M:%S %Y", time.gmtime(NOVEMBER + second))
+
+
+@pytest.fixture
+def gridengine_desk(tmp_path: Path) -> Desk:
+    def record(cpu: float, submitted: int, started: int, ended: int, rank: str = "NONE") -> str:
+        when = {"submitted": at(submitted), "started": at(started), "ended": at(ended)}
+        return RECORD.format(cpu=cpu, rank=rank, name="wabc", elapsed=ended - started, **when)
+
+    records = [
+        record(1000.0, -500, -490, -400),  # another job's, which had its number
+        record(1000.0, -500, -489, -401, "1.other"),
+        record(20.0, 1, 12, 30, "1.node2"),
+        record(30.5, 1, 11, 31),
+    ]
+    (tmp_path / "qacct").write_text(QACCT.format(records="\n".join(records)))
+    (tmp_path / "qacct").chmod(0o755)
+    sections = {"hpc": {"scheduler": "gridengine", "command_path": f"{tmp_path}:/usr/bin:/bin"}}
+    config = write_config(tmp_path, "http://127.0.0.1:9/wps", **sections)
+    desk = Desk(config, settings.load([config]))
+    facts = {"created": NOVEMBER, "submitted": NOVEMBER + 1, "process": "spread"}
+    for native_id in ("7", "8"):
+        desk.add(native_id=native_id, owner=native_id, state=State.SUCCEEDED, **facts)
+    return desk
+
+
+@pytest.mark.parametrize("arguments", [(), ("--accounting",)])
+def test_the_records_of_all_hosts_of_a_job_of_grid_engine_count(
+    gridengine_desk: Desk, arguments: tuple[str, ...]
+) -> None:
+    on_two_nodes(gridengine_desk)
+    told = told_of_spread(gridengine_desk, *arguments)
+    assert (told["7"]["cpu_used"], told["7"]["memory_used"]) == (50.5, None)
+    assert told["8"]["cpu_used"] is None
+    if arguments:
+        assert (told["7"]["queue_p50"], told["7"]["run_p50"]) == (10.0, 20.0)

@@ -62,6 +62,29 @@ WORDS: dict[str, Callable[[Publisher], object]] = {
 }
 
 
+@pytest.mark.parametrize("has_other_nodes", [False, True])
+def test_of_a_job_of_several_nodes_the_first_does_not_tell_what_all_used(
+    job: JobDir, *, has_other_nodes: bool
+) -> None:
+    header = dump.Header(job=job.job_id, process="counts", **dump.versions())
+    packed = dump.pack(header, None)
+    atomic_write(job.dump, packed)
+    used = {"cpu_seconds": 2.0, "peak_memory_mib": 50.0, "elapsed_seconds": 3.0}
+    if has_other_nodes:
+        job.ranks.mkdir()
+
+    def run(*_: object) -> Steps[Ending]:
+        yield "its process works"
+        if has_other_nodes:
+            job.ranks.rmdir()  # it may do so
+        return Ending(3, None, usage=used)
+
+    list(launch(job, dump.digest(packed), run, allow_root=True))
+    report = outcome.read(job)
+    assert report is not None
+    assert report.usage == ({"elapsed_seconds": 3.0} if has_other_nodes else used)
+
+
 @pytest.mark.parametrize("mode", [0, 0o300, 0o500])
 @pytest.mark.parametrize("message", WORDS)
 def test_a_launcher_is_heard_whatever_rights_its_process_took_it(

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from xml.etree import ElementTree
 
+from pywps_hpc.dispatch.schedulers.accounting import Accounted
 from pywps_hpc.dispatch.schedulers.base import (
     BatchJob,
     JobStatus,
@@ -29,6 +30,7 @@ from pywps_hpc.dispatch.schedulers.dialect import (
 )
 from pywps_hpc.dispatch.schedulers.messages.gridengine import MESSAGES
 from pywps_hpc.dispatch.schedulers.states import gridengine
+from pywps_hpc.dispatch.schedulers.states.qacct import accounted
 from pywps_hpc.dispatch.schedulers.text import (
     first_line,
     indices,
@@ -87,7 +89,7 @@ class GridEngineDialect(Dialect):
         ),
     )
     index = re.compile(r"\.(\d+)$")
-    history_chunk = 1  # qacct -j takes one job
+    history_chunk = accounted_chunk = 1  # qacct -j takes one job
     # A suspended job cannot act on the notice before its kill, and the shepherd was seen to lose
     # the kill itself where execd repeated its order just when the notice was over.
     cancels_running = True
@@ -128,6 +130,10 @@ class GridEngineDialect(Dialect):
         (job,) = ids
         # For an element the whole array is asked: the file is read from end to end either way.
         return Question(("qacct", "-j", job.partition(".")[0]), gridengine.read)
+
+    def accounted(self, ids: Sequence[str]) -> Question[Mapping[str, Accounted]]:
+        # The whole array for an element, as in history.
+        return Question(("qacct", "-j", *(job.partition(".")[0] for job in ids)), accounted)
 
     def control(
         self, action: Action, ids: Sequence[str], detail: str = ""

@@ -83,7 +83,6 @@ _NOT_KNOWN = re.compile(r"(job id|job name) .* not found|no jobs running since s
 _NOT_READABLE = "error: unable to open"
 #: What the job had asked for. 6.2, Open Grid Scheduler, Univa and Open Cluster Scheduler lack it.
 _CATEGORY = "category"
-#: Of one process of a parallel job (accounting_summary in sge_pe(5)): not the job's own record.
 _PE_TASK, _NONE = "pe_taskid", "NONE"
 _NEEDED = {"jobname", "jobnumber", "taskid", "failed", "exit_status", "ru_wallclock", "maxvmem"}
 
@@ -159,18 +158,13 @@ def read(returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
     Of several records of one id the last counts: those before it are earlier starts of the job, or
     of another one, since ids are used again.
     """
-    if returncode != 0:
-        if _NOT_READABLE in stdout + stderr:
-            raise SchedulerUnavailable("qacct cannot read the accounting")
-        if _NOT_KNOWN.search(stdout + stderr):
-            return {}
-        raise SchedulerUnavailable(f"qacct failed: {first_line(stderr) or returncode}")
     answer: dict[str, JobStatus] = {}
     restarts: Counter[tuple[str, str]] = Counter()
-    for record in _records(stdout):
-        task, name = record["taskid"], record["jobname"]
-        job = f"{record['jobnumber']}.{task}" if task.isdigit() else record["jobnumber"]
-        if int(_number(record["failed"])) in RESTARTED:
+    for record in records(returncode, stdout, stderr):
+        if is_of_one_rank(record):
+            continue
+        job, name = job_of(record), record["jobname"]
+        if is_restart(record):
             restarts[job, name] += 1
             answer.pop(job, None)
         else:
@@ -183,23 +177,46 @@ def explain(log_tail: str) -> Outcome | None:
     return Outcome.CANCELLED if NOTICE in log_tail else None
 
 
-def _records(stdout: str) -> Iterator[dict[str, str]]:
+def records(returncode: int, stdout: str, stderr: str) -> Iterator[dict[str, str]]:
+    """qacct's records; none where this host has no accounting file, or it knows no such job."""
+    if returncode != 0:
+        if _NOT_READABLE in stdout + stderr:
+            raise SchedulerUnavailable("qacct cannot read the accounting")
+        if _NOT_KNOWN.search(stdout + stderr):
+            return
+        raise SchedulerUnavailable(f"qacct failed: {first_line(stderr) or returncode}")
     if not stdout.endswith("\n"):
         raise SchedulerUnavailable("qacct's answer is cut off")
-    _, *records = re.split(r"^=+\n", stdout, flags=re.MULTILINE)
-    if not records:
+    _, *texts = re.split(r"^=+\n", stdout, flags=re.MULTILINE)
+    if not texts:
         raise SchedulerUnavailable("qacct's answer has no record")
-    for text in records:
+    for text in texts:
         pairs = (line.partition(" ") for line in text.splitlines())
         record = {key: value.strip() for key, _, value in pairs}
         if not _NEEDED.issubset(record):
             raise SchedulerUnavailable("qacct's answer is cut off")
-        if record.get(_PE_TASK, _NONE) == _NONE:
-            yield record
+        yield record
+
+
+def job_of(record: Mapping[str, str]) -> str:
+    """The id of a record's job, as the queue had it."""
+    job, task = record["jobnumber"], record["taskid"]
+    return f"{job}.{task}" if task.isdigit() else job
+
+
+def is_of_one_rank(record: Mapping[str, str]) -> bool:
+    """Whether it is not the job's own record, but that of one process of a parallel job
+    (accounting_summary in sge_pe(5))."""
+    return record.get(_PE_TASK, _NONE) != _NONE
+
+
+def is_restart(record: Mapping[str, str]) -> bool:
+    """Whether the job was started again after it."""
+    return int(number(record["failed"])) in RESTARTED
 
 
 def _ended(record: Mapping[str, str]) -> JobStatus:
-    failed, code = int(_number(record["failed"])), int(_number(record["exit_status"]))
+    failed, code = int(number(record["failed"])), int(number(record["exit_status"]))
     outcome = FAILED.get(failed, Outcome.UNKNOWN)
     killer = code - 128 if failed and 128 < code <= 128 + signal.SIGRTMAX else None
     detail = " ".join(f"failed {record['failed']}".split()) if failed else ""
@@ -227,16 +244,17 @@ def _limit(record: Mapping[str, str]) -> Outcome | None:
     if memory and amount(record["maxvmem"]) >= NEAR * memory:
         return Outcome.MEMORY_LIMIT
     walltime = seconds(limits.get("h_rt", ""))
-    return Outcome.TIME_LIMIT if 0 < walltime <= _number(record["ru_wallclock"]) else None
+    return Outcome.TIME_LIMIT if 0 < walltime <= number(record["ru_wallclock"]) else None
 
 
 def _is_unused(record: Mapping[str, str]) -> bool:
     """Whether no process of it was seen to end, as with qdel -f: measured, all usage is then 0, the
     exit status too, though every process that really ran has had page faults."""
-    return not _number(record["ru_wallclock"]) and record.get("ru_minflt") == "0"
+    return not number(record["ru_wallclock"]) and record.get("ru_minflt") == "0"
 
 
-def _number(text: str) -> float:
+def number(text: str) -> float:
+    """A number with or without a unit."""
     match = re.match(r"\d+(\.\d+)?", text)
     if match is None:
         raise SchedulerUnavailable(f"qacct's answer has {text!r} where a number belongs")
