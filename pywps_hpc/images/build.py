@@ -22,9 +22,11 @@ from pywps_hpc.images.debian import machine_mirror, machine_suite
 
 __all__ = ["ImageError", "build", "build_command", "own_requirement", "wheel_command"]
 
-#: Packs several times faster than mksquashfs's default, for a few percent in size. All is root's:
-#: Apptainer cannot unpack other owners when such an image is the base of another.
-SQUASHFS = "-comp zstd -Xcompression-level 3 -all-root"
+#: Each job reads interpreter and modules anew, on most hosts through a process in user space:
+#: with lz4, a job that does nothing took 15 % less processor time than with zstd, and the image a
+#: third more room. All is root's: Apptainer cannot unpack other owners when such an image is the
+#: base of another.
+SQUASHFS = "-comp lz4 -all-root"
 
 
 def build(
