@@ -410,6 +410,11 @@ class HpcServer(Server):
         """All rows of the job table."""
         return self._ask("SELECT * FROM hpc_jobs")
 
+    def states(self) -> dict[str, int]:
+        """State -> number of jobs in it; cheap enough to be asked again and again."""
+        rows = self._ask("SELECT state, count(*) AS jobs FROM hpc_jobs GROUP BY state")
+        return {row["state"]: row["jobs"] for row in rows}
+
     def heartbeat(self) -> float:
         """Seconds since the dispatcher's last heartbeat; infinite if there was none."""
         leader = self.leader()
