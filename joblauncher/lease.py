@@ -34,7 +34,7 @@ def take(job: JobDir) -> None:
     except FileExistsError:
         raise Superseded(f"attempt {job.attempt} is already run by another launcher") from None
     with os.fdopen(descriptor, "w") as lease:
-        lease.write(_holder())
+        lease.write(f"{socket.gethostname()} {os.getpid()}\n")  # for people
 
 
 def check(job: JobDir) -> None:
@@ -67,16 +67,12 @@ def check(job: JobDir) -> None:
 
 
 def clear(job: JobDir) -> None:
-    """Remove the working folders of an attempt that does not count any more, if this launcher took
-    its lease."""
-    with suppress(OSError):
-        if read_plain(job.lease(job.attempt)) == _holder().encode():
-            for folder in (job.work, job.temporary):
-                remove_tree(folder)
-
-
-def _holder() -> str:
-    return f"{socket.gethostname()} {os.getpid()}\n"
+    """Remove the working folders of an attempt that does not count any more: only for the launcher
+    that took its lease. A second launcher of the same attempt has the same folders, and in a
+    container maybe the same process id."""
+    for folder in (job.work, job.temporary):
+        with suppress(OSError):
+            remove_tree(folder)
 
 
 def _is_own(state: str, facts: outcome.Report | None, attempt: int) -> bool:

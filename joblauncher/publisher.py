@@ -55,10 +55,15 @@ class Publisher:
         """The process is about to run: what the report says of an earlier start is outdated, but
         for the percentage that clients were told.
 
+        The job may have ended since its lease was taken. Whatever an end takes from the job's
+        folder is gone by then, or is taken after the working folders were made.
+
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be written, or nothing can be known.
         """
-        if self.job.attempt:
+        if not self.job.attempt:
+            lease.check(self.job)
+        else:
             earlier = outcome.read(self.job)
             if earlier is not None and 0 < earlier.percent < 100:
                 self.facts.percent = earlier.percent

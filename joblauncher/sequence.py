@@ -45,18 +45,29 @@ def launch(job: JobDir, digest: str, run: Run, *, allow_root: bool = False) -> S
         return (yield from _launch(Publisher(job), digest, run, allow_root))
     except lease.Superseded as reason:
         LOGGER.error("%s: this start gives up", reason)
-        lease.clear(job)
         return exits.NOT_MINE
 
 
 def _launch(publisher: Publisher, digest: str, run: Run, allow_root: bool) -> Steps[int]:
-    job = publisher.job
     if account.is_root() and not allow_root:
         publisher.refuse(account.MESSAGE)
         return exits.REFUSED
     try:
-        lease.take(job)
-        yield "launch.1"
+        lease.take(publisher.job)
+    except OSError as error:
+        return _refuse_folder(publisher, error)
+    try:
+        return (yield from _work(publisher, digest, run))
+    except lease.Superseded:
+        lease.clear(publisher.job)
+        raise
+
+
+def _work(publisher: Publisher, digest: str, run: Run) -> Steps[int]:
+    """What a start does that has taken its lease."""
+    job = publisher.job
+    yield "launch.1"
+    try:
         header, body = dump.unpack_header(dump.read(job.dump, digest))
         publisher.facts.process = header.process
         dump.check(header, job.job_id)
@@ -67,9 +78,7 @@ def _launch(publisher: Publisher, digest: str, run: Run, allow_root: bool) -> St
         publisher.refuse(str(error))
         return exits.REFUSED
     except OSError as error:
-        trouble = storage.trouble(error)
-        message = trouble or f"the job's folder cannot be used: {error.strerror}"
-        return exits.REFUSED if publisher.refuse(message) else exits.NOT_TOLD
+        return _refuse_folder(publisher, error)
     yield "launch.2"
     has_other_nodes = job.ranks.is_dir()  # asked before the process may replace it
     ending = yield from run(publisher, header, body)
@@ -80,6 +89,12 @@ def _launch(publisher: Publisher, digest: str, run: Run, allow_root: bool) -> St
     yield "conclude.3"
     LOGGER.info("%s: %s", publisher.facts.state, publisher.facts.message)
     return exits.OK if publisher.facts.state == outcome.SUCCEEDED else ending.exit_code()
+
+
+def _refuse_folder(publisher: Publisher, error: OSError) -> int:
+    trouble = storage.trouble(error)
+    message = trouble or f"the job's folder cannot be used: {error.strerror}"
+    return exits.REFUSED if publisher.refuse(message) else exits.NOT_TOLD
 
 
 def make_folders(job: JobDir) -> None:

@@ -232,11 +232,8 @@ class Spool:
             Why some of it could not be deleted. That is not tried again, unless the storage is in
             trouble: it goes with the job's folder.
         """
-        job, errors = self.open(job_id), []
-        needless = [*job.scratch(), *job.unfinished()]
-        if outputs:
-            needless += [job.storage, job.response]
-        for path in needless:
+        errors = []
+        for path in self._needless(job_id, outputs=outputs):
             try:
                 remove_tree(path)
             except OSError as error:
@@ -245,6 +242,20 @@ class Spool:
             with suppress(OSError):
                 self._note(job_id).unlink()
         return errors
+
+    def has_work(self, job_id: str, *, outputs: bool = False) -> bool:
+        """Whether a finished job has left something that it no longer needs.
+
+        Args:
+            outputs: whether its outputs count as well.
+        """
+        return any(map(os.path.lexists, self._needless(job_id, outputs=outputs)))
+
+    def _needless(self, job_id: str, *, outputs: bool) -> list[Path]:
+        job = self.open(job_id)
+        with suppress(OSError):  # its process may have taken us the rights
+            make_usable(job.path)
+        return [*job.scratch(), *job.unfinished(), *([job.storage, job.response] * outputs)]
 
     def _note(self, job_id: str) -> Path:
         return self.root / TRASH / f"{self.open(job_id).job_id}.work"

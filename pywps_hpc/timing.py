@@ -182,7 +182,8 @@ class Timing:
     )
     left_over_age: float = _time(
         3600.0,
-        "between two looks for folders that were never accepted, and the age of such a folder: far "
+        "between two looks for folders that were never accepted, and for what processes left in "
+        "those of ended jobs; and for which nothing was made or removed in such a folder: far "
         "longer than accepting a job takes",
     )
     retention_look: float = _time(60.0, "at most between two looks at the ended jobs")

@@ -1,5 +1,6 @@
 """Keep the spool clean: what ended jobs no longer need goes, they themselves when their time is
-over, and so does what a web server left when it was killed before it recorded a job.
+over, and so does what a web server left when it was killed before it recorded a job, or a launcher
+that worked on, on a node that the batch system had lost, after its job's end.
 
 All of it is done aside: a process may leave millions of files, a file system may be slow, and the
 dispatcher has other jobs to look after. What has to go is noted in the spool first, so whoever
@@ -15,7 +16,7 @@ from joblauncher.shared import probing
 from pywps_hpc.dispatch.aside import Aside
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.purge import Purger
-from pywps_hpc.jobs import clock
+from pywps_hpc.jobs import TERMINAL, State, clock
 from pywps_hpc.spool import JobDir
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,8 @@ ROUND = 100
 
 
 class Sweeper:
-    """Removes expired jobs, and folders of jobs that were never accepted."""
+    """Removes expired jobs, what ended ones no longer need, and folders of jobs that were never
+    accepted."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -99,27 +101,51 @@ class Sweeper:
             self._last_purge = float("-inf")
 
     def _sweep(self) -> None:
+        """Look at the folders in which nothing was made or removed for long."""
         # Ages of files are told by the file system's own clock.
         now = self._context.spool.now()
         for job_id in self._context.spool.job_ids():
             folder = self._context.spool.open(job_id)
-            if self._is_left_behind(folder, now):
-                log.info("%s: was never accepted; its folder is removed", job_id)
-                self._context.spool.discard(job_id)
+            if _age(folder, now) >= self._context.timing.left_over_age:
+                self._sweep_folder(folder)
         self._context.spool.remove_orphaned(self._context.spool.arrays())
 
-    def _is_left_behind(self, folder: JobDir, now: float) -> bool:
-        try:
-            if now - folder.path.stat().st_mtime < self._context.timing.left_over_age:
-                return False
-            if self._context.store.get(folder.job_id) is not None:
-                return False
-            if probing.is_order(folder.dump):  # of a check that was killed
-                return True
-            # One that was submitted has a script: should the table be lost, its results stay.
-            return not (folder.script.exists() or _has_outputs(folder))
-        except OSError:  # its process took us the rights
-            return False
+    def _sweep_folder(self, folder: JobDir) -> None:
+        job_id, spool = folder.job_id, self._context.spool
+        row = self._context.store.get(job_id)
+        if row is None:
+            if _is_left_behind(folder):
+                log.info("%s: was never accepted; its folder is removed", job_id)
+                spool.discard(job_id)
+            return
+        outputs = row.state is State.DISMISSED
+        # A launcher that lives on, or its process, made them after they had been removed, or worked
+        # in them meanwhile.
+        if row.state in TERMINAL and spool.has_work(job_id, outputs=outputs):
+            spool.discard_work(job_id)
+
+
+def _age(folder: JobDir, now: float) -> float:
+    """Seconds since something was made or removed in a folder; 0 if somebody else has removed it.
+
+    Args:
+        now: by the file system's clock.
+    """
+    try:
+        return now - folder.path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _is_left_behind(folder: JobDir) -> bool:
+    """Whether a folder without a row goes."""
+    try:
+        if probing.is_order(folder.dump):  # of a check that was killed
+            return True
+        # One that was submitted has a script: should the table be lost, its results stay.
+        return not (folder.script.exists() or _has_outputs(folder))
+    except OSError:  # its process took us the rights
+        return False
 
 
 def _has_outputs(folder: JobDir) -> bool:

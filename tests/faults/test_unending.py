@@ -301,6 +301,45 @@ def test_left_overs_that_nobody_can_remove_do_not_make_work_for_ever(
     assert tried == [job.id] * 2, "another program tries again"
 
 
+def at_work(folder: JobDir) -> list[Path]:
+    """What a launcher and its process make in a job's folder; made long ago."""
+    made = [folder.work, folder.temporary, folder.path / "work.1", folder.storage]
+    for path in made:
+        path.mkdir(exist_ok=True)
+        (path / "half.nc").touch()
+    os.utime(folder.path, (1000, 1000))
+    return made
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("end", [State.SUCCEEDED, State.DISMISSED])
+def test_what_is_left_after_the_end_by_a_process_that_goes_on_is_removed(
+    harness: DispatcherHarness, end: State, restarted: bool
+) -> None:
+    """Its launcher, on a node that was lost or before the end reached it, made them once more, or
+    filled them while they were removed, and was killed."""
+    job, running = harness.running(), harness.running()
+    if end is State.DISMISSED:
+        assert harness.store.request(job.id, ControlRequest.DISMISS)
+        harness.cycle()
+        harness.scheduler.say(job.native_id, CANCELLED)
+    else:
+        harness.succeed_in_queue(job)
+    harness.cycle()
+    assert harness.row(job).state is end
+    assert not harness.folder(job).work.exists()
+    work, temporary, later, outputs = at_work(harness.folder(job))
+    kept = at_work(harness.folder(running))
+    if restarted:
+        harness.restart()
+    harness.cycle(later=TIMING.left_over_age)
+    harness.cycle()
+    assert not any(path.exists() for path in (work, temporary, later))
+    assert outputs.exists() is (end is State.SUCCEEDED)
+    assert all((path / "half.nc").exists() for path in kept)
+    assert list(harness.spool.discarded_work()) == []
+
+
 def test_a_running_job_s_folder_without_rights_does_not_stop_the_sweep(
     harness: DispatcherHarness,
 ) -> None:

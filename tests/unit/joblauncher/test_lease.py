@@ -236,26 +236,71 @@ def test_nothing_of_any_attempt_is_left_at_the_end(job: JobDir) -> None:
     assert {path.name for path in job.path.iterdir()} == {"status.xml", "outputs"}
 
 
-def test_an_attempt_that_counts_no_longer_leaves_no_folders(job: JobDir) -> None:
+def start(job: JobDir) -> Steps[int]:
+    """A launcher whose process tells that it is at work, and then works on."""
     header = dump.Header(job=job.job_id, process="counts", **dump.versions())
     packed = dump.pack(header, None)
     atomic_write(job.dump, packed)
 
-    def run(*_: object) -> Steps[Ending]:
+    def run(publisher: Publisher, *_: object) -> Steps[Ending]:
         yield "its process works"
-        raise AssertionError("it goes on")
+        publisher.progress(status("started", "at work"), Status("started", 20, "at work"))
+        yield "it goes on"
+        return Ending(0, None)
 
-    steps = launch(job, dump.digest(packed), run, allow_root=True)
+    return launch(job, dump.digest(packed), run, allow_root=True)
+
+
+def rest(steps: Steps[int]) -> tuple[list[str], int]:
+    """What a launcher does from here on, and its exit code."""
+    done: list[str] = []
+    while True:
+        try:
+            done.append(next(steps))
+        except StopIteration as end:
+            return done, end.value
+
+
+def close(job: JobDir) -> None:
+    """The dispatcher ends the job, and removes what it no longer needs."""
+    atomic_write(job.status, status("failed", "the node failed"))
+    facts(job.attempt, state="failed", cause="dispatcher").write(job)
+    assert Spool(job.path.parent).delete_work(job.job_id) == []
+
+
+def test_an_attempt_that_counts_no_longer_leaves_no_folders(job: JobDir) -> None:
+    steps = start(job)
     assert [next(steps) for _ in range(3)] == ["launch.1", "launch.2", "its process works"]
     assert job.work.exists()
     job.lease(1).touch()
-    steps = launch(job, dump.digest(packed), run, allow_root=True)
-    with pytest.raises(StopIteration) as end:
-        next(steps)
-    assert end.value.value == exits.NOT_MINE
+    assert rest(steps) == ([], exits.NOT_MINE)
     assert not job.work.exists()
     assert not job.temporary.exists()
     assert job.storage.exists()
+
+
+@pytest.mark.parametrize("attempt", [0, 1])
+def test_a_launcher_whose_job_ends_before_its_folders_are_made_runs_nothing_and_leaves_none(
+    job: JobDir, attempt: int
+) -> None:
+    mine = replace(job, attempt=attempt)
+    steps = start(mine)
+    assert next(steps) == "launch.1"
+    close(mine)
+    assert rest(steps) == ([], exits.NOT_MINE)
+    assert not Spool(job.path.parent).has_work(job.job_id)
+
+
+def test_a_second_launcher_of_an_attempt_takes_nothing_from_the_first(job: JobDir) -> None:
+    """Both may be process 2 of their containers on one host."""
+    first = start(job)
+    assert [next(first) for _ in range(3)] == ["launch.1", "launch.2", "its process works"]
+    (job.work / "half.txt").touch()
+    (job.temporary / "half.txt").touch()
+    assert rest(start(job)) == ([], exits.NOT_MINE)
+    assert (job.work / "half.txt").exists()
+    assert (job.temporary / "half.txt").exists()
+    assert next(first) == "it goes on"
 
 
 @pytest.mark.parametrize("mode", [0, 0o300, 0o500])
