@@ -6,7 +6,8 @@
 ``--quick`` takes less than 15 minutes: fewer jobs, but never fewer rounds than an interval needs.
 What needs the test cluster (tests/infra/up.sh) is left out where it is not up, and that is said.
 The variable ``BENCHMARK_FINCH`` names the interpreter of an environment in which finch (PyPI) and
-pywps-hpc are installed; without it the benchmark of its indices is left out.
+pywps-hpc are installed; without it the benchmark of its indices is left out. For that of HyperQueue
+see batch.py.
 The load of the host stands in each row, since the figures of a busy one count as ratios only.
 """
 

@@ -5,7 +5,9 @@ same image; and jobs handed to Slurm and Grid Engine, against ``sbatch`` and ``q
         [--only jobs|submissions|pilots ...]
 
 As root on the test cluster (tests/infra/up.sh; Grid Engine is started where it is not up). Both
-sides ask for the same processor and memory, and both are measured in turn.
+sides ask for the same processor and memory, and both are measured in turn. The variable
+``BENCHMARK_HYPERQUEUE`` names an interpreter that has HyperQueue (PyPI), with which jobs in pilots
+are compared, too.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ import cluster_site as site  # noqa: E402
 import gridengine_cell  # noqa: E402
 import servers  # noqa: E402
 import wps_client as client  # noqa: E402
+from places import INFRA  # noqa: E402
 
 MEMORY = "300M"
 INPUTS = [("steps", "1"), ("seconds", "0")]
@@ -41,6 +44,8 @@ SCRIPT = "#!/bin/bash\n{command}\n"
 NAME = "plainly"
 #: Of the control groups that count processor time.
 NODES = Path("/sys/fs/cgroup/cpuacct")
+#: Jobs at once in a pilot.
+SLOTS = 4
 PARTS = ("jobs", "submissions", "pilots")
 Sections = dict[str, dict[str, object]]
 
@@ -211,6 +216,17 @@ def processor_time(server: servers.HpcServer) -> float:
     return used
 
 
+def hyperqueue(python: str, number: int, image: str) -> float:
+    """Seconds in which a running worker of HyperQueue does as many tasks, with as many at once as
+    two pilots have."""
+    command = [str(INFRA / "fuse.sh"), "runuser", "-u", site.user(), "--", "env"]
+    command += [f"PATH={site.LOCAL['command_path']}", python]
+    command += [str(ROOT / "benchmarks/hyperqueue_tasks.py"), str(number), str(2 * SLOTS)]
+    command += ["apptainer", "exec", image, "true"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd="/")
+    return float(done.stdout.splitlines()[-1])
+
+
 def beyond(name: str, row: compare.Row, goal: float) -> compare.Figure:
     """By how much ours took longer than theirs."""
     longer = [mine - other for mine, other in zip(row.ours, row.theirs, strict=True)]
@@ -228,7 +244,7 @@ def pilot_rows(jobs: int, many: int, rounds: int) -> Iterator[compare.Row | comp
     image = os.environ["PYWPS_HPC_TEST_IMAGE"]
     sections: Sections = {
         "hpc.resources": {"memory": MEMORY},
-        "hpc.container": {"warm": "yes", "pilots": 2, "pilot_slots": 4},
+        "hpc.container": {"warm": "yes", "pilots": 2, "pilot_slots": SLOTS},
     }
     with service("bench-pilots", sections) as server:
         ours = Ours(server, slurm())
@@ -253,6 +269,11 @@ def pilot_rows(jobs: int, many: int, rounds: int) -> Iterator[compare.Row | comp
         row = compare.Row(what, f"{many} `sbatch` in the image", 1 / 3)
         yield compare.in_turn(row, burst_of_many, lambda: plain_burst(many, image), rounds)
         yield compare.Figure(f"{what}: processor time of each, service and pilot", "s", 0.1, used)
+        if python := os.environ.get("BENCHMARK_HYPERQUEUE"):
+            row = compare.Row(what, f"{many} tasks of HyperQueue, `true` in the image", 1.0)
+            yield compare.in_turn(
+                row, lambda: ours.burst(many), lambda: hyperqueue(python, many, image), rounds
+            )
         ours.clear()
 
 
