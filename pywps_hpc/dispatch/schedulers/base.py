@@ -9,12 +9,18 @@ the answer) and "the scheduler could not be asked" (:class:`SchedulerUnavailable
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any
+from collections.abc import Collection, Sequence
 
-from pywps_hpc.errors import HpcError
+from pywps_hpc.dispatch.schedulers.batch_job import BatchJob, Warm, WarmContainer
+from pywps_hpc.dispatch.schedulers.errors import (
+    NotPermitted,
+    SchedulerError,
+    SchedulerUnavailable,
+    SubmissionPostponed,
+    SubmissionRefused,
+    SubmissionUncertain,
+)
+from pywps_hpc.dispatch.schedulers.status import JobStatus, Outcome, Phase, merge
 from pywps_hpc.settings.resources import Resources
 
 __all__ = [
@@ -39,239 +45,6 @@ __all__ = [
 #: Parts, in lower case, of a message that says why a batch system does not answer -> what an
 #: administrator can do about it. The first that occur count.
 Remedies = Sequence[tuple[str, str]]
-
-
-class Phase(Enum):
-    """Where a job stands in the batch system."""
-
-    QUEUED = "queued"  # waits for resources or its turn
-    HELD = "held"  # waits until somebody releases it
-    RUNNING = "running"
-    SUSPENDED = "suspended"  # started, then stopped; goes on when resumed
-    FINISHED = "finished"  # over; the outcome says how
-
-
-class Outcome(Enum):
-    """Why a finished job ended, as far as the batch system knows."""
-
-    EXITED = "exited"  # by itself, see exit_code (0 is the only good one)
-    SIGNALLED = "signalled"  # killed by a signal of its own, see signal
-    TIME_LIMIT = "time limit"
-    MEMORY_LIMIT = "memory limit"
-    NODE_FAILURE = "node failure"
-    PREEMPTED = "preempted"
-    CANCELLED = "cancelled"
-    COULD_NOT_START = "could not start"
-    UNKNOWN = "unknown"  # over, but the batch system does not say how
-
-
-@dataclass(frozen=True)
-class JobStatus:
-    """One answer about one job.
-
-    Attributes:
-        phase: where the job stands.
-        outcome: why it ended; ``None`` unless ``phase`` is ``FINISHED``.
-        exit_code: the job script's exit code, 0 to 255; ``None`` where not known.
-        signal: number of the signal that ended it; ``None`` where none did.
-        detail: the scheduler's own text (state, reason), for the user and the log.
-        waits: why a waiting job waits, for its client: plain words that go on "it waits: …"; empty
-            where the batch system does not say.
-        hopeless: a waiting job that can never start as it stands (e.g. ``PartitionTimeLimit``).
-        maintenance: a waiting job whose queue the administrators have closed for now.
-        by_signal: suspended only as far as somebody sent the job a stop signal: the batch system
-            does not know whether it reached all processes, or any.
-        restarts: how often the batch system itself started the job anew.
-        elapsed: seconds from its latest start to its end, without those for which it was suspended;
-            ``None`` where not told.
-        cpu_seconds: of processor time, where whoever supervised the job measured it; ``None`` where
-            not.
-        name: the job's name, for an element that of its array; empty where the answer lacks it.
-            Ids are used again: the name distinguishes a job from an earlier one of the same id.
-    """
-
-    phase: Phase
-    outcome: Outcome | None = None
-    exit_code: int | None = None
-    signal: int | None = None
-    detail: str = ""
-    waits: str = ""
-    hopeless: bool = False
-    maintenance: bool = False
-    by_signal: bool = False
-    restarts: int = 0
-    elapsed: int | None = None
-    cpu_seconds: float | None = None
-    name: str = ""
-
-    @classmethod
-    def ended(cls, end: Mapping[str, Any], **more: Any) -> JobStatus:
-        """Of a job that has ended, as the program that supervised it wrote that down.
-
-        Args:
-            end: ``outcome`` and ``detail``, and ``exit_code``, ``signal`` and ``cpu_seconds`` where
-                there are any.
-            more: further fields.
-        """
-        return cls(
-            Phase.FINISHED,
-            Outcome(end["outcome"]),
-            exit_code=end.get("exit_code"),
-            signal=end.get("signal"),
-            detail=end["detail"],
-            cpu_seconds=end.get("cpu_seconds"),
-            **more,
-        )
-
-
-@dataclass(frozen=True)
-class WarmContainer:
-    """The container in which such a process runs, with its own folder at the spool's place.
-
-    Attributes:
-        program, arguments: of its command, before and after the bind of that folder.
-        exports: variables for the command.
-        image: what it runs; another file there is another container.
-        spool: where the jobs' folders are.
-        network: whether jobs use the network.
-        shown: folders of this host that are bound, by their paths inside.
-        writable: those of them to write to.
-        prefix: under which the command looks for variables of the container.
-    """
-
-    program: tuple[str, ...]
-    arguments: tuple[str, ...]
-    exports: Mapping[str, str]
-    image: str
-    spool: str
-    network: bool
-    shown: tuple[str, ...]
-    writable: tuple[str, ...]
-    prefix: str
-
-
-@dataclass(frozen=True)
-class Warm:
-    """What a process that has imported everything already needs to become a job's launcher, as the
-    batch script would start it.
-
-    Attributes:
-        python: the interpreter.
-        paths: folders with modules of the service.
-        options, arguments: of the launcher: the same for jobs with these settings, and this job's.
-        environment: the job's, as far as it is declared.
-        home: its ``HOME`` unless that is.
-        folder: where it starts.
-        container: in which it starts; ``None``: in none.
-    """
-
-    python: str
-    paths: tuple[str, ...]
-    options: tuple[str, ...]
-    arguments: tuple[str, ...]
-    environment: Mapping[str, str]
-    home: str
-    folder: str
-    container: WarmContainer | None = None
-
-
-@dataclass(frozen=True)
-class BatchJob:
-    """One job, or one array of jobs, to hand to a batch system.
-
-    Attributes:
-        name: the name it carries in the queue: a letter and at most 14 more of ``[a-z0-9]``, which
-            all batch systems accept. It is the job's identity: :meth:`Scheduler.find` looks for it.
-        comment: the full job id, shown where the batch system has a field for it.
-        script: the complete shell script, header lines included.
-        path: absolute path, on the execution host, of the script's copy in the job's folder, for
-            the ways of submission that take no text (DRMAA).
-        log: absolute path, on the execution host, that receives standard output and error; for an
-            array the folder in which ``log-7`` belongs to the element of index 7.
-        array_indices: the indices of an array's elements, ascending, from 1 on; empty: one job. The
-            batch system may be given all indices between the first and the last.
-        resources: the same resources that the script's header states, for paths that cannot use
-            the header (DRMAA's native specification).
-        warm: how it is started without the script; ``None``: by the script only.
-        process: whose section has its settings; empty: the defaults.
-    """
-
-    name: str
-    script: str
-    log: str
-    path: str = ""
-    comment: str = ""
-    array_indices: tuple[int, ...] = ()
-    resources: Resources = field(default_factory=Resources)
-    warm: Warm | None = None
-    process: str = ""
-
-
-class SchedulerError(HpcError):
-    """The batch system refused, or its answer makes no sense.
-
-    Attributes:
-        command: what was asked (a command line, or the name of a DRMAA call).
-        returncode: its exit status, if it had one.
-        output: what it printed, for the administrator's log; never for clients.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        command: str = "",
-        returncode: int | None = None,
-        output: str = "",
-    ) -> None:
-        super().__init__(message)
-        self.command = command
-        self.returncode = returncode
-        self.output = output
-
-
-class SchedulerUnavailable(SchedulerError):
-    """The question could not be asked or was not answered; it says nothing about any job."""
-
-    transient = True
-
-
-class SubmissionUncertain(SchedulerUnavailable):
-    """The job may or may not have been accepted: look it up by name before trying again."""
-
-
-class SubmissionPostponed(SchedulerUnavailable):
-    """The job was certainly not accepted now; the same request may be later.
-
-    Attributes:
-        answered: whether the batch system itself said so, which concerns jobs like this one;
-            otherwise nobody could be asked, which concerns all.
-        passing: whether its reason is known to pass (a full queue, a partition under maintenance).
-            One that is not known is given time to pass, but not for ever.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        answered: bool = False,
-        passing: bool = True,
-        command: str = "",
-        returncode: int | None = None,
-        output: str = "",
-    ) -> None:
-        super().__init__(message, command=command, returncode=returncode, output=output)
-        self.answered = answered
-        self.passing = passing
-
-
-class SubmissionRefused(SchedulerError):
-    """The batch system said no for a reason that is known to stay: an unknown partition, a limit
-    that this job can never keep."""
-
-
-class NotPermitted(SchedulerError):
-    """This account may not do that; the message says who could."""
 
 
 class Scheduler(ABC):
@@ -402,11 +175,3 @@ class Scheduler(ABC):
 
     def close(self) -> None:  # noqa: B027  (most schedulers hold nothing open)
         """Give back connections and sessions; running jobs are not touched."""
-
-
-def merge(*answers: Mapping[str, JobStatus]) -> dict[str, JobStatus]:
-    """Later answers win: ``merge(poll, history)`` keeps what only one of them knows."""
-    merged: dict[str, JobStatus] = {}
-    for answer in answers:
-        merged.update(answer)
-    return merged
