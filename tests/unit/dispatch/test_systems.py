@@ -29,8 +29,8 @@ NAMES = re.compile(
     r"|\bq(sub|stat|del|hold|rls|mod|sig|acct)\b",
     re.IGNORECASE,
 )
-#: What several systems share.
-FAMILIES = {"pbs"}
+#: What several systems share, and what one system has in a module of its own.
+FAMILIES = {"pbs", "sacct"}
 #: Where the help of keys names them as examples, and durations tell what they were measured on.
 PROSE = (PACKAGE / "settings" / "model.py", PACKAGE / "timing.py")
 

@@ -31,7 +31,7 @@ from pywps_hpc.dispatch.schedulers.dialect import (
 )
 from pywps_hpc.dispatch.schedulers.messages.slurm import MESSAGES
 from pywps_hpc.dispatch.schedulers.parts import NotInstalled
-from pywps_hpc.dispatch.schedulers.states import slurm
+from pywps_hpc.dispatch.schedulers.states import sacct, slurm
 from pywps_hpc.dispatch.schedulers.text import (
     first_line,
     indices,
@@ -163,8 +163,8 @@ class SlurmDialect(Dialect):
     def accounted(self, ids: Sequence[str]) -> Question[Mapping[str, Accounted]]:
         # Times as seconds since the epoch (sacct(1), SLURM_TIME_FORMAT).
         line = ("env", "SLURM_TIME_FORMAT=%s", "sacct", "--noheader", "--parsable2")
-        columns = f"--format={','.join(slurm.ACCOUNTED)}"
-        return Question((*line, columns, f"--jobs={','.join(ids)}"), slurm.accounted)
+        columns = f"--format={','.join(sacct.ACCOUNTED)}"
+        return Question((*line, columns, f"--jobs={','.join(ids)}"), sacct.accounted)
 
     def history(self, ids: Sequence[str]) -> Question[dict[str, JobStatus]]:
         return Question((*_SACCT, f"--jobs={','.join(ids)}"), self.read_accounting)
