@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pywps_hpc.check import dispatcher, limits, pilots
+from pywps_hpc.check.asked import Asked, asked, most_asked
 from pywps_hpc.check.configuration import Configuration
 from pywps_hpc.check.findings import Finding, error, ok, warning
 from pywps_hpc.dispatch.schedulers.base import Phase, Scheduler, SchedulerError
@@ -163,7 +164,7 @@ def _commands_of(scheduler: Scheduler) -> CommandScheduler | None:
 def of_host(known: Configuration) -> Iterator[Finding]:
     """What jobs of this host's own ask for, against what it has."""
     own, told = known.settings, False
-    for each in limits.asked(known):
+    for each in asked(known):
         for finding in _on_host(each):
             told = True
             yield finding
@@ -172,7 +173,7 @@ def of_host(known: Configuration) -> Iterator[Finding]:
             yield warning(
                 each.key("extra"), f"{option}: scheduler = local has no options", "leave it out"
             )
-    for most in limits.most_asked(known):
+    for most in most_asked(known):
         for finding in filter(None, map(most.of, _on_host(most.asked))):
             told = True
             yield finding
@@ -184,7 +185,7 @@ def of_host(known: Configuration) -> Iterator[Finding]:
         yield ok("limits", "what each process asks for fits this host")
 
 
-def _on_host(each: limits.Asked) -> Iterator[Finding]:
+def _on_host(each: Asked) -> Iterator[Finding]:
     cpus = each.known.settings.slots or os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     for key, wanted, most, remedy in (
@@ -215,7 +216,7 @@ def verdicts(
         return
     scripts = Scripts(known.settings, commands.system, commands.header)
     deadline, tried = time.monotonic() + TIMING.check_scripts, 0
-    everyone = limits.asked(known)
+    everyone = asked(known)
     for each in everyone:
         if time.monotonic() > deadline:
             break
@@ -264,7 +265,7 @@ _ABOUT = (
 )
 
 
-def _subject(need: Resources, each: limits.Asked, answer: str) -> str:
+def _subject(need: Resources, each: Asked, answer: str) -> str:
     if need.extra and any(sign in answer.lower() for sign in _OF_EXTRA):
         return each.key("extra")
     key = next((key for sign, key, _ in _ABOUT if sign in answer.lower()), "extra")

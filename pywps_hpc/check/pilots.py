@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pywps_hpc.check.asked import Asked
 from pywps_hpc.check.configuration import Configuration
 from pywps_hpc.check.findings import Finding, warning
-from pywps_hpc.check.limits import Asked, of_one
+from pywps_hpc.check.limits import of_one
 from pywps_hpc.dispatch.schedulers.sites.model import Site
 from pywps_hpc.dispatch.scripts.pilot import OVERHEAD, can_have_pilots, of_pilot
 from pywps_hpc.settings import ProcessSettings
