@@ -19,22 +19,22 @@ from pywps_hpc.dispatch.decide.reconcile import decide
 from pywps_hpc.dispatch.pending import PendingChanges
 from pywps_hpc.dispatch.resolve import Resolver
 from pywps_hpc.dispatch.schedulers.base import BatchJob, JobStatus
-from pywps_hpc.dispatch.submit import Submitter
+from pywps_hpc.dispatch.submission import Submission
 from pywps_hpc.jobs import Job, State
 
 
 @contextmanager
 def accepted_is_written_after_the_submission() -> Iterator[None]:
     """PyWPS 4.8.1, processing/scheduler.py: a fast job's success turns back."""
-    hand_over = Submitter._hand_over
+    hand_over = Submission._hand_over
 
-    def late(self: Submitter, jobs: Sequence[Job], batch: BatchJob) -> int:
+    def late(self: Submission, jobs: Sequence[Job], batch: BatchJob) -> int:
         changed = hand_over(self, jobs, batch)
         for job in jobs:
             atomic_write(self._context.spool.open(job.id).status, ACCEPTED)
         return changed
 
-    with mock.patch.object(Submitter, "_hand_over", late):
+    with mock.patch.object(Submission, "_hand_over", late):
         yield
 
 

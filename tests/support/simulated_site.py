@@ -151,7 +151,7 @@ class Machine:
             mock.patch("pywps_hpc.dispatch.leader.time", clock),
             mock.patch("pywps_hpc.dispatch.pending.time", clock),
             mock.patch("pywps_hpc.dispatch.leader.is_dead", lambda name: name in self.dead),
-            mock.patch("pywps_hpc.dispatch.submit.new_id", self.new_id),
+            mock.patch("pywps_hpc.dispatch.submission.new_id", self.new_id),
             mock.patch("pywps_hpc.dispatch.schedulers.pilots.fleet.new_id", self.new_id),
             mock.patch("pywps_hpc.dispatch.schedulers.pilots.fleet.secrets", tokens),
             mock.patch.object(PilotDir, "move", self.hooks.around(PilotDir.move)),

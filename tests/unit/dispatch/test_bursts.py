@@ -17,7 +17,8 @@ from pywps_hpc.dispatch.purge import Purger
 from pywps_hpc.dispatch.schedulers.base import JobStatus, Outcome, Phase, Resources
 from pywps_hpc.dispatch.schedulers.command import CommandScheduler
 from pywps_hpc.dispatch.schedulers.registry import DIALECTS
-from pywps_hpc.dispatch.submit import BATCH, Submitter
+from pywps_hpc.dispatch.submission import Submission
+from pywps_hpc.dispatch.submit import BATCH
 from pywps_hpc.jobs import ControlRequest, Job, State, job_name
 from pywps_hpc.jobs.retention import Expired
 from pywps_hpc.timing import TIMING
@@ -345,15 +346,15 @@ def test_jobs_that_another_dispatcher_named_anew_meanwhile_are_submitted_under_t
     harness.cycle()
     harness.scheduler.under_way.clear()
     harness.scheduler.drop_reply = False
-    take, renamed = Submitter._take, []
+    take, renamed = Submission._take, []
 
-    def rename_first(self: Submitter, group: Sequence[Job]) -> list[Job]:
+    def rename_first(self: Submission, group: Sequence[Job]) -> list[Job]:
         if group[0].array_index and not renamed:
             first = group[0]
             renamed.append(harness.store.note(first, name=job_name("w", first.id), array_index=0))
         return take(self, group)
 
-    monkeypatch.setattr(Submitter, "_take", rename_first)
+    monkeypatch.setattr(Submission, "_take", rename_first)
     for _ in range(4):
         harness.cycle(later=61)
     assert len(renamed) == 1

@@ -38,6 +38,7 @@ from pywps_hpc.dispatch.schedulers.base import (
     SchedulerUnavailable,
 )
 from pywps_hpc.dispatch.scripts.script import Scripts
+from pywps_hpc.dispatch.submission import Submission
 from pywps_hpc.jobs import TERMINAL, Cause, ControlRequest, Job, JobStore, State, leadership
 from pywps_hpc.settings import Container, SettingsError
 from pywps_hpc.timing import TIMING
@@ -982,13 +983,13 @@ def test_a_dismissal_between_reading_and_submitting_counts(
     harness: DispatcherHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = harness.accept()
-    take = dispatcher_module.Submitter._take
+    take = Submission._take
 
     def dismiss_meanwhile(self: Any, jobs: Sequence[Job]) -> list[Job]:
         harness.store.request(jobs[0].id, ControlRequest.DISMISS)
         return take(self, jobs)
 
-    monkeypatch.setattr(dispatcher_module.Submitter, "_take", dismiss_meanwhile)
+    monkeypatch.setattr(Submission, "_take", dismiss_meanwhile)
     harness.cycle()
     assert harness.row(job).state is State.DISMISSED
     assert "submit" not in harness.scheduler.calls

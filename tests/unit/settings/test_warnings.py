@@ -287,7 +287,7 @@ def test_each_step_of_a_job_has_its_id_first(
     harness.scheduler.arrays = True
     harness.restart()
     jobs = [harness.accept() for _ in range(3)]
-    with caplog.at_level(logging.INFO, "pywps_hpc.dispatch.submit"):
+    with caplog.at_level(logging.INFO, "pywps_hpc.dispatch.submission"):
         harness.cycle()
     lines = [record.getMessage() for record in caplog.records]
     for job in jobs:
