@@ -60,10 +60,10 @@ def run(
     job = publisher.job
     os.environ.pop("PYWPS_CFG", None)  # an empty value breaks the import; ours is in the dump
     lean.load()
-    strange = tuple(pywps_pieces.strange(pywps_patches.ALL))
+    mismatches = tuple(pywps_pieces.mismatches(pywps_patches.ALL))
     # Configuration first: a module of the service may read it while dill imports it.
     configured.install(header.config, job.work, job.storage)
-    for warning in strange:
+    for warning in mismatches:
         LOGGER.warning("%s", warning)
     from pywps.exceptions import NoApplicableCode
     from pywps.response.status import WPS_STATUS

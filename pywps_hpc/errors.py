@@ -2,7 +2,7 @@
 
     HpcError
       SettingsError             a ValueError, too: the configuration cannot be used
-        StrangeSpool            spool and job table are not of one installation
+        ForeignSpool            spool and job table are not of one installation
       TableError                the job table
         TableUnavailable        cannot be reached now; transient
         TableMissing            is not there, and whoever only reads does not make it
@@ -37,7 +37,7 @@ class SettingsError(HpcError, ValueError):
     """A configuration that cannot be used; the message is one line for the administrator."""
 
 
-class StrangeSpool(SettingsError):
+class ForeignSpool(SettingsError):
     """Spool and job table are not of one installation."""
 
 

@@ -61,7 +61,7 @@ class Timing:
         "that one such look takes at most for the jobs that run, and again for those that wait; "
         "then the next goes on with the others",
     )
-    told_look: float = _time(
+    pilot_look: float = _time(
         0.05, "between two looks for the ends of jobs in pilots: a listing of each pilot's folder"
     )
     end_expected: float = _time(

@@ -76,7 +76,7 @@ class Report:
 
     def content(self) -> bytes:
         """As JSON that :func:`read` takes."""
-        facts = asdict(self) | {"message": status_xml.told(self.message)}
+        facts = asdict(self) | {"message": status_xml.bounded(self.message)}
         fewer = [
             {name: value for name, value in output.items() if name != "data"}
             for output in self.outputs
@@ -117,7 +117,7 @@ def load(job: JobDir) -> Report | None:
         return None
     if not _is_sound(facts):
         return None
-    facts.message, facts.host = status_xml.told(facts.message), status_xml.told(facts.host)
+    facts.message, facts.host = status_xml.bounded(facts.message), status_xml.bounded(facts.host)
     return facts
 
 

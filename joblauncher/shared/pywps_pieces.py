@@ -49,7 +49,7 @@ class Piece:
         return found
 
 
-def strange(pieces: Iterable[Piece]) -> Iterator[str]:
+def mismatches(pieces: Iterable[Piece]) -> Iterator[str]:
     """The pieces that this PyWPS does not have, or not in this form: one line each. To be asked
     before anything is replaced."""
     import pywps

@@ -203,7 +203,7 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
                 message = UNEXPLAINED
             for output in filter(_fault, self.process.outputs):
                 output._iohandler = NoneIOHandler(output)  # PyWPS shows outputs of a failure too
-        self.message = status_xml.told(str(message))
+        self.message = status_xml.bounded(str(message))
         self.status = status
         self.status_percentage = status_percentage
         self._update_status_doc()

@@ -61,7 +61,7 @@ def writable(text: str) -> str:
     return _FORBIDDEN.sub("\ufffd", text)
 
 
-def told(text: str) -> str:
+def bounded(text: str) -> str:
     """A message as it is shown and recorded: writable, and of bounded length."""
     return writable(text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]} …")
 
@@ -79,7 +79,7 @@ def parse(document: bytes) -> Status:
             state = found[1].lower()
             text = "".join(str(part) for part in child.itertext()).strip()
             percent = "100" if state in ("succeeded", "failed") else child.get("percentCompleted")
-            return Status(state, _percent(percent or "0"), told(text))
+            return Status(state, _percent(percent or "0"), bounded(text))
     raise DocumentError("the status document has no state")
 
 

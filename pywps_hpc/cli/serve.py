@@ -40,7 +40,7 @@ def _serving(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _errors_shown() -> Iterator[None]:
     """A mistake of the administrator's ends the command with one line."""
     try:
         yield
@@ -71,7 +71,7 @@ def serve(application: str, config: Path, bind: str, workers: int, threads: int)
     def usable() -> None:
         check(settings.load_to_serve(config))
 
-    with _told():
+    with _errors_shown():
         _require_server()
         usable()
         log_format.use(settings.load([config]).log_format)
@@ -89,7 +89,7 @@ def serve(application: str, config: Path, bind: str, workers: int, threads: int)
 @_serving
 def web(application: str, config: Path, bind: str, workers: int, threads: int) -> None:
     """Serve an existing PyWPS application; the dispatcher runs elsewhere."""
-    with _told():
+    with _errors_shown():
         _require_server()
     from pywps_hpc.web.load import load
     from pywps_hpc.web.server.importing import Loaded
@@ -104,7 +104,7 @@ def web(application: str, config: Path, bind: str, workers: int, threads: int) -
     def renewed() -> ServerOptions:
         return options(settings.load_to_serve(config))
 
-    with _told(), contextlib.ExitStack() as at_end:
+    with _errors_shown(), contextlib.ExitStack() as at_end:
         own = settings.load_to_serve(config)
         host.check_address(bind)
         log_format.use(own.log_format)
@@ -136,7 +136,7 @@ def dispatcher(config: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     signal.signal(signal.SIGUSR1, lambda *_: lifecycle.reopen_logs_aside())
-    with _told(), contextlib.ExitStack() as at_end:
+    with _errors_shown(), contextlib.ExitStack() as at_end:
         own = settings.load_to_run(config)
         log_format.use(own.log_format)
         store = open_store(own, wait=True)

@@ -24,7 +24,7 @@ from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.dispatch.stage import Stager
 from pywps_hpc.dispatch.submit import Submitter
 from pywps_hpc.dispatch.watch import Watch
-from pywps_hpc.errors import StrangeSpool
+from pywps_hpc.errors import ForeignSpool
 from pywps_hpc.jobs import JobStore, TableUnavailable, Waiting
 from pywps_hpc.jobs.clock import boottime
 from pywps_hpc.jobs.identity import service_mark, tie
@@ -138,7 +138,7 @@ class Dispatcher:
                 except LeadershipLost:
                     log.warning("dispatcher %s: another one took over", self._leadership.holder)
                     self.leads = False
-                except StrangeSpool:
+                except ForeignSpool:
                     raise
                 except TableUnavailable as error:
                     announce_ready()  # there is nothing else to wait for
@@ -156,7 +156,7 @@ class Dispatcher:
             self.resign()
             raise
         finally:
-            self._hush()
+            self._stop_listening()
         self.resign()
         return False
 
@@ -174,7 +174,7 @@ class Dispatcher:
                     error.strerror,
                 )
 
-    def _hush(self) -> None:
+    def _stop_listening(self) -> None:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -202,7 +202,7 @@ class Dispatcher:
             self._tell(trouble)
             return 0
         parts = [self._controller.run, self._stager.run, self._submitter.run]
-        parts += [self._follower.end_told, *([self._follower.run] if poll else [])]
+        parts += [self._follower.end_reported, *([self._follower.run] if poll else [])]
         for part in parts:
             try:
                 part()
@@ -278,11 +278,11 @@ class Dispatcher:
     def _wait(self, stop: Either, seconds: float) -> bool:
         """Wait, unless woken or stopped; whether jobs have told their ends meanwhile."""
         deadline = time.monotonic() + seconds
-        while self.scheduler.is_telling:
+        while self.scheduler.reports_ends:
             left = deadline - time.monotonic()
-            if left <= 0 or stop.wait(min(left, self._timing.told_look), self._listener):
+            if left <= 0 or stop.wait(min(left, self._timing.pilot_look), self._listener):
                 return False
-            if stop.woken or self._follower.hear():
+            if stop.woken or self._follower.collect_ends():
                 return not stop.woken
         stop.wait(deadline - time.monotonic(), self._listener)
         return False

@@ -71,22 +71,22 @@ class Follower:
             tuple[str, int], list[str]
         ] = {}  # this turn's look-ups, by name and index
         self._exhausted: dict[str, set[str]] = defaultdict(set)  # native ids that led nowhere
-        self._told: dict[str, JobStatus] = {}  # ends that came unasked, by native id
+        self._reported: dict[str, JobStatus] = {}  # ends that no poll told, by native id
 
-    def hear(self) -> bool:
-        """Whether jobs have told their ends unasked; :meth:`end_told` acts on it."""
-        self._told |= self._context.scheduler.told()
-        return bool(self._told)
+    def collect_ends(self) -> bool:
+        """Whether ends of jobs were reported without a poll; :meth:`end_reported` acts on it."""
+        self._reported |= self._context.scheduler.reported_ends()
+        return bool(self._reported)
 
-    def end_told(self) -> None:
-        """Act on the ends that were told unasked.
+    def end_reported(self) -> None:
+        """Act on the ends that were reported without a poll.
 
         Raises:
             SchedulerUnavailable: some have to wait.
         """
         context = self._context
-        self.hear()
-        told, self._told = self._told, {}
+        self.collect_ends()
+        told, self._reported = self._reported, {}
         if not told:
             return
         rows = context.store.in_state(_FOLLOWED, known=self._rows)

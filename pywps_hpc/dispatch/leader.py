@@ -9,7 +9,7 @@ import socket
 import time
 from pathlib import Path
 
-from pywps_hpc.errors import LeadershipLost, StrangeSpool
+from pywps_hpc.errors import ForeignSpool, LeadershipLost
 from pywps_hpc.jobs import JobStore, Reach
 from pywps_hpc.jobs.clock import boot_id
 from pywps_hpc.jobs.identity import are_apart
@@ -83,7 +83,7 @@ class Leadership:
         settings, and we its jobs with ours.
 
         Raises:
-            StrangeSpool: it works in this spool.
+            ForeignSpool: it works in this spool.
         """
         leader = self._store.dispatcher()
         if (
@@ -92,7 +92,7 @@ class Leadership:
             and are_apart(leader.service, self.service)
             and not is_dead(leader.holder)
         ):
-            raise StrangeSpool(
+            raise ForeignSpool(
                 f"[hpc] spool, database: the dispatcher of another service "
                 f"({leader.service.partition(' ')[2]}) uses them: give this service "
                 f"({settings.url}) a spool and a database of its own"

@@ -155,20 +155,20 @@ def _pool(timeout: float) -> dict[str, Any]:
 
 
 @contextmanager
-def unavailable_told(engine: Engine) -> Iterator[None]:
+def as_unavailable(engine: Engine) -> Iterator[None]:
     """Whatever keeps the database from being used now is a :class:`TableUnavailable`."""
     try:
         yield
     except sa.exc.TimeoutError as error:
         raise TableUnavailable("too many connections at once") from error
     except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-        raise TableUnavailable(in_words(error.orig or error, engine)) from error
+        raise TableUnavailable(driver_message(error.orig or error, engine)) from error
     except (sqlite3.OperationalError, sqlite3.InterfaceError) as error:
-        raise TableUnavailable(in_words(error, engine)) from error
+        raise TableUnavailable(driver_message(error, engine)) from error
     except sa.exc.DBAPIError as error:
         if not error.connection_invalidated:
             raise
-        raise TableUnavailable(in_words(error.orig or error, engine)) from error
+        raise TableUnavailable(driver_message(error.orig or error, engine)) from error
 
 
 @contextmanager
@@ -191,7 +191,7 @@ def begin(
     try:
         options = {"write": write, "single": single}
         with (
-            unavailable_told(engine),
+            as_unavailable(engine),
             engine.connect().execution_options(**options) as connection,
             connection.begin(),
         ):
@@ -213,7 +213,7 @@ def clock(connection: Connection) -> float:
     return float(found.timestamp())
 
 
-def in_words(error: BaseException, engine: Engine) -> str:
+def driver_message(error: BaseException, engine: Engine) -> str:
     """What a driver says of a database that cannot be used now: the first line of it."""
     message = (str(error).strip() or type(error).__name__).splitlines()[0]
     if engine.dialect.name == "sqlite" and engine.url.database:  # which never says what it opens

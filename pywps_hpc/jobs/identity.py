@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 
-from pywps_hpc.errors import SettingsError, StrangeSpool
+from pywps_hpc.errors import ForeignSpool, SettingsError
 from pywps_hpc.jobs import JobStore, new_id
 from pywps_hpc.settings import Settings
 from pywps_hpc.spool import IDENTITY, Spool
@@ -45,7 +45,7 @@ def tie(store: JobStore, spool: Spool) -> None:
     one. Several programs may do so at once, also on several hosts.
 
     Raises:
-        StrangeSpool: they do not; nothing is changed.
+        ForeignSpool: they do not; nothing is changed.
         SettingsError: the spool cannot be used.
         TableUnavailable: the job table cannot be reached now.
     """
@@ -63,13 +63,13 @@ def _tie(store: JobStore, spool: Spool) -> str:
         known = facts.get(FACT, "")
         if not known:
             if _written(spool):
-                raise StrangeSpool(
+                raise ForeignSpool(
                     f"[hpc] spool: {spool.root} belongs to another job table than [hpc] database: "
                     "two services need a spool and a database each. If the old table was lost, "
                     f"remove {spool.root / IDENTITY}"
                 )
             if rows and not any(spool.open(row.id).path.exists() for row in rows):
-                raise StrangeSpool(_absent(spool))
+                raise ForeignSpool(_absent(spool))
             facts[FACT] = known = PROMISED + new_id()
     if known.startswith(PROMISED):
         # A kill before the end of this leaves the promise, which whoever comes next keeps.
@@ -84,9 +84,9 @@ def _tie(store: JobStore, spool: Spool) -> str:
 
 def _compare(spool: Spool, written: str, known: str) -> None:
     if not written:
-        raise StrangeSpool(_absent(spool))
+        raise ForeignSpool(_absent(spool))
     if written != known:
-        raise StrangeSpool(
+        raise ForeignSpool(
             f"[hpc] spool: {spool.root} is not the spool that [hpc] database belongs to: a copy of "
             "a service, such as one for tests, needs a spool and a database of its own"
         )

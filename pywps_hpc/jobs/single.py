@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect, Engine
 
-from pywps_hpc.jobs.database import begin, unavailable_told
+from pywps_hpc.jobs.database import as_unavailable, begin
 
 #: Statements that are kept compiled.
 MOST = 64
@@ -61,7 +61,7 @@ def first(
     compiled = _compiled(query, engine.dialect)
     values = [given.get(name, compiled.fixed.get(name)) for name in compiled.parameters]
     try:
-        with unavailable_told(engine), closing(engine.raw_connection()) as held:
+        with as_unavailable(engine), closing(engine.raw_connection()) as held:
             rows = held.cursor().execute(compiled.text, values).fetchall()  # and it is over
     except sqlite3.Error as error:
         raise sa.exc.DatabaseError(compiled.text, values, error) from error

@@ -74,7 +74,7 @@ def is_unused(system: str, key: str) -> bool:
     return key in import_module(f"pywps_hpc.systems.{system}").UNUSED
 
 
-def said_twice(system: str, lines: Sequence[str], key: str) -> str:
+def duplicate_option(system: str, lines: Sequence[str], key: str) -> str:
     """The option in ``extra`` that says the same as a key that is set; empty if there is none."""
     if system not in SYSTEMS:
         return ""

@@ -2,7 +2,7 @@
 
 One table: what, why, and what is checked at start. The check is made when this module is imported,
 before anything is replaced; whatever is not as expected is told to the administrator
-(:data:`STRANGE`).
+(:data:`MISMATCHES`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from pywps import configuration
 
 from joblauncher.inputs import file_names
-from joblauncher.shared.pywps_pieces import Piece, strange
+from joblauncher.shared.pywps_pieces import Piece, mismatches
 from pywps_hpc.settings import Settings
 from pywps_hpc.web import input_references
 from pywps_hpc.web.requests import guard, json
@@ -212,12 +212,12 @@ def _originals() -> Iterator[tuple[Patch, Any]]:
     for patch in PATCHES:
         try:
             yield patch, patch.find()
-        except (ImportError, AttributeError):  # told as strange
+        except (ImportError, AttributeError):  # told as a mismatch
             continue
 
 
 #: What differs from the tested PyWPS, for the administrator.
-STRANGE = tuple(strange((*PATCHES, *PIECES)))
+MISMATCHES = tuple(mismatches((*PATCHES, *PIECES)))
 _ORIGINALS = tuple(_originals())
 
 

@@ -90,7 +90,7 @@ def _warn(own: settings.Settings, sections: settings.Sections, files: Sequence[s
     url = str(configuration.get_config_value("server", "url"))
     found = [*warnings.of_sections(sections), *warnings.of_url(url), *warnings.of_database(own)]
     found += warnings.of_files({Path(file) for file in files if file}, sections)
-    for warning in (*pywps_patches.STRANGE, *found):
+    for warning in (*pywps_patches.MISMATCHES, *found):
         LOGGER.warning("%s", warning)
     for who, process in {"every process": own.defaults, **own.processes}.items():
         if process.container.runtime == "none":

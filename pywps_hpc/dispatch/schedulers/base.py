@@ -140,11 +140,11 @@ class Scheduler(ABC):
         return {}
 
     @property
-    def is_telling(self) -> bool:
-        """Whether :meth:`told` may have something to say soon."""
+    def reports_ends(self) -> bool:
+        """Whether :meth:`reported_ends` may have something to say soon."""
         return False
 
-    def told(self) -> dict[str, JobStatus]:
+    def reported_ends(self) -> dict[str, JobStatus]:
         """Jobs that have ended since the latest :meth:`poll`, or since this was asked last, as far
         as that is known without a question to the batch system. Raises nothing."""
         return {}

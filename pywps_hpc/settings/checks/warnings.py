@@ -25,8 +25,8 @@ from pywps_hpc.settings.model import (
     Settings,
 )
 
-#: How alike a name must be to be taken for a slip of the pen (difflib, ratio).
-ALIKE = 0.85
+#: How similar a name has to be to be taken for a typing error (difflib, ratio).
+SIMILARITY = 0.85
 _SECRET = re.compile(r"passw(or)?d|secret|token|webhook|credential|(api|access|private)_?key", re.I)
 
 
@@ -39,12 +39,12 @@ def of_sections(sections: Sections) -> Iterator[str]:
     for section, keys in sections.items():
         if section in PYWPS:
             for key in keys:
-                near = _alike(key, PYWPS[section], 0.8)
+                near = _similar(key, PYWPS[section], 0.8)
                 if key not in PYWPS[section] and near:
                     yield f"[{section}] {key}: unknown key; did you mean {near}?"
         elif section == "DEFAULT":
             yield "[DEFAULT]: does not hold for pywps-hpc; write its keys into the sections"
-        elif section.split(".")[0] != "hpc" and (near := _section_alike(section)):
+        elif section.split(".")[0] != "hpc" and (near := _similar_section(section)):
             yield f"[{section}]: unknown section; did you mean [{near}]?"
 
 
@@ -59,19 +59,19 @@ def of_doubled_processes(settings: Settings) -> Iterator[str]:
             yield f"[{PROCESS_PREFIX}{name}]: {sections} differ in case or blanks only: one counts"
 
 
-def _section_alike(section: str) -> str:
+def _similar_section(section: str) -> str:
     first, dot, rest = section.strip().lower().partition(".")
     if sorted(first) == sorted("hpc"):
         known = "hpc" + dot + rest
         return (
             known
             if known.startswith((PROCESS_PREFIX, OWNER_PREFIX))
-            else _alike(known, SECTIONS, 0.6) or "hpc"
+            else _similar(known, SECTIONS, 0.6) or "hpc"
         )
-    return _alike(section.lower(), [*SECTIONS, *PYWPS])
+    return _similar(section.lower(), [*SECTIONS, *PYWPS])
 
 
-def _alike(name: str, known: Collection[str], ratio: float = ALIKE) -> str:
+def _similar(name: str, known: Collection[str], ratio: float = SIMILARITY) -> str:
     return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=ratio)), "")
 
 
@@ -83,7 +83,7 @@ def of_processes(settings: Settings, identifiers: Collection[str]) -> Iterator[s
     """
     for identifier in settings.processes:
         if identifier not in identifiers:
-            near = _alike(identifier, identifiers, 0.6)
+            near = _similar(identifier, identifiers, 0.6)
             hint = f"; did you mean [{PROCESS_PREFIX}{near}]?" if near else ""
             yield f"[{PROCESS_PREFIX}{identifier}]: the service has no such process{hint}"
 

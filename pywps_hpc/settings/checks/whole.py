@@ -81,7 +81,7 @@ def _amounts(settings: Settings) -> Iterator[Problem]:
                 continue
             if remedy := options.unsupported(system, field):
                 yield section, key, f"is not supported: {remedy}"
-            if option := options.said_twice(system, need.extra, field):
+            if option := options.duplicate_option(system, need.extra, field):
                 yield section, "extra", f"{option}: {options.use_key(key)}, which is set, alone"
 
 
@@ -95,7 +95,7 @@ def _owners(settings: Settings) -> Iterator[Problem]:
         if owner.qos and (remedy := options.unsupported(_system(settings), "qos")):
             yield OWNER_PREFIX + name, "qos", f"is not supported: {remedy}"
     for section, own in _everyone(settings, "hpc.resources").items() if told else ():
-        if option := options.said_twice(_system(settings), own.resources.extra, "qos"):
+        if option := options.duplicate_option(_system(settings), own.resources.extra, "qos"):
             problem = f"{option}: it would hold for every owner; {options.use_key('qos')}"
             yield section, "extra", problem
 

@@ -18,7 +18,7 @@ import sys
 from pywps_hpc.dispatch import dispatcher
 from pywps_hpc.dispatch.schedulers import registry
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
-from pywps_hpc.errors import StrangeSpool
+from pywps_hpc.errors import ForeignSpool
 
 how = sys.argv.pop()
 
@@ -27,7 +27,7 @@ def close(self):
 
 def run(self, stop, hangup):
     if how == "fails":
-        raise StrangeSpool("another table's")
+        raise ForeignSpool("another table's")
     return how == "reloads"
 
 LocalScheduler.close = close

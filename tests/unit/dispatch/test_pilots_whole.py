@@ -242,16 +242,16 @@ def test_the_end_of_a_job_in_a_pilot_is_noticed_without_a_question_to_the_batch_
             wake(dispatcher.holder)
             thread.join(0.05)
     assert Counter(harness.scheduler.calls) == asked
-    assert not dispatcher.scheduler.is_telling
+    assert not dispatcher.scheduler.reports_ends
 
 
 def test_the_end_of_a_job_in_a_pilot_is_told_once(harness: Harness) -> None:
     job, pilot = harness.in_pilot()
     scheduler = harness.dispatcher.scheduler
-    assert scheduler.is_telling
-    assert scheduler.told() == {}
+    assert scheduler.reports_ends
+    assert scheduler.reported_ends() == {}
     pilot.dir.write_end(job.name, {"outcome": "exited", "exit_code": 3, "detail": ""})
-    told = scheduler.told()
+    told = scheduler.reported_ends()
     assert [(status.phase, status.exit_code) for status in told.values()] == [(Phase.FINISHED, 3)]
     assert list(told) == [job.native_id]
-    assert scheduler.told() == {}
+    assert scheduler.reported_ends() == {}

@@ -55,7 +55,7 @@ def named(table: tuple[Piece, ...]) -> set[str]:
 
 
 def test_nothing_is_strange_about_the_pywps_that_is_installed() -> None:
-    assert list(pywps_pieces.strange(pywps_patches.ALL)) == []
+    assert list(pywps_pieces.mismatches(pywps_patches.ALL)) == []
     assert version("pywps").rpartition(".")[0] == pywps_pieces.UPSTREAM
     assert all(piece.why for piece in pywps_patches.ALL)
 
@@ -94,6 +94,6 @@ def test_every_method_that_our_response_overrides_stands_in_the_table() -> None:
     ],
 )
 def test_what_this_pywps_has_otherwise_is_told(piece: Piece, says: str) -> None:
-    (line,) = pywps_pieces.strange([piece])
+    (line,) = pywps_pieces.mismatches([piece])
     assert f"{piece.module}.{piece.name}" in line
     assert says in line

@@ -20,7 +20,7 @@ from in_process_service import InProcessService, open_service
 from pywps_hpc import settings
 from pywps_hpc.cli.main import commands
 from pywps_hpc.dispatch.schedulers.local import LocalScheduler
-from pywps_hpc.errors import StrangeSpool
+from pywps_hpc.errors import ForeignSpool
 from pywps_hpc.jobs import JobStore, State, new_id
 from pywps_hpc.jobs.identity import FACT, PROMISED, are_apart, service_mark, tie
 from pywps_hpc.settings import ProcessSettings, Resources, SettingsError
@@ -73,18 +73,18 @@ def test_a_copy_of_a_service_with_another_spool_is_refused(
     harness: DispatcherHarness, tmp_path: Path
 ) -> None:
     elsewhere = new_spool(tmp_path / "copy" / "spool")
-    with pytest.raises(StrangeSpool, match=r"\[hpc\] spool.*\[hpc\] database") as refused:
+    with pytest.raises(ForeignSpool, match=r"\[hpc\] spool.*\[hpc\] database") as refused:
         tie(fresh(harness), elsewhere)
     assert "\n" not in str(refused.value)
     tie(other_table(tmp_path), elsewhere)  # as the message says
-    with pytest.raises(StrangeSpool):
+    with pytest.raises(ForeignSpool):
         tie(fresh(harness), elsewhere)
     tie(fresh(harness), Spool(harness.spool.root))
 
 
 def test_two_services_on_one_spool_are_refused(harness: DispatcherHarness, tmp_path: Path) -> None:
     other = other_table(tmp_path)
-    with pytest.raises(StrangeSpool, match="two services need a spool and a database each"):
+    with pytest.raises(ForeignSpool, match="two services need a spool and a database each"):
         tie(other, Spool(harness.spool.root))
     with other.facts() as facts:
         assert facts == {}
@@ -110,7 +110,7 @@ def test_an_earlier_installation_whose_spool_is_not_mounted_is_not(
     job = harness.accept()
     forget(harness)
     shutil.rmtree(harness.folder(job).path)
-    with pytest.raises(StrangeSpool, match="is its file system mounted"):
+    with pytest.raises(ForeignSpool, match="is its file system mounted"):
         harness.restart()
     assert list(harness.spool.root.iterdir()) == []
     assert harness.row(job).state is State.ACCEPTED
@@ -369,7 +369,7 @@ def test_two_services_that_share_spool_and_table_do_not_run_each_other_s_jobs(
     with pytest.raises(Busy):
         admission.admit(theirs, harness.store, "p", request)
     harness.settings = theirs
-    with pytest.raises(StrangeSpool, match=r"another service \(http://a/wps\)"):
+    with pytest.raises(ForeignSpool, match=r"another service \(http://a/wps\)"):
         harness.restart()
     harness.store.resign(harness.holder)
     harness.restart()

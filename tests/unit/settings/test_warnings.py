@@ -202,7 +202,7 @@ def test_sqlite_on_a_network_file_system_is_told(
 
 
 def test_the_pieces_of_this_pywps_are_as_expected() -> None:
-    assert pywps_patches.STRANGE == ()
+    assert pywps_patches.MISMATCHES == ()
 
 
 def test_a_piece_of_another_pywps_is_told_by_name_and_version() -> None:
@@ -210,7 +210,7 @@ def test_a_piece_of_another_pywps_is_told_by_name_and_version() -> None:
         return pywps_patches.Piece(module, name, "", parameters)
 
     lines = told(
-        pywps_patches.strange(
+        pywps_patches.mismatches(
             [
                 piece("pywps.app.Process", "Process.set_workdir", ("self", "workdir", "more")),
                 piece("pywps.app.Process", "Process.no_such_thing", ("self",)),
@@ -242,15 +242,15 @@ def test_all_of_it_is_told_at_start(tmp_path: Path, caplog: pytest.LogCaptureFix
         caplog.clear()
         for _ in range(2):
             app.get("/wps?service=WPS&request=GetCapabilities")
-        strange = [r.getMessage() for r in caplog.records if "no such process" in r.getMessage()]
-    assert len(strange) == 1
-    assert "[hpc.process.repeat_99]" in strange[0]
+        warned = [r.getMessage() for r in caplog.records if "no such process" in r.getMessage()]
+    assert len(warned) == 1
+    assert "[hpc.process.repeat_99]" in warned[0]
 
 
 def test_each_kind_of_warning_reaches_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pywps_patches, "STRANGE", ("a piece of PyWPS is another",))
+    monkeypatch.setattr(pywps_patches, "MISMATCHES", ("a piece of PyWPS is another",))
     for kind in ("of_url", "of_files", "of_database"):
         monkeypatch.setattr(warnings, kind, lambda *_, kind=kind: iter([f"told {kind}"]))
     elsewhere = {"outputurl": "http://elsewhere.example/outputs", "outputpath": tmp_path}

@@ -67,7 +67,7 @@ def test_the_docstring_shows_each_that_several_parts_know() -> None:
     ("error", "kinds"),
     [
         (SettingsError("x"), (ValueError, HpcError)),
-        (errors.StrangeSpool("x"), (SettingsError, ValueError)),
+        (errors.ForeignSpool("x"), (SettingsError, ValueError)),
         (SchedulerUnavailable("x"), (SchedulerError, HpcError)),
     ],
     ids=lambda value: type(value).__name__,

@@ -124,10 +124,10 @@ class PilotScheduler(Scheduler):
             return found
 
     @property
-    def is_telling(self) -> bool:
+    def reports_ends(self) -> bool:
         return any(pilot.open for pilot in self._fleet.remembered)
 
-    def told(self) -> dict[str, JobStatus]:
+    def reported_ends(self) -> dict[str, JobStatus]:
         found: dict[str, JobStatus] = {}
         for pilot in self._fleet.remembered:
             with suppress(OSError):  # the next poll says that, or is told
