@@ -11,7 +11,7 @@ from unittest import mock
 from dispatcher_harness import ACCEPTED
 from invariants import Broken
 from joblauncher.shared.files import atomic_write
-from pywps_hpc.dispatch import follow
+from pywps_hpc.dispatch import reconciler
 from pywps_hpc.dispatch.decide import messages
 from pywps_hpc.dispatch.decide.action import Action, Do
 from pywps_hpc.dispatch.decide.evidence import Evidence, Left
@@ -48,7 +48,7 @@ def absent_counts_as_over() -> Iterator[None]:
             return Action(Do.END, State.FAILED, messages.LOST, rewrite=True)
         return action
 
-    with mock.patch.object(follow, "decide", hasty):
+    with mock.patch.object(reconciler, "decide", hasty):
         yield
 
 
@@ -72,7 +72,7 @@ def a_document_ends_a_job() -> Iterator[None]:
             return Action(Do.END, State.SUCCEEDED)
         return decide(job, status, seen, **more)
 
-    with mock.patch.object(follow, "decide", gullible):
+    with mock.patch.object(reconciler, "decide", gullible):
         yield
 
 

@@ -16,7 +16,7 @@ import pytest
 from dispatcher_harness import DispatcherHarness
 from fake_scheduler import DONE, QUEUED, RUNNING
 from joblauncher.shared import outcome
-from pywps_hpc.dispatch import follow, submit
+from pywps_hpc.dispatch import follow, reconciler, submit
 from pywps_hpc.dispatch.dispatcher import Dispatcher
 from pywps_hpc.dispatch.ends import EndWatch
 from pywps_hpc.dispatch.schedulers.base import (
@@ -369,9 +369,11 @@ def test_of_jobs_to_which_nothing_has_happened_nothing_is_decided(
     jobs = [harness.running() for _ in range(3)]
     harness.cycle()
     decided: list[str] = []
-    decide = follow.decide
+    decide = reconciler.decide
     monkeypatch.setattr(
-        follow, "decide", lambda job, *a, **more: decided.append(job.id) or decide(job, *a, **more)
+        reconciler,
+        "decide",
+        lambda job, *a, **more: decided.append(job.id) or decide(job, *a, **more),
     )
     harness.cycle()
     assert decided == []
