@@ -51,6 +51,7 @@ class Mount:
 
     @property
     def is_writable(self) -> bool:
+        """Whether it is mounted read-write (proc(5), mountinfo)."""
         return "rw" in self.options.split(",")
 
 

@@ -51,6 +51,11 @@ class Facts:
     waited: float = 0.0
     walltime: int = 0
 
+    @property
+    def subject(self) -> str:
+        """What a finding about its node is about."""
+        return f"node {self.node}" if self.node else "node"
+
 
 def of(
     known: Configuration, processes: Sequence[str], facts: Facts, system: str
@@ -72,7 +77,7 @@ def of(
             "correct what it names: queue, account, extra",
         )
     elif facts.report is None:
-        yield _unheard(known, process, facts, whose)
+        yield _unreported(known, process, facts, whose)
     else:
         found = [*_of_report(known, process, facts, facts.report)]
         yield from found
@@ -86,29 +91,41 @@ def of(
             )
 
 
-def _unheard(known: Configuration, process: str, facts: Facts, whose: str) -> Finding:
+def _unreported(known: Configuration, process: str, facts: Facts, whose: str) -> Finding:
+    """What is wrong with a job whose launcher left no report."""
+    if facts.status is None or facts.status.phase in (Phase.QUEUED, Phase.HELD):
+        return _waiting(known, process, facts, whose)
+    return _silent(known, process, facts, facts.status, whose)
+
+
+def _waiting(known: Configuration, process: str, facts: Facts, whose: str) -> Finding:
+    """A job that has not begun, as far as the batch system tells."""
     status = facts.status
-    subject = f"node {facts.node}" if facts.node else "node"
-    if status is None or status.phase in (Phase.QUEUED, Phase.HELD):
-        if status is None and facts.unasked:
-            what = f"the batch system cannot be asked about a job{whose}: {facts.unasked}"
-            return error("batch system", what, "see docs/schedulers.md for what it has to answer")
-        detail = (status.detail if status else "") or "the batch system does not tell why"
-        if status is not None and status.hopeless:
-            return error(
-                f"[{known.section_of(process, 'queue', 'extra')}]",
-                f"a job waits and cannot start as it stands: {detail}{whose}",
-                "correct what it names: queue, account, walltime, extra",
-            )
-        held = status is not None and status.phase is Phase.HELD
-        return warning(
-            subject,
-            f"a job has waited for {facts.waited:.0f} s{' held' if held else ''}: {detail}{whose}; "
-            "nothing is known of the nodes",
-            "release it, or find out who holds it"
-            if held
-            else "run this again when there is room, or with a longer --wait",
+    if status is None and facts.unasked:
+        what = f"the batch system cannot be asked about a job{whose}: {facts.unasked}"
+        return error("batch system", what, "see docs/schedulers.md for what it has to answer")
+    detail = (status.detail if status else "") or "the batch system does not tell why"
+    if status is not None and status.hopeless:
+        return error(
+            f"[{known.section_of(process, 'queue', 'extra')}]",
+            f"a job waits and cannot start as it stands: {detail}{whose}",
+            "correct what it names: queue, account, walltime, extra",
         )
+    held = status is not None and status.phase is Phase.HELD
+    return warning(
+        facts.subject,
+        f"a job has waited for {facts.waited:.0f} s{' held' if held else ''}: {detail}{whose}; "
+        "nothing is known of the nodes",
+        "release it, or find out who holds it"
+        if held
+        else "run this again when there is room, or with a longer --wait",
+    )
+
+
+def _silent(
+    known: Configuration, process: str, facts: Facts, status: JobStatus, whose: str
+) -> Finding:
+    """A job that has begun, or is over, and did not report."""
     trouble = container.explain(facts.log, status.exit_code)
     if status.exit_code == 72:
         return error(
@@ -120,11 +137,11 @@ def _unheard(known: Configuration, process: str, facts: Facts, whose: str) -> Fi
         what = trouble.message.removeprefix("could not start: ")
         about = f" ({trouble.what})" if trouble.what else ""
         where = f" on {facts.node}" if facts.node else ""
-        subject = _owned(known, process, trouble)
-        return error(subject, f"{what}{about}{where}{whose}", trouble.remedy)
+        key = _owned(known, process, trouble)
+        return error(key, f"{what}{about}{where}{whose}", trouble.remedy)
     if status.phase is not Phase.FINISHED:
         return warning(
-            subject,
+            facts.subject,
             f"the job runs{whose}, but has not reported for {facts.waited:.0f} s",
             "is the node overloaded, or its file system slow? try a longer --wait",
         )
@@ -147,7 +164,7 @@ def _unheard(known: Configuration, process: str, facts: Facts, whose: str) -> Fi
     code = status.exit_code
     told = EXIT_CODES.get(code or 0) or why(status, facts.settings.resources)
     return error(
-        subject, f"{told}{whose}; its log ends with: {said or 'nothing'}", "see the message"
+        facts.subject, f"{told}{whose}; its log ends with: {said or 'nothing'}", "see the message"
     )
 
 

@@ -138,7 +138,7 @@ class Follower:
                 since = (missing if known else unlisted).get(job.id, 0.0)
                 job = replace(job, missing_since=since)
                 if known:  # nobody can miss what only the accounting would know
-                    self._missing[job.id] = job.missing_since or asked
+                    self._missing[job.id] = since or asked
             with context.guard(job):
                 if owners[job.native_id].id != job.id:
                     reconciler.give_up(job)

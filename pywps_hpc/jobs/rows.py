@@ -32,12 +32,14 @@ _CAUSES = {cause.value: cause for cause in Cause}
 
 
 def to_row(job: Job) -> dict[str, Any]:
+    """The values of a job's columns, as the database takes them."""
     row = {name: getattr(job, name) for name in _NAMES}
     own = {"state": job.state.value, "control": job.control.value, "cause": job.cause.value}
     return row | storable(row) | own | {"access": job.access or job.id}
 
 
 def to_job(row: Any) -> Job:
+    """The job of a row, which has its columns by their names."""
     found = {name: row[name] for name in _NAMES}
     found["state"], found["control"] = State(row["state"]), ControlRequest(row["control"])
     found["cause"] = Cause(row["cause"])

@@ -184,7 +184,17 @@ def record(
     retry_of: str = "",
     needed: Needed = _USUAL,
 ) -> tuple[Job, JobResponse]:
-    """Write a job's dump and first documents, then its row."""
+    """Write a job's dump and first documents, then its row.
+
+    Args:
+        job: its folder, and what stands for it in its addresses.
+        process, wps_request: as in :func:`accept`, the inputs having been read.
+        urls, retry_of: as in :func:`accept`.
+        needed: what it needs beyond what the settings say.
+
+    Raises:
+        NoApplicableCode, FileSizeExceeded, Busy: as in :func:`accept`.
+    """
     settings, store = service.settings, service.store
     status_url = urljoin(service.addresses.status, job.access)
     process._set_uuid(job.access)  # PyWPS makes the addresses of outputs of it
@@ -194,29 +204,7 @@ def record(
     response._update_status(WPS_STATUS.ACCEPTED, "PyWPS Request accepted", 0)
     bounds = input_references.bounds(settings)
     staging = settings.inputs.fetch == "server" and input_references.plan(job, wps_request, bounds)
-    kept, values = _keep_values(job)
-    try:
-        dump = packing.pack(
-            job.job_id,
-            process,
-            wps_request,
-            settings,
-            sync=not asynchronous,
-            status_url=status_url,
-            bounds=bounds,
-            prepared=prepared.record(job),
-            values=values,
-        )
-    except payload.PayloadError as error:
-        LOGGER.exception("%s: its process cannot be serialised", job.job_id)
-        raise NoApplicableCode(
-            "The process cannot be serialised for the batch system.", code=500
-        ) from error
-    if settings.max_dump_size and len(dump) + kept > settings.max_dump_size:
-        raise FileSizeExceeded(
-            f"The process with its inputs takes {amount(len(dump) + kept)}, more than the "
-            f"{amount(settings.max_dump_size)} allowed."
-        )
+    dump = _dump(service, job, process, wps_request, sync=not asynchronous, status_url=status_url)
     write_new(job.dump, dump, mode=0o400)  # on disk before the row, and the row before the answer
     failpoint.reach("accept.2")
     # The row says all that these two do: after a power failure, they are made anew.
@@ -250,6 +238,42 @@ def record(
     failpoint.reach("accept.5")
     LOGGER.info("%s: accepted, process %s, job name %s", row.id, row.process, row.name)
     return row, response
+
+
+def _dump(
+    service: Context, job: JobDir, process: Any, wps_request: Any, *, sync: bool, status_url: str
+) -> bytes:
+    """What goes to the node, within the bounds of its size.
+
+    Raises:
+        NoApplicableCode: it cannot be serialised.
+        FileSizeExceeded: it is too large.
+    """
+    settings = service.settings
+    kept, values = _keep_values(job)
+    try:
+        dump = packing.pack(
+            job.job_id,
+            process,
+            wps_request,
+            settings,
+            sync=sync,
+            status_url=status_url,
+            bounds=input_references.bounds(settings),
+            prepared=prepared.record(job),
+            values=values,
+        )
+    except payload.PayloadError as error:
+        LOGGER.exception("%s: its process cannot be serialised", job.job_id)
+        raise NoApplicableCode(
+            "The process cannot be serialised for the batch system.", code=500
+        ) from error
+    if settings.max_dump_size and len(dump) + kept > settings.max_dump_size:
+        raise FileSizeExceeded(
+            f"The process with its inputs takes {amount(len(dump) + kept)}, more than the "
+            f"{amount(settings.max_dump_size)} allowed."
+        )
+    return dump
 
 
 def _keep_values(job: JobDir) -> tuple[int, dict[str, Value]]:

@@ -137,11 +137,7 @@ def decide(
     if seen is Seen.ALIVE and status is not None and _has_closed(evidence):
         if status.phase in (Phase.QUEUED, Phase.HELD) and status.restarts > evidence.attempt:
             seen = Seen.AGAIN
-        elif (
-            status.phase is Phase.RUNNING
-            and job.end_seen
-            and now - max(job.end_seen, int(answering)) >= timing.linger
-        ):
+        elif status.phase is Phase.RUNNING and _lingers(job, now, answering, timing):
             return Action(Do.STOP, message=messages.LINGERED)
     if (left is Left.SUCCESS and not may_succeed(status, evidence)) or (
         left is Left.CUT_SHORT and _is_outdated(evidence, status)
@@ -173,17 +169,28 @@ def decide(
         cause = causes.of_document(evidence)
         return Action(do, State.FAILED, evidence.message, cause=cause)
     # The job did not come to an end of its own.
-    told = logged if status is None else None
-    if step is Step.FAIL or (status is None and left is Left.CUT_SHORT and not told):
-        reason = messages.out_of_memory(resources) if evidence.out_of_memory else evidence.message
-        cause = causes.of_launcher(evidence)
+    end = JobStatus(Phase.FINISHED, logged) if status is None and logged else status
+    if step is Step.FAIL or (end is None and left is Left.CUT_SHORT):
+        reason, cause = _as_launcher_says(evidence, resources)
+    elif end is None:
+        reason, cause = _lost(job, waited), causes.of_end(None)
     elif job.message == messages.LINGERED and status is not None:
         reason, cause = messages.LINGERED, Cause.PROCESS
     else:
-        end = JobStatus(Phase.FINISHED, told) if told else status
-        reason = messages.why(end, resources, evidence.peak_memory) if end else _lost(job, waited)
+        reason = messages.why(end, resources, evidence.peak_memory)
         cause = causes.of_end(end)
     return Action(do, State.FAILED, reason, rewrite=True, cause=cause)
+
+
+def _as_launcher_says(evidence: Evidence, resources: Resources) -> tuple[str, Cause]:
+    """Why a job ended that was cut short, as far as its launcher could tell; and the cause."""
+    reason = messages.out_of_memory(resources) if evidence.out_of_memory else evidence.message
+    return reason, causes.of_launcher(evidence)
+
+
+def _lingers(job: Job, now: float, answering: float, timing: Timing) -> bool:
+    """Whether a job works on long after it has told its end."""
+    return bool(job.end_seen) and now - max(job.end_seen, int(answering)) >= timing.linger
 
 
 def _dismiss(job: Job, status: JobStatus | None, seen: Seen, *, now: float, grace: float) -> Action:

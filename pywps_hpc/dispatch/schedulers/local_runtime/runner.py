@@ -97,6 +97,8 @@ class Supervisor:
         self._run_time = 0.0  # seconds, without those in which the job was suspended
 
     def run(self) -> dict[str, Any]:
+        """Run the job's script to its end; that end, see
+        :meth:`~pywps_hpc.dispatch.schedulers.base.JobStatus.ended`."""
         if (self._folder / "cancel").exists():
             return {"outcome": "cancelled", "detail": "cancelled before it started"}
         with contextlib.suppress(OSError, AttributeError):

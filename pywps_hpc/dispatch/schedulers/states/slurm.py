@@ -95,8 +95,8 @@ _EARLY = 35
 
 
 # squeue(1), JOB REASON CODES; resource_limits and job_reason_codes of Slurm's documentation: why it
-# lets a job wait, in words for its client.
-_WORDS = {
+# lets a job wait, as a clause for its client.
+_REASONS = {
     "Resources": "not enough nodes, processors or memory are free",
     "Priority": "other jobs come first",
     "BeginTime": "its earliest start has not come",
@@ -148,6 +148,7 @@ _CODE = re.compile(r"[A-Za-z_]{1,60}")
 
 
 def listed(state: str, reason: str) -> JobStatus | None:
+    """What squeue's state and reason of a job mean; ``None`` if the state is not known."""
     detail = f"{state} ({reason})" if reason else state
     if state in PHASES:
         phase = PHASES[state]
@@ -238,13 +239,13 @@ def explain(log_tail: str) -> Outcome | None:
 
 
 def waits_for(reason: str) -> str:
-    """A pending job's reason in words; empty if Slurm gives none."""
+    """A pending job's reason as a clause for its client; empty if Slurm gives none."""
     if reason.startswith(_NODES):
         return "the nodes that it may use are down, reserved, or kept for jobs that come first"
     code = reason.partition(",")[0].strip()  # "ReqNodeNotAvail, UnavailableNodes:node[1-3]"
     if code in ("", "None"):
         return ""
-    if known := _WORDS.get(code):
+    if known := _REASONS.get(code):
         return known
     if limit := _LIMIT.fullmatch(code):
         whose, what = _WHOSE[limit["whose"]], limit["what"].lower()
