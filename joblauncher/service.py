@@ -35,7 +35,7 @@ def fill(empty: Any, packed: bytes) -> Any:
 
     Args:
         empty: the placeholder, which becomes the service.
-        packed: what :mod:`pywps_hpc.web.siblings` wrote.
+        packed: what :mod:`pywps_hpc.web.packed_service` wrote.
 
     Returns:
         The service that a module of the process holds, if it was imported with the process; else

@@ -13,7 +13,7 @@ import logging
 from dataclasses import replace
 
 from joblauncher.shared import probing
-from pywps_hpc.dispatch.aside import Aside
+from pywps_hpc.dispatch.background import Background
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.purge import Purger
 from pywps_hpc.jobs import TERMINAL, State, clock
@@ -33,7 +33,7 @@ class Sweeper:
         self._context = context
         # Sends no heartbeat: those are the loop's.
         self._purger = Purger(context.store, context.spool)
-        self._choosing, self._emptying = Aside(self._choose), Aside(self._empty)
+        self._choosing, self._emptying = Background(self._choose), Background(self._empty)
         self._last_purge = self._last = float("-inf")
         self._doubt = ""
         age, longest = context.settings.retention.age, context.timing.retention_look

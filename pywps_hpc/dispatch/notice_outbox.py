@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from joblauncher.inputs.policy import Refused
-from pywps_hpc.dispatch.aside import Aside
+from pywps_hpc.dispatch.background import Background
 from pywps_hpc.dispatch.notice_ways import Way
 from pywps_hpc.timing import Timing
 
@@ -54,7 +54,7 @@ class Outbox:
         self._waiting: deque[Notice] = deque()
         self._lost = self._tries = 0
         self._due = 0.0
-        self._sending = Aside(self._send, f"the administrator cannot be told by {way.name}")
+        self._sending = Background(self._send, f"the administrator cannot be told by {way.name}")
 
     def add(self, notice: Notice) -> None:
         """Let it be sent."""

@@ -16,7 +16,7 @@ from joblauncher.inputs.policy import Refused
 from joblauncher.shared import storage
 from pywps_hpc import callbacks
 from pywps_hpc.dispatch import delivery
-from pywps_hpc.dispatch.aside import Aside
+from pywps_hpc.dispatch.background import Background
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.errors import LeadershipLost, TableUnavailable
 from pywps_hpc.jobs.callbacks import Callback
@@ -41,7 +41,7 @@ class Notifier:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._looking = Aside(self._look, "callbacks cannot be sent")
+        self._looking = Background(self._look, "callbacks cannot be sent")
         self._last = float("-inf")
         self._lock = threading.Lock()
         self._at_work: dict[str, threading.Thread] = {}  # by host

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from pywps_hpc.errors import SettingsError
 from pywps_hpc.settings import ini, paths
-from pywps_hpc.settings.checks import host, pywps_sections, whole
+from pywps_hpc.settings.checks import consistency, host, pywps_sections
 from pywps_hpc.settings.keys import Key, Split, keys_of, required
 from pywps_hpc.settings.model import (
     OWNER_PREFIX,
@@ -150,7 +150,7 @@ def build(sections: Sections, name: str, origin: Mapping[str, str] | None = None
         input_paths=reader.paths("server", "allowedinputpaths"),
         url=_url(sections.get("server", {}).get("url", "")),
     )
-    for section, key, problem in whole.problems(settings):
+    for section, key, problem in consistency.problems(settings):
         raise reader.fail(section, key, problem)
     return settings
 

@@ -22,7 +22,7 @@ from joblauncher.inputs.policy import Bounds
 from joblauncher.shared import dump
 from pywps_hpc import secret_values
 from pywps_hpc.settings import Settings
-from pywps_hpc.web import siblings
+from pywps_hpc.web import packed_service
 
 #: Headers of a request that a job may see (RFC 9110, 7239, and what proxies add): none of them says
 #: who somebody is. Whatever is not in a list stays here.
@@ -104,9 +104,9 @@ def pack(
     content = {
         "process": process,
         "request": sent,
-        "service": siblings.pack(service, process),
+        "service": packed_service.pack(service, process),
     }
-    return dump.pack(header, content, lambda thing: siblings.is_same(service, thing))
+    return dump.pack(header, content, lambda thing: packed_service.is_same(service, thing))
 
 
 @functools.lru_cache(maxsize=16)

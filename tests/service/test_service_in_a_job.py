@@ -13,7 +13,7 @@ from pywps import Process, Service
 import wps_client as client
 from joblauncher import service
 from joblauncher.shared import dump
-from pywps_hpc.web import siblings
+from pywps_hpc.web import packed_service
 from servers import HTTP, SERVICES, HpcServer, wait_for
 from wps_client import Output
 
@@ -109,8 +109,8 @@ def test_a_service_of_many_processes_stays_within_bounds(monkeypatch: pytest.Mon
         return Process(lambda _request, _response: None, f"process_{number}", "One of many")
 
     many = Service([named(number) for number in range(600)])
-    monkeypatch.setattr(siblings, "MOST", 100_000)
-    packed = siblings.pack(many, many.processes["process_0"])
+    monkeypatch.setattr(packed_service, "MOST", 100_000)
+    packed = packed_service.pack(many, many.processes["process_0"])
     assert len(packed) < 40_000
     found = service.fill(service.placeholder(), packed)
     assert list(found.processes) == list(many.processes)

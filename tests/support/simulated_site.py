@@ -157,7 +157,7 @@ class Machine:
             mock.patch.object(PilotDir, "move", self.hooks.around(PilotDir.move)),
             mock.patch.object(PilotDir, "request", self.hooks.around(PilotDir.request)),
             mock.patch.object(PilotDir, "take_lease", self.hooks.around(PilotDir.take_lease)),
-            mock.patch("pywps_hpc.dispatch.clean.Aside.start", lambda aside: aside._what()),
+            mock.patch("pywps_hpc.dispatch.clean.Background.start", lambda aside: aside._what()),
             # Reading templates is the larger part of starting a dispatcher.
             mock.patch.object(script, "environment", functools.cache(script.environment)),
             self.hooks.installed(),

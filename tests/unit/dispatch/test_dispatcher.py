@@ -1532,7 +1532,7 @@ def _play(
     """One job's life, with a dispatcher that may be killed once, and then started anew."""
     write_failure = Fragile(finish, hooks).write_failure
     monkeypatch.setattr(finish, "write_failure", write_failure)
-    monkeypatch.setattr(clean.Aside, "start", lambda aside: aside._what())
+    monkeypatch.setattr(clean.Background, "start", lambda aside: aside._what())
     job = harness.accept()
     scheduler = Fragile(harness.scheduler, hooks, sturdy=("header",))
     with contextlib.suppress(Killed):

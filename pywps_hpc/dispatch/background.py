@@ -11,7 +11,7 @@ from pywps_hpc.errors import LeadershipLost, TableUnavailable
 log = logging.getLogger(__name__)
 
 
-class Aside:
+class Background:
     """Does one thing in a thread of its own, never twice at once.
 
     Args:
