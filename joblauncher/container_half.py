@@ -87,7 +87,7 @@ class ContainerHalf:
         """Leave no address behind; the half inside ends with this process."""
         self._requests.unlink(missing_ok=True)
 
-    def hear(self) -> bool:
+    def receive(self) -> bool:
         """Read what the half inside says; whether it lives, or comes back."""
         try:
             told = self.connection.recv(_MOST)
@@ -154,7 +154,7 @@ class ContainerHalf:
         self, order: dict[str, Any], mark: tuple[str, str], log: int
     ) -> tuple[socket.socket, int]:
         """Have a job's launcher started; the connection on which its end is told
-        (:func:`end_told`), and its process id.
+        (:func:`wait_for_end`), and its process id.
 
         Raises:
             OSError: it has not been started.
@@ -209,7 +209,7 @@ class ContainerHalf:
             raise OSError(reason or "a mount of a job's folder cannot be made")
 
 
-def end_told(connection: socket.socket) -> tuple[int, float | None]:
+def wait_for_end(connection: socket.socket) -> tuple[int, float | None]:
     """How a launcher ended, waited for: its exit code, or minus the signal that killed it, and the
     processor seconds of its job; ``None``: not told."""
     try:
@@ -245,7 +245,7 @@ def _mirror(connection: socket.socket) -> NoReturn:
         close_all_but(connection.fileno())
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         connection.settimeout(None)
-        code, _ = end_told(connection)
+        code, _ = wait_for_end(connection)
         if code >= 0:
             os._exit(code)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -93,10 +93,10 @@ def _start_cold(
     os.execve(order["python"], [*program, *arguments], environment)
 
 
-def retitle(*words: str) -> None:
+def retitle(*arguments: str) -> None:
     """Have ps(1) show this command line; a fork shows its parent's. Nothing happens where there is
     no room for it."""
-    text = "\0".join(words).encode() + b"\0"
+    text = "\0".join(arguments).encode() + b"\0"
     with contextlib.suppress(OSError):
         _overwrite(_ARG_START, 0, len(Path("/proc/self/cmdline").read_bytes()), text)
 

@@ -98,7 +98,7 @@ class Inside:
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
-            with _telling(writer):
+            with _reporting_to(writer):
                 enclosure.leave(network=self._facts["network"])
                 if first := os.fork():
                     os._exit(os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]))
@@ -126,7 +126,7 @@ class Inside:
             stream.flush()
         pid = os.fork()
         if pid == 0:
-            with _telling(connection.fileno()):
+            with _reporting_to(connection.fileno()):
                 os.setsid()
                 write_to(log, connection.fileno(), mount, *self._imports.descriptors())
                 enclosure.leave(network=self._facts["network"])
@@ -143,7 +143,7 @@ class Inside:
         Not as the launcher itself: the first one is spared by signals of those below
         (pid_namespaces(7)). Whatever is left ends with it.
         """
-        with _telling(connection.fileno()):
+        with _reporting_to(connection.fileno()):
             order = self._order(request["order"])
             enclosure.enclose(JobDir(Path(order["folder"])), mount, self._facts["writable"])
             os.chdir(order["folder"])
@@ -170,7 +170,7 @@ class Inside:
         return {**order, "python": sys.executable, "environment": own}
 
     def _become(self, connection: socket.socket, order: dict[str, Any], mark: Any) -> NoReturn:
-        with _telling(connection.fileno()):
+        with _reporting_to(connection.fileno()):
             os.setsid()
             connection.settimeout(None)
             connection.send(READY)
@@ -206,7 +206,7 @@ def _await_either(pid: int, connection: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def _telling(descriptor: int) -> Any:
+def _reporting_to(descriptor: int) -> Any:
     """Write there what goes wrong, and end this process."""
     try:
         yield

@@ -45,7 +45,7 @@ class ContainerNursery(Orders):
     def heed(self, ready: Collection[socket.socket]) -> bool:
         if self._inside.connection not in ready:
             return True
-        lives, is_open = self._inside.hear(), self._listener is not None
+        lives, is_open = self._inside.receive(), self._listener is not None
         if self._inside.is_ready and not is_open:
             self.open()
         elif is_open and not self._inside.is_ready:

@@ -131,7 +131,7 @@ class Pilot:
         pause = next(pause for since, pause in PAUSES if passed <= since)
         sources: list[Any] = [self._half.connection, *self._ends.values()]
         ready, _, _ = select.select(sources, [], [], pause)
-        return self._half.hear() if self._half.connection in ready else True
+        return self._half.receive() if self._half.connection in ready else True
 
     def _start_again(self) -> bool:
         self._failures += 1

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from joblauncher.container_half import end_told
+from joblauncher.container_half import wait_for_end
 from joblauncher.shared.exits import OK
 from joblauncher.shared.pilotdir import BACK, CANCEL, PAUSE, PAUSED, REQUESTS, TAKEN, PilotDir
 from joblauncher.shared.processes import memory, parent, signal_tree, tree, used
@@ -68,15 +68,17 @@ class PilotJob:
     def run(self, begin: Begin) -> None:
         """Run it to its end; the signals of :data:`STOP` are blocked."""
         wake = self._listen()
-        if self._wishes(CANCEL):
-            self._tell({"outcome": "cancelled", "detail": "cancelled before it started"})
+        if self._is_requested(CANCEL):
+            self._write_end({"outcome": "cancelled", "detail": "cancelled before it started"})
             return
         try:
             connection = self._start(begin)
         except OSError as error:
             LOGGER.warning("%s cannot start here: %s", self._name, error.strerror or error)
             if self._attempt:  # the batch script's own start would be taken for the first one
-                self._tell({"outcome": "could not start", "detail": "its pilot cannot start it"})
+                self._write_end(
+                    {"outcome": "could not start", "detail": "its pilot cannot start it"}
+                )
             else:  # it has certainly not begun: it goes by its own batch script
                 self._folder.move(self._name, TAKEN, BACK)
             return
@@ -86,7 +88,7 @@ class PilotJob:
             self._end_all()
         if self._stops and code != OK:
             return  # why the pilot had to end, the batch system knows
-        self._tell(self._verdict or _how(code))
+        self._write_end(self._verdict or _how(code))
 
     def _listen(self) -> int:
         """Take requests to end from now on; a descriptor that can be read when there is one."""
@@ -117,8 +119,8 @@ class PilotJob:
         while True:
             ready, _, _ = select.select(sources, [], [], TICK)
             if connection in ready:
-                code, told = end_told(connection)
-                self._used = self._used if told is None else told
+                code, used = wait_for_end(connection)
+                self._used = self._used if used is None else used
                 return code
             if wake in ready and os.read(wake, 100) and not self._stops:
                 self._stops = True
@@ -176,13 +178,13 @@ class PilotJob:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
 
-    def _wishes(self, what: str) -> bool:
+    def _is_requested(self, what: str) -> bool:
         try:
             return f"{self._name}.{what}" in self._folder.names(REQUESTS)
         except OSError:
             return False
 
-    def _tell(self, end: dict[str, Any]) -> None:
+    def _write_end(self, end: dict[str, Any]) -> None:
         """Write how it ended, and what it used together with this process, even if the storage is
         full or away for a moment."""
         end |= {"attempt": self._attempt}

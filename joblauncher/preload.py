@@ -71,7 +71,7 @@ class Traces:
     memory: frozenset[str] = field(default_factory=frozenset)
 
     def beyond(self, before: Traces) -> str:
-        """What is here and was not before, in words; empty if nothing is."""
+        """What is here and was not before, as a list for the log; empty if nothing is."""
         found = []
         if len(self.threads) > len(before.threads):
             found.append("a thread")

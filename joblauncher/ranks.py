@@ -154,8 +154,8 @@ def prepare(job: Path, temporary: Path) -> None:
     hydra.write_text("".join(f"{host}:{each}\n" for host in found), encoding="ascii")
     open_mpi.write_text("".join(f"{host} slots={each}\n" for host in found), encoding="ascii")
     agent = temporary / "remote-shell"
-    words = shlex.join([sys.executable, "-I", "-m", "joblauncher.remote", "start", str(job)])
-    agent.write_text(f'#!/bin/sh\nexec {words} "$@"\n', encoding="utf-8")
+    command = shlex.join([sys.executable, "-I", "-m", "joblauncher.remote", "start", str(job)])
+    agent.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
     agent.chmod(0o700)
     os.environ.update(
         {

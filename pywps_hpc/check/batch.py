@@ -209,7 +209,7 @@ def verdicts(
     """The batch system's own verdict on the script of each process.
 
     Args:
-        blamed: subjects of which an error is told already, in clearer words.
+        blamed: subjects of which a clearer error is reported already.
     """
     verify = questions_of(commands.system).verify
     if verify is None:

@@ -178,8 +178,8 @@ def _fits(need: Resources, node: Node) -> bool:
 
 def _environment(each: Asked, queue: Queue, site: Site) -> Iterator[Finding]:
     """Grid Engine's parallel environment, without which no job has several processors."""
-    words = [option.split() for option in each.need.extra]
-    named = next((w[1] for w in words if len(w) == 2 and w[0] == "-pe"), "smp")
+    options = [option.split() for option in each.need.extra]
+    named = next((w[1] for w in options if len(w) == 2 and w[0] == "-pe"), "smp")
     name = each.need.parallel_environment or named
     known = site.environments or frozenset()
     slots = each.need.nodes * each.need.cpus_per_node
@@ -256,8 +256,8 @@ def qos_of(need: Resources) -> str:
     """The QOS, by its key or in the further options of Slurm; empty if there is none."""
     if need.qos:
         return need.qos
-    words = " ".join(need.extra).replace("=", " ").split()
-    return next((value for option, value in pairwise(words) if option in ("--qos", "-q")), "")
+    options = " ".join(need.extra).replace("=", " ").split()
+    return next((value for option, value in pairwise(options) if option in ("--qos", "-q")), "")
 
 
 def _submissions(known: Configuration, site: Site) -> Iterator[Finding]:

@@ -152,12 +152,12 @@ def database(own: Settings) -> tuple[JobStore | None, list[Finding]]:
     except SchemaTooNew as problem:
         return None, [*found, error(subject, str(problem), "update pywps-hpc")]
     except (TableUnavailable, sa.exc.SQLAlchemyError, sqlite3.Error) as problem:
-        words = " ".join(str(problem).split())
-        return None, [*found, error(subject, f"{where}: {words}", _of_server(words))]
+        message = " ".join(str(problem).split())
+        return None, [*found, error(subject, f"{where}: {message}", _of_server(message))]
     return store, [*found, ok(subject, f"{where} can be read")]
 
 
-def _of_server(words: str) -> str:
+def _of_server(message: str) -> str:
     """What to do where a database server does not let us in (PostgreSQL, Appendix A)."""
     for sign, remedy in (
         ("does not exist", "make it: createdb NAME; createuser NAME"),
@@ -167,7 +167,7 @@ def _of_server(words: str) -> str:
         ("malformed", "restore it from a backup, or begin with a new spool and database"),
         ("not a database", "name another file"),
     ):
-        if sign in words:
+        if sign in message:
             return remedy
     return "start the database server, or correct host, port and name in the URL"
 

@@ -65,7 +65,7 @@ def show(config: Path, job_id: str, as_json: bool) -> None:
         facts |= {"folder": str(folder.path), "log": str(folder.log), "retried_as": again}
         click.echo(selection.as_json(facts))
         return
-    told = _told(view) | _of_pilot(own, row, place) | {"asks for": _resources(asked)}
+    told = _shown(view) | _of_pilot(own, row, place) | {"asks for": _resources(asked)}
     told |= {"retried as": ", ".join(again)} if again else {}
     where = f"{folder.path} ({trouble})" if trouble else str(folder.path)
     show_facts(told | {"log": folder.log, "folder": where})
@@ -99,7 +99,7 @@ def _resources(asked: Resources) -> str:
     return ", ".join([*known, *asked.extra])
 
 
-def _told(view: JobView) -> dict[str, object]:
+def _shown(view: JobView) -> dict[str, object]:
     """What an administrator is told of a job, by the names that he reads."""
     facts: dict[str, object] = {
         "job": view.id,

@@ -89,7 +89,7 @@ class Job:
         attempt: which start of the job counts, from 0; reports of earlier ones are out of date.
         cause: why it failed.
         callbacks: how many addresses are told of it.
-        waits: why the batch system lets it wait, in plain words for its client; empty where that is
+        waits: why the batch system lets it wait, as a clause for its client; empty where that is
             not known, and of a job that does not wait there.
         end_seen: when somebody who reads its document first found that it tells an end, which the
             batch system has yet to confirm; 0 if nobody did.

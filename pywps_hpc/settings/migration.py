@@ -221,10 +221,10 @@ def _options(specification: str) -> Iterator[list[str]]:
     """The options, each with its values."""
     found: list[str] = []
     try:
-        words = shlex.split(specification)
+        arguments = shlex.split(specification)
     except ValueError:
-        words = specification.split()
-    for word in words:
+        arguments = specification.split()
+    for word in arguments:
         if word.startswith("-") and found:
             yield found
             found = []

@@ -81,8 +81,8 @@ def remove(service: Context, request: Request, access: str) -> Dismissal:
     """
     row, _ = lookup.find(service, request, access)
     if row.state not in TERMINAL:
-        words = _BEING_DISMISSED if row.is_dismissed else "The job has not ended yet."
-        raise NotNow(words)
+        reason = _BEING_DISMISSED if row.is_dismissed else "The job has not ended yet."
+        raise NotNow(reason)
     return _remove(service, row)
 
 
@@ -143,8 +143,8 @@ def _remove(service: Context, row: Job) -> Dismissal:
         service.spool.discard(row.id)
     except OSError as error:
         LOGGER.error("%s: cannot be removed: %s", row.id, error.strerror)
-        words = storage.trouble(error) or "its files cannot be moved"
-        message = f"The job cannot be removed now: {words}."
+        trouble = storage.trouble(error) or "its files cannot be moved"
+        message = f"The job cannot be removed now: {trouble}."
         raise Busy(message, service.settings.retry_after, "storage") from None
     service.store.remove(row.id)
     LOGGER.info("%s: removed by its client", row.id)

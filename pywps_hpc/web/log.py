@@ -46,8 +46,8 @@ def response(service: Context, request: Request, access: str) -> Response:
         health.require_spool(service)
         raise NotFound("The job has not written a log yet.") from None
     except OSError as error:
-        if words := storage.trouble(error):
-            message = f"The job's log cannot be read now: {words}."
+        if trouble := storage.trouble(error):
+            message = f"The job's log cannot be read now: {trouble}."
             raise Busy(message, service.settings.retry_after, "storage") from None
         raise NotFound("The job has no log that can be read.") from None
     with file:

@@ -45,7 +45,7 @@ def of(settings: Settings, request: Request) -> Principal:
     Raises:
         NoApplicableCode: the web server names one in a form that cannot be one account's name.
     """
-    told = _told(settings, request.environ)
+    told = _account_name(settings, request.environ)
     name = _decoded(told)
     if name.strip() in ("", _UNSET):
         return Principal()
@@ -55,7 +55,7 @@ def of(settings: Settings, request: Request) -> Principal:
     return Principal(name, name in settings.administrators)
 
 
-def _told(settings: Settings, environ: Mapping[str, Any]) -> str:
+def _account_name(settings: Settings, environ: Mapping[str, Any]) -> str:
     if environ.get("REMOTE_USER"):
         return str(environ["REMOTE_USER"])
     header = f"HTTP_{settings.user_header.upper().replace('-', '_')}"

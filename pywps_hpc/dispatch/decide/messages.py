@@ -120,8 +120,8 @@ def without_paths(text: str) -> str:
 
 def plain(text: str) -> str:
     """A batch system's sentence as clients are shown it: one line, not too long, no paths."""
-    words = without_paths(" ".join(text.split()))
-    return words if len(words) <= LONGEST else f"{words[: LONGEST - 1]}…"
+    line = without_paths(" ".join(text.split()))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def amount(mebibytes: float) -> str:

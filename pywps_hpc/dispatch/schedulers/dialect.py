@@ -159,7 +159,7 @@ class Dialect(ABC):
         """The queue; the answer may hold other jobs of the same user, too."""
 
     def why(self, ids: Sequence[str]) -> Question[Mapping[str, str]] | None:
-        """Why jobs wait, by id, in plain words; ``None`` where :meth:`poll` tells it."""
+        """Why jobs wait, by id, as clauses for clients; ``None`` where :meth:`poll` tells it."""
         return None
 
     def accounted(self, ids: Sequence[str]) -> Question[Mapping[str, Accounted]] | None:

@@ -42,7 +42,7 @@ class JobStatus:
         exit_code: the job script's exit code, 0 to 255; ``None`` where not known.
         signal: number of the signal that ended it; ``None`` where none did.
         detail: the scheduler's own text (state, reason), for the user and the log.
-        waits: why a waiting job waits, for its client: plain words that go on "it waits: …"; empty
+        waits: why a waiting job waits, for its client: a clause that follows "it waits: …"; empty
             where the batch system does not say.
         hopeless: a waiting job that can never start as it stands (e.g. ``PartitionTimeLimit``).
         maintenance: a waiting job whose queue the administrators have closed for now.

@@ -109,13 +109,15 @@ def of_error(service: Context, error: Exception) -> Problem:
     if isinstance(error, FileSizeExceeded):
         return Problem(413, str(error.description))
     if isinstance(error, InvalidParameterValue | MissingParameterValue):
-        return invalid(_said(error))
+        return invalid(_detail_of(error))
     if isinstance(error, OperationNotSupported):
-        return Problem(501, _said(error))
+        return Problem(501, _detail_of(error))
     if isinstance(error, HTTPException):
         response = error.get_response() if not isinstance(error, NoApplicableCode) else None
         allow = response.headers.get("Allow") if response is not None else None
-        return Problem(error.code or 500, _said(error), headers={"Allow": allow} if allow else None)
+        return Problem(
+            error.code or 500, _detail_of(error), headers={"Allow": allow} if allow else None
+        )
     after = service.settings.retry_after
     if isinstance(error, TableUnavailable):
         LOGGER.error("the job table cannot be asked: %s", error)
@@ -149,7 +151,7 @@ def response(request: Request, problem: Problem) -> Response:
     )
 
 
-def _said(error: Any) -> str:
+def _detail_of(error: Any) -> str:
     """What an exception of PyWPS tells, and of which input."""
     detail, locator = str(error.description or ""), str(getattr(error, "locator", "") or "")
     if isinstance(error, MissingParameterValue) and detail == locator:

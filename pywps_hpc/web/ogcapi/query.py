@@ -44,8 +44,8 @@ def check(request: Request, known: Collection[str]) -> None:
         if name == "f" and value.lower() in FORMS:
             continue
         if name not in known:
-            words = f"known here: {', '.join(sorted(known))}" if known else "there are none here"
-            raise invalid(f"The parameter '{name}' is not known; {words}.")
+            choices = f"known here: {', '.join(sorted(known))}" if known else "there are none here"
+            raise invalid(f"The parameter '{name}' is not known; {choices}.")
 
 
 def number(request: Request, name: str, least: int) -> int:

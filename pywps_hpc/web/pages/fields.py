@@ -199,21 +199,21 @@ def _range(one: Any) -> str:
     opens = closure in (RANGECLOSURETYPE.OPEN, RANGECLOSURETYPE.OPENCLOSED)
     ends = closure in (RANGECLOSURETYPE.OPEN, RANGECLOSURETYPE.CLOSEDOPEN)
     low, high = text_of(one.minval), text_of(one.maxval)
-    words = []
+    bounds = []
     if low:
-        words.append(f"more than {low}" if opens else f"from {low}")
+        bounds.append(f"more than {low}" if opens else f"from {low}")
     if high:
-        words.append(f"less than {high}" if ends else f"to {high}")
+        bounds.append(f"less than {high}" if ends else f"to {high}")
     if spacing := text_of(one.spacing):
-        words.append(f"in steps of {spacing}")
-    return " ".join(words)
+        bounds.append(f"in steps of {spacing}")
+    return " ".join(bounds)
 
 
 def _occurs(least: int, most: int) -> tuple[str, ...]:
     if most == 1:
         return ()
-    words = f"At least {least} and at most" if least > 1 else "At most"
-    return (f"{words} {most} values.",)
+    begin = f"At least {least} and at most" if least > 1 else "At most"
+    return (f"{begin} {most} values.",)
 
 
 def _formats(item: Any) -> tuple[Format, ...]:

@@ -38,20 +38,20 @@ class Boot:
     def __init__(self) -> None:
         self._file = os.memfd_create("pywps-hpc-boot")
 
-    def tell(self, message: str = _UP) -> None:
+    def report(self, message: str = _UP) -> None:
         """In the worker: that it is up, or why it is not."""
         os.pwrite(self._file, message.encode(errors="replace")[:4000], 0)
         os.kill(os.getppid(), signal.SIGCHLD)  # which lets the master look
 
     @property
-    def told(self) -> str:
-        """What it told; empty if nothing yet."""
+    def message(self) -> str:
+        """What it reported; empty if nothing yet."""
         return os.pread(self._file, 4000, 0).decode(errors="replace")
 
     @property
     def is_up(self) -> bool:
         """Whether it can serve."""
-        return self.told == _UP
+        return self.message == _UP
 
     def close(self) -> None:
         """Give it back."""
@@ -84,7 +84,7 @@ class Master(Arbiter):  # type: ignore[misc]
         """Also the hooks by which workers and master talk."""
         app.cfg.set("pre_fork", _before_fork)
         app.cfg.set("post_fork", _after_fork)
-        app.cfg.set("post_worker_init", lambda worker: worker.boot.tell())
+        app.cfg.set("post_worker_init", lambda worker: worker.boot.report())
         app.cfg.set("child_exit", lambda master, worker: master.reap(worker))
         super().setup(app)
 
@@ -133,22 +133,22 @@ class Master(Arbiter):  # type: ignore[misc]
 
     def reap(self, worker: Any) -> None:
         """A worker is gone: find out whether that matters."""
-        told = "" if worker.boot.is_up else worker.boot.told
+        reported = "" if worker.boot.is_up else worker.boot.message
         up, age = worker.boot.is_up, time.monotonic() - worker.born
         worker.boot.close()
         if worker.retired or (up and age > TIMING.settled):
             self._pause = TIMING.restart
             return
         died = "a worker died soon after its start" if up else "a worker died while it imported"
-        message = told or died
+        message = reported or died
         if self._newer is not None and worker.age > self._newer:
             self._trouble = self._trouble or message
-        elif self._is_up or not told:
+        elif self._is_up or not reported:
             LOGGER.error("%s; trying again in %g s", message, self._pause)
             self._not_before = time.monotonic() + self._pause
             self._pause = min(2 * self._pause, TIMING.longest_restart)
         else:
-            self.failed = self.failed or told
+            self.failed = self.failed or reported
 
     def _serving(self) -> list[Any]:
         """The workers that take requests, or will, oldest first."""

@@ -79,7 +79,7 @@ def serve(
             try:
                 loaded = load()
             except LoadFailed as error:
-                self.worker.boot.tell(str(error))
+                self.worker.boot.report(str(error))
                 sys.exit(0)  # other codes are told by gunicorn, too
             self.largest_body = loaded.largest_body
             return loaded.application

@@ -262,7 +262,7 @@ class Half:
         self._other.send(b"ready")
         return True
 
-    def hear(self) -> bool:
+    def receive(self) -> bool:
         self.connection.recv(100)
         self.is_ready = True
         return True

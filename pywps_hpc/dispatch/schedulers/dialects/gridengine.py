@@ -177,9 +177,9 @@ class GridEngineDialect(Dialect):
         need = job.resources
         environment, extra = need.parallel_environment or "smp", []
         for option in need.extra:
-            words = plain(option, "extra option").split()
-            if len(words) == 2 and words[0] == "-pe":
-                environment = words[1]
+            arguments = plain(option, "extra option").split()
+            if len(arguments) == 2 and arguments[0] == "-pe":
+                environment = arguments[1]
             else:
                 extra.append(option)
         yield "-S /bin/bash"

@@ -33,7 +33,7 @@ class PilotFollower:
     def __init__(self, context: Context, fleet: Fleet) -> None:
         self._context, self._fleet = context, fleet
 
-    def hear(self, answer: Mapping[str, JobStatus], now: float) -> None:
+    def take_answer(self, answer: Mapping[str, JobStatus], now: float) -> None:
         """Take over an answer.
 
         Args:

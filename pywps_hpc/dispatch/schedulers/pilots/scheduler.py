@@ -114,7 +114,7 @@ class PilotScheduler(Scheduler):
             natives = {pilot.native for pilot in self._fleet.alive() if pilot.native}
             now = self._clock()
             answer = self._inner.poll(others | asked | natives)
-            self._follower.hear(answer, now)
+            self._follower.take_answer(answer, now)
             looks = self._moves.tend()
             found = {job: answer[job] for job in others if job in answer}
             for job in own:

@@ -86,7 +86,7 @@ def read_environments(returncode: int, stdout: str, stderr: str) -> Site:
 def read_config(returncode: int, stdout: str, stderr: str) -> Site:
     """``qconf -sconf`` (sge_conf(5)); 0 is no limit."""
     lines = [line.split() for line in whole_lines(returncode, stdout, stderr)]
-    given = {words[0]: words[1] for words in lines if len(words) > 1}
+    given = {entry[0]: entry[1] for entry in lines if len(entry) > 1}
     size, jobs = (given.get(key, "0").strip() for key in ("max_aj_tasks", "max_u_jobs"))
     return Site(array_size=int(size) or None, user_jobs=int(jobs) or None)
 

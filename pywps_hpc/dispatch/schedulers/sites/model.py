@@ -34,7 +34,7 @@ class Queue:
     Attributes:
         name: of the queue.
         is_default: whether jobs that name none come here.
-        closed: why no job starts here now, in the batch system's words; empty if jobs do.
+        closed: why no job starts here now, as the batch system says it; empty if jobs do.
         walltime: most seconds; ``None``: no limit, or not known.
         cpus, memory: most of one job (memory in MiB); ``None``: no limit, or not known.
         most_nodes: of one job; ``None``: no limit, or not known.

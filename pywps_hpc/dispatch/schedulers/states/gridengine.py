@@ -144,12 +144,12 @@ _ELSEWHERE = re.compile(r"is not of type batch|is not in PE list|not in hard que
 
 
 def why(remarks: str) -> str:
-    """Why a job waits, in plain words; empty if the scheduler does not say."""
+    """Why a job waits, as a clause for its client; empty if the scheduler does not say."""
     lines = [line for line in remarks.splitlines() if line.strip()]
     lines = [line for line in lines if not _ELSEWHERE.search(line)]
     if lines and all(_FOR_GOOD.search(line) for line in lines):
         return NEVER
-    return next((words for sign, words in _WHY if sign.search(remarks)), "")
+    return next((reason for sign, reason in _WHY if sign.search(remarks)), "")
 
 
 def read(returncode: int, stdout: str, stderr: str) -> dict[str, JobStatus]:
