@@ -36,7 +36,7 @@ from pywps_hpc.jobs import (
     new_id,
     schema,
 )
-from servers import wait_for, write_config
+from servers import free_port, wait_for, write_config
 from table_locks import locked
 
 #: Seconds for which a store waits whose waiting is to end: long enough for a loaded machine to
@@ -506,7 +506,11 @@ def command(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("line", [["jobs"], ["dispatcher"], ["web", "odd:service"]])
+@pytest.mark.parametrize(
+    "line",
+    [["jobs"], ["dispatcher"], ["web", "odd:service", "--bind", f"127.0.0.1:{free_port()}"]],
+    ids=lambda line: line[0],
+)
 def test_commands_refuse_a_later_database_in_one_line(
     tmp_path: Path, database: str, store: JobStore, line: list[str]
 ) -> None:
