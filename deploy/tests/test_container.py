@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ import yaml
 from deployed_site import DEPLOY, SERVICES, ended, execute, file_of, location
 from pages_tried import MEASURED
 
-from places import ROOT
+from environments import wheel
 from postgres import Postgres
 from servers import HTTP, free_port, wait_for
 
@@ -69,8 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def image(folder: Path) -> Iterator[str]:
     """The image that the Dockerfile makes, of a Debian with Python in place of the registry's, and
     of this release in place of PyPI's."""
-    wheel = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "--no-build-isolation"]
-    run(*wheel, "--wheel-dir", folder / "wheels", ROOT)
+    wheel(folder / "wheels")
     pip = ["[global]", "find-links = /wheels"]
     if certificate := os.environ.get("PIP_CERT"):
         pip.append(f"cert = {certificate}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from lxml import etree
 from page_commands import Page, Running, run
 from pages_tried import MEASURED
 
+import environments
 from places import ROOT
 from servers import HTTP, free_port, wait_for
 
@@ -105,11 +105,7 @@ FINCH = Published(
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project as PyPI would have it."""
-    folder = tmp_path_factory.mktemp("wheel")
-    line = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*line, "--wheel-dir", str(folder), str(ROOT)], check=True, timeout=300)
-    (made,) = folder.glob("*.whl")
-    return made
+    return environments.wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture
@@ -123,7 +119,9 @@ def changes(folder: Path, host: str, wheel: Path, service: Published) -> dict[st
     """What this site has in place of what the page says."""
     return {
         # The cluster has an Apptainer of its own.
-        "apt-get install apptainer debootstrap": "apptainer --version && debootstrap --version",
+        "apt-get install debootstrap ./apptainer_*.deb": (
+            "apptainer --version && debootstrap --version"
+        ),
         "'pywps-hpc[": f"'{wheel}[",
         "my-service": service.package,
         "serve my_service.wsgi:application": f"serve {service.application} --bind {host}",

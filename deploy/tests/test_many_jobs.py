@@ -8,9 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
-import venv
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +31,7 @@ from lxml import etree
 from nginx_site import answers, nginx, was_sent
 from pages_tried import MEASURED
 
+from environments import environment, wheel
 from places import ROOT
 from postgres import Postgres
 from pywps_hpc.images import build
@@ -63,21 +62,8 @@ class Release:
 
 def release(folder: Path, source: Path) -> Release:
     """A release as an upgrade has it: a new environment, an image under a new name."""
-    wheels = folder / "wheel"
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    wheel = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels)]
-    subprocess.run([*wheel, str(source)], check=True, timeout=600)
-    (made,) = wheels.glob("*.whl")
-    venv.create(folder / "venv", symlinks=True)
-    python = folder / "venv/bin/python"
-    install = [*pip, "--python", str(python), "install", "--no-deps", "--no-index", str(made)]
-    subprocess.run(install, check=True, timeout=600)
-    # What the project depends on is taken from the tests' environment, to save minutes.
-    (packages,) = folder.glob("venv/lib/python3.*/site-packages")
-    found = os.environ["PYWPS_HPC_TEST_VENV"]
-    (packages / "dependencies.pth").write_text(
-        "\n".join(str(each) for each in Path(found).glob("lib/python3.*/site-packages")) + "\n"
-    )
+    made = wheel(folder / "wheel", source)
+    python = environment(folder / "venv", made)
     (base,) = Path(os.environ["PYWPS_HPC_TEST_HOME"], "images").glob("base-*")
     image = build.build(folder / "service.sif", requirements=[], no_deps=[str(made)], base=base)
     return Release(python, image)

@@ -8,15 +8,14 @@ import os
 import re
 import subprocess
 import sys
-import sysconfig
 import tarfile
-import venv
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from environments import environment
 from places import ROOT
 
 CAPTURED: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120}
@@ -110,17 +109,7 @@ def test_the_source_archive_makes_the_same_wheel(wheel: Path, sdist: Path, tmp_p
 @pytest.fixture(scope="module")
 def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment that has the wheel; of this one it sees the dependencies."""
-    folder = tmp_path_factory.mktemp("clean") / "venv"
-    venv.create(folder, symlinks=True)
-    line = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install"]
-    line += ["--quiet", "--no-deps", "--no-index", "--disable-pip-version-check", str(wheel)]
-    ended = subprocess.run(line, **CAPTURED)
-    assert ended.returncode == 0, ended.stderr
-    (packages,) = folder.glob("lib/python3.*/site-packages")
-    here = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
-    here |= {path for path in sys.path if path.endswith("site-packages")}
-    (packages / "dependencies.pth").write_text("\n".join(sorted(here)) + "\n")
-    return folder / "bin"
+    return environment(tmp_path_factory.mktemp("clean") / "venv", wheel).parent
 
 
 def run(programs: Path, folder: Path, *line: str) -> str:
