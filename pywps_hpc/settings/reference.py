@@ -86,8 +86,9 @@ def _sections() -> Iterator[str]:
 
 
 def _about(cls: type) -> str:
-    """The first line of a section's docstring: ``[section]``: what it is."""
-    _, _, about = (cls.__doc__ or "").partition("\n")[0].partition(": ")
+    """The first paragraph of a section's docstring: ``[section]``: what it is."""
+    paragraph, *_ = (cls.__doc__ or "").split("\n\n")
+    _, _, about = " ".join(paragraph.split()).partition(": ")
     return about[:1].upper() + about[1:]
 
 

@@ -40,11 +40,11 @@ class Resources:
         readers.word,
         None,
         "The parallel environment of jobs with several slots (`qconf -spl`), for batch systems "
-        "that have such. Unset: the one that `extra` names (`-pe NAME`), or else `smp`. For "
+        "that have them. Unset: the one that `extra` names (`-pe NAME`), or else `smp`. For "
         "several nodes it needs `control_slaves TRUE` and the slots of one node as its "
         "`allocation_rule`.",
         unset="",
-        needed="only with such batch systems",
+        needed="Grid Engine",
     )
     queue: str = setting(
         readers.word, None, "Partition or queue; unset: the site's default.", unset=""

@@ -234,14 +234,14 @@ class Callbacks:
 
 @dataclass(frozen=True)
 class Notices:
-    """``[hpc.notices]``: of what the service's administrators are told, and how. There is one
-    message a minute at most."""
+    """``[hpc.notices]``: what the service's administrators are told, and how. There is one message
+    a minute at most."""
 
     events: tuple[str, ...] = setting(
         readers.choices("failed", "ended", "unreachable"),
         "failed, unreachable",
-        "Of what: jobs that failed, or all that ended (dismissed ones, too); and that the batch "
-        "system cannot be asked for a minute, and then again.",
+        "What they are told of: jobs that failed; all jobs that ended, dismissed ones too; that "
+        "the batch system has not answered for a minute, and when it answers again.",
     )
     webhook: str = setting(
         readers.http_address,

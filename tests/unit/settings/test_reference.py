@@ -62,6 +62,13 @@ def test_every_key_of_the_model_is_in_the_reference_with_a_help_text() -> None:
     assert not known
 
 
+def test_what_a_section_is_for_is_said_in_whole_sentences() -> None:
+    sections = re.findall(r"^## (`.*`)\n\n(.*)\n", reference.markdown(), re.MULTILINE)
+    assert len(sections) == len(SECTIONS) + 2
+    for section, about in sections:
+        assert re.fullmatch(r"[A-Z].*[.:]", about), (section, about)
+
+
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_sample_configuration_has_every_key_and_no_other(section: str) -> None:
     documented = {entry.name for entry in KEYS if entry.section == section}
