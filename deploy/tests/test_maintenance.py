@@ -7,13 +7,13 @@ import re
 import shlex
 import subprocess
 import sys
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from deployed_site import DEPLOY, PREFIX, adapted, ended, execute, file_of, location, service
 
+from environments import environment, wheel
 from places import ROOT
 from postgres import Postgres
 from pywps_hpc import settings
@@ -95,8 +95,7 @@ def test_a_backup_that_was_made_at_work_is_put_back(server: HpcServer, tmp_path:
 def test_a_maintenance_of_the_service_is_told_to_clients_and_ends(server: HpcServer) -> None:
     before = sent(server)
     (line,) = re.findall(r"^pywps-hpc (drain .*)$", PAGE, flags=re.M)
-    words = [word for word in shlex.split(line) if not word.startswith("/")]
-    words.remove("--config")
+    words = shlex.split(line)
     assert server.cli(*words).returncode == 0
     server.restart()
     refused = execute(f"{server.base}{PREFIX}/wps")
@@ -163,34 +162,10 @@ def test_logs_are_rotated_and_written_anew(server: HpcServer, tmp_path: Path) ->
     wait_for(is_written_anew, "the log is written anew")
 
 
-def another_environment(folder: Path) -> str:
-    """The interpreter of a new environment with the project as a wheel, and the dependencies."""
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    build = [
-        *pip,
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "--wheel-dir",
-        str(folder),
-        str(ROOT),
-    ]
-    subprocess.run(build, check=True, timeout=300)
-    (wheel,) = folder.glob("pywps_hpc-*.whl")
-    venv.create(folder / "venv", symlinks=True)
-    python = folder / "venv/bin/python"
-    install = [*pip, "--python", str(python), "install", "--no-deps", "--no-index", str(wheel)]
-    subprocess.run(install, check=True, timeout=300)
-    (packages,) = folder.glob("venv/lib/python3.*/site-packages")
-    here = sorted({path for path in sys.path if path.endswith("site-packages")})
-    (packages / "dependencies.pth").write_text("\n".join(here) + "\n")
-    return str(python)
-
-
 def test_an_upgrade_loses_neither_a_job_that_runs_nor_one_that_waits(
     server: HpcServer, tmp_path: Path
 ) -> None:
-    new = another_environment(tmp_path / "second")
+    new = str(environment(tmp_path / "second", wheel(tmp_path / "wheel")))
     change(server, "slots", "1")
     server.restart()
     url = f"{server.base}{PREFIX}/wps"

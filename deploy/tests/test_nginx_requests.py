@@ -133,7 +133,7 @@ JOB = "0b6f36e2-6b5c-4f62-9d7b-1d1f0f1b8d5e"
         ("GET", f"{WPS}&request=GetCapabilities&Request=Execute"),
         ("GET", f"{WPS}&request=GetCapabilities;request=Execute"),
         ("GET", f"{WPS}&request=GetCapabilities%26request=Execute"),
-        # The end point by other names: it answers whatever no rule of the service matches.
+        # The endpoint by other names: it answers whatever no rule of the service matches.
         ("GET", "/jobs/none?service=WPS&request=Execute"),
         ("GET", "/status?service=WPS&request=Execute"),
         ("GET", "/outputs/none?service=WPS&request=Execute"),

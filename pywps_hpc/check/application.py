@@ -190,7 +190,8 @@ def look(known: Configuration, name: str, found: Application) -> Iterator[Findin
         )
     else:
         count = len(found.processes)
-        yield ok("application", f"{name} can be imported; it has {count} processes")
+        has = "1 process" if count == 1 else f"{count} processes"
+        yield ok("application", f"{name} can be imported; it has {has}")
     for line in warnings.of_processes(own, found.processes) if found.processes else ():
         subject, _, what = line.partition(": ")
         yield warning(

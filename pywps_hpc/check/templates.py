@@ -29,7 +29,7 @@ def look(own: Settings, scheduler: Scheduler) -> Iterator[Finding]:
         if "cannot be bound" not in about or not any(str(p) in about for p in own.input_paths):
             yield _of_problem(about)  # what is wrong with folders of inputs is told already
     else:
-        yield ok("batch script", f"can be written for {1 + len(own.processes)} sets of settings")
+        yield ok("batch script", "can be written for each process")
 
 
 #: Words of what cannot stand in a script -> the key that it is the value of.

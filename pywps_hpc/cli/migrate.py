@@ -29,8 +29,8 @@ def _scheduler(_context: click.Context, _option: click.Parameter, text: str) -> 
 def migrate(files: tuple[Path, ...], scheduler: str, spool: str, image: str) -> None:
     """Print a configuration for this service, made from one of plain PyWPS.
 
-    Several FILEs count as PyWPS reads them: a later one before an earlier one. Comments tell what
-    changes; TODO stands where you have to give a value. Nothing is changed on this host.
+    Several FILEs are read as PyWPS reads them: a later one overrides an earlier one. Comments tell
+    what changes; TODO stands where you have to give a value. Nothing is changed on this host.
     """
     try:
         text = migration.migrate(*read_files(files), scheduler=scheduler, spool=spool, image=image)

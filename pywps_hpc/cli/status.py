@@ -62,7 +62,7 @@ def _facts(
         facts["dispatcher"] = f"{state}: {leader.host}, pid {leader.pid}"
         facts["leads since"] = clock(leader.since)
         facts["last heartbeat"] = f"{leader.silence:.0f} s ago"
-        facts["says"] = leader.message or "-"
+        facts["problem"] = leader.message or "-"
         known = {None: "not polled yet", True: "reachable", False: "not reachable"}
         reach = leader.reach
         since = f" since {clock(reach.since)}" if reach.since else ""
