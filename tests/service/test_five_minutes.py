@@ -144,6 +144,8 @@ def test_a_scientists_client_gets_the_square(place: Place, client: str) -> None:
     ended = subprocess.run(line, env=place.environment, timeout=120, **CAPTURED)
     assert ended.returncode == 0, ended.stderr
     assert "144" in ended.stdout.splitlines()[-1]
+    # The page says that one can come back to the job with it.
+    assert ("statusLocation" in client) == ("/status/" in ended.stdout)
 
 
 def test_curl_sends_a_request_follows_the_job_and_gets_its_result(place: Place) -> None:
