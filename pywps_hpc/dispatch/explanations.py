@@ -440,7 +440,7 @@ BUSY = Group(
         ),
         Explanation(
             "This service does not accept new jobs at the moment: …",
-            "An administrator drains it; his message follows.",
+            "An administrator drains it; their message follows.",
             (),
             "Wait. The administrator ends it by `pywps-hpc undrain`.",
         ),

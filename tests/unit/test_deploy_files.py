@@ -192,3 +192,12 @@ def test_each_page_on_deployment_names_tests_that_there_are() -> None:
     assert all(re.search(r"\.py`", row[1]) and row[2].strip() for row in rows)
     of_deployments = {f"deploy/tests/{test.name}" for test in (DEPLOY / "tests").glob("test_*.py")}
     assert of_deployments <= named
+
+
+def test_the_examples_set_every_variable_that_the_sample_configuration_needs() -> None:
+    lines = (ROOT / "pywps.cfg").read_text("utf-8").splitlines()
+    live = "\n".join(line for line in lines if line[:1] != "#")
+    needed = set(re.findall(r"\$\{(\w+)\}", live))
+    page = (ROOT / "examples/README.md").read_text("utf-8")
+    (serve, *_) = re.findall(r"^```sh\n(.*?)^```", page, re.S | re.M)
+    assert needed == set(re.findall(r"(\w+)=", serve))
