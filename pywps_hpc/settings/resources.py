@@ -44,7 +44,7 @@ class Resources:
         "several nodes it needs `control_slaves TRUE` and the slots of one node as its "
         "`allocation_rule`.",
         unset="",
-        needed="Grid Engine",
+        needed="batch systems with parallel environments",
     )
     queue: str = setting(
         readers.word, None, "Partition or queue; unset: the site's default.", unset=""
