@@ -1,8 +1,9 @@
 """The job table: who accepted what, where it stands, and the control request that it has.
 
 :mod:`~pywps_hpc.jobs.job` says what a job is, :mod:`~pywps_hpc.jobs.store` keeps the jobs in a
-database, which :mod:`~pywps_hpc.jobs.database` connects to and :mod:`~pywps_hpc.jobs.schema` keeps
-in the form that this version needs; it also says which columns have an older name there.
+database, which :mod:`~pywps_hpc.jobs.database` connects to. :mod:`~pywps_hpc.jobs.schema` has its
+tables, and says which columns have an older name there; :mod:`~pywps_hpc.jobs.versions` keeps them
+in the form that this program needs.
 """
 
 from pywps_hpc.errors import LeadershipLost, TableMissing, TableUnavailable
@@ -24,8 +25,8 @@ from pywps_hpc.jobs.job import (
 )
 from pywps_hpc.jobs.leader import Leader, Reach
 from pywps_hpc.jobs.queries import Waiting
-from pywps_hpc.jobs.schema import SchemaTooNew, SchemaTooOld
 from pywps_hpc.jobs.store import JobStore
+from pywps_hpc.jobs.versions import SchemaTooNew, SchemaTooOld
 
 __all__ = [
     "ACTIVE",

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from pywps_hpc.errors import TableError
-from pywps_hpc.jobs import identity, schema
+from pywps_hpc.jobs import identity, versions
 
 #: What a table on PostgreSQL is copied and put back with.
 ADVICE = (
@@ -89,7 +89,7 @@ def look(file: Path, spool: str = "") -> int:
             if sound != "ok":
                 raise BackupFailed(f"{file}: is damaged: {sound}")
             (version,) = copied.execute("SELECT max(version) FROM hpc_schema").fetchone()
-            if version is None or version > schema.VERSION:
+            if version is None or version > versions.VERSION:
                 raise BackupFailed(f"{file}: is of a later version of this program ({version})")
             query = "SELECT value FROM hpc_facts WHERE name = ?"
             known = copied.execute(query, (identity.FACT,)).fetchone()

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from pywps_hpc.errors import LeadershipLost
-from pywps_hpc.jobs import schema
+from pywps_hpc.jobs import versions
 from pywps_hpc.jobs.database import Lock, begin, connect
 from pywps_hpc.jobs.schema import dispatcher
 from pywps_hpc.jobs.single import first
@@ -51,9 +51,9 @@ class Table:
             TableMissing, SchemaTooOld: that would have to be done, and this one only reads.
         """
         if self.read_only:
-            schema.require(self.engine)
+            versions.require(self.engine)
         else:
-            schema.prepare(self.engine)
+            versions.prepare(self.engine)
         self._is_prepared = True
 
     @contextmanager

@@ -41,6 +41,7 @@ def scheduler(state: Path) -> Iterator[Scheduler]:
 
 class TestOpenPbs(PbsContract):
     index = "PBS_ARRAY_INDEX"
+    start = str(Path.home())
 
     def job(self, scheduler: Scheduler, logs: Path, body: str, **more: Any) -> BatchJob:
         if more.get("array_indices"):  # no others go as an array
@@ -49,19 +50,6 @@ class TestOpenPbs(PbsContract):
         return super().job(scheduler, logs, body, **more)
 
     # --- where OpenPBS differs
-
-    def test_environment_of_the_server_does_not_reach_the_job(
-        self, scheduler: Scheduler, logs: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A job starts in its owner's home."""
-        monkeypatch.setenv("DATABASE_PASSWORD", "s3cret")
-        job = self.job(scheduler, logs, "env; pwd")
-        (number,) = scheduler.submit(job)
-        self.until(scheduler, number, Phase.FINISHED)
-        log = Path(job.log).read_text()
-        assert "s3cret" not in log
-        assert "PATH=" in log
-        assert log.endswith(f"\n{Path.home()}\n")
 
     def test_one_waiting_element_is_held_released_and_cancelled_alone(
         self, scheduler: Scheduler, logs: Path

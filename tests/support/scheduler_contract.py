@@ -62,6 +62,8 @@ class SchedulerContract:
     walltime = (2, 120)
     #: Seconds until a change must be visible.
     patience = 120
+    #: The folder in which a job starts.
+    start = "/"
 
     def header(self, scheduler: Scheduler, job: BatchJob) -> list[str]:
         return list(scheduler.header(job))
@@ -322,7 +324,7 @@ class SchedulerContract:
         log = Path(job.log).read_text()
         assert "s3cret" not in log
         assert "PATH=" in log
-        assert log.endswith("\n/\n")
+        assert log.endswith(f"\n{self.start}\n")
 
     # --- cancel
 

@@ -10,7 +10,7 @@ import pytest
 
 from cli_desk import LONG, Desk
 from pywps_hpc import settings
-from pywps_hpc.jobs import ControlRequest, Job, State, new_id, schema
+from pywps_hpc.jobs import ControlRequest, Job, State, new_id, versions
 from servers import write_config
 
 
@@ -104,7 +104,7 @@ def test_a_listing_leaves_an_earlier_table_as_it_is(desk: Desk) -> None:
     ended = desk.run("jobs")
     assert ended.returncode == 1
     assert ended.stderr == (
-        f"Error: the job table has version 2, this program needs version {schema.VERSION}: the "
+        f"Error: the job table has version 2, this program needs version {versions.VERSION}: the "
         "service brings it there when it starts\n"
     )
     with store.engine.begin() as connection:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,3 +78,22 @@ def test_words_that_are_not_known_to_be_final_are_not(system: str, words: str) -
     assert trouble.value.answered
     assert not trouble.value.passing
     assert str(trouble.value) == f"{title} refused the job: {words}"
+
+
+@pytest.mark.parametrize("system", ["torque", "openpbs"])
+@pytest.mark.parametrize(
+    ("comment", "waits"),
+    [
+        ("Not Running: Not enough of the right type of nodes", "not enough of the right type"),
+        ("Not Running: User has reached server running job limit.", "user has reached server"),
+        ("Job run at Sun Nov 22 at 21:23", ""),  # of an earlier start
+        ("Not Running:", ""),
+        ("", ""),
+    ],
+)
+def test_the_comment_of_a_job_that_waits_says_why(system: str, comment: str, waits: str) -> None:
+    states = import_module(f"pywps_hpc.dispatch.schedulers.states.{system}")
+    status = states.status({"job_state": "Q", "comment": comment})
+    assert status is not None
+    assert status.waits.startswith(waits)
+    assert bool(status.waits) is bool(waits)

@@ -750,21 +750,3 @@ def test_every_captured_case_is_read_by_a_test() -> None:
         *("qhold_array_element", "qrls_array_element"), *DOWN, *HUNG, *FACTS,
     }  # fmt: skip
     assert {path.stem for path in FOLDER.glob("*.stdout")} == read_here
-
-
-@pytest.mark.parametrize(
-    ("comment", "words"),
-    [
-        ("Not Running: Not enough of the right type of nodes", "not enough of the right type"),
-        ("Not Running: User has reached server running job limit.", "user has reached server"),
-        ("Job run at Sun Nov 22 at 21:23", ""),  # of an earlier start
-        ("Not Running:", ""),
-        ("", ""),
-    ],
-)
-def test_the_comment_of_a_job_that_waits_says_why(comment: str, words: str) -> None:
-    record = {"job_state": "Q", "comment": comment}
-    status = openpbs.status(record)
-    assert status is not None
-    assert status.waits.startswith(words)
-    assert bool(status.waits) is bool(words)

@@ -29,7 +29,6 @@ from pywps_hpc.dispatch.schedulers.dialect import Action
 from pywps_hpc.dispatch.schedulers.dialects.openpbs import OpenPbsDialect
 from pywps_hpc.dispatch.schedulers.dialects.pbs import PbsDialect
 from pywps_hpc.dispatch.schedulers.dialects.torque import TorqueDialect
-from pywps_hpc.dispatch.schedulers.states import torque
 
 captured = partial(dialects.captured, "torque")
 read_submitted, read_control = TorqueDialect().read_submitted, TorqueDialect().read_control
@@ -468,24 +467,6 @@ def test_trouble_that_passes_is_waited_for(words: str) -> None:
 )
 def test_server_that_cannot_be_asked_is_recognised_in_other_words(words: str) -> None:
     assert TorqueDialect().messages.cannot_ask.search(words)
-
-
-@pytest.mark.parametrize(
-    ("comment", "words"),
-    [
-        ("Not Running: Not enough of the right type of nodes", "not enough of the right type"),
-        ("Not Running: User has reached server running job limit.", "user has reached server"),
-        ("Job run at Sun Nov 22 at 21:23", ""),  # of an earlier start
-        ("Not Running:", ""),
-        ("", ""),
-    ],
-)
-def test_the_comment_of_a_job_that_waits_says_why(comment: str, words: str) -> None:
-    record = {"job_state": "Q", "comment": comment}
-    status = torque.status(record)
-    assert status is not None
-    assert status.waits.startswith(words)
-    assert bool(status.waits) is bool(words)
 
 
 # --- every captured case

@@ -34,7 +34,7 @@ from pywps_hpc.jobs import (
     TableUnavailable,
     job_name,
     new_id,
-    schema,
+    versions,
 )
 from servers import free_port, wait_for, write_config
 from table_locks import locked
@@ -274,7 +274,7 @@ def test_of_several_starters_one_prepares_the_tables(database: str, version: int
     assert len(store.recent(1000)) == len(ids) + PROCESSES
     with store.engine.begin() as connection:
         rows = connection.exec_driver_sql("SELECT version FROM hpc_schema").all()
-    assert rows == [(schema.VERSION,)]
+    assert rows == [(versions.VERSION,)]
 
 
 def test_a_step_that_fails_leaves_everything_as_it_was(
@@ -282,8 +282,8 @@ def test_a_step_that_fails_leaves_everything_as_it_was(
 ) -> None:
     make_earlier(database, 1)
     before = form(database)
-    wrong = schema.Step(schema.VERSION + 1, ["ALTER TABLE hpc_jobs ADD COLUMN wrong NONSENSE("])
-    monkeypatch.setattr(schema, "STEPS", (*schema.STEPS, wrong))
+    wrong = versions.Step(versions.VERSION + 1, ["ALTER TABLE hpc_jobs ADD COLUMN wrong NONSENSE("])
+    monkeypatch.setattr(versions, "STEPS", (*versions.STEPS, wrong))
     with pytest.raises((sa.exc.ProgrammingError, TableUnavailable)):
         JobStore(database).create()
     assert form(database) == before
@@ -291,8 +291,10 @@ def test_a_step_that_fails_leaves_everything_as_it_was(
 
 def test_a_database_of_a_later_version_is_refused_in_words(database: str, store: JobStore) -> None:
     with store.engine.begin() as connection:
-        connection.exec_driver_sql(f"UPDATE hpc_schema SET version = {schema.VERSION + 4}")
-    words = f"has version {schema.VERSION + 4}, this program knows versions up to {schema.VERSION}"
+        connection.exec_driver_sql(f"UPDATE hpc_schema SET version = {versions.VERSION + 4}")
+    words = (
+        f"has version {versions.VERSION + 4}, this program knows versions up to {versions.VERSION}"
+    )
     with pytest.raises(SchemaTooNew, match=words):
         JobStore(database).create()
 
@@ -515,12 +517,12 @@ def test_commands_refuse_a_later_database_in_one_line(
     tmp_path: Path, database: str, store: JobStore, line: list[str]
 ) -> None:
     with store.engine.begin() as connection:
-        connection.exec_driver_sql(f"UPDATE hpc_schema SET version = {schema.VERSION + 1}")
+        connection.exec_driver_sql(f"UPDATE hpc_schema SET version = {versions.VERSION + 1}")
     config = write_config(tmp_path, "http://127.0.0.1:9/wps", hpc={"database": database})
     ended = command(config, *line)
     assert ended.returncode == 1
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
-    assert ended.stderr.startswith(f"Error: the job table has version {schema.VERSION + 1}, this")
+    assert ended.stderr.startswith(f"Error: the job table has version {versions.VERSION + 1}, this")
 
 
 @pytest.mark.cluster
