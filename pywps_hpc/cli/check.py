@@ -42,8 +42,8 @@ def check(
 ) -> None:
     """Check the installation: configuration, storage, batch system, image, nodes.
 
-    It ends in a job of one second on a real node, in the container. Nothing of it stays. Root acts
-    as the spool's owner.
+    It ends with a job of one second on a real node, in the container. Nothing of it stays. Root
+    acts as the spool's owner.
 
     The exit code is that of monitoring plugins: 0 ok, 1 warning, 2 error, 3 ended
     before it knew.

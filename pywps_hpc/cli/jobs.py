@@ -28,7 +28,9 @@ from pywps_hpc.jobs.view import JobView, job_view
 @selection.STATE
 @selection.SINCE
 @click.option("--all", "everything", is_flag=True, help="Show ended jobs too.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1), help="Most jobs to list."
+)
 @selection.AS_JSON_LINES
 def jobs(
     config: Path,

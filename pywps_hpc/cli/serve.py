@@ -29,9 +29,27 @@ HOLDER = "PYWPS_HPC_HOLDER"
 def _serving(command: Callable[..., Any]) -> Callable[..., Any]:
     """What both servers are given."""
     for parameter in (
-        click.option("--threads", default=16, show_default=True, type=click.IntRange(1)),
-        click.option("--workers", default=2, show_default=True, type=click.IntRange(1)),
-        click.option("--bind", default="127.0.0.1:5000", show_default=True, metavar="HOST:PORT"),
+        click.option(
+            "--threads",
+            default=16,
+            show_default=True,
+            type=click.IntRange(1),
+            help="Requests that each process answers at once.",
+        ),
+        click.option(
+            "--workers",
+            default=2,
+            show_default=True,
+            type=click.IntRange(1),
+            help="Processes of the web server.",
+        ),
+        click.option(
+            "--bind",
+            default="127.0.0.1:5000",
+            show_default=True,
+            metavar="HOST:PORT",
+            help="Where to listen; or unix:PATH, a Unix socket.",
+        ),
         CONFIG,
         click.argument("application", metavar="MODULE:APP"),
     ):

@@ -65,7 +65,7 @@ def usage(
     Only jobs that have not been removed are counted. Queue time is from the submission to the batch
     system until the start; half of the jobs waited and ran no longer than p50, 95 % no longer
     than p95. CPU held is the run time by all cores of a job; memory is that on one node. What was
-    used is what the processes themselves used, as their nodes told: not known of jobs that were
+    used is what the processes themselves used, as their nodes reported: not known of jobs that were
     killed from outside, nor from before an upgrade. "measured" tells of how many it is known; the
     others count nothing.
 
