@@ -184,7 +184,9 @@ def test_a_published_service_is_installed_in_a_morning(
     serve = f"cd {folder}/var/lib/pywps-hpc\n" + page.text(TRIAL, has="pywps-hpc serve")
     with Running(serve, log):
         status = page.text(TRIAL, has="pywps-hpc status").splitlines()
-        wait_for(lambda: succeeds(status[0]), f"the service is up, see {log}", 300)
+        wait_for(lambda: succeeds(status[0]), f"a dispatcher leads, see {log}", 300)
+        answers = f"curl -s -o {os.devnull} http://{host}/conformance"
+        wait_for(lambda: succeeds(answers), f"the web server answers, see {log}", 300)
         sent = run(status[1])
         document = ended(str(etree.fromstring(sent.encode()).get("statusLocation")))
         assert b"ProcessSucceeded" in document, document.decode()
