@@ -112,7 +112,7 @@ def names(own: Settings, queued: dict[str, str], known: set[str]) -> Iterator[Fi
     if foreign:
         yield warning(
             "[hpc] job_prefix",
-            f"{own.job_prefix!r} is also that of {len(foreign)} jobs which are not this service's "
+            f"{own.job_prefix!r} also begins the names of jobs which are not this service's "
             f"({foreign[0]}): the two cannot be told apart in the queue",
             "give each service of the account a job_prefix of its own",
         )

@@ -81,12 +81,12 @@ def of_one(each: Asked, site: Site, user: str) -> Iterator[Finding]:
 def _in_queue(each: Asked, queue: Queue, site: Site) -> Iterator[Finding]:
     need = each.need
     if queue.closed:
+        others = _listed(name for name, other in (site.queues or {}).items() if not other.closed)
         yield warning(
             each.key("queue"),
             f"{queue.name} is closed ({queue.closed}): jobs wait until its administrators open it"
             + each.whose,
-            "ask them, or set queue to another one: "
-            + _listed(name for name, other in (site.queues or {}).items() if not other.closed),
+            "ask them" + (f", or set queue to another one: {others}" if others else ""),
         )
     if need.account and (
         (queue.accounts and need.account not in queue.accounts)

@@ -660,7 +660,7 @@ MISTAKES: dict[str, Mistake] = {
         "one `job_prefix`, two services",
         lambda site: (silent_dispatcher(site), site.foreign_job("w0123456789abcd")),
         "[hpc] job_prefix",
-        r"'w' is also that of 1 jobs which are not this service's \(w0123456789abcd\)",
+        r"'w' also begins the names of jobs which are not this service's \(w0123456789abcd\)",
         "a job_prefix of its own",
         level=W,
         also="^error    dispatcher",
@@ -1020,7 +1020,7 @@ MISTAKES: dict[str, Mistake] = {
         lambda site: site.site(nodes=NODES.replace("idle", "drained").replace("mixed", "down*")),
         "[hpc.resources] queue",
         r"batch is closed \(all nodes: down\*, drained\)",
-        "ask them",
+        "ask them$",
         level=W,
     ),
     "75": on_slurm(
