@@ -66,7 +66,7 @@ def become(
         os.environ.clear()
         os.environ.update(environment)
         retitle(order["python"], "-I", "-m", "joblauncher", arguments[-1])
-        warm.report_to(reports)
+        warm.report_to(reports, config)
         _renew(arguments)
         command.run(arguments)
     except BaseException:

@@ -15,8 +15,18 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from joblauncher import caches, command, configured, forked, lean, learned, preload, warm
-from joblauncher.shared import IN_JOB
+from joblauncher import (
+    caches,
+    command,
+    configured,
+    forked,
+    lean,
+    learned,
+    preload,
+    runner,
+    warm,
+)
+from joblauncher.shared import IN_JOB, dump
 from joblauncher.shared.files import remove_tree
 from joblauncher.shared.warm_home import HOME, HOME_DESCRIPTOR
 
@@ -85,6 +95,11 @@ class Imports:
         for cache in (caches.kept_of_interpreter(), self._kept):
             caches.use(self.home, cache, seen_as=Path(HOME))
         lean.load()
+        # What each launcher would find out anew. Before modules of the service are imported, which
+        # may change PyWPS.
+        runner.mismatches()
+        dump.versions()
+        command.make_ready()
         configured.install(config, self.home, self.home)
         names = [*preload.BASE, *self._learned.names]
         try:

@@ -7,6 +7,7 @@ somebody to tell of it. PyWPS is imported here and nowhere else on the node.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -60,10 +61,10 @@ def run(
     job = publisher.job
     os.environ.pop("PYWPS_CFG", None)  # an empty value breaks the import; ours is in the dump
     lean.load()
-    mismatches = tuple(pywps_pieces.mismatches(pywps_patches.ALL))
+    warnings = mismatches()
     # Configuration first: a module of the service may read it while dill imports it.
     configured.install(header.config, job.work, job.storage)
-    for warning in mismatches:
+    for warning in warnings:
         LOGGER.warning("%s", warning)
     from pywps.exceptions import NoApplicableCode
     from pywps.response.status import WPS_STATUS
@@ -103,6 +104,12 @@ def run(
             process._run_process(wps_request, response)
             _answer(publisher, header, response)
     return 0 if response.state == outcome.SUCCEEDED else 1
+
+
+@functools.cache  # a nursery asks once, before it imports modules of the service
+def mismatches() -> tuple[str, ...]:
+    """What of this PyWPS is not as it has to be; to be asked after :func:`lean.load`."""
+    return tuple(pywps_pieces.mismatches(pywps_patches.ALL))
 
 
 @contextlib.contextmanager

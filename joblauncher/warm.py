@@ -22,20 +22,26 @@ _MOST = 180_000
 
 _reports: socket.socket | None = None
 _known: frozenset[str] = frozenset()
+_config: object = None
 _has_home = False
 
 
-def report_to(descriptor: int) -> None:
-    """Report imports on this datagram socket; what is imported by now is known."""
-    global _reports, _known
+def report_to(descriptor: int, config: object = None) -> None:
+    """Report imports on this datagram socket; what is imported by now is known.
+
+    Args:
+        config: of the service, if the nursery has imported that under it.
+    """
+    global _reports, _known, _config
     _reports, _known = socket.socket(fileno=descriptor), frozenset(sys.modules)
+    _config = config
     _reports.setblocking(False)
     os.set_inheritable(descriptor, False)
 
 
 def report(config: dict[str, dict[str, str]]) -> None:
-    """Report what has been imported since; to be called before any code of a handler runs, which
-    finds the socket closed.
+    """Report what has been imported since, if that is news to the nursery; to be called before any
+    code of a handler runs, which finds the socket closed.
 
     Args:
         config: the service's effective configuration, under which it was imported.
@@ -45,9 +51,10 @@ def report(config: dict[str, dict[str, str]]) -> None:
         return
     found = [name for name in list(sys.modules) if name not in _known and importable(name)]
     with contextlib.suppress(OSError), _reports:  # nobody waits for it
-        text = json.dumps({"config": config, "names": found}).encode()
-        if len(text) <= _MOST:
-            _reports.send(text)
+        if found or config != _config:
+            text = json.dumps({"config": config, "names": found}).encode()
+            if len(text) <= _MOST:
+                _reports.send(text)
     _reports = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import shutil
@@ -16,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from joblauncher import preload
+from joblauncher import preload, warm
 from joblauncher.shared.processes import memory
 from joblauncher.shared.warm_home import HOME
+from places import ROOT
 from pywps_hpc.dispatch.schedulers.local_runtime import nursery, runner
 from servers import wait_for
 
@@ -305,3 +307,38 @@ def test_a_nursery_that_starts_anew_finds_what_the_one_before_compiled(tmp_path:
             # Below its home, which in each job is the job's own.
             assert f"compiled before: {found} {HOME}/" in log
         (nursed.folder / "socket").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("news", ["nothing", "a module", "another configuration"])
+def test_a_launcher_reports_to_its_nursery_what_is_news(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, news: str
+) -> None:
+    nursery_end, launcher_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    warm.report_to(launcher_end.detach(), {"server": {"url": "a"}})
+    if news == "a module":
+        (tmp_path / "brought_by_a_job.py").touch()
+        monkeypatch.syspath_prepend(tmp_path)
+        importlib.import_module("brought_by_a_job")
+    config = {"server": {"url": "b" if news == "another configuration" else "a"}}
+    warm.report(config)
+    nursery_end.setblocking(False)
+    with nursery_end:
+        try:
+            told = json.loads(nursery_end.recv(1 << 20))
+        except (BlockingIOError, ConnectionError):
+            told = None
+    names = ["brought_by_a_job"] if news == "a module" else []
+    assert told == (None if news == "nothing" else {"config": config, "names": names})
+
+
+def test_a_nursery_does_once_what_is_the_same_for_each_job(tmp_path: Path) -> None:
+    (tmp_path / "learned.json").write_text(json.dumps({"config": {"server": {}}, "names": []}))
+    code = (
+        "import pathlib, sys\n"
+        "from joblauncher import command, imports, runner\n"
+        "from joblauncher.shared import dump\n"
+        "imports.Imports(pathlib.Path(sys.argv[1]), [], sys.exit).prepare()\n"
+        "for one in (command._parser, runner.mismatches, dump.versions):\n"
+        "    assert one.cache_info().currsize == 1, one\n"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=True, cwd=ROOT, timeout=120)
