@@ -23,6 +23,7 @@ from pywps_hpc.dispatch.schedulers.base import Scheduler, SchedulerUnavailable
 from pywps_hpc.dispatch.scripts.script import Scripts
 from pywps_hpc.dispatch.stage import Stager
 from pywps_hpc.dispatch.submit import Submitter
+from pywps_hpc.dispatch.trouble import TroubleReport
 from pywps_hpc.dispatch.watch import Watch
 from pywps_hpc.errors import ForeignSpool
 from pywps_hpc.jobs import JobStore, TableUnavailable, Waiting
@@ -74,7 +75,6 @@ class Dispatcher:
         timing: Timing = TIMING,
     ) -> None:
         self.settings, self.scheduler, self._timing = settings, scheduler, timing
-        self._clock = clock
         self._leadership = Leadership(store, settings.dispatcher_lease, holder, timing)
         scripts = Scripts(settings, scheduler.system, scheduler.header)
         scripts.check()
@@ -95,12 +95,12 @@ class Dispatcher:
         self._sweeper, self._notifier = Sweeper(context), Notifier(context)
         self._table, self._spool = store, spool
         self._watch = Watch(settings, scheduler, clock, timing)
+        self._report = TroubleReport(self._leadership, self._watch, self._notices, clock)
         self._waited_upon = Waiting(0.0, frozenset())
         self._ends = EndWatch(context)
         self._listener: Listener | None = None
         # The embedded scheduler starts its next job when it is asked.
         self._pace = Pace(settings, timing, is_cheap=scheduler.system == "local")
-        self._table_trouble = ""
         self.leads = False
         self._offset = _offset()
         self._turned = time.monotonic()
@@ -142,13 +142,13 @@ class Dispatcher:
                     raise
                 except TableUnavailable as error:
                     announce_ready()  # there is nothing else to wait for
-                    self._miss_table(str(error))
+                    self._report.job_table(str(error))
                     stop.wait(self.settings.poll_interval)
                 except Exception:
                     log.exception("dispatcher %s: this cycle failed", self._leadership.holder)
                     stop.wait(self.settings.poll_interval)
                 else:
-                    self._miss_table("")
+                    self._report.job_table("")
                 # After a turn at least: however often it comes, the work goes on.
                 if hangup is not None and hangup.is_set() and not stop.is_set():
                     return True
@@ -194,12 +194,12 @@ class Dispatcher:
         self._leadership.heartbeat()
         self._changes.forget()
         if self._watch.reach.reachable is None:
-            self._ask_first()
-            self._tell(self._watch.trouble)
+            self._report.ask_first()
+            self._report.show(self._watch.trouble)
         self._waited_upon = self.store.waiting()
         made, trouble = self._changes.made, self._spool_trouble()
         if trouble:  # no job is judged by what is not in a spool that is not there
-            self._tell(trouble)
+            self._report.show(trouble)
             return 0
         parts = [self._controller.run, self._stager.run, self._submitter.run]
         parts += [self._follower.end_reported, *([self._follower.run] if poll else [])]
@@ -213,10 +213,10 @@ class Dispatcher:
             self._leadership.heartbeat()
             self._watch.ask()
         if poll or trouble:  # what was not asked has not begun to answer
-            self._tell(self._watch.trouble or trouble)
+            self._report.show(self._watch.trouble or trouble)
         self._sweeper.run()
         self._notifier.run()
-        self._tell_administrator()
+        self._report.notify()
         return self._changes.made - made + self._controller.ordered
 
     def lead(self) -> bool:
@@ -245,7 +245,7 @@ class Dispatcher:
         announce_ready()
         if not leads:
             if self._watch.reach.reachable is None:
-                self._ask_first()
+                self._report.ask_first()
             stop.wait(self._timing.heartbeat)
             return
         if not led:
@@ -265,7 +265,7 @@ class Dispatcher:
             waiting, woken = self.store.waiting(), woken or stop.woken
             self._hurry(waiting)
             self._notifier.run()
-            self._tell_administrator()
+            self._report.notify()
             # A job may be recorded later than one that was accepted after it.
             unseen = woken and time.monotonic() - begun >= self._timing.table_look
             if unseen or waiting.has_more_than(self._waited_upon):
@@ -326,41 +326,6 @@ class Dispatcher:
             active=bool(changed or self._follower.unsettled),
             ends_expected=self._ends.are_expected(),
         )
-
-    def _ask_first(self) -> None:
-        """Ask whether the batch system answers before there is a job for it."""
-        self._watch.ask()
-        if self._watch.reach.reachable:
-            log.info("dispatcher %s: %s answers", self._leadership.holder, self._watch.reach.system)
-        else:
-            log.warning("dispatcher %s: %s", self._leadership.holder, self._watch.trouble)
-            self._leadership.message = self._watch.trouble
-
-    def _tell(self, trouble: str) -> None:
-        """Show in the table what keeps the dispatcher from its work; log it when it changes."""
-        if (trouble, self._watch.reach) == (self._leadership.message, self._leadership.reach):
-            return
-        self._leadership.reach = self._watch.reach
-        if trouble == self._leadership.message:
-            pass
-        elif trouble:
-            log.warning("dispatcher %s: %s", self._leadership.holder, trouble)
-        else:
-            log.info("dispatcher %s: the problem is over", self._leadership.holder)
-        self._leadership.message = trouble
-        self._leadership.heartbeat_now()
-
-    def _tell_administrator(self) -> None:
-        """Send notices that are due, beside the loop."""
-        self._notices.look(self._watch.reach, self._watch.trouble, self._clock())
-
-    def _miss_table(self, trouble: str) -> None:
-        """Log when the job table cannot be reached, and when it answers again."""
-        if trouble and not self._table_trouble:
-            log.error("dispatcher %s: job table: %s", self._leadership.holder, trouble)
-        elif self._table_trouble and not trouble:
-            log.info("dispatcher %s: the job table is reachable again", self._leadership.holder)
-        self._table_trouble = trouble
 
     def say(self, text: str, *values: object) -> None:
         """Log an error of this dispatcher's."""
