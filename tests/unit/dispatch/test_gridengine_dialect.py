@@ -554,42 +554,6 @@ def test_a_launcher_that_got_the_notice_before_a_kill_was_cancelled() -> None:
     assert dialect.explain("2026-11-26 00:04:34,153 joblauncher: asked to stop by SIGTERM") is None
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        'denied: host "web1" is no submit host',
-        'denied: host "web1" is not a submit host',
-        'denied: host "web1" is neither submit nor admin host',
-        "job rejected: only 100 jobs are allowed per cluster",
-        'JSV "/opt/jsv" temporarily rejected job',
-        "job 7 was rejected because it can't be written: No space left on device",
-        "job 7 was rejected because it couldn't be written",
-    ],
-)
-def test_trouble_that_passes_is_waited_for(words: str) -> None:
-    with pytest.raises(SubmissionPostponed) as trouble:
-        read_submitted(1, "", f"Unable to run job: {words}.\nExiting.\n")
-    assert trouble.value.answered
-    assert trouble.value.passing
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        'unable to contact qmaster using port 6444 on host "head"',
-        "error: commlib error: got read error (Connection reset by peer)",
-        "got gdi request receive timeout",
-        "failed receiving gdi request response for mid=1 (got syncron message receive timeout).",
-        'unable to send message to qmaster using port 6444 on host "head": got send error',
-        'can\'t resolve hostname "head"',
-        "job 7 rejected because authentication failed",
-        "No route to host",
-    ],
-)
-def test_server_that_cannot_be_asked_is_recognised_in_other_words(words: str) -> None:
-    assert GridEngineDialect().messages.cannot_ask.search(words)
-
-
 def test_control_character_in_the_name_of_some_other_job_hides_no_job() -> None:
     code, out, err = captured("qstat_states")
     good = GridEngineDialect().read_queue(code, out, err)

@@ -547,52 +547,6 @@ def test_commands_take_ids_in_their_own_way() -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
-    [
-        "I/O error writing script/environment to file",
-        "Required partition not available (inactive or drain)",
-        "Requested partition configuration not available now",
-        "Partition in DOWN state",
-        "Required node not available (down, drained or reserved)",
-        "System submissions disabled",
-        "Requested operation is presently disabled",
-        "MaxJobCount limit reached",
-        "Disk quota exceeded",
-        "No space left on device",
-        "Slurm temporarily unable to accept job, sleeping and retrying",
-        "Licenses currently unavailable",
-        "Requested reservation not usable now",
-    ],
-)
-def test_trouble_that_passes_is_waited_for(words: str) -> None:
-    with pytest.raises(SubmissionPostponed) as trouble:
-        read_submitted(1, "", f"sbatch: error: Batch job submission failed: {words}\n")
-    assert trouble.value.answered
-    assert trouble.value.passing
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "Slurm backup controller in standby mode",
-        "Controller is in standby mode, try a different controller",
-        "Connection reset by peer",
-        "No route to host",
-        "Network is unreachable",
-        "Message receive failure",
-        "Invalid authentication credential",
-        "Authentication credential expired",
-        "Rate limit exceeded, please retry momentarily",
-        "Connection forced closed by quiesce timeout",
-        "Protocol authentication error",
-        "Incompatible versions of client and server code",
-    ],
-)
-def test_server_that_cannot_be_asked_is_recognised_in_other_words(words: str) -> None:
-    assert SLURM.messages.cannot_ask.search(f"sbatch: error: Batch job submission failed: {words}")
-
-
-@pytest.mark.parametrize(
     ("lines", "final"),
     [
         ("sbatch: error: QOSMaxCpuPerJobLimit\n", True),

@@ -434,41 +434,6 @@ def test_no_question_is_about_more_ids_than_the_commands_bear() -> None:
     } == {8}
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "Queue is not enabled",
-        "Queue is currently not available",
-        "Maximum number of jobs already in queue for user",
-        "Error saving file",
-        "Error writing file MSG=No space left on device",
-        "Server has no node list",
-        "This queue had errors during its recovery. Please correct any settings",
-    ],
-)
-def test_trouble_that_passes_is_waited_for(words: str) -> None:
-    with pytest.raises(SubmissionPostponed) as trouble:
-        read_submitted(1, "", f"qsub: submit error ({words})\n")
-    assert trouble.value.answered
-    assert trouble.value.passing
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "qsub: submit error (Expired credential)",
-        "qsub: submit error (Invalid credential)",
-        "qsub: submit error (Pbs Server is currently too busy to service this request.)",
-        "qsub: cannot connect to server vm (errno=15137) could not connect to trqauthd",
-        "qsub: cannot connect to server vm (errno=113) No route to host",
-        "qsub: submit error (Request not allowed: Server shutting down)",
-        "qsub: submit error (Error reading data from socket)",
-    ],
-)
-def test_server_that_cannot_be_asked_is_recognised_in_other_words(words: str) -> None:
-    assert TorqueDialect().messages.cannot_ask.search(words)
-
-
 # --- every captured case
 
 OVER = {
