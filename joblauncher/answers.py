@@ -13,17 +13,16 @@ from typing import Any
 from joblauncher.shared import outcome
 from joblauncher.shared.files import atomic_copy, atomic_write
 from joblauncher.shared.jobdir import JobDir
+from joblauncher.shared.literal_text import text
 
 LOGGER = logging.getLogger("PYWPS")
 
 
-class _WithoutData:
-    """An output as PyWPS looks at it to find the format of its answer, but no data."""
+class _WithData:
+    """An output as PyWPS looks at it to find the format of its answer, but with other data."""
 
-    data = b""
-
-    def __init__(self, output: Any) -> None:
-        self._output = output
+    def __init__(self, output: Any, data: bytes | str) -> None:
+        self._output, self.data = output, data
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._output, name)
@@ -43,13 +42,16 @@ def leave(job: JobDir, response: Any) -> tuple[int, list[tuple[str, str]]]:
         OSError: it cannot be left.
     """
     from pywps.exceptions import NoApplicableCode
+    from pywps.inout.basic import BasicLiteral
     from werkzeug.wrappers import Response
 
     environ = response.wps_request.http_request.environ
     outputs, output = response.outputs, _raw(response)
+    if _is_file(output):
+        response.outputs = {output.identifier: _WithData(output, b"")}
+    elif isinstance(output, BasicLiteral) and not _is_json_wanted(response):
+        response.outputs = {output.identifier: _WithData(output, text(output.data))}
     output = output if _is_file(output) else None
-    if output is not None:
-        response.outputs = {output.identifier: _WithoutData(output)}
     try:
         answer = Response.from_app(response, environ)
     except Exception:  # e.g. raw output was asked for an output that there is not
@@ -82,6 +84,15 @@ def _raw(response: Any) -> Any:
     if not request.raw or response.state != outcome.SUCCEEDED:
         return None
     return response.outputs.get(next(iter(request.outputs or ()), ""))
+
+
+def _is_json_wanted(response: Any) -> bool:
+    from pywps.app.basic import get_response_type
+
+    request = response.wps_request
+    asked = next(iter(request.outputs.values())).get("mimetype") or ""
+    accepted = request.http_request.accept_mimetypes
+    return "json" in asked or get_response_type(accepted, request.default_mimetype)[0]
 
 
 def _is_file(output: Any) -> bool:

@@ -63,10 +63,7 @@ def live(publisher: Publisher, header: dump.Header, body: bytes, writer: int) ->
         reason, code = f"the process failed: {trouble or message}", exits.FAILED
     with contextlib.suppress(OSError):
         os.write(writer, reason.encode()[:_MOST_REASON])
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    os._exit(code & 0xFF)
+    runner.leave(code)
 
 
 def _print_trace() -> None:

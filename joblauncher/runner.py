@@ -10,9 +10,11 @@ import contextlib
 import functools
 import logging
 import os
+import sys
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from joblauncher import (
     answers,
@@ -86,7 +88,7 @@ def run(
     _restore_request(wps_request, header.http)
     process.set_workdir(str(job.work))
     prepared.use_own(job, wps_request.inputs)
-    process.handler = _telling_why(process.handler, publisher)
+    process.handler = _alone(_telling_why(process.handler, publisher))
     stored = outputs.install(job)
     response = _response(publisher, job, header, process, wps_request, stored, announce)
     os.chdir(job.work)
@@ -215,6 +217,39 @@ def _telling_why(handler: Any, publisher: Publisher) -> Any:
             raise NoMemory from error
 
     return handle
+
+
+def _alone(handler: Any) -> Any:
+    """The handler, from which nobody returns but the one who called it: a process that it forks
+    ends where it would come back, and tells nothing of the job."""
+    here = os.getpid()
+
+    def handle(*arguments: Any) -> Any:
+        code = 1
+        try:
+            found = handler(*arguments)
+            code = 0
+            return found
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+            raise
+        except BaseException:
+            if os.getpid() != here:
+                traceback.print_exc()
+            raise
+        finally:
+            if os.getpid() != here:
+                leave(code)
+
+    return handle
+
+
+def leave(code: int) -> NoReturn:
+    """End this interpreter at once, with nothing lost that was printed."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code & 0xFF)
 
 
 def _set_grass() -> None:

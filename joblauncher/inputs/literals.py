@@ -6,6 +6,7 @@ web server holds the values of a request against these forms, and the job those 
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -20,7 +21,7 @@ from joblauncher.inputs.policy import Bounds, Reference, Refused, local_file
 from joblauncher.inputs.references import identifier, pywps_exception
 from joblauncher.shared.files import amount
 
-_ZONE = r"(?:Z|[+-]\d\d:?\d\d)?"
+_ZONE = r"(?:Z|[+-](?:(?:0\d|1[0-3]):?[0-5]\d|14:?00))?"
 _DAY, _CLOCK = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d(?::\d\d(?:\.\d+)?)?"
 _REAL = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?INF|[+-]?inf|NaN|nan"
 #: An integer may be written as a real number without a fraction.
@@ -91,10 +92,23 @@ def read(name: str, data_type: str, value: Any) -> Any:
         # PyWPS passes it through a float, which holds no more digits.
         if number != number.to_integral_value() or abs(number) > 2**53:
             raise _refused(name, data_type, value)
-        if data_type == "positiveInteger" and number < 1:
+        if number < {"positiveInteger": 1, "nonNegativeInteger": 0}.get(data_type, number):
             raise _refused(name, data_type, value)
         return int(number)
+    if data_type == "time" and (zone := re.search(r"(Z|[+-].*)$", value)):
+        return _in_zone(name, value.removesuffix(zone[1]), zone[1])
     return value
+
+
+def _in_zone(name: str, clock: str, zone: str) -> datetime.time:
+    """A time with its zone, which PyWPS would leave out."""
+    try:
+        found = datetime.datetime.strptime(zone.replace("Z", "+0000").replace(":", ""), "%z")
+        digits = f"{clock}:00" if clock.count(":") == 1 else clock
+        whole, _, part = digits.partition(".")
+        return datetime.time.fromisoformat(f"{whole}.{part[:6]:0<6}").replace(tzinfo=found.tzinfo)
+    except ValueError:
+        raise _refused(name, "time", f"{clock}{zone}") from None
 
 
 def _refused(name: str, data_type: str, value: str) -> InvalidParameterValue:

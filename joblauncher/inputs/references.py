@@ -25,6 +25,7 @@ from joblauncher.inputs import fetch, file_names
 from joblauncher.inputs.allowance import Allowance
 from joblauncher.inputs.errors import InputTooLarge, InputUnavailable
 from joblauncher.inputs.policy import Bounds, NotStored, Reference, Refused, TooLarge, local_file
+from joblauncher.shared import output_values
 from joblauncher.shared.jobdir import JobDir
 
 LOGGER = logging.getLogger("PYWPS")
@@ -92,6 +93,9 @@ def install(bounds: Bounds, job: JobDir) -> Callable[[Any, Path], None]:
             except InputUnavailable as error:  # who asked may well reach it
                 LOGGER.warning("%s: given by reference", error)
                 return output._json_reference(data)
+        document = output_values.xml_text(output)
+        if document is not None:
+            return {**data, "type": "complex", "data": document}
         return json_data(output, data)
 
     UrlHandler.file = property(file, doc=UrlHandler.file.__doc__)

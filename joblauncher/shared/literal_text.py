@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from typing import Any
 from urllib.parse import ParseResult
 
@@ -11,6 +12,8 @@ def text(value: Any) -> str:
     """A literal value in the lexical form of its XML Schema type."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "INF" if value > 0 else "-INF"
     if isinstance(value, ParseResult):
         return value.geturl()
     if isinstance(value, datetime.date | datetime.time):

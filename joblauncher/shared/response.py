@@ -9,8 +9,6 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import os
-import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -19,22 +17,18 @@ from jinja2 import Environment, PackageLoader
 from pywps.app.exceptions import ProcessError
 from pywps.exceptions import NoApplicableCode
 from pywps.inout.array_encode import ArrayEncoder
-from pywps.inout.basic import NoneIOHandler
 from pywps.response.execute import ExecuteResponse
 from pywps.response.status import WPS_STATUS
 from pywps.translations import get_translation
 
 from joblauncher.shared import lineage as lineage_of
-from joblauncher.shared import status_xml, storage, stored_values
+from joblauncher.shared import output_values, status_xml, storage, stored_values
 
 LOGGER = logging.getLogger("PYWPS")
 
-_CDATA = re.compile(r"\A<!\[CDATA\[(.*)\]\]>\Z", re.DOTALL)
 #: What PyWPS says of an error that a process raised and did not explain; a client has no such log.
 _SENT_TO_LOG = "check server error log"
 UNEXPLAINED = "Process failed: it raised an error that it does not explain; the job's log has it"
-#: Formats that PyWPS parses before it inserts them (pywps/inout/outputs.py, _json_data).
-_XML = ("application/xml", "application/gml+xml", "text/xml")
 #: What of an output is worth keeping beside the document.
 _OUTPUT_FACTS = (
     *("identifier", "title", "type", "mimetype", "encoding", "schema", "href"),
@@ -55,6 +49,7 @@ def templates(package: str) -> Any:
         autoescape=True,
     )
     environment.globals.update(get_translation=get_translation)
+    environment.filters.update(in_xml=output_values.in_xml, literal=output_values.literal)
     return environment
 
 
@@ -122,8 +117,6 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
             facts["input_definitions"] = lineage_of.inputs(self.wps_request.inputs)
             facts["output_definitions"] = lineage_of.outputs(self.process)
         self.plain_outputs = facts.get("outputs", [])
-        if "outputs" in facts:
-            facts["outputs"] = [_shielded(element) for element in facts["outputs"]]
         self.facts = facts
         return facts
 
@@ -145,11 +138,8 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
                 for key in _OUTPUT_FACTS
                 if output.get(key) is not None and (output[key] != "" or key == "data")
             }
-            for output in self.plain_outputs
+            for output in map(output_values.plain, self.plain_outputs)
         ]
-        for output in outputs:
-            if isinstance(output.get("data"), str):
-                output["data"] = _CDATA.sub(r"\1", output["data"])
         plain: list[dict[str, Any]] = json.loads(json.dumps(outputs, cls=_Plain))
         return plain
 
@@ -166,7 +156,9 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         if self.wps_request.raw:
             first = next(iter(self.wps_request.outputs), None)
             wanted = [self.outputs[first]] if first in self.outputs else []
-        return next(filter(None, map(_fault, wanted)), "")
+        for output in wanted:
+            output_values.settle(output)
+        return next(filter(None, map(output_values.fault, wanted)), "")
 
     def _update_status_doc(self) -> None:
         try:
@@ -201,38 +193,14 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
                 message = f"Process failed: {problem}"  # PyWPS would hide it in a log
             elif _SENT_TO_LOG in str(message):
                 message = UNEXPLAINED
-            for output in filter(_fault, self.process.outputs):
-                output._iohandler = NoneIOHandler(output)  # PyWPS shows outputs of a failure too
+            for output in filter(output_values.fault, self.process.outputs):
+                output_values.empty(output)
         self.message = status_xml.bounded(str(message))
         self.status = status
         self.status_percentage = status_percentage
         self._update_status_doc()
         if self.publish is not None:
             self.publish(self.render(), self)
-
-
-def _fault(output: Any) -> str:
-    """Why an output (:mod:`pywps.inout.outputs`) cannot be delivered; empty if it can."""
-    # A bounding box has its corners beside whatever else PyWPS knows of where data are.
-    if output.prop is None and getattr(output, "_data", None) is None:
-        return f"output {output.identifier}: it was not set"
-    if output.prop != "file" or os.path.isfile(output.file):
-        return ""
-    # What was read from the file before it went is still there to be shown.
-    is_read = not output.as_reference and getattr(output._iohandler, "_data", None) is not None
-    return "" if is_read else f"output {output.identifier}: its file does not exist"
-
-
-def _shielded(element: dict[str, Any]) -> dict[str, Any]:
-    """An input or output whose data stays data: PyWPS's template inserts complex data as it is."""
-    if element.get("type") != "complex" or element.get("mimetype") in _XML:
-        return element
-    text = str(element.get("data", ""))
-    section = _CDATA.match(text)
-    content = section[1] if section else text
-    if "]]>" not in content and (section or not re.search("[<&]", content)):
-        return element
-    return element | {"data": f"<![CDATA[{content.replace(']]>', ']]]]><![CDATA[>')}]]>"}
 
 
 class _Plain(ArrayEncoder):  # type: ignore[misc]

@@ -12,6 +12,7 @@ from pywps import Format
 from pywps.inout.basic import BasicBoundingBox, BasicComplex
 from pywps.inout.outputs import ComplexOutput
 
+from joblauncher.shared.literal_text import text
 from joblauncher.shared.status_xml import OWS
 
 _TEXT = Format("text/plain", extension=".txt", encoding="utf-8")
@@ -36,7 +37,7 @@ def by_reference(output: Any, facts: dict[str, Any]) -> dict[str, Any]:
     if isinstance(output, BasicBoundingBox):
         kind, content = _BOX, _box(facts)
     else:
-        kind, content = _TEXT, str(output.data)
+        kind, content = _TEXT, text(output.data)
     name = re.sub(r"[^\w.-]", "_", output.identifier) + kind.extension
     file = Path(tempfile.mkdtemp(dir=output.workdir), name)
     file.write_text(content, encoding="utf-8")

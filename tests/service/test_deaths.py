@@ -133,6 +133,11 @@ def test_child_that_is_left_behind_is_ended(hpc_server: HpcServer) -> None:
 
 
 @pytest.mark.usefixtures("untouched")
+def test_a_copy_that_a_process_forks_tells_nothing_of_the_job(hpc_server: HpcServer) -> None:
+    answer = client.execute_sync(hpc_server.url, "forks")
+    assert client.outputs_of(answer.content)["result"].content == "[0, 1, 3]"
+
+
 def test_job_that_reaches_its_time_limit_says_so(hpc_server: HpcServer) -> None:
     location = client.submit(hpc_server.url, "sleeper", [("seconds", "600")])
     document = client.await_end(location, limit=SOON)

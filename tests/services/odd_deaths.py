@@ -76,6 +76,22 @@ def leave_and_wait(request: Any, response: Any) -> None:
     response.outputs["result"].data = "waited"
 
 
+def fork_and_go_on(_request: Any, response: Any) -> None:
+    """Fork, and let the copies leave this function in each way that there is."""
+    codes = []
+    for which in range(3):
+        copy = os.fork()
+        if copy == 0:
+            if which == 1:
+                raise ValueError("in the copy")
+            if which == 2:
+                sys.exit(3)
+            response.outputs["result"].data = "the copy's"
+            return
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]))
+    response.outputs["result"].data = str(codes)
+
+
 def stay_quiet(request: Any, response: Any) -> None:
     """Take some time without a word."""
     time.sleep(value(request, "seconds"))
@@ -123,6 +139,7 @@ DEATHS = {
     "missing_module": import_missing,
     "filler": fill_storage,
     "unmoved_filler": fill_storage_unmoved,
+    "forks": fork_and_go_on,
 }
 PROCESSES = [
     *(

@@ -6,7 +6,11 @@ attributes and text, with white space wherever it is content.
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import json
 import re
+from urllib.parse import urlunparse
 
 from lxml import etree
 
@@ -35,6 +39,14 @@ def corrected(document: bytes, *, inputs: bool = True) -> str:
     for element in list(root.iter(etree.Element)):
         _correct(element)
     return _canonical(root)
+
+
+def values(document: bytes) -> bytes:
+    """A document of PyWPS's own with the faults of its values put right."""
+    root = etree.fromstring(document)
+    for element in root.iterfind(f"{_W}ProcessOutputs//{_W}Data/*"):
+        _correct(element)
+    return bytes(etree.tostring(root))
 
 
 def _parsed(document: bytes, inputs: bool) -> etree._Element:
@@ -73,11 +85,18 @@ def _correct(element: etree._Element) -> None:
             element.set("version", "1.0.0")
             for exception in element:  # "None"
                 exception.attrib.pop("locator", None)
-        case "LiteralData" if _is_lineage(element):  # lexical forms of XML Schema
+        case "LiteralData" if _is_output(element):  # lexical forms of XML Schema
             said = element.text or ""
             if said in ("True", "False"):
                 element.text = said.lower()
+            if said.startswith("ParseResult("):
+                parts = re.findall(r"=('(?:[^'\\]|\\.)*'|\"[^\"]*\")", said)
+                element.text = urlunparse([ast.literal_eval(part) for part in parts])
             element.text = re.sub(r"^(\d{4}-\d\d-\d\d) (?=\d\d:)", r"\1T", element.text or "")
+        case "ComplexData" if element.get("mimeType") == "application/json":  # Python's repr
+            with contextlib.suppress(ValueError, SyntaxError):
+                if not isinstance(value := ast.literal_eval(element.text or ""), str):
+                    element.text = json.dumps(value)
         case "OutputDefinitions":  # xs:boolean; and what is not said is said as its default
             for output in element:
                 output.set("asReference", str(output.get("asReference", "false")).lower())
@@ -99,10 +118,6 @@ def _remove(element: etree._Element) -> None:
 
 def _is_output(element: etree._Element) -> bool:
     return element.tag.startswith(_W)
-
-
-def _is_lineage(element: etree._Element) -> bool:
-    return any(each.tag == f"{_W}DataInputs" for each in element.iterancestors())
 
 
 def _give_values(element: etree._Element) -> None:
