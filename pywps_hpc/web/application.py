@@ -14,13 +14,14 @@ from werkzeug.wrappers import Request
 from pywps_hpc import jobs
 from pywps_hpc.metrics import meters
 from pywps_hpc.settings.checks import warnings
-from pywps_hpc.web import mounted, negotiation, outputs, probes
+from pywps_hpc.web import cors, mounted, negotiation, outputs, probes
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import REASON, Busy, in_form, of_http, storage_trouble
 from pywps_hpc.web.ogcapi import face as ogcapi
 from pywps_hpc.web.pages import face as pages
 from pywps_hpc.web.requests import guard, limits
 from pywps_hpc.web.requests import inputs as request_inputs
+from pywps_hpc.web.requests.reading import METHODS
 from pywps_hpc.web.routes import Handler, Routes, Rules
 from pywps_hpc.web.wps1 import face
 from pywps_hpc.web.wps2 import face as wps2
@@ -35,6 +36,8 @@ SAFE = {
 }
 
 
+#: Answers without content (RFC 9110, sections 15.3.5 and 15.4.5).
+_EMPTY = ("204", "304")
 #: For whoever meets an error of the service's own; its administrator finds it in the log.
 UNEXPECTED = (
     "The service met an error that it did not expect, and could not answer this request. Its "
@@ -46,12 +49,23 @@ RULES: tuple[Rules, ...] = (face.rules, outputs.rules, ogcapi.rules, probes.rule
 PAGES: Rules = pages.rules
 
 
+def _with_type(status: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The headers of an answer; PyWPS gives its XML no type for a client that accepts neither that
+    nor JSON."""
+    if status[:3] in _EMPTY or any(name.lower() == "content-type" and v for name, v in headers):
+        return headers
+    kept = [(name, value) for name, value in headers if name.lower() != "content-type"]
+    return [*kept, ("Content-Type", "text/xml; charset=utf-8")]
+
+
 def operate(service: Context, request: Request) -> Any:
     """Answer a request to the service's own URL, which serves both versions of WPS.
 
     Raises:
         NoApplicableCode: it cannot be carried out.
     """
+    if request.method == "OPTIONS":
+        return cors.options((*METHODS, "OPTIONS"))
     with limits.turn(request, service.settings.retry_after):
         guard.take_in(request)
         is_second = negotiation.version_of(request) == negotiation.SECOND
@@ -83,6 +97,7 @@ class HpcService(Context, Service):  # type: ignore[misc]
         def begin(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             if status.startswith("503") and (reason := REASON.get()):
                 meters.count(meters.REFUSALS, reason)
+            headers = _with_type(status, headers)
             given = {name.lower() for name, _ in headers}
             safe = [(name, value) for name, value in SAFE.items() if name.lower() not in given]
             return start_response(status, [*headers, *safe], *rest)

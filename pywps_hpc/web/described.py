@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 from typing import Any
+from urllib.parse import ParseResult
 
 from pywps.inout.basic import BasicLiteral
 
@@ -17,6 +19,15 @@ def environment() -> Any:
     made = templates("pywps_hpc.web")
     made.filters["literal"] = text
     return made
+
+
+def in_json(facts: Any) -> Any:
+    """PyWPS's facts as JSON can hold them: dates and addresses as text."""
+    if isinstance(facts, ParseResult | datetime.date | datetime.time):
+        return text(facts)
+    if isinstance(facts, dict):
+        return {key: in_json(value) for key, value in facts.items()}
+    return [in_json(one) for one in facts] if isinstance(facts, list | tuple) else facts
 
 
 def with_defaults(process: Any, facts: dict[str, Any]) -> dict[str, Any]:

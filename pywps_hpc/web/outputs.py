@@ -16,34 +16,40 @@ from joblauncher.shared.files import open_beneath
 from pywps_hpc.jobs.retention import expires
 from pywps_hpc.spool import JobDir
 from pywps_hpc.timing import TIMING
-from pywps_hpc.web import health, media_types
+from pywps_hpc.web import cors, health, media_types
 from pywps_hpc.web.addresses import Addresses
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import NotFound
 from pywps_hpc.web.handover import handed_over
 from pywps_hpc.web.lookup import find
 
+#: Of the URLs of outputs.
+METHODS = ("GET", "HEAD", "OPTIONS")
+
 
 def rules(addresses: Addresses) -> Iterator[Rule]:
     """The URLs of all jobs' outputs."""
     folder = f"/{addresses.outputs_segment}" if addresses.outputs_segment else ""
-    yield Rule(f"{folder}/<job:access>/<rest:name>", endpoint=show, methods=["GET"])
-    yield Rule(f"{folder}/<job:access>", endpoint=show, methods=["GET"])
+    yield Rule(f"{folder}/<job:access>/<rest:name>", endpoint=show, methods=METHODS)
+    yield Rule(f"{folder}/<job:access>", endpoint=show, methods=METHODS)
 
 
 def show(service: Context, request: Request, access: str, name: str = "") -> Response:
-    """One output of a job.
+    """One output of a job, also for scripts of other hosts: the API leads them here.
 
     Raises:
         NotFound: there is no such job or output, or not for this client.
         Busy: the storage is not there.
     """
+    if request.method == "OPTIONS":
+        return cors.share(service, request, cors.options(METHODS), METHODS)
     row, job = find(service, request, access)
     if not os.path.lexists(job.status):
         health.require_spool(service)
     if not name or row.is_dismissed:
         raise NotFound("There is no such job.")
-    return output_response(service, request, job, name, expires(row, service.settings.retention))
+    end = expires(row, service.settings.retention)
+    return cors.share(service, request, output_response(service, request, job, name, end), METHODS)
 
 
 def output_response(

@@ -46,6 +46,13 @@ class JobConverter(BaseConverter):
     regex = JOB_ID
 
 
+class ProcessConverter(BaseConverter):
+    """The identifier of a process, which may have slashes: a server decodes those of a path."""
+
+    part_isolating = False
+    regex = "[^/]+(?:/[^/]+)*"
+
+
 class RestConverter(BaseConverter):
     """Whatever follows, slashes and any bytes included."""
 
@@ -68,7 +75,11 @@ class Routes:
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        converters = {"job": JobConverter, "rest": RestConverter}
+        converters = {
+            "job": JobConverter,
+            "process": ProcessConverter,
+            "rest": RestConverter,
+        }
         listed = list(rules)
         self.names = tuple(dict.fromkeys(rule.rule.split("/")[1] for rule in listed))
         known = Map(listed, converters=converters, merge_slashes=False)

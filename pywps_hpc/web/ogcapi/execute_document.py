@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -57,9 +58,19 @@ def load(content: bytes) -> Any:
         Problem: it is none.
     """
     try:
-        return json.loads(content, parse_constant=_no_number, object_pairs_hook=_no_twins)
+        found = json.loads(
+            content,
+            parse_constant=_no_number,
+            parse_float=_finite,
+            object_pairs_hook=_no_twins,
+        )
+        if b"\\u" in content:  # half of a surrogate pair is no character, and cannot be written
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
     except RecursionError:
         raise invalid("The request is nested too deep.") from None
+    except UnicodeEncodeError:
+        raise invalid("The request has half of a surrogate pair, which is no text.") from None
     except (ValueError, UnicodeError):
         raise invalid("The request is not JSON.") from None
 
@@ -137,6 +148,13 @@ def _choice(what: str, told: Any, known: Sequence[str]) -> str:
 
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise invalid(f"A number is too large: {text[:20]}.")
+    return number
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -27,8 +27,8 @@ _RESOURCES: dict[str, Callable[..., Response]] = {
     "/conformance": resource(GET=landing.show_conformance),
     "/api": resource(GET=openapi.show),
     "/processes": resource("limit", "start", GET=processes.show_list),
-    "/processes/<string:process>": resource(GET=processes.show),
-    "/processes/<string:process>/execution": resource(POST=execute.execute),
+    "/processes/<process:process>": resource(GET=processes.show),
+    "/processes/<process:process>/execution": resource(POST=execute.execute),
     "/jobs": resource(*_LISTED, "after", GET=jobs.show_list),
     "/jobs/<job:access>": resource(GET=jobs.show, DELETE=jobs.dismiss),
     "/jobs/<job:access>/status": resource(PUT=jobs.put_status),
@@ -61,9 +61,9 @@ def at_root(addresses: Addresses, request: Request) -> Callable[..., Any] | None
         if path == place:
             return _LANDING
         if path.startswith(place):
-            first, _, rest = path.removeprefix(place).partition("/")
-            if first in ("processes", "jobs", "conformance", "api") and rest:
-                return _NOWHERE[first]
+            first, slash, rest = path.removeprefix(place).partition("/")
+            if first in _NOWHERE and slash:
+                return _NOWHERE[first] if rest else _RESOURCES[f"/{first}"]
     return None
 
 

@@ -8,15 +8,12 @@ from typing import Any
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.wrappers import Request, Response
 
+from pywps_hpc.web import cors
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.ogcapi import html, problems, query
 
 #: Answers one method; may raise whatever :func:`problems.of_error` knows, which is everything.
 Method = Callable[..., Response]
-#: Headers that a script may read beside those that it always may (Fetch standard, 3.3.3).
-EXPOSED = "Location, Link, Preference-Applied, Retry-After, Sunset, Content-Disposition"
-#: Headers that it may send.
-ALLOWED = "Accept, Content-Type, Prefer, Range, If-None-Match, If-Modified-Since"
 
 
 def resource(*parameters: str, **methods: Method) -> Callable[..., Response]:
@@ -32,8 +29,7 @@ def resource(*parameters: str, **methods: Method) -> Callable[..., Response]:
         method = str(request.method)
         try:
             if method == "OPTIONS":
-                response = Response(status=204, headers={"Allow": ", ".join(known)})
-                response.headers.remove("Content-Type")
+                response = cors.options(known)
             elif method not in known:
                 raise MethodNotAllowed(known, f"This takes {', '.join(known)}.")
             else:
@@ -43,19 +39,7 @@ def resource(*parameters: str, **methods: Method) -> Callable[..., Response]:
         except Exception as error:
             error.__context__ = None
             response = problems.response(request, problems.of_error(service, error))
-        return _shared(service, request, response, known)
+        return cors.share(service, request, response, known)
 
     handle.is_common = True  # type: ignore[attr-defined]  # see web/routes.py
     return handle
-
-
-def _shared(service: Context, request: Request, response: Response, methods: list[str]) -> Response:
-    """The answer, with what lets a script of another host have it (Fetch standard, 3.2)."""
-    if service.settings.cors == "*" and "Origin" in request.headers:
-        response.headers["Access-Control-Allow-Origin"] = "*"
-        response.headers["Access-Control-Expose-Headers"] = EXPOSED
-        if request.method == "OPTIONS":
-            response.headers["Access-Control-Allow-Methods"] = ", ".join(methods)
-            response.headers["Access-Control-Allow-Headers"] = ALLOWED
-            response.headers["Access-Control-Max-Age"] = "86400"
-    return response

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,8 @@ class Fetched:
     is_xml: bool = False
 
 
+#: What PyWPS says of a value that its validator does not take.
+_NOT_VALID = "Input data not valid"
 #: What may stand beside the value of an input that is no complex one.
 _LITERAL, _BOX = ("data", "uom", "datatype"), ("data", "corners", "crs", "dimensions")
 _KINDS = {"literal": "a literal value", "complex": "complex data", "bbox": "a bounding box"}
@@ -123,11 +126,19 @@ def documents(source: Any, given: Sequence[Given]) -> deque[Any]:
         item.data_format = format_of(item, value, readable=readable)
         item.method = value.get("method") or "GET"
         data, encoding = value.get("data"), str(value.get("encoding") or "").lower()
+        encoding = encoding or _implied(source, item.data_format)
         if encoding not in PLAIN and isinstance(data, str) and not value.get("href"):
             value = {**value, "data": decode(data, name)}
         item.process(value)
 
     return _made(source, given, fill)
+
+
+def _implied(source: Any, chosen: Any) -> str:
+    """The encoding of a value that does not tell its own: base64 if its format has that, unless the
+    input takes the same format as it is, too (OGC 05-007r7, table 41)."""
+    same = [one for one in source.supported_formats if one.mime_type == chosen.mime_type]
+    return "base64" if all(str(one.encoding).lower() == "base64" for one in same) else ""
 
 
 def _made(source: Any, given: Sequence[Given], fill: Callable[[Any, Given], None]) -> deque[Any]:
@@ -144,7 +155,8 @@ def _made(source: Any, given: Sequence[Given], fill: Callable[[Any, Given], None
     made: deque[Any] = deque(maxlen=source.max_occurs)
     for value in given:
         item = source.clone()
-        fill(item, value)
+        with _named(source):
+            fill(item, value)
         made.append(item)
     if len(made) < source.min_occurs:
         raise MissingParameterValue(
@@ -152,6 +164,20 @@ def _made(source: Any, given: Sequence[Given], fill: Callable[[Any, Given], None
             locator=source.identifier,
         )
     return made
+
+
+@contextlib.contextmanager
+def _named(source: Any) -> Iterator[None]:
+    """While PyWPS converts and checks a value: what it refuses is told of the input."""
+    try:
+        yield
+    except InvalidParameterValue as error:
+        if error.locator:
+            raise
+        name, said = source.identifier, str(error.description)
+        if said.startswith(_NOT_VALID):
+            said = "its value is none of those that are allowed."
+        raise InvalidParameterValue(f"input {name}: {said}", name) from None
 
 
 def _only(source: Any, value: Given, kind: str, keys: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, unquote_plus
@@ -49,6 +50,8 @@ _FOREIGN = ("store", "mode", "response")
 _MOST, _MOST_PARTS = 100, 10_000
 #: What separates values, and is percent-encoded within one (OGC 06-121r3, clause 11.3).
 _SEPARATORS = "=;@"
+#: Many clients have a list in brackets, as the examples of the standard have it.
+_LIST = re.compile(r"(?s)(?i:\[|%5B)(.*)(?i:\]|%5D)")
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,8 @@ def _parts(raw: str, name: str) -> list[str]:
         raw = _plain(unquote_plus, raw, name)
     else:
         raw = raw.replace("+", " ")
+    if listed := _LIST.fullmatch(raw.strip()):
+        raw = listed[1]
     if any(raw.count(separator) > _MOST_PARTS for separator in ";@"):
         raise InvalidParameterValue(f"{name} has more than {_MOST_PARTS} entries.", name)
     return [part for part in raw.split(";") if part.strip()]

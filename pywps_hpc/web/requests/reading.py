@@ -23,12 +23,16 @@ from pywps.exceptions import (
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.wrappers import Request
 
-from pywps_hpc.web.requests import elements, kvp, xml
+from pywps_hpc.web.requests import elements, kvp, languages, xml
 from pywps_hpc.web.requests.content import Content, flag
 
 #: The version that is served.
 VERSION = "1.0.0"
 OPERATIONS = ("getcapabilities", "describeprocess", "execute")
+#: Methods of the endpoint; and the operations that change nothing, of any version: a client may ask
+#: by HEAD what the answer would be (RFC 9110, section 9.3.2).
+METHODS = ("GET", "HEAD", "POST")
+READ_ONLY = ("getcapabilities", "describeprocess", "getstatus", "getresult")
 
 
 def read(http_request: Request, preprocessors: Any) -> WPSRequest:
@@ -43,14 +47,16 @@ def read(http_request: Request, preprocessors: Any) -> WPSRequest:
             raise _other_version(found.version)
         check(found)
         return found
-    if http_request.method not in ("GET", "POST"):
-        raise MethodNotAllowed(["GET", "POST"])
+    if http_request.method not in METHODS:
+        raise MethodNotAllowed(METHODS)
     found = WPSRequest(None, preprocessors)
     found.http_request = http_request
-    if http_request.method == "GET":
-        _read_query(found, http_request)
-    else:
+    if http_request.method == "POST":
         _read_document(found, http_request)
+    else:
+        _read_query(found, http_request)
+    if http_request.method == "HEAD" and found.operation not in READ_ONLY:
+        raise MethodNotAllowed(["GET", "POST"])
     return found
 
 
@@ -107,7 +113,7 @@ def _read_query(found: WPSRequest, http_request: Request) -> None:
         raise OperationNotSupported(f"Unknown request {found.operation}", operation)
     found.api = route.get("api")
     found.default_mimetype = given.text("f") or route.get("default_mimetype")
-    found.check_and_set_language(given.text("language"))
+    _set_language(found, given.text("language"))
     version = given.text("version")
     if found.operation == "getcapabilities":
         accepted = given.text("acceptversions")
@@ -143,7 +149,7 @@ def _read_document(found: WPSRequest, http_request: Request) -> None:
         raise InvalidParameterValue(
             f"parameter SERVICE [{given['service']}] not supported", "service"
         )
-    found.check_and_set_language(given.get("language"))
+    _set_language(found, given.get("language") or "")
     if found.operation == "getcapabilities":
         version = given.get("version")
         negotiate(xml.accepted_versions(root) or ([version] if version else []))
@@ -163,6 +169,11 @@ def body_of(http_request: Request) -> bytes:
     content = http_request.get_data()
     http_request._cached_data = b""
     return content
+
+
+def _set_language(found: WPSRequest, wanted: str) -> None:
+    known = languages.match(wanted, languages.offered()) if wanted else None
+    found.check_and_set_language(known or wanted)
 
 
 def _set_version(found: WPSRequest, version: str) -> None:

@@ -17,6 +17,10 @@ class Capabilities(CapabilitiesResponse):  # type: ignore[misc]
         super().__init__(*arguments, **named)
         self.template_env = described.environment()
 
+    @staticmethod
+    def _render_json_response(facts: Any) -> Any:
+        return described.in_json(facts)
+
 
 class Descriptions(DescribeResponse):  # type: ignore[misc]
     """The answer to DescribeProcess (OGC 05-007r7, clause 9.3)."""
@@ -34,3 +38,7 @@ class Descriptions(DescribeResponse):  # type: ignore[misc]
             for process in facts["processes"]
         ]
         return facts
+
+    @staticmethod
+    def _render_json_response(facts: Any) -> Any:
+        return described.in_json(facts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 
-from pywps import configuration
 from werkzeug.wrappers import Request, Response
 
 from joblauncher.shared import storage
@@ -16,7 +15,7 @@ from pywps_hpc.spool import JOB_ID, JobDir
 from pywps_hpc.web import control, errors, lookup, waiting
 from pywps_hpc.web.context import Context
 from pywps_hpc.web.errors import Busy, NotFound
-from pywps_hpc.web.requests import guard, limits
+from pywps_hpc.web.requests import guard, languages, limits
 from pywps_hpc.web.wps2 import descriptions, documents, exceptions, execute, reading, result, status
 from pywps_hpc.web.wps2.exceptions import Refused
 from pywps_hpc.web.wps2.reading import Asked
@@ -32,7 +31,7 @@ def operate(service: Context, request: Request) -> Response:
     errors.answer_by(request, exceptions.report)
     with guard.reading():
         asked = reading.read(request)
-    language = reading.supported(asked.languages, _languages())
+    language = reading.supported(asked.languages, languages.offered())
     match asked.operation:
         case "getcapabilities":
             return descriptions.capabilities(service, request, language)
@@ -46,11 +45,6 @@ def operate(service: Context, request: Request) -> Response:
             row, job = _settled(service, request, asked.job)
             return _status(service, _view(service, row, job))
     return _status(service, _controlled(service, request, asked))
-
-
-def _languages() -> list[str]:
-    told = str(configuration.get_config_value("server", "language"))
-    return [language.strip() for language in told.split(",")]
 
 
 def _execute(service: Context, request: Request, asked: Asked, language: str) -> Response:

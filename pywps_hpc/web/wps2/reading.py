@@ -22,6 +22,7 @@ from pywps_hpc.web.negotiation import CONTROL, SECOND
 from pywps_hpc.web.requests import kvp, reading
 from pywps_hpc.web.requests.content import collapse
 from pywps_hpc.web.requests.elements import attributes, children, text
+from pywps_hpc.web.requests.languages import match
 from pywps_hpc.web.requests.xml import accepted_versions
 from pywps_hpc.web.wps2 import execute_document
 from pywps_hpc.web.wps2.exceptions import OWS, Refused
@@ -61,11 +62,14 @@ def read(request: Request) -> Asked:
     Raises:
         NoApplicableCode: it is not one of WPS 2.0; the message says what is wrong with it.
     """
-    if request.method == "GET":
-        return _query(request)
     if request.method == "POST":
         return _document(request)
-    raise MethodNotAllowed(["GET", "POST"])
+    if request.method not in ("GET", "HEAD"):
+        raise MethodNotAllowed(reading.METHODS)
+    asked = _query(request)
+    if request.method == "HEAD" and asked.operation not in reading.READ_ONLY:
+        raise MethodNotAllowed(["GET", "POST"])
+    return asked
 
 
 def _query(request: Request) -> Asked:
@@ -164,11 +168,8 @@ def supported(languages: Iterable[str], offered: Iterable[str]) -> str:
     """
     known, wanted = list(offered), list(languages)
     for language in wanted:
-        if language == "*":
-            return known[0]
-        for one in known:
-            if one.lower() == language.lower() or one.lower().startswith(f"{language.lower()}-"):
-                return one
+        if (found := match(language, known)) is not None:
+            return found
     if len(wanted) == 1:
         raise InvalidParameterValue(f"The language {wanted[0]} is not offered.", "language")
     return known[0]

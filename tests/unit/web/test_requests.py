@@ -151,6 +151,7 @@ def value(found: Any, name: str) -> Any:
         (complex_("x", 'mimeType="text/plain; Charset=UTF-8"'), "doc", "x"),
         (complex_("AP8=", 'mimeType="image/tiff" encoding="base64"'), "doc", b"\x00\xff"),
         (complex_("\n AP\n 8= ", 'mimeType="image/tiff" encoding="BASE64"'), "doc", b"\x00\xff"),
+        (complex_("AP8=", 'mimeType="image/tiff"'), "doc", b"\x00\xff"),
         (complex_("x", 'mimeType="text/plain" encoding="UTF-8"'), "doc", "x"),
         (box("1 2", "3 4", 'crs="EPSG:3035" dimensions="2"'), "box", [2, 1, 4, 3]),
         (box("1 2", "3 4", 'crs="urn:ogc:def:crs:EPSG:6.6:4326"'), "box", [2, 1, 4, 3]),
