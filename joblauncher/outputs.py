@@ -151,8 +151,9 @@ def address(base: str, place: PurePosixPath) -> str:
 
 
 def install(job: JobDir) -> Outputs:
-    """Let PyWPS in this interpreter store files as said above (``pywps.inout.storage.file``)."""
-    from pywps.inout.basic import IOHandler
+    """Let PyWPS in this interpreter store files as said above (``pywps.inout.storage.file``), and
+    take a box from any sequence of numbers."""
+    from pywps.inout.basic import BasicBoundingBox, IOHandler
     from pywps.inout.outputs import MetaFile
     from pywps.inout.storage import STORE_TYPE
     from pywps.inout.storage.file import FileStorage
@@ -184,6 +185,12 @@ def install(job: JobDir) -> Outputs:
         outputs.write(data, Path(location(storage, destination)))
         return url(storage, destination)
 
+    def set_box(box: Any, value: Any) -> None:
+        is_other = value is not None and not isinstance(value, list | str)
+        corners.fset(box, [float(number) for number in value] if is_other else value)
+
+    corners = BasicBoundingBox.data
+    BasicBoundingBox.data = corners.setter(set_box)
     name = MetaFile.name.fget
     MetaFile.name = property(lambda file: unquote(name(file)), doc=MetaFile.name.__doc__)
     FileStorage._do_store = store

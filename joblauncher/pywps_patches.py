@@ -65,6 +65,12 @@ REPLACED = (
     ),
     Piece(
         _BASIC,
+        "BasicBoundingBox.data",
+        "takes any sequence of numbers: upstream takes a tuple or an array for no box at all",
+        None,
+    ),
+    Piece(
+        _BASIC,
         "UrlHandler.file",
         "fetches within the bounds of the service, or takes what the dispatcher has fetched",
         None,

@@ -222,7 +222,8 @@ def _telling_why(handler: Any, publisher: Publisher) -> Any:
 def _alone(handler: Any) -> Any:
     """The handler, from which nobody returns but the one who called it: a process that it forks
     ends where it would come back, and tells nothing of the job."""
-    here = os.getpid()
+    here, mask = os.getpid(), os.umask(0o077)
+    os.umask(mask)
 
     def handle(*arguments: Any) -> Any:
         code = 1
@@ -240,6 +241,7 @@ def _alone(handler: Any) -> Any:
         finally:
             if os.getpid() != here:
                 leave(code)
+            os.umask(mask)  # what is left to be written is ours
 
     return handle
 

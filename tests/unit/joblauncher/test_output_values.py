@@ -3,6 +3,7 @@ can be given is told in words."""
 
 from __future__ import annotations
 
+import array
 import base64
 import datetime
 import json
@@ -18,9 +19,13 @@ import pytest
 from lxml import etree
 from pywps import BoundingBoxOutput, ComplexOutput, Format, LiteralOutput
 from pywps.app.exceptions import ProcessError
+from pywps.inout.basic import BasicBoundingBox
+from pywps.inout.outputs import MetaFile
+from pywps.inout.storage.file import FileStorage
 
-from joblauncher import runner
+from joblauncher import outputs, runner
 from joblauncher.shared import output_values
+from joblauncher.shared.jobdir import JobDir
 from joblauncher.shared.literal_text import text
 from joblauncher.shared.response import templates
 
@@ -124,6 +129,30 @@ def test_a_box_has_its_coordinates(numbers: Any, dimensions: int, words: str) ->
     found = output_values.fault(output)
     assert words in found
     assert bool(words) == bool(found)
+
+
+@pytest.mark.parametrize("numbers", [(1, 2, 3, 4), array.array("d", [1, 2, 3, 4]), range(1, 5)])
+def test_a_box_is_taken_from_any_sequence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numbers: Any
+) -> None:
+    for owner, name in (
+        (BasicBoundingBox, "data"), (MetaFile, "name"), (FileStorage, "_do_store"),
+        (FileStorage, "url"), (FileStorage, "location"), (FileStorage, "write"),
+    ):  # fmt: skip
+        monkeypatch.setattr(owner, name, vars(owner)[name])
+    outputs.install(JobDir(tmp_path))
+    output = BoundingBoxOutput("box", "Box", ["EPSG:4326"])
+    output.data = numbers
+    assert (output.data, output_values.fault(output)) == ([1, 2, 3, 4], "")
+
+
+def test_the_mask_of_a_process_is_not_that_of_its_documents(tmp_path: Path) -> None:
+    mask = os.umask(0o022)
+    try:
+        runner._alone(lambda: os.umask(0o777))()
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(mask)
 
 
 def test_a_file_that_is_named_by_a_url_is_that_file(tmp_path: Path) -> None:
