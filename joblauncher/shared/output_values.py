@@ -100,9 +100,7 @@ def xml_text(output: Any) -> str | None:
     except (etree.XMLSyntaxError, OSError):
         raise ProcessError(f"output {output.identifier}: it is not well-formed XML") from None
     whole = tree.getroot() if tree.docinfo.internalDTD is not None else tree
-    return str(etree.tostring(whole, pretty_print=True, encoding="UTF-8").decode()).removeprefix(
-        "<?xml version='1.0' encoding='UTF-8'?>\n"
-    )
+    return str(etree.tostring(whole, pretty_print=True).decode())
 
 
 def plain(facts: dict[str, Any]) -> dict[str, Any]:
