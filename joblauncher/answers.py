@@ -50,7 +50,8 @@ def leave(job: JobDir, response: Any) -> tuple[int, list[tuple[str, str]]]:
     if _is_file(output):
         response.outputs = {output.identifier: _WithData(output, b"")}
     elif isinstance(output, BasicLiteral) and not _is_json_wanted(response):
-        if (written := text(output.data)) != str(output.data):  # what Python shows is not its form
+        written = text(output.data)
+        if written != str(output.data):  # what Python shows is not its form
             response.outputs = {output.identifier: _WithData(output, written)}
     output = output if _is_file(output) else None
     try:
