@@ -75,6 +75,8 @@ def gpus(value: str) -> Split:
     match = _GPUS.fullmatch(value)
     if not match or (match["type"] and not int(match["number"])):
         raise ValueError(f"{value!r} is not a number of GPUs; write 2, or a100:2 for a type")
+    if match["type"] in ("gpu", "gpus", "gres"):  # as sbatch(1), --gres has it
+        raise ValueError(f"{value!r}: {match['type']} is no type; write {match['number']}")
     return Split(int(match["number"]), {"gpu_type": match["type"] or ""})
 
 

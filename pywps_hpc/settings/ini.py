@@ -49,6 +49,11 @@ def _text(content: bytes, file: Path) -> str:
             "line 1: begins with a byte order mark, with which PyWPS cannot read the file; remove "
             rf"it: sed -i '1s/^\xEF\xBB\xBF//' {file}"
         )
+    if "\r" in text.replace("\r\n", ""):
+        raise ValueError(
+            "its lines end with carriage returns alone; write line feeds: "
+            rf"sed -i 's/\r\n*/\n/g' {file}"
+        )
     return text
 
 

@@ -5,7 +5,6 @@ A wrong file is refused in one line that names file, section and key; nothing is
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -15,8 +14,8 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pywps_hpc.errors import SettingsError
-from pywps_hpc.settings import ini, paths
-from pywps_hpc.settings.checks import consistency, host, pywps_sections
+from pywps_hpc.settings import ini, paths, synonyms
+from pywps_hpc.settings.checks import consistency, host, pywps_sections, warnings
 from pywps_hpc.settings.keys import Key, Split, keys_of, required
 from pywps_hpc.settings.model import (
     OWNER_PREFIX,
@@ -119,7 +118,13 @@ def build(sections: Sections, name: str, origin: Mapping[str, str] | None = None
             section in SECTIONS or section.startswith((PROCESS_PREFIX, OWNER_PREFIX))
         ):
             ours = (*SECTIONS, f"{PROCESS_PREFIX}<identifier>", f"{OWNER_PREFIX}<name>")
-            raise SettingsError(f"{name}: [{section}]: unknown section; known: {', '.join(ours)}")
+            near = warnings.section_meant(section)
+            told = f"known: {', '.join(ours)}{f'; did you mean [{near}]?' if near else ''}"
+            key = section.removeprefix("hpc.")
+            told = f"write {key} as a key of [hpc]" if key in keys_of(Settings) else told
+            raise SettingsError(f"{name}: [{section}]: unknown section; {told}")
+        if (meant := warnings.section_spelt(section)) not in ("", section):
+            raise SettingsError(f"{name}: [{section}]: unknown section; write [{meant}]")
     defaults = ProcessSettings(
         resources=reader.read(Resources, "hpc.resources"),
         container=reader.read(Container, "hpc.container"),
@@ -166,11 +171,15 @@ def _only(found: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
 
 def _place_of(name: str, known: Collection[str]) -> str:
     """What may have been meant by a key that a section does not have."""
+    if f"max_{name}" in known and name not in known:
+        return f"; did you mean max_{name}?"
     for section, cls in SECTIONS.items():
         if name in keys_of(cls):
             return f"; write it in [{section}]"
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
+    if f"hpc.{name}" in SECTIONS:
+        return f"; write it as a section of its own, [hpc.{name}]"
+    near = synonyms.key_meant(name, known)
+    return f"; did you mean {near}?" if near else f"; known: {', '.join(sorted(known))}"
 
 
 def _slip(text: str) -> str:
@@ -238,6 +247,8 @@ class _Reader:
 
     def paths(self, section: str, key: str) -> tuple[Path, ...]:
         text = os.path.expandvars(self.sections.get(section, {}).get(key, ""))
+        if "\n" in text.strip():
+            raise self.fail(section, key, "is of several lines; write ':' between folders")
         try:
             return tuple(paths.absolute_path(p) for p in text.split(os.pathsep) if p.strip())
         except ValueError as error:

@@ -289,7 +289,7 @@ class Settings:
         "`json`.",
     )
     pass_headers: tuple[str, ...] = setting(
-        readers.names,
+        readers.headers,
         None,
         "Headers of a request that a job may see beside the ordinary ones of HTTP.",
         unset=(),
@@ -301,7 +301,7 @@ class Settings:
         unset=(),
     )
     pass_options: tuple[str, ...] = setting(
-        readers.names,
+        readers.options,
         None,
         "Options of the service's own sections, each as `section.option`, that a job may see "
         "though they look like a secret.",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pywps_hpc.settings import ini, paths, readers
+from pywps_hpc.settings import ini, paths, readers, synonyms
 from pywps_hpc.settings.keys import keys_of, setting
 
 #: Of the sections of owners in the configuration.
@@ -45,10 +44,9 @@ def of_pairs(pairs: Mapping[str, str]) -> Owner:
     known, found = keys_of(Owner), dict[str, Any]()
     for name, text in pairs.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise ValueError(
-                f"{name}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
-            )
+            near = synonyms.key_meant(name, known)
+            told = f"did you mean {near}?" if near else f"known: {', '.join(known)}"
+            raise ValueError(f"{name}: unknown key; {told}")
         try:
             found[name] = known[name].read(text.strip())
         except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -79,6 +80,18 @@ def private_file(value: str) -> Path:
     if mode & 0o077:
         raise ValueError(f"{path} can be read by others (mode {mode:04o}): chmod 600 {path}")
     return path
+
+
+@reads("absolute path of a file that only this account (or root) can read")
+def private_key(value: str) -> Path:
+    """As :func:`private_file`, with a private key in it."""
+    path = owned_file(value)
+    with path.open("rb") as file:
+        begin = file.read(200)
+    if re.match(rb"(sk-)?(ssh-|ecdsa-)", begin):
+        named = path.with_suffix("") if path.suffix == ".pub" else "the other file of the two"
+        raise ValueError(f"{path} is a public key; name the private one: {named}")
+    return private_file(value)
 
 
 #: Bytes of a secret: 128 bits, if each of them is drawn.

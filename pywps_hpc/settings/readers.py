@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from joblauncher.inputs import addresses
+from pywps_hpc.settings import synonyms
 
 _MEMORY = re.compile(r"(\d+)\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
 _MEBIBYTES = {"K": 1 / 1024, "": 1.0, "M": 1.0, "G": 1024.0, "T": 1024.0 * 1024}
@@ -18,6 +20,7 @@ _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "mo": 31 *
 _SECONDS |= {"y": 366 * 86400}
 _WALLTIME = re.compile(r"(?:(\d+)-)?(\d+):([0-5]?\d):([0-5]?\d)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -61,6 +64,19 @@ def word(value: str) -> str:
     """Text without white space, as names of queues and accounts are."""
     if re.search(r"\s", text(value)):
         raise ValueError(f"{value!r} has white space in it")
+    return value
+
+
+@reads("name or address of a host")
+def host(value: str) -> str:
+    """A name or an address of a host, without port and account."""
+    if "://" in value or "/" in value:
+        raise ValueError(f"{value!r} is not a host; write its name alone")
+    user, sign, name = word(value).rpartition("@")
+    if sign:
+        raise ValueError(f"{value!r} has an account in it; write host = {name}, user = {user}")
+    if (found := re.fullmatch(r"([^:]+):(\d+)", name)) is not None:
+        raise ValueError(f"{value!r} has a port in it; write host = {found[1]}, port = {found[2]}")
     return value
 
 
@@ -110,12 +126,39 @@ def duration(value: str) -> float:
     return float(match[1]) * _SECONDS[match[2]] if match else 0.0
 
 
+#: How a database's URL is written.
+_DATABASE = "write sqlite:////path/to/file or postgresql+psycopg://user@host/name"
+_SERVER = re.compile(
+    r"postgresql(\+psycopg2?)?://(?P<account>.*@)?"
+    r"(\[[0-9A-Fa-f:.%]*\]|[^@:/?\[\]]*)(:(?P<port>[^/?]*))?(/[^?]*)?(\?.*)?"
+)
+
+
 @reads("SQLAlchemy URL of SQLite or PostgreSQL")
 def database(value: str) -> str:
-    """A SQLAlchemy URL of SQLite or PostgreSQL. A message shows nothing of it: it may hold a
-    password."""
-    if value and not re.match(r"sqlite:///.|postgresql(\+psycopg2?)?://", text(value)):
-        raise ValueError("write sqlite:////path/to/file or postgresql+psycopg://user@host/name")
+    """A SQLAlchemy URL of SQLite or PostgreSQL. A message shows nothing of what may be in it
+    besides: it may hold a password."""
+    if not value:
+        return value
+    kind, colon, rest = text(value).partition("://")
+    if not colon or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind):
+        raise ValueError(f"is no URL; {_DATABASE}")
+    if not re.fullmatch(r"sqlite|postgresql(\+psycopg2?)?", kind):
+        raise ValueError(f"{kind}:// is not supported; {_DATABASE}")
+    if kind == "sqlite":
+        if not re.match("/.", rest):
+            raise ValueError(f"names no file; {_DATABASE}")
+        if rest.startswith("/:memory:"):
+            raise ValueError(f"each part of the service would have a table of its own; {_DATABASE}")
+        return value
+    server = _SERVER.fullmatch(value)
+    if (account := server["account"] if server else None) and "@" in account[:-1]:
+        raise ValueError("there are two @ in it; write one that belongs to the password as %40")
+    if server is None or not re.fullmatch(r"\d{0,5}", server["port"] or ""):
+        raise ValueError(
+            "its port is no number; write postgresql+psycopg://user:password@host:5432/name, with "
+            "signs of the password as %40 (@), %3A (:), %2F (/)"
+        )
     return value
 
 
@@ -153,14 +196,44 @@ def location(value: str) -> str:
 def header(value: str) -> str:
     """The name of a header (RFC 9110, section 5.1), of letters, digits and hyphens."""
     if value and not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", value):
-        raise ValueError(f"{value!r} is not the name of a header")
+        plain = value.upper().removeprefix("$").removeprefix("HTTP_").rstrip(":").replace("_", "-")
+        hint = f"; write {plain.title()}" if re.fullmatch(r"[A-Z][A-Z0-9-]*", plain) else ""
+        raise ValueError(f"{value!r} is not the name of a header{hint}")
+    if value.lower() in ("authorization", "cookie", "host", "forwarded", "x-forwarded-for"):
+        raise ValueError(f"{value} names no account; name the header that the proxy puts it into")
     return value
+
+
+@reads("names of HTTP headers, separated by commas or white space")
+def headers(value: str) -> tuple[str, ...]:
+    """Names of headers, in small letters."""
+    found = [entry for entry in re.split(r"[\s,]+", value) if entry]
+    for entry in found:
+        if not re.fullmatch(r"[A-Za-z0-9-]+", entry):
+            plain = re.sub(r"[^A-Z0-9-]", "-", entry.upper().removeprefix("HTTP_").rstrip(":"))
+            told = f"{entry!r} is not the name of a header; write {plain.title()}"
+            raise ValueError(told)
+    return tuple(entry.lower() for entry in found)
+
+
+@reads("`section.option`, separated by commas or white space")
+def options(value: str) -> tuple[str, ...]:
+    """Options of the service's own sections."""
+    found = names(value)
+    for entry in found:
+        if not all(entry.rpartition(".")[::2]):
+            raise ValueError(f"{entry!r} names no section; write SECTION.{entry.strip('.')}")
+    return found
 
 
 @reads(f"networks or addresses, or `{UNIX_SOCKET}`, separated by commas or white space")
 def peers(value: str) -> tuple[str, ...]:
     """Networks and addresses of hosts that connect, or :data:`UNIX_SOCKET`."""
     found = tuple(entry for entry in re.split(r"[\s,]+", value) if entry)
+    for entry in found:
+        if entry.startswith(f"{UNIX_SOCKET}:"):
+            raise ValueError(f"{entry!r}: write {UNIX_SOCKET}, which is any of this host's sockets")
+        _require_network(entry)
     _, hosts = addresses.split(found)
     for host in hosts - {UNIX_SOCKET}:
         raise ValueError(f"{host!r} is neither a network nor an address")
@@ -171,11 +244,32 @@ def peers(value: str) -> tuple[str, ...]:
 def networks(value: str) -> tuple[str, ...]:
     """Networks, addresses and host names, with commas or white space between them."""
     found = tuple(entry for entry in re.split(r"[\s,]+", value) if entry)
-    addresses.split(found)
     for entry in found:
+        if (url := re.fullmatch(r"\w+://([^/:]+).*", entry)) is not None:
+            raise ValueError(f"{entry!r} is an address of the web; write {url[1]}")
+        if re.fullmatch(r"[\d.]+-[\d.]+", entry):
+            raise ValueError(f"{entry!r} is a range; write networks such as 10.0.0.0/29")
         if not re.fullmatch(r"[\w.-]+|[0-9A-Fa-f.:]+(/\d+)?", entry):
             raise ValueError(f"{entry!r} is neither a network nor a host name")
+        _require_network(entry)
+    addresses.split(found)
     return found
+
+
+def _require_network(entry: str) -> None:
+    """See that a network is written by its first address.
+
+    Raises:
+        ValueError: it is written by another one.
+    """
+    if "/" not in entry:
+        return
+    try:
+        network = ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return  # told by whoever splits them
+    if str(network.network_address) != entry.partition("/")[0].lower():
+        raise ValueError(f"{entry} is an address of a network, not the network; write {network}")
 
 
 @reads("networks, addresses or host names, separated by commas or white space, or `*`")
@@ -202,6 +296,14 @@ def mail_addresses(value: str) -> tuple[str, ...]:
         if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", entry):
             raise ValueError(f"{entry!r} is not a mail address; write name@host")
     return found
+
+
+@reads("mail address")
+def mail_address(value: str) -> str:
+    """An address of a sender."""
+    if value and not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", value):
+        raise ValueError(f"{value!r} is not a mail address; write name@host")
+    return value
 
 
 @reads("`http://host:port`")
@@ -271,7 +373,9 @@ def choice(*allowed: str, aliases: Mapping[str, str] = MappingProxyType({})) -> 
     def parse(value: str) -> str:
         value = aliases.get(value, value)
         if value not in allowed:
-            raise ValueError(f"{value!r} is not one of: {', '.join(allowed)}")
+            meant = " or ".join(synonyms.values_meant(value, allowed))
+            hint = f"; did you mean {meant}?" if meant else ""
+            raise ValueError(f"{value!r} is not one of: {', '.join(allowed)}{hint}")
         return value
 
     return parse
@@ -293,6 +397,12 @@ def listening(value: str) -> tuple[str, int]:
     host, colon, number = value.rpartition(":")
     if colon and not host:
         raise ValueError(f"{value!r} has no host; write 0.0.0.0:{number} for all addresses")
+    plain = re.fullmatch(r"(?:\w+://)?(\[[^\]/]+\]|[^\[\]:/\s]+)(?::(\d+))?(/.*)?", value)
+    if not number.isdigit() or re.search(r"[/\s]", value):
+        meant = f"{plain[1]}:{plain[2] or 'PORT'}" if plain else "HOST:PORT"
+        raise ValueError(f"{value!r} is not a host and a port; write {meant}")
+    if host.count(":") and not host.startswith("["):
+        raise ValueError(f"{value!r}: write [{host}]:{number}, an IPv6 address in brackets")
     return (host.strip("[]") if colon else "127.0.0.1"), port(number)
 
 
@@ -309,7 +419,14 @@ def variables(value: str) -> Mapping[str, str]:
     for line in lines(value):
         name, equals, content = line.partition("=")
         if not equals or not _NAME.fullmatch(name):
-            raise ValueError(f"{line!r} is not of the form NAME=value")
+            plain = re.sub(r"^(export|set|setenv)\s+|\s+(?==)|(?<==)\s+", "", line)
+            hint = f"; write {plain}" if _VARIABLE.match(plain) else ""
+            raise ValueError(f"{line!r} is not of the form NAME=value{hint}")
+        if re.fullmatch(r"([\"']).*\1", content):
+            told = f"the quotes would be part of it; write {name}={content[1:-1]}"
+            raise ValueError(f"{line!r}: {told}")
+        if re.search(r",\s*[A-Za-z_]\w*=", content):
+            raise ValueError(f"{line!r}: commas end no value; write each on a line of its own")
         found[name] = content
     return MappingProxyType(found)
 

@@ -111,7 +111,7 @@ class Ssh:
     """``[hpc.ssh]``: the login host on which the batch system's commands run."""
 
     host: str = setting(
-        readers.word,
+        readers.host,
         None,
         "Its name or address, as in `known_hosts`.",
         unset="",
@@ -126,7 +126,7 @@ class Ssh:
         required_with=("channel", "ssh"),
     )
     key: Path | None = setting(
-        paths.private_file,
+        paths.private_key,
         None,
         "Private key without a passphrase.",
         unset=None,
@@ -258,7 +258,7 @@ class Notices:
         readers.listening, "localhost:25", "Host and port of the server that takes the mail."
     )
     sender: str = setting(
-        readers.word, None, "The sender's address; unset: `pywps-hpc@` this host.", unset=""
+        readers.mail_address, None, "The sender's address; unset: `pywps-hpc@` this host.", unset=""
     )
 
 

@@ -53,6 +53,9 @@ def check(system: str, lines: Sequence[str], gpus: int) -> None:
             raise ValueError(f"{line}: a quote is not closed") from None
         if tokens and not tokens[0].startswith("-"):
             raise ValueError(f"{tokens[0]}: no option; write one or more a line, from a '-' on")
+        if sign := next((t for t in tokens if t == "=" or (t[:2] == "--" and t[-1:] == ",")), ""):
+            told = "no comma between options" if sign.endswith(",") else "no blank around the ="
+            raise ValueError(f"{line}: {sign} would be part of the command; write it with {told}")
         for option, problem in reserved(tokens, gpus):
             raise ValueError(f"{option}: {problem}")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from pywps_hpc.settings.keys import keys_of
 from pywps_hpc.settings.model import OWNER_PREFIX, PROCESS_PREFIX, ProcessSettings, Settings
@@ -43,11 +46,24 @@ def problems(settings: Settings) -> Iterator[Problem]:
 
 def _folders(settings: Settings) -> Iterator[Problem]:
     if not settings.spool.is_dir():
-        yield "hpc", "spool", f"{settings.spool} is not a folder"
+        yield "hpc", "spool", _no_folder(settings.spool)
     for path in settings.input_paths:
         if settings.spool.resolve().is_relative_to(path.resolve()):
             problem = f"{path} holds the spool: clients could read all jobs' folders"
             yield "server", "allowedinputpaths", problem
+
+
+def _no_folder(path: Path) -> str:
+    """What is there instead of a folder, and what to do."""
+    if path.is_symlink():
+        target = os.readlink(path)
+        return f"{path} is a symbolic link to {target}, which is no folder; set it to another path"
+    if path.exists():
+        return f"{path} is not a folder, but a file; name a folder"
+    if comment := re.search(r"\s+[#;].*", str(path)):
+        told = "write a comment on a line of its own"
+        return f"{path} is not a folder: {comment[0].strip()!r} is part of the value; {told}"
+    return f"{path} is not a folder: install -d -m 700 {path}"
 
 
 def _missing(section: str, own: Settings | Ssh, settings: Settings) -> Iterator[Problem]:

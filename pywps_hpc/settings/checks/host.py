@@ -13,6 +13,11 @@ from joblauncher.shared import account
 from pywps_hpc.errors import SettingsError
 from pywps_hpc.settings.model import Settings
 
+#: Folders that are not to be closed to everybody else, beside those at the top.
+_OF_THE_SYSTEM = frozenset(
+    map(Path, ("/", "/var/tmp", "/dev/shm", "/var/lib", "/var/spool", "/usr/local", "/var/cache"))
+)
+
 
 def refuse_root(settings: Settings) -> None:
     """See to it that what serves or dispatches is not root: the jobs would be, too.
@@ -35,6 +40,11 @@ def refuse_open_spool(settings: Settings) -> None:
     Raises:
         SettingsError: with the way out.
     """
+    if (place := settings.spool.resolve()) in _OF_THE_SYSTEM or place.parent == Path("/"):
+        raise SettingsError(
+            f"[hpc] spool: {settings.spool} is a folder of the system; "
+            f"install -d -m 700 {place / 'pywps-hpc'} makes one of the service's own"
+        )
     facts, account_number = settings.spool.stat(), os.geteuid()
     if account_number not in (0, facts.st_uid):
         raise SettingsError(

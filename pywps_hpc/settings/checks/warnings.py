@@ -14,8 +14,10 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pywps_hpc.settings import synonyms
 from pywps_hpc.settings.checks.mounts import file_system, is_network
 from pywps_hpc.settings.checks.pywps_sections import PYWPS
+from pywps_hpc.settings.keys import keys_of
 from pywps_hpc.settings.model import (
     OWNER_PREFIX,
     PROCESS_PREFIX,
@@ -44,7 +46,7 @@ def of_sections(sections: Sections) -> Iterator[str]:
                     yield f"[{section}] {key}: unknown key; did you mean {near}?"
         elif section == "DEFAULT":
             yield "[DEFAULT]: does not hold for pywps-hpc; write its keys into the sections"
-        elif section.split(".")[0] != "hpc" and (near := _similar_section(section)):
+        elif section.split(".")[0] != "hpc" and (near := _similar_section(section, keys)):
             yield f"[{section}]: unknown section; did you mean [{near}]?"
 
 
@@ -59,7 +61,42 @@ def of_doubled_processes(settings: Settings) -> Iterator[str]:
             yield f"[{PROCESS_PREFIX}{name}]: {sections} differ in case or blanks only: one counts"
 
 
-def _similar_section(section: str) -> str:
+def section_meant(section: str) -> str:
+    """Which section of ours was probably meant by one of another name; empty: none.
+
+    Args:
+        section: as it is written.
+    """
+    if surely := section_spelt(section):
+        return surely
+    first, *rest = re.split(r"[\s:./-]+", section.strip())
+    if first.lower() != "hpc" or not rest:
+        return ""
+    kind, name = rest[0].lower(), ".".join(rest[1:])
+    for prefix in (PROCESS_PREFIX, OWNER_PREFIX):
+        own = prefix.split(".")[1]
+        if kind in (own, own + "s", own + "es") and name:
+            return prefix + name
+    return _similar(".".join(("hpc", *rest)).lower(), SECTIONS, 0.8)
+
+
+def section_spelt(section: str) -> str:
+    """Which section of ours this is but for capital letters, blanks and signs between its words;
+    empty: none of those with fixed names."""
+    plain = ".".join(re.split(r"[\s:./-]+", section.strip())).lower()
+    return plain if plain in SECTIONS else ""
+
+
+#: Programs after which a section of ours may have been called.
+_PROGRAMS = {
+    **dict.fromkeys(("slurm", "gridengine", "sge", "pbs", "torque", "openpbs"), "hpc.resources"),
+    **dict.fromkeys(("apptainer", "singularity"), "hpc.container"),
+}
+
+
+def _similar_section(section: str, keys: Collection[str]) -> str:
+    if meant := section_meant(section):
+        return meant
     first, dot, rest = section.strip().lower().partition(".")
     if sorted(first) == sorted("hpc"):
         known = "hpc" + dot + rest
@@ -68,6 +105,13 @@ def _similar_section(section: str) -> str:
             if known.startswith((PROCESS_PREFIX, OWNER_PREFIX))
             else _similar(known, SECTIONS, 0.6) or "hpc"
         )
+    for prefix in (PROCESS_PREFIX, OWNER_PREFIX):
+        if f"hpc.{section.lower()}".startswith(prefix):
+            return f"hpc.{section}"
+    # A service may have a section of such a name itself, with keys of its own.
+    ours = _PROGRAMS.get(section.lower(), f"hpc.{section.lower()}")
+    if ours in SECTIONS and any(synonyms.key_named(key, keys_of(SECTIONS[ours])) for key in keys):
+        return ours
     return _similar(section.lower(), [*SECTIONS, *PYWPS])
 
 
@@ -135,10 +179,27 @@ def of_url(url: str) -> Iterator[str]:
         yield f"[server] url: {url} begins neither with http:// nor with https://"
     elif not host or urlsplit(url).scheme not in ("http", "https"):
         yield f"[server] url: {url} names no host: clients cannot follow links to their results"
+    elif problem := _authority(url):
+        yield f"[server] url: {problem}"
     elif host in ("0.0.0.0", "::"):
         yield f"[server] url: {url} is not a host: clients cannot follow links to it"
     elif "?" in url or "#" in url:
         yield f"[server] url: {url} has more than a path in it"
+
+
+def _authority(url: str) -> str:
+    """What is wrong with account, host and port of an address; empty: nothing."""
+    parts = urlsplit(url)
+    if parts.username is not None:
+        return "has an account in it, which every client would be given"
+    host = parts.netloc.rpartition("@")[2]
+    if host.count(":") > 1 and not host.startswith("["):
+        return f"{host} is an IPv6 address without brackets: [2001:db8::1]"
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    return f"{host} has no number from 1 to 65535 as its port" if port == 0 else ""
 
 
 def of_database(settings: Settings) -> Iterator[str]:

@@ -305,12 +305,16 @@ def test_a_missing_spool_is_refused(tmp_path: Path) -> None:
 
 def test_a_spool_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
-    assert refusal(tmp_path, minimal(gone)) == f"[hpc] spool: {gone} is not a folder"
+    assert refusal(tmp_path, minimal(gone)) == (
+        f"[hpc] spool: {gone} is not a folder: install -d -m 700 {gone}"
+    )
 
 
 def test_a_spool_that_is_a_file_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "", "file")
-    assert refusal(tmp_path, minimal(path)) == f"[hpc] spool: {path} is not a folder"
+    assert refusal(tmp_path, minimal(path)) == (
+        f"[hpc] spool: {path} is not a folder, but a file; name a folder"
+    )
 
 
 def test_templates_that_do_not_exist_are_refused(spool: Path, tmp_path: Path) -> None:
