@@ -291,6 +291,13 @@ class Timing:
     least_retention: float = _time(
         3600.0, "of a job's results, below which clients hardly come in time for them"
     )
+    least_grace: float = _time(15.0, "for which accounting may lag behind the queue")
+    most_grace: float = _time(3600.0, "after which nobody waits for a job that is lost")
+    least_answer: float = _time(1.0, "in which a command, a server or a login host may answer")
+    most_answer: float = _time(600.0, "after which none of these will answer")
+    least_submission: float = _time(60.0, "in which trouble of a batch system may pass")
+    most_submission: float = _time(7 * 86400.0, "after which it will not")
+    most_wait: float = _time(3600.0, "for which a connection may be kept open")
     least_walltime: float = _time(30.0, "below which a launcher hardly comes to its process")
 
 

@@ -123,6 +123,8 @@ _SPLIT = re.compile(
 _REMEDIES = {
     "[processing] mode": "set mode = scheduler",
     "[logging] file": "correct the path, or make its folder, writable for the service's account",
+    "[server] maxsingleinputsize": "write 20mb or 1gb",
+    "[server] maxrequestsize": "write 20mb or 1gb",
     "[logging] level": "set it to DEBUG, INFO, WARNING or ERROR",
     "[hpc.container] image": "build one (pywps-hpc image build) and write its absolute path",
     "[server] allowedinputpaths": "name folders of inputs and of nothing else, by absolute paths",

@@ -16,6 +16,7 @@ from pywps_hpc.check import (
     clocks,
     configuration,
     dispatcher,
+    extremes,
     node,
     notices,
     owners,
@@ -75,6 +76,7 @@ def _of(known: Configuration, options: Options) -> Iterator[Finding]:
     own = known.settings
     yield from configuration.look(known)
     yield from slips.look(known, options.offline)
+    yield from extremes.look(own, known.sections)
     if not options.offline:
         yield from owners.look(own)
         yield from notices.look(own)

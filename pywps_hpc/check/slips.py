@@ -1,25 +1,31 @@
-"""Values that can be read and were meant otherwise, and keys that have no effect as things are."""
+"""Values that can be read and were meant otherwise."""
 
 from __future__ import annotations
 
 import os
+import platform
 import re
 import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from pywps_hpc.check import unused
 from pywps_hpc.check.configuration import LEAST_MEMORY, Configuration
 from pywps_hpc.check.findings import Finding, error, warning
 from pywps_hpc.settings import Settings
 from pywps_hpc.settings.ini import QUOTES
-from pywps_hpc.settings.model import OWNER_PREFIX, PROCESS_PREFIX
-from pywps_hpc.systems import options
+from pywps_hpc.settings.model import OWNER_PREFIX
 
 #: Bytes below which a size lacks its unit.
 LEAST_SIZE = 1024
+#: The same of a job's dump.
+LEAST_DUMP = 32 * 1024
 #: How the file of an image begins: SIF (behind a line for the shell), SquashFS.
 _IMAGES = re.compile(rb"hsqs|.{32}SIF_MAGIC|.{1080}\x53\xef", re.DOTALL)
+
+#: Architecture in the header of a SIF (github.com/apptainer/sif) -> as uname(1) has it.
+_MACHINES = {"02": "x86_64", "04": "aarch64", "05": "ppc64", "06": "ppc64le", "11": "s390x"}
 
 
 def look(known: Configuration, offline: bool) -> Iterator[Finding]:
@@ -30,7 +36,7 @@ def look(known: Configuration, offline: bool) -> Iterator[Finding]:
     """
     yield from _texts(known)
     yield from _sizes(known)
-    yield from _unused(known)
+    yield from unused.look(known)
     yield from _addresses(known)
     yield from _commands(known.settings) if offline else ()
     yield from _places(known)
@@ -61,7 +67,6 @@ def _sizes(known: Configuration) -> Iterator[Finding]:
     """Amounts without their unit."""
     own = known.settings
     for section, key, number in (
-        ("hpc", "max_dump_size", own.max_dump_size),
         ("hpc", "max_output_size", own.max_output_size),
         ("hpc.inputs", "max_bytes", own.inputs.max_bytes),
         ("hpc.inputs", "max_bytes_per_job", own.inputs.max_bytes_per_job),
@@ -70,6 +75,12 @@ def _sizes(known: Configuration) -> Iterator[Finding]:
         if 0 < number < LEAST_SIZE:
             what = f"{number} means {number} bytes"
             yield warning(f"[{section}] {key}", what, f"write a unit: {number}G")
+    if 0 < own.max_dump_size < LEAST_DUMP:
+        yield warning(
+            "[hpc] max_dump_size",
+            f"{own.max_dump_size} bytes: hardly a process and its request are that small",
+            "write more, with a unit: 100M",
+        )
     for process, settings in known.everyone():
         allowed = settings.resources.client_memory
         section = known.section_of(process, "client_memory")
@@ -86,34 +97,6 @@ def _sizes(known: Configuration) -> Iterator[Finding]:
                 f"{owner.max_memory} means {owner.max_memory} MiB: no job of this owner can run",
                 f"write a unit: {owner.max_memory}G",
             )
-
-
-def _unused(known: Configuration) -> Iterator[Finding]:
-    """Keys that are set and have no effect, since another key is not."""
-    own = known.settings
-    system = own.system if own.scheduler == "drmaa" else own.scheduler
-    if known.sections.get("hpc.notices") and not (own.notices.webhook or own.notices.mail):
-        what = "have no effect: nobody is told"
-        yield warning("[hpc.notices] events", what, "set webhook or mail, or remove the section")
-    for section, keys in known.sections.items():
-        is_need = section == "hpc.resources" or section.startswith((PROCESS_PREFIX, OWNER_PREFIX))
-        for key in keys:
-            why = ""
-            if is_need and options.is_unused(system, key):
-                why = f"{system} has none"
-            elif section == "hpc" and key == "slots" and own.scheduler != "local" and own.slots:
-                why = "it is for scheduler = local"
-            elif section == "hpc" and key in ("system", "drmaa_library"):
-                why = "" if own.scheduler == "drmaa" else "it is for scheduler = drmaa"
-            elif section == "hpc.ssh" and own.channel != "ssh":
-                yield warning(
-                    f"[{section}] {key}",
-                    "has no effect: commands run on this host (channel = local)",
-                    "set [hpc] channel = ssh, or remove the section",
-                )
-                break
-            if why:
-                yield warning(f"[{section}] {key}", f"has no effect: {why}", "remove it")
 
 
 def _addresses(known: Configuration) -> Iterator[Finding]:
@@ -137,7 +120,10 @@ def _addresses(known: Configuration) -> Iterator[Finding]:
 def _commands(own: Settings) -> Iterator[Finding]:
     """Where the batch system's commands cannot be."""
     for place in own.command_path.split(os.pathsep) if own.channel == "local" else ():
-        if place and not Path(place).is_dir():
+        if place and not os.path.isabs(place):
+            what = f"{place} is relative: it would be where the dispatcher is started from"
+            yield warning("[hpc] command_path", what, "write an absolute path")
+        elif place and not Path(place).is_dir():
             what = f"{place} is not a folder on this host"
             yield warning("[hpc] command_path", what, "correct it: folders, with ':' between")
 
@@ -160,6 +146,12 @@ def _places(known: Configuration) -> Iterator[Finding]:
                     f"{option}: no option: the runtime would take it for the image",
                     "write one a line, from a '-' on",
                 )
+            elif re.match(r"--?[\w-]+\s+\S", option):
+                yield error(
+                    f"[{known.section_of(process, 'options')}] options",
+                    f"{option}: the runtime would take the line for one option",
+                    "write one a line, and a value of it behind a =",
+                )
 
 
 def _images(known: Configuration) -> Iterator[Finding]:
@@ -179,6 +171,18 @@ def _images(known: Configuration) -> Iterator[Finding]:
                 f"{image} does not begin as an image does ({len(begin) or 'no'} bytes were read)",
                 "name the .sif file that pywps-hpc image build has made",
             )
+        elif (machine := _machine(begin)) and machine != platform.machine():
+            yield warning(
+                f"[{known.section_of(process, 'image')}] image",
+                f"{image} is for {machine}, and this host is {platform.machine()}",
+                "build it on a machine of the nodes' architecture",
+            )
+
+
+def _machine(begin: bytes) -> str:
+    """For which processors an image in SIF is; empty: it does not tell."""
+    match = re.match(rb".{32}SIF_MAGIC\0.{3}(\d\d)\0", begin, re.DOTALL)
+    return _MACHINES.get(match[1].decode(), "") if match else ""
 
 
 def _rights(known: Configuration) -> Iterator[Finding]:

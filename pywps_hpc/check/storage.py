@@ -105,6 +105,7 @@ def _refused(check: Callable[[Settings], None], own: Settings) -> Finding | None
     except SettingsError as problem:
         found = of_message(str(problem), "account")
         what, _, remedy = found.what.partition(": ")
+        remedy = remedy or ("" if found.remedy == "see docs/configuration.md" else found.remedy)
         return replace(found, what=what, remedy=remedy or f"chown and chmod 700 {own.spool}")
     except OSError as problem:
         what = f"{own.spool}: {problem.strerror}"

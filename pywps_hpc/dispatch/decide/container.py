@@ -156,7 +156,7 @@ TROUBLES = tuple(
             "that belongs to it",
         ),
         (
-            r"exec format error|Illegal instruction",
+            r"exec format error|Illegal instruction|architecture \(\w+\) could not run on the host",
             "the container image is for another kind of processor",
             ("[hpc.container] image",),
             "build it on a machine of the nodes' architecture",

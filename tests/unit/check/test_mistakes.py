@@ -8,16 +8,18 @@ that concern a real batch system and container are made there as well
 from __future__ import annotations
 
 import os
+import platform
 import re
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from check_site import CONFIG, NODES, PARTITIONS, CheckSite, bad
+from check_site import CONFIG, NODES, PARTITIONS, SIF, CheckSite, bad
 from joblauncher.shared import account
 from places import ROOT
 from pywps_hpc.check import addresses, application, storage
@@ -393,7 +395,7 @@ MISTAKES: dict[str, Mistake] = {
         hpc(spool="/nowhere/spool"),
         "[hpc] spool",
         "/nowhere/spool is not a folder",
-        "set it to: absolute path",
+        "install -d -m 700 /nowhere/spool",
     ),
     "12b": Mistake(
         "spool relative",
@@ -1587,6 +1589,328 @@ MISTAKES: dict[str, Mistake] = {
         level=W,
     ),
 }
+_NUMBERED = len(MISTAKES)
+_HERE = platform.machine()
+
+
+def a_file(key: str, text: bytes = b"", *, section: str = "hpc.ssh") -> Make:
+    """A key names a file with this in it."""
+
+    def make(site: CheckSite) -> None:
+        path = site.folder / f"{key}.pub"
+        path.write_bytes(text)
+        path.chmod(0o600)
+        site.configure(hpc={"scheduler": "slurm", "channel": "ssh"}, **{section: {key: path}})
+
+    return make
+
+
+def dangling_spool(site: CheckSite) -> None:
+    (site.folder / "spool").rmdir()
+    (site.folder / "spool").symlink_to("/nowhere/spool")
+
+
+def spool_file(site: CheckSite) -> None:
+    (site.folder / "spool").rmdir()
+    (site.folder / "spool").touch()
+
+
+def spool_with_comma(site: CheckSite) -> None:
+    (site.folder / "my,spool").mkdir(mode=0o700)
+    site.configure(hpc={"spool": site.folder / "my,spool"})
+
+
+def folder_for_template(site: CheckSite) -> None:
+    templates()(site)
+    (site.folder / "templates/local.sh.j2").mkdir()
+
+
+def template_of(content: bytes) -> Make:
+    def make(site: CheckSite) -> None:
+        templates()(site)
+        (site.folder / "templates/local.sh.j2").write_bytes(content)
+
+    return make
+
+
+def image_for(machine: bytes) -> Make:
+    return lambda site: site.image.write_bytes(SIF + b"01\0" + machine + b"\0".ljust(99, b"\0"))
+
+
+_EXTENDS = b'{% extends "default/local.sh.j2" %}'
+_BOUND = {"schemes": "file"}
+
+
+def slips(section: str, *made: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """What, key, value, told, remedy of mistakes in one key of a section."""
+    for what, key, value, *rest in made:
+        yield (what, keys(section, **{key: value}), f"[{section}] {key}", *rest)
+
+
+#: Errors: what, how it is made, subject, told, remedy.
+ERRORS = (
+    *slips(
+        "hpc.resources",
+        ("the batch system's own word for a key", "partition", "batch", "unknown key", "queue"),
+        ("the same of another system", "ppn", "4", "unknown key", "did you mean cpus"),
+        ("`project` for the account", "project", "climate", "unknown key", "did you mean account"),
+        ("`gpus` as in `--gres`", "gpus", "gpu:2", "gpu is no type", "write 2"),
+    ),
+    *slips(
+        "hpc",
+        ("the batch system in capital letters", "scheduler", "SLURM", "not one of", "mean slurm"),
+        ("the batch system's other name", "scheduler", "SGE", "not one of", "gridengine"),
+        ("`retention` as a key", "retention", "30d", "unknown key", r"\[hpc.retention\]"),
+        ("a folder of the system as the spool", "spool", "/var", "of the system", "/var/pywps-hpc"),
+        ("a comment behind the spool", "spool", "/srv/x # big", "'# big' is part", "of its own"),
+        (
+            *("a database that is not supported", "database", "mysql://me@host/name"),
+            *("mysql:// is not supported", "postgresql"),
+        ),
+        (
+            *("a path for the database's URL", "database", "/var/lib/jobs.sqlite"),
+            *("is no URL", "write sqlite:////path"),
+        ),
+        (
+            *("a job table in memory", "database", "sqlite:///:memory:"),
+            *("a table of its own", "write sqlite:////path"),
+        ),
+        (
+            *("a port of the database that is no number", "database"),
+            *("postgresql+psycopg://me:x@host:abc/name", "port is no number", "host:5432"),
+        ),
+        (
+            *("`@` in the database's password", "database"),
+            *("postgresql+psycopg://me:p@ss@host/name", "two @ in it", "%40"),
+        ),
+        (
+            *("quotes around a variable of the commands", "command_environment"),
+            *('SLURM_CONF="/etc/slurm.conf"', "quotes", "write SLURM_CONF=/etc/slurm.conf"),
+        ),
+        (
+            *("`export` before a variable of the commands", "command_environment"),
+            *("export A=1", "NAME=value", "write A=1"),
+        ),
+        (
+            *("commas between variables of the commands", "command_environment"),
+            *("A=1, B=2", "commas end no value", "a line of its own"),
+        ),
+        (
+            *("`user_header` as WSGI has it", "user_header", "HTTP_X_REMOTE_USER"),
+            *("not the name of a header", "write X-Remote-User"),
+        ),
+        (
+            *("`Authorization` as `user_header`", "user_header", "Authorization"),
+            *("names no account", "name the header"),
+        ),
+        ("a header to pass with its colon", "pass_headers", "X-Key:", "not the name", "X-Key"),
+        ("an option to pass without its section", "pass_options", "key", "no section", "SECTION"),
+    ),
+    *slips(
+        "hpc.container",
+        ("the runtime in capital letters", "runtime", "Apptainer", "not one of", "apptainer"),
+        ("`gpu_support` by its maker's name", "gpu_support", "nvidia", "not one of", "mean nv"),
+        (
+            *("options of the runtime in one line", "options", "--nv --cleanenv"),
+            *("for one option", "one a line"),
+        ),
+    ),
+    *slips(
+        "hpc.inputs",
+        (
+            *("an address with its mask for a network", "allowed_networks", "10.0.0.1/8"),
+            *("not the network", "write 10.0.0.0/8"),
+        ),
+        (
+            *("an address of the web for a host", "allowed_networks", "https://data.example.org/x"),
+            *("address of the web", "write data.example.org"),
+        ),
+        (
+            *("a range of addresses", "allowed_networks", "10.0.0.1-10.0.0.9"),
+            *("is a range", "write networks"),
+        ),
+    ),
+    *slips(
+        "hpc.notices",
+        ("a mail server without its port", "smtp", "mail.example.org", "a port", "org:PORT"),
+        ("a mail server as a URL", "smtp", "smtp://mail.example.org:25", "a port", "org:25"),
+        ("a sender that is no address", "sender", "pywps", "not a mail address", "name@host"),
+    ),
+    *slips(
+        "hpc.metrics",
+        ("metrics at a URL", "web", "http://127.0.0.1:9100/metrics", "a port", "127.0.0.1:9100"),
+    ),
+    *slips(
+        "hpc.owner.anna",
+        ("an owner's limit by another name", "max_jobs", "3", "unknown key", "mean max_active"),
+        ("an owner's `memory`", "memory", "3G", "unknown key", "mean max_memory"),
+    ),
+    *slips(
+        "server",
+        (
+            *("folders of inputs on several lines", "allowedinputpaths", "/tmp\n /var"),
+            *("several lines", "':' between"),
+        ),
+        ("a size in words", "maxrequestsize", "20 megabytes", "not a size", "write 20mb"),
+    ),
+    (
+        *("a section in capital letters", rewritten(lambda text: text.replace(b"[hpc]", b"[HPC]"))),
+        *("[HPC]", "unknown section", r"write \[hpc\]"),
+    ),
+    (
+        *("blanks in a section's name", rewritten(lambda text: text.replace(b"[hpc]", b"[ hpc ]"))),
+        *("[ hpc ]", "unknown section", r"write \[hpc\]"),
+    ),
+    (
+        *("a section for a key", lines("[hpc.database]\nurl = sqlite:////x\n"), "[hpc.database]"),
+        *("unknown section", r"database as a key of \[hpc\]"),
+    ),
+    (
+        *("line ends of another system", rewritten(lambda text: text.replace(b"\n", b"\r"))),
+        *("--config", "carriage returns alone", "sed -i"),
+    ),
+    (
+        *("a spool that is a link to nothing", dangling_spool, "[hpc] spool"),
+        *("symbolic link to /nowhere/spool", "another path"),
+    ),
+    ("a spool that is a file", spool_file, "[hpc] spool", "but a file", "name a folder"),
+    (
+        *("an account in the login host", keys("hpc.ssh", host="wps@login1"), "[hpc.ssh] host"),
+        *("has an account in it", "host = login1, user = wps"),
+    ),
+    (
+        *("a port in the login host", keys("hpc.ssh", host="login1:2222"), "[hpc.ssh] host"),
+        *("has a port in it", "host = login1, port = 2222"),
+    ),
+    (
+        *("the public SSH key", a_file("key", b"ssh-ed25519 AAAA wps"), "[hpc.ssh] key"),
+        *("is a public key", "name the private one"),
+    ),
+    (
+        *("a template that is a folder", folder_for_template, "[hpc] templates"),
+        *("cannot be read: Is a directory", "make it a file"),
+    ),
+    (
+        *("a template in another encoding", template_of(_EXTENDS + b"{# \xfc #}")),
+        *("[hpc] templates", "not in UTF-8", "iconv"),
+    ),
+    (
+        *("a template with a byte order mark", template_of(b"\xef\xbb\xbf" + _EXTENDS)),
+        *("[hpc] templates", "byte order mark", "sed -i"),
+    ),
+)
+#: Warnings, likewise.
+WARNINGS = (
+    *slips(
+        "hpc",
+        ("`sync_timeout` of a day", "sync_timeout", "86400", "keeps a connection", "300 is usual"),
+        ("`database_timeout` of hours", "database_timeout", "3:00:00", "given up", "15 is usual"),
+        ("`trusted_proxies` alone", "trusted_proxies", "127.0.0.1", "no effect", "user_header"),
+        ("more `slots` than this host has", "slots", "4096", "more than this host", "at most"),
+        ("`max_dump_size` of a kilobyte", "max_dump_size", "1K", "that small", "100M"),
+    ),
+    *slips(
+        "hpc.resources",
+        ("`max_memory` without a rule", "max_memory", "8G", "is not a rule", "3 \\* input"),
+    ),
+    *slips(
+        "hpc.container",
+        ("keys of pilots without a batch system", "pilot_idle", "60", "no effect", "warm = yes"),
+    ),
+    *slips(
+        "processing",
+        (
+            *("keys of PyWPS's own batch mode", "drmaa_native_specification", "-q x"),
+            *("for another mode", "remove it; .*hpc.resources"),
+        ),
+    ),
+    *slips(
+        "server",
+        (
+            *("an IPv6 address without brackets in `url`", "url", "http://2001:db8::1/wps"),
+            *("without brackets", "as clients see it"),
+        ),
+        (
+            *("a port of `url` that is no number", "url", "http://wps.example.org:http/wps"),
+            *("1 to 65535", "as clients see it"),
+        ),
+        (
+            *("a password in `url`", "url", "http://me:pw@wps.example.org/wps"),
+            *("every client", "as clients see it"),
+        ),
+        ("a bound of requests of zero", "maxrequestsize", "0", "each request", "write 20mb"),
+        ("one input larger than a request", "maxsingleinputsize", "2gb", "maxrequestsize", "set"),
+    ),
+    (
+        "`max_active_per_owner` above `max_active`",
+        hpc(max_active=10, max_active_per_owner=50),
+        *("[hpc] max_active_per_owner", "allows 10 jobs in all", "less than 10"),
+    ),
+    (
+        "every host as a trusted proxy",
+        hpc(user_header="X-Remote-User", trusted_proxies="0.0.0.0/0"),
+        *("[hpc] trusted_proxies", "names his own account", "name the hosts"),
+    ),
+    (
+        *("every network for inputs", keys("hpc.inputs", **_BOUND, allowed_networks="0.0.0.0/0")),
+        *("[hpc.inputs] allowed_networks", "every host of the site", "name the hosts"),
+    ),
+    (
+        "one network allowed and blocked",
+        keys("hpc.inputs", allowed_networks="10.0.0.0/8", blocked_networks="10.0.0.0/8"),
+        *("[hpc.inputs] blocked_networks", "no effect", "remove one"),
+    ),
+    (
+        *("one input larger than all together", keys("hpc.inputs", max_bytes="100G")),
+        *("[hpc.inputs] max_bytes", "max_bytes_per_job", "set it to less"),
+    ),
+    (
+        *("a section named after the batch system", lines("[slurm]\npartition = batch\n")),
+        *("[slurm]", "unknown section", r"mean \[hpc.resources\]"),
+    ),
+    ("a folder without templates", templates(), "[hpc] templates", "no template", "local.sh.j2"),
+    (
+        "a template of another batch system",
+        templates(slurm_j2='{% extends "default/slurm.sh.j2" %}'),
+        *("[hpc] templates", "scheduler is local", "local.sh.j2"),
+    ),
+)
+#: Errors on a cluster, likewise.
+ON_SLURM = (
+    *slips(
+        "hpc.resources",
+        ("a comma between options in `extra`", "extra", "--exclusive, -b", "of the command", "no"),
+        ("blanks around = in `extra`", "extra", "--constraint = a", "of the command", "no blank"),
+    ),
+    (
+        *("a comma in the spool's path", spool_with_comma, "[hpc] spool"),
+        *("cannot be bound in a container", "name it otherwise"),
+    ),
+)
+#: Warnings there.
+WARNINGS_ON_SLURM = (
+    *slips(
+        "hpc",
+        ("`grace` in milliseconds", "grace", "60000", "shown as running", "60 is usual"),
+        ("`command_timeout` of a tenth", "command_timeout", "0.1", "that fast", "30 is usual"),
+        ("`submit_timeout` of a second", "submit_timeout", "1", "within minutes", "3600 is usual"),
+        ("a relative folder in `command_path`", "command_path", "bin:/usr/bin", "relative", "abs"),
+    ),
+    (
+        *("an image for other processors", image_for(b"04" if _HERE != "aarch64" else b"02")),
+        *("[hpc.container] image", "and this host is", "nodes' architecture"),
+    ),
+)
+for _kind, _level, _scheduler in (
+    (ERRORS, Level.ERROR, "local"),
+    (WARNINGS, W, "local"),
+    (ON_SLURM, Level.ERROR, "slurm"),
+    (WARNINGS_ON_SLURM, W, "slurm"),
+):
+    for _facts in _kind:
+        MISTAKES[f"{143 + len(MISTAKES) - _NUMBERED}"] = Mistake(
+            *_facts, level=_level, scheduler=_scheduler
+        )
 #: A file system with room (statvfs(3)), and what is changed of it.
 _ROOM = {
     "f_frsize": 100,
