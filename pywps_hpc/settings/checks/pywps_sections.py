@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from pywps_hpc.errors import SettingsError
 from pywps_hpc.settings.model import Sections
 
@@ -64,11 +66,47 @@ def problems(sections: Sections) -> Iterator[str]:
     level = _value(log, "level")
     if level and not isinstance(logging.getLevelName(level), int):
         yield f"[logging] level: {level!r} is not a level: DEBUG, INFO, …"
+    if trouble := _unusable_format(log.get("format", "")):
+        yield f"[logging] format: {trouble}; remove it, or see Python's logging.Formatter"
+    if trouble := _unusable_database(_value(log, "database").replace("%%", "%")):
+        yield f"[logging] database: {trouble}, or remove it: PyWPS then logs no requests there"
     if file := _value(log, "file"):
         try:
             _require_writable(Path(file).absolute())
         except OSError as error:
             yield f"[logging] file: {Path(file).absolute()}: {error.strerror}"
+
+
+def _unusable_format(text: str) -> str:
+    """Why no line of a log can be made by a format, which PyWPS takes as it stands."""
+    try:
+        logging.Formatter(text or None).format(logging.makeLogRecord({"msg": "x"}))
+    except (ValueError, KeyError, TypeError) as error:
+        return f"{text!r} makes no line ({' '.join(str(error).split())})"
+    return ""
+
+
+def _unusable_database(text: str) -> str:
+    """Why PyWPS cannot log requests in a database, with what to do. It has no part of the URL but
+    its first word in it, since there may be a password."""
+    if not text:
+        return ""
+    kind = text.partition("://")[0]
+    try:
+        url = sa.make_url(text)
+        url.get_dialect().import_dbapi()
+    except sa.exc.NoSuchModuleError:
+        return f"{kind}:// is not known; write postgresql+psycopg://user@host/name"
+    except (sa.exc.ArgumentError, ValueError):
+        return "is no URL of a database; write sqlite:////path/to/file"
+    except ImportError as error:
+        return f"{error.name or kind} is not installed; install it"
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        try:
+            _require_writable(Path(url.database).absolute())
+        except OSError as error:
+            return f"{Path(url.database).absolute()}: {error.strerror}; set it to another path"
+    return ""
 
 
 def _require_writable(file: Path) -> None:

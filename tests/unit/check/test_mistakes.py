@@ -1746,6 +1746,25 @@ ERRORS = (
         ("an owner's `memory`", "memory", "3G", "unknown key", "mean max_memory"),
     ),
     *slips(
+        "logging",
+        (
+            *("a format of PyWPS's log with an unknown field", "format", "%(time)s %(message)s"),
+            *("makes no line .*'time'", "remove it"),
+        ),
+        (
+            *("a path for the database of PyWPS's log", "database", "/var/lib/pywps.sqlite"),
+            *("is no URL", "write sqlite:////path/to/file, or remove it"),
+        ),
+        (
+            *("a driver of that database that nobody has", "database", "postgres://u:x@h/n"),
+            *("postgres:// is not known", "postgresql.*, or remove it"),
+        ),
+        (
+            *("a folder of that database that is missing", "database", "sqlite:////nowhere/x"),
+            *("/nowhere/x: No such file", "set it to another path"),
+        ),
+    ),
+    *slips(
         "server",
         (
             *("folders of inputs on several lines", "allowedinputpaths", "/tmp\n /var"),
