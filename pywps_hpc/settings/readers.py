@@ -266,10 +266,11 @@ def _require_network(entry: str) -> None:
         return
     try:
         network = ipaddress.ip_network(entry, strict=False)
+        first = ipaddress.ip_address(entry.partition("/")[0])
     except ValueError:
         return  # told by whoever splits them
-    if str(network.network_address) != entry.partition("/")[0].lower():
-        raise ValueError(f"{entry} is an address of a network, not the network; write {network}")
+    if first != network.network_address:
+        raise ValueError(f"{entry} has host bits set; write {network}")
 
 
 @reads("networks, addresses or host names, separated by commas or white space, or `*`")

@@ -1719,7 +1719,7 @@ ERRORS = (
         "hpc.inputs",
         (
             *("an address with its mask for a network", "allowed_networks", "10.0.0.1/8"),
-            *("not the network", "write 10.0.0.0/8"),
+            *("host bits set", "write 10.0.0.0/8"),
         ),
         (
             *("an address of the web for a host", "allowed_networks", "https://data.example.org/x"),
