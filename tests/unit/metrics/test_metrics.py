@@ -212,7 +212,7 @@ with watching.web(own, JobStore(own.database_url)) as begin:
             for _ in range(number):
                 meters.count(meters.REFUSALS, "limit")
             meters.observe(meters.ACCEPT, number)
-            print("up", flush=True)
+            os.write(1, b"up\\n")  # whole, whoever else writes
             if number == 3:
                 os._exit(0)  # what one counted that is gone stays
             time.sleep(60)
