@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import ParseResult, urlsplit
 from urllib.request import url2pathname
 
 from lxml import etree
@@ -117,8 +117,15 @@ def plain(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def literal(value: Any) -> Markup:
-    """A literal value as the text of an element."""
-    return _escaped(text(value))
+    """A literal value as the text of an element of WPS 1.0.0."""
+    return _escaped(literal_text(value))
+
+
+def literal_text(value: Any) -> str:
+    """A literal value as PyWPS writes it in WPS 1.0.0, whose clients know truth values and times in
+    Python's form, too; but an address is an address. Other faces have the forms of XML Schema
+    (:func:`joblauncher.shared.literal_text.text`)."""
+    return value.geturl() if isinstance(value, ParseResult) else str(value)
 
 
 def in_xml(facts: Mapping[str, Any]) -> dict[str, Any]:

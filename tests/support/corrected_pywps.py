@@ -85,18 +85,16 @@ def _correct(element: etree._Element) -> None:
             element.set("version", "1.0.0")
             for exception in element:  # "None"
                 exception.attrib.pop("locator", None)
-        case "LiteralData" if _is_output(element):  # lexical forms of XML Schema
+        case "LiteralData" if _is_lineage(element):  # lexical forms of XML Schema
             said = element.text or ""
             if said in ("True", "False"):
                 element.text = said.lower()
-            if said.startswith("ParseResult("):
-                parts = re.findall(r"=('(?:[^'\\]|\\.)*'|\"[^\"]*\")", said)
-                element.text = urlunparse([ast.literal_eval(part) for part in parts])
             element.text = re.sub(r"^(\d{4}-\d\d-\d\d) (?=\d\d:)", r"\1T", element.text or "")
-        case "ComplexData" if element.get("mimeType") == "application/json":  # Python's repr
-            with contextlib.suppress(ValueError, SyntaxError):
-                if not isinstance(value := ast.literal_eval(element.text or ""), str):
-                    element.text = json.dumps(value)
+        case "LiteralData" if (element.text or "").startswith("ParseResult("):  # an address
+            parts = re.findall(r"=('(?:[^'\\]|\\.)*'|\"[^\"]*\")", str(element.text))
+            element.text = urlunparse([ast.literal_eval(part) for part in parts])
+        case "ComplexData" if element.get("mimeType") == "application/json":
+            element.text = _json(element.text or "")
         case "OutputDefinitions":  # xs:boolean; and what is not said is said as its default
             for output in element:
                 output.set("asReference", str(output.get("asReference", "false")).lower())
@@ -118,6 +116,21 @@ def _remove(element: etree._Element) -> None:
 
 def _is_output(element: etree._Element) -> bool:
     return element.tag.startswith(_W)
+
+
+def _is_lineage(element: etree._Element) -> bool:
+    return any(each.tag == f"{_W}DataInputs" for each in element.iterancestors())
+
+
+def _json(content: str) -> str:
+    """JSON as it is, and as JSON what is Python's repr of it."""
+    with contextlib.suppress(ValueError):
+        json.loads(content)
+        return content
+    with contextlib.suppress(ValueError, SyntaxError):
+        if not isinstance(value := ast.literal_eval(content), str):
+            return json.dumps(value)
+    return content
 
 
 def _give_values(element: etree._Element) -> None:

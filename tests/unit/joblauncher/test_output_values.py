@@ -64,10 +64,23 @@ def element(facts: dict[str, Any]) -> Any:
 def test_a_literal_value_has_the_form_of_its_type(value: Any, written: str) -> None:
     assert text(value) == written
     facts = {"type": "literal", "data": value}
-    assert element(facts).text == written
     kept = output_values.plain(facts)["data"]
     json.dumps(kept, allow_nan=False)
     assert text(kept) == written
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (True, "True"), (datetime.datetime(2020, 1, 2, 3, 4), "2020-01-02 03:04:00"), (0.5, "0.5"),
+        (urlparse("http://x/a b?c=1&d=2"), "http://x/a b?c=1&d=2"),
+        ("a\r\nb]]>&<c>", "a\r\nb]]>&<c>"),
+    ],
+)  # fmt: skip
+def test_a_literal_value_in_wps_1_0_is_as_pywps_writes_it_but_for_addresses(
+    value: Any, written: str
+) -> None:
+    assert element({"type": "literal", "data": value}).text == written
 
 
 @pytest.mark.parametrize(
