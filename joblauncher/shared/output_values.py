@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import math
 import os
@@ -29,7 +30,9 @@ _CDATA = re.compile(r"\A<!\[CDATA\[(.*)\]\]>\Z", re.DOTALL)
 def settle(output: Any) -> None:
     """Take a file of this host that an output names by a URL for what it is: no client could follow
     that URL."""
-    if getattr(output, "prop", None) == "url":
+    if getattr(output, "prop", None) != "url":
+        return
+    with contextlib.suppress(ValueError):  # it is none, which is for its reader to find
         parts = urlsplit(str(output.url))
         if parts.scheme.lower() == "file":
             output.file = url2pathname(parts.path)

@@ -177,10 +177,11 @@ def test_a_file_that_is_named_by_a_url_is_that_file(tmp_path: Path) -> None:
     assert (output.prop, output.file, output_values.fault(output)) == ("file", str(file), "")
     file.unlink()
     assert output_values.fault(output) == "output doc: its file does not exist"
-    elsewhere = complex_output(tmp_path)
-    elsewhere.url = "http://x.example/a"
-    output_values.settle(elsewhere)
-    assert elsewhere.prop == "url"
+    for url in ("http://x.example/a", "http://[/a"):
+        elsewhere = complex_output(tmp_path)
+        elsewhere.url = url
+        output_values.settle(elsewhere)
+        assert elsewhere.prop == "url"
 
 
 @pytest.mark.parametrize(
