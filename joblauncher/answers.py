@@ -13,7 +13,7 @@ from typing import Any
 from joblauncher.shared import outcome
 from joblauncher.shared.files import atomic_copy, atomic_write
 from joblauncher.shared.jobdir import JobDir
-from joblauncher.shared.output_values import literal_text
+from joblauncher.shared.literal_text import text_of_pywps
 
 LOGGER = logging.getLogger("PYWPS")
 
@@ -50,7 +50,7 @@ def leave(job: JobDir, response: Any) -> tuple[int, list[tuple[str, str]]]:
     if _is_file(output):
         response.outputs = {output.identifier: _WithData(output, b"")}
     elif isinstance(output, BasicLiteral) and not _is_json_wanted(response):
-        written = literal_text(output.data)
+        written = text_of_pywps(output.data)
         if written != str(output.data):  # what Python shows is not its form
             response.outputs = {output.identifier: _WithData(output, written)}
     output = output if _is_file(output) else None

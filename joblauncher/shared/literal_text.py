@@ -19,3 +19,9 @@ def text(value: Any) -> str:
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     return "" if value is None else str(value)
+
+
+def text_of_pywps(value: Any) -> str:
+    """A literal value as PyWPS writes it in WPS 1.0.0, whose clients know truth values and times in
+    Python's form, too; but an address is an address."""
+    return value.geturl() if isinstance(value, ParseResult) else str(value)

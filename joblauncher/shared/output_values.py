@@ -10,8 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import ParseResult, urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 from lxml import etree
 from markupsafe import Markup, escape
@@ -19,7 +18,7 @@ from pywps.app.exceptions import ProcessError
 from pywps.inout.array_encode import ArrayEncoder
 from pywps.inout.basic import BasicBoundingBox, BasicComplex, NoneIOHandler
 
-from joblauncher.shared.literal_text import text
+from joblauncher.shared.literal_text import text, text_of_pywps
 from joblauncher.shared.status_xml import writable
 
 #: Formats that PyWPS parses before it inserts them (pywps/inout/outputs.py, _json_data).
@@ -35,7 +34,7 @@ def settle(output: Any) -> None:
     with contextlib.suppress(ValueError):  # it is none, which is for its reader to find
         parts = urlsplit(str(output.url))
         if parts.scheme.lower() == "file":
-            output.file = url2pathname(parts.path)
+            output.file = unquote(parts.path)
 
 
 def fault(output: Any) -> str:
@@ -99,7 +98,8 @@ def xml_text(output: Any) -> str | None:
     if not is_xml or output.prop in (None, "url") or not os.path.getsize(output.file):
         return None
     try:
-        tree = etree.parse(output.file)
+        # One of our own: a process may have set another one for all.
+        tree = etree.parse(output.file, etree.XMLParser(no_network=True))
     except (etree.XMLSyntaxError, OSError):
         raise ProcessError(f"output {output.identifier}: it is not well-formed XML") from None
     whole = tree.getroot() if tree.docinfo.internalDTD is not None else tree
@@ -121,14 +121,7 @@ def plain(facts: dict[str, Any]) -> dict[str, Any]:
 
 def literal(value: Any) -> Markup:
     """A literal value as the text of an element of WPS 1.0.0."""
-    return _escaped(literal_text(value))
-
-
-def literal_text(value: Any) -> str:
-    """A literal value as PyWPS writes it in WPS 1.0.0, whose clients know truth values and times in
-    Python's form, too; but an address is an address. Other faces have the forms of XML Schema
-    (:func:`joblauncher.shared.literal_text.text`)."""
-    return value.geturl() if isinstance(value, ParseResult) else str(value)
+    return _escaped(text_of_pywps(value))
 
 
 def in_xml(facts: Mapping[str, Any]) -> dict[str, Any]:

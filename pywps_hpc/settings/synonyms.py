@@ -6,6 +6,8 @@ import difflib
 import re
 from collections.abc import Collection
 
+from pywps_hpc.systems import CALLED
+
 #: Names of keys elsewhere (sbatch(1), qsub(1), other bridges) -> ours.
 _KEYS = {
     **dict.fromkeys(("partition", "partitions", "destination", "q"), "queue"),
@@ -46,10 +48,7 @@ _KEYS = {
 }
 #: What people call batch systems and the like otherwise, in lower case and without signs.
 _VALUES = {
-    **dict.fromkeys(("sge", "ge", "uge", "oge", "ogs", "soge", "univa"), ("gridengine",)),
-    **dict.fromkeys(("pbs", "qsub"), ("openpbs", "torque")),
-    **dict.fromkeys(("sbatch", "slurmdrmaa"), ("slurm",)),
-    **dict.fromkeys(("maui", "moab", "torquepbs"), ("torque",)),
+    **CALLED,
     **dict.fromkeys(("no", "off", "false"), ("none",)),
     **dict.fromkeys(("asynchronous",), ("async",)),
     **dict.fromkeys(("synchronous",), ("sync",)),

@@ -20,3 +20,11 @@ SYSTEMS = (
 )
 #: Another name in the configuration -> the batch system's.
 ALIASES = {"pbspro": "openpbs"}
+#: What people call a batch system in other places, in lower case and without signs -> the batch
+#: systems that may be meant.
+CALLED = {
+    **dict.fromkeys(("sge", "ge", "uge", "oge", "ogs", "soge", "univa"), ("gridengine",)),
+    **dict.fromkeys(("pbs", "qsub"), ("openpbs", "torque")),
+    **dict.fromkeys(("sbatch", "slurmdrmaa"), ("slurm",)),
+    **dict.fromkeys(("maui", "moab", "torquepbs"), ("torque",)),
+}

@@ -26,6 +26,7 @@ from pywps_hpc.settings.model import (
     Sections,
     Settings,
 )
+from pywps_hpc.systems import CALLED, SYSTEMS
 
 #: How similar a name has to be to be taken for a typing error (difflib, ratio).
 SIMILARITY = 0.85
@@ -89,7 +90,7 @@ def section_spelt(section: str) -> str:
 
 #: Programs after which a section of ours may have been called.
 _PROGRAMS = {
-    **dict.fromkeys(("slurm", "gridengine", "sge", "pbs", "torque", "openpbs"), "hpc.resources"),
+    **dict.fromkeys((*SYSTEMS, *CALLED), "hpc.resources"),
     **dict.fromkeys(("apptainer", "singularity"), "hpc.container"),
 }
 
