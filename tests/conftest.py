@@ -93,6 +93,14 @@ def pywps_as_installed() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    """No test has the umask that another one left."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A new folder that other accounts may enter; those of ``tmp_path`` are below private ones."""

@@ -196,5 +196,6 @@ class Dispatcher:
     def end(self) -> None:
         """End it, whatever it is doing."""
         for process in servers.processes_marked(failpoint.VARIABLE, str(self.orders.folder)):
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self._started.wait(120)

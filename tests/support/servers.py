@@ -149,8 +149,9 @@ def write_config(
 def processes_marked(name: str, value: str) -> list[psutil.Process]:
     """Processes whose environment has a variable that begins with this value."""
     found = []
-    for process in psutil.process_iter():
+    for pid in psutil.pids():  # process_iter() may have a former process of the same id
         with contextlib.suppress(psutil.Error, OSError):
+            process = psutil.Process(pid)
             if process.environ().get(name, "").startswith(value):
                 found.append(process)
     return [process for process in found if _lives(process)]
@@ -292,9 +293,14 @@ class Server(ABC):
 
     def _roots(self) -> list[psutil.Process]:
         """The topmost process of each command that is Python, not runuser."""
-        mine = {process.pid: process for process in self.processes()}
-        return [p for p in mine.values() if p.name() != "runuser" and p.ppid() not in mine] + [
-            p for p in mine.values() if p.ppid() in mine and mine[p.ppid()].name() == "runuser"
+        known: dict[int, tuple[psutil.Process, str, int]] = {}
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+                known[process.pid] = process, process.name(), process.ppid()
+        return [
+            process
+            for process, name, parent in known.values()
+            if (known[parent][1] == "runuser" if parent in known else name != "runuser")
         ]
 
     def _kill_rest(self) -> None:
