@@ -102,7 +102,7 @@ class Cluster:
         names = [row[column] for row in rows for column in ("id", "name")]
         wanted = re.compile("|".join(map(re.escape, names)))
         found: dict[int, psutil.Process] = {}
-        for process in psutil.process_iter():
+        for process in servers.every_process():
             with contextlib.suppress(psutil.Error, OSError):
                 told = [*process.cmdline(), *process.environ().values()]
                 if process.pid not in own and any(map(wanted.search, told)):

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -146,12 +146,18 @@ def write_config(
     return path
 
 
+def every_process() -> Iterator[psutil.Process]:
+    """Each process that there is; psutil.process_iter() may have a former one of the same id."""
+    for pid in psutil.pids():
+        with contextlib.suppress(psutil.Error):
+            yield psutil.Process(pid)
+
+
 def processes_marked(name: str, value: str) -> list[psutil.Process]:
     """Processes whose environment has a variable that begins with this value."""
     found = []
-    for pid in psutil.pids():  # process_iter() may have a former process of the same id
+    for process in every_process():
         with contextlib.suppress(psutil.Error, OSError):
-            process = psutil.Process(pid)
             if process.environ().get(name, "").startswith(value):
                 found.append(process)
     return [process for process in found if _lives(process)]
@@ -466,7 +472,7 @@ class HpcServer(Server):
     def nurseries(self) -> list[psutil.Process]:
         """The processes that jobs of this server are forked from."""
         found = []
-        for process in psutil.process_iter():
+        for process in every_process():
             with contextlib.suppress(psutil.Error):
                 line = " ".join(process.cmdline())
                 is_one = "joblauncher.nursery" in line or "joblauncher.pilot" in line
@@ -478,7 +484,7 @@ class HpcServer(Server):
         """What runs on this host as, or below, a job of this server."""
         servers = {process.pid for process in self.processes()}
         found: dict[int, psutil.Process] = {}
-        for process in psutil.process_iter():
+        for process in every_process():
             with contextlib.suppress(psutil.Error):
                 line = " ".join(process.cmdline())
                 if "joblauncher.nursery" in line:
