@@ -1,4 +1,4 @@
-"""What the parts that run until they are stopped share: SIGHUP, readiness, log files.
+"""What the parts that run until they are stopped share: signals, readiness, log files.
 
 SIGHUP asks for a reload (daemon(7), "New-Style Daemons"), SIGUSR1 for log files to be opened anew.
 Until a part can do that these signals are held back, not lost: their default is to end the process.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable
@@ -19,6 +20,43 @@ READY = "PYWPS_HPC_READY_FD"
 #: (click's), and an accident (sysexits.h, EX_SOFTWARE).
 MISTAKES, ACCIDENT = (1, 2), 70
 _HELD = {signal.SIGHUP, signal.SIGUSR1}
+
+
+class Signalled:
+    """An event that a signal's handler sets.
+
+    A :class:`threading.Event` is none: a handler runs within whatever its thread was doing, and
+    within a wait for the event it would wait for ever for the event's own lock.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._is_set = False
+
+    def set(self) -> None:
+        """Set it; whoever waits goes on."""
+        self._is_set = True
+        with contextlib.suppress(BlockingIOError):  # it is full, so nobody sleeps
+            os.write(self._writer, b"1")
+
+    def clear(self) -> None:
+        """Take it back; one that is set meanwhile stays."""
+        self._is_set = False
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._reader, 4096):
+                pass
+
+    def is_set(self) -> bool:
+        """Whether it is."""
+        return self._is_set
+
+    def wait(self, seconds: float) -> bool:
+        """Until it is set, or the time is over; whether it is set."""
+        if not self._is_set:
+            poll = select.poll()
+            poll.register(self._reader, select.POLLIN)
+            poll.poll(max(0.0, seconds) * 1000)
+        return self._is_set
 
 
 def hold_signals() -> None:

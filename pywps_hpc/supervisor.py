@@ -13,7 +13,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -119,7 +118,7 @@ def supervise(children: Sequence[Child], check: Callable[[], object]) -> int:
     Returns:
         0 after a signal; a child's own exit code if it could never be started.
     """
-    stop, hangup = threading.Event(), threading.Event()
+    stop, hangup = lifecycle.Signalled(), lifecycle.Signalled()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     lifecycle.on_hangup(hangup.set)

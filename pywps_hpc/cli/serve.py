@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -150,7 +149,7 @@ def dispatcher(config: Path) -> None:
     from pywps_hpc.dispatch.dispatcher import Dispatcher
     from pywps_hpc.dispatch.schedulers.registry import check, make_scheduler, with_pilots
 
-    stop, hangup = threading.Event(), threading.Event()
+    stop, hangup = lifecycle.Signalled(), lifecycle.Signalled()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     signal.signal(signal.SIGUSR1, lambda *_: lifecycle.reopen_logs_aside())

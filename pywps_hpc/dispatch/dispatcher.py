@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +12,7 @@ from pywps_hpc.dispatch.clean import Sweeper
 from pywps_hpc.dispatch.context import Context
 from pywps_hpc.dispatch.control import Controller
 from pywps_hpc.dispatch.ends import EndWatch
-from pywps_hpc.dispatch.events import Either
+from pywps_hpc.dispatch.events import Either, Event
 from pywps_hpc.dispatch.follow import Follower
 from pywps_hpc.dispatch.leader import Leadership, LeadershipLost
 from pywps_hpc.dispatch.notices import Notices
@@ -120,7 +119,7 @@ class Dispatcher:
         it lead without a heartbeat."""
         return time.monotonic() - self._turned <= self.settings.dispatcher_lease
 
-    def run(self, stop: threading.Event, hangup: threading.Event | None = None) -> bool:
+    def run(self, stop: Event, hangup: Event | None = None) -> bool:
         """Work until ``stop`` is set. Jobs that were submitted go on without the dispatcher.
 
         Args:

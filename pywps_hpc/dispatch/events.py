@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from typing import Protocol
 
 from pywps_hpc.jobs.wakeup import Listener
+
+
+class Event(Protocol):
+    """What is waited for: a :class:`threading.Event`, or one that a signal sets
+    (:class:`pywps_hpc.lifecycle.Signalled`)."""
+
+    def is_set(self) -> bool:
+        """Whether it is set."""
+        ...
+
+    def wait(self, timeout: float, /) -> bool:
+        """Until it is set, or these seconds are over; whether it is set."""
+        ...
 
 
 class Either:
@@ -15,9 +28,7 @@ class Either:
         woken: whether it was the listener that ended the latest wait.
     """
 
-    def __init__(
-        self, first: threading.Event, second: threading.Event | None, often: float
-    ) -> None:
+    def __init__(self, first: Event, second: Event | None, often: float) -> None:
         self._first, self._second, self._often = first, second, often
         self.woken = False
 
