@@ -77,7 +77,10 @@ class Follower:
         for native_id, status in _own({job: told[job] for job in owners}, owners).items():
             job = owners[native_id]
             with context.guard(job):
-                self._reconcile(job, status, fresh=True, known=True, gone=False, now=now)
+                if self._reconciler.attend(
+                    job, status, fresh=True, known=True, gone=False, now=now
+                ):
+                    self._settled[job.id] = status, job
         self._running = [job for job in self._running if job.native_id not in told]
         self._waiting = [job for job in self._waiting if job.native_id not in told]
         context.submitted[:] = [job for job in context.submitted if job.native_id not in told]
@@ -147,9 +150,13 @@ class Follower:
                     continue
                 fresh = status is not None and last.get(job.id) != _core(status)
                 gone = status is None and job.native_id in context.scheduler.forgotten
-                self._reconcile(job, status, fresh=fresh, known=known, gone=gone, now=asked)
+                is_settled = reconciler.attend(
+                    job, status, fresh=fresh, known=known, gone=gone, now=asked
+                )
                 if status is not None:
                     self._last[job.id] = _core(status)
+                    if is_settled:
+                        self._settled[job.id] = status, job
         self._waiting.sort(key=lambda job: job.submitted)
         if unasked is not None:
             raise unasked
@@ -184,21 +191,6 @@ class Follower:
             return merge(answer, _own(self._context.scheduler.history(gone), owners)), None
         except SchedulerUnavailable as error:
             return answer, error
-
-    def _reconcile(
-        self,
-        job: Job,
-        status: JobStatus | None,
-        *,
-        fresh: bool,
-        known: bool,
-        gone: bool,
-        now: float,
-    ) -> None:
-        """See :meth:`~pywps_hpc.dispatch.reconciler.Reconciler.attend`."""
-        settled = self._reconciler.attend(job, status, fresh=fresh, known=known, gone=gone, now=now)
-        if settled and status is not None:
-            self._settled[job.id] = status, job
 
 
 def _core(status: JobStatus) -> tuple[object, ...]:
