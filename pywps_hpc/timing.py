@@ -264,6 +264,14 @@ class Timing:
     )
     wait_look_soon: float = _time(0.2, "the same once the job's document tells an end")
     output_age: float = _time(3600.0, "that a client may keep an output without asking again")
+    connection_left: float = _time(
+        0.03,
+        "for which a web worker leaves new connections to another one that has fewer: its loop "
+        "may have to wait for two threads, 5 ms each (sys.setswitchinterval), on a busy host",
+    )
+    connection_look: float = _time(
+        0.001, "between two looks meanwhile whether that other one has caught up"
+    )
     quick_task: float = _time(
         0.005, "after which a task counts as one that waits, for storage, a database or a job"
     )

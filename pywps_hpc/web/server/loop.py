@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from logging import Logger
 
+from pywps_hpc.timing import TIMING
 from pywps_hpc.web.server import refusals
 from pywps_hpc.web.server.connections import AHEAD, Connection, Phase
 from pywps_hpc.web.server.framing import Malformed
@@ -21,8 +22,9 @@ from pywps_hpc.web.server.open_connections import OpenConnections
 from pywps_hpc.web.server.threads import Threads
 
 _IN, _OUT, _GONE = select.EPOLLIN, select.EPOLLOUT, select.EPOLLRDHUP
-#: Connections that are taken before others get their turn.
-_AT_ONCE = 64
+#: Connections that are taken before others get their turn; and those that another worker has left
+#: for a while though it has fewer.
+_AT_ONCE, _LEFT = 64, 16
 
 
 class Loop:
@@ -51,6 +53,7 @@ class Loop:
         self._done: queue.SimpleQueue[Connection] = queue.SimpleQueue()
         self._poll = select.epoll()
         self._poll.register(wake[0], _IN)
+        self._waits_since: float | None = None  #: for another worker to take a connection
         self._listeners = {listener.fileno(): listener for listener in listeners}
         for listener in self._listeners.values():
             listener.setblocking(False)
@@ -62,11 +65,17 @@ class Loop:
             self._poll.unregister(listener)
             listener.close()
         self._listeners.clear()
+        self._open.take_no_more()
 
     def turn(self) -> None:
         """Wait for what happens, a second at most, and do what is to be done."""
-        happened = self._poll.poll(self._threads.patience)
+        patience = self._threads.patience
+        if self._waits_since is not None:
+            patience = min(patience, TIMING.connection_look)
+        happened = self._poll.poll(patience)
         self._threads.relieve()
+        if self._waits_since is not None:
+            self._look_again(self._waits_since)
         for number, event in happened:
             if number == self._wake[0]:
                 with contextlib.suppress(BlockingIOError):
@@ -88,8 +97,24 @@ class Loop:
                     connection.socket.send(refusals.too_slow())
             self._open.close(connection)
 
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(_AT_ONCE):
+    def _look_again(self, since: float) -> None:
+        """Go on if the other worker has caught up, or takes none."""
+        is_over = time.monotonic() - since > TIMING.connection_left
+        if is_over or not self._open.are_many:
+            self._waits_since = None
+            for listener in self._listeners.values():
+                self._poll.modify(listener, _IN)
+                if is_over:
+                    self._accept(listener, _LEFT)
+
+    def _accept(self, listener: socket.socket, left: int = 0) -> None:
+        """Take new connections: the first so many whatever the other workers have."""
+        for number in range(_AT_ONCE):
+            if number >= left and self._open.are_many:
+                self._waits_since = time.monotonic()
+                for each in self._listeners.values():
+                    self._poll.modify(each, 0)
+                return
             try:
                 accepted, client = listener.accept()
             except (BlockingIOError, ConnectionAbortedError, InterruptedError):

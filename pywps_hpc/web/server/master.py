@@ -19,6 +19,7 @@ from gunicorn.arbiter import Arbiter
 from pywps_hpc import lifecycle
 from pywps_hpc.errors import HpcError
 from pywps_hpc.timing import TIMING
+from pywps_hpc.web.server.shares import Shares
 
 LOGGER = logging.getLogger(__name__)
 
@@ -61,18 +62,19 @@ class Boot:
 class Master(Arbiter):  # type: ignore[misc]
     """See the module. Its application's ``renew`` re-reads the configuration.
 
-    Workers have attributes more: ``boot``, when they were ``born``, and ``retired`` once they take
-    no new requests.
+    Workers have attributes more: ``boot``, their ``share`` of the connections, when they were
+    ``born``, and ``retired`` once they take no new requests.
 
     Attributes:
         failed: why no worker could ever come up; empty if that is not so.
+        shares: of all workers.
     """
 
     # No exit code, for each is one byte: what a worker's end means is decided here.
     WORKER_BOOT_ERROR = APP_LOAD_ERROR = 256 + 3
 
     def __init__(self, app: Any) -> None:
-        self.failed = ""
+        self.failed, self.shares = "", Shares()
         self._is_up = False
         self._wants_reload = False
         self._newer: int | None = None  # than this age: the workers of the reload under way
@@ -136,6 +138,7 @@ class Master(Arbiter):  # type: ignore[misc]
         reported = "" if worker.boot.is_up else worker.boot.message
         up, age = worker.boot.is_up, time.monotonic() - worker.born
         worker.boot.close()
+        self.shares.give_back(worker.share)
         if worker.retired or (up and age > TIMING.settled):
             self._pause = TIMING.restart
             return
@@ -211,7 +214,8 @@ def run(app: Any) -> None:
         raise
 
 
-def _before_fork(_master: Any, worker: Any) -> None:
+def _before_fork(master: Any, worker: Any) -> None:
+    worker.share = master.shares.take()
     worker.boot, worker.retired, worker.born = Boot(), False, time.monotonic()
 
 

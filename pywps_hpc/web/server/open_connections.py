@@ -11,6 +11,7 @@ from typing import Any
 
 from pywps_hpc.web.server import refusals
 from pywps_hpc.web.server.connections import Connection, Phase
+from pywps_hpc.web.server.shares import Share
 
 #: Connections of one worker, if the limit of open files allows them: each takes one, and two more
 #: for a large body and for a file that is sent.
@@ -27,13 +28,16 @@ class OpenConnections:
     Args:
         most: bytes of a request's body.
         line: bytes of a request line.
+        share: where their number is told.
     """
 
-    def __init__(self, most: int, line: int) -> None:
-        self._most, self._line = most, line
+    def __init__(self, most: int, line: int, share: Share) -> None:
+        self._most, self._line, self._share = most, line, share
+        share.tell(0)
         self._all: dict[int, Connection] = {}
         self._limit = _connections()
         self._spooled = 0
+        self._is_taking = True
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -58,7 +62,18 @@ class OpenConnections:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(accepted, client, server, self._most, self._line)
         self._all[accepted.fileno()] = connection
+        self._share.tell(len(self._all))
         return connection
+
+    @property
+    def are_many(self) -> bool:
+        """Whether another worker that takes connections has fewer."""
+        return self._share.is_large
+
+    def take_no_more(self) -> None:
+        """Let other workers know that all new ones are theirs."""
+        self._is_taking = False
+        self._share.leave()
 
     def give_way(self) -> bool:
         """Close connections for others: idle ones, a few at once since each look costs time, or a
@@ -95,7 +110,8 @@ class OpenConnections:
     def close(self, connection: Connection) -> None:
         """End a connection."""
         self._spooled -= connection.incoming.spooled
-        self._all.pop(connection.socket.fileno(), None)
+        if self._all.pop(connection.socket.fileno(), None) is not None and self._is_taking:
+            self._share.tell(len(self._all))
         connection.close()
 
 

@@ -28,7 +28,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
     def run(self) -> None:
         """Serve until told to stop; then finish what was begun."""
         most = self.app.largest_body
-        self._open = OpenConnections(most, min(most, LINE))
+        self._open = OpenConnections(most, min(most, LINE), self.share)
         self._loop = Loop(
             self.sockets,
             self.PIPE,
