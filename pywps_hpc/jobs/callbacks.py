@@ -16,10 +16,12 @@ from sqlalchemy.engine import Connection
 
 from pywps_hpc.jobs.job import State
 from pywps_hpc.jobs.schema import callbacks
+from pywps_hpc.jobs.single import Asked
 from pywps_hpc.jobs.table import Table
 
 #: Of one that is due at once, whatever the clocks of those who write and read it.
 AT_ONCE = 1.0
+_INSERT = callbacks.insert()
 
 
 class Event(Enum):
@@ -132,11 +134,11 @@ class Callbacks(Table):
             return connection.execute(statement).rowcount == 1
 
 
-def add(connection: Connection, job_id: str, urls: Mapping[Event, str]) -> None:
+def add(asked: Asked, job_id: str, urls: Mapping[Event, str]) -> None:
     """Record the addresses of a job."""
     for event, url in urls.items():
         row = {"job": job_id, "event": event.value, "url": url, "host": host_of(url)}
-        connection.execute(callbacks.insert().values(**row, tries=0, due=0.0))
+        asked.insert(_INSERT, row | {"tries": 0, "due": 0.0})
 
 
 def came(connection: Connection, job_id: str, state: State) -> None:

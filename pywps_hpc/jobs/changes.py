@@ -16,20 +16,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from pywps_hpc.jobs import callbacks, intake
-from pywps_hpc.jobs.callbacks import Event
-from pywps_hpc.jobs.database import Lock
-from pywps_hpc.jobs.drain import Drained
+from pywps_hpc.jobs import callbacks
+from pywps_hpc.jobs.adding import Adding
 from pywps_hpc.jobs.job import (
     TERMINAL,
     TRANSITIONS,
     ControlRequest,
     Job,
-    Limit,
-    LimitReached,
     State,
 )
-from pywps_hpc.jobs.leadership import Leadership
 from pywps_hpc.jobs.rows import (
     AT_ONCE,
     COLUMNS,
@@ -37,8 +32,6 @@ from pywps_hpc.jobs.rows import (
     IS_ENDED,
     of_values,
     storable,
-    to_job,
-    to_row,
 )
 from pywps_hpc.jobs.schema import jobs, removed
 
@@ -46,9 +39,6 @@ from pywps_hpc.jobs.schema import jobs, removed
 _UNDISMISSED = frozenset({State.SUCCEEDED, State.FAILED})
 #: Names of parameters of an update that are no columns.
 _ID, _STATE, _REQUEST = "its_id", "its_state", "its_request"
-
-
-_INSERT = jobs.insert()
 
 
 @dataclass(frozen=True)
@@ -69,46 +59,8 @@ class Change:
     request: ControlRequest | None = None
 
 
-class Changes(Leadership):
+class Changes(Adding):
     """What :class:`~pywps_hpc.jobs.store.JobStore` can change about jobs."""
-
-    def add(
-        self,
-        job: Job,
-        limits: Sequence[Limit] = (),
-        urls: Mapping[Event, str] | None = None,
-        unless_drained: bool = False,
-    ) -> Job:
-        """Record a job that was just accepted, if no limit forbids it.
-
-        Active jobs are counted in the transaction that records this one, and only one such
-        transaction goes on at a time: however many come at once, no limit is exceeded.
-
-        Args:
-            urls: the addresses that are told of it, by the event.
-            unless_drained: whether a service that is drained takes it no more.
-
-        Returns:
-            The job as recorded.
-
-        Raises:
-            Drained: the service is drained; it is not recorded.
-            LimitReached: it would be one too many; it is not recorded.
-        """
-        now = time.time()
-        row = to_row(job) | {"created": job.created or now, "changed": now}
-        row["callbacks"] = len(urls or ())
-        with self._begin(write=True, lock=Lock.ADMISSION if limits else None) as connection:
-            if limits or unless_drained:
-                found = intake.ask(connection, limits)
-                if unless_drained and found.drain is not None:
-                    raise Drained(found.drain)
-                if found.reached is not None:
-                    raise LimitReached(found.reached)
-            connection.execute(_INSERT, row)
-            callbacks.add(connection, job.id, urls or {})
-        self._wake_leader()
-        return to_job(row)
 
     def move(self, job: Job, to: State, **changes: Any) -> Job | None:
         """Change a job's state, if it is still in the state that ``job`` says.

@@ -8,7 +8,7 @@ import stat
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from pywps_hpc.jobs.turns import Turns
 
 #: Connections that one process keeps, and how many more it may open for a moment.
 POOL, OVERFLOW = 5, 10
+#: What is told of a change whose turn did not come in time.
+TOO_MANY = "too many changes at once"
 
 
 #: SQLite has one writer at a time, and lets those that wait try again after longer and longer
@@ -185,32 +187,53 @@ def begin(
     Raises:
         TableUnavailable: the database cannot be reached now.
     """
-    turns, timeout = (_WRITERS.get(engine) if write else None) or (None, 0.0)
-    if turns is not None and not turns.take(timeout):
-        raise TableUnavailable("too many changes at once")
+    options = {"write": write, "single": single}
+    with (
+        writers_turn(engine) if write else nullcontext(),
+        as_unavailable(engine),
+        engine.connect().execution_options(**options) as connection,
+        connection.begin(),
+    ):
+        if lock is not None and engine.dialect.name == "postgresql":
+            # Given back when the transaction has ended and others can see what it did.
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(int(lock))))
+        yield connection
+
+
+@contextmanager
+def writers_turn(engine: Engine, patience: float | None = None) -> Iterator[None]:
+    """Be the one thread of this process that writes, where there is one writer at a time.
+
+    Args:
+        patience: seconds to wait for that, if not as long as for any lock.
+
+    Raises:
+        TableUnavailable: it was not one's turn in time.
+    """
+    turns, timeout = _WRITERS.get(engine, (None, 0.0))
+    if turns is None:
+        yield
+        return
+    if not turns.take(timeout if patience is None else patience):
+        raise TableUnavailable(TOO_MANY)
     try:
-        options = {"write": write, "single": single}
-        with (
-            as_unavailable(engine),
-            engine.connect().execution_options(**options) as connection,
-            connection.begin(),
-        ):
-            if lock is not None and engine.dialect.name == "postgresql":
-                # Given back when the transaction has ended and others can see what it did.
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(int(lock))))
-            yield connection
+        yield
     finally:
-        if turns is not None:
-            turns.give_back()
+        turns.give_back()
 
 
 def clock(connection: Connection) -> float:
     """Seconds by a clock that all who use this database share: hosts' own clocks differ."""
     if connection.dialect.name == "sqlite":
-        # On a local disk, so all are on this host; nobody can set this clock (clock_gettime(2)).
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
+        return local_clock()
     found = connection.execute(sa.select(sa.func.now())).scalar_one()
     return float(found.timestamp())
+
+
+def local_clock() -> float:
+    """The clock of all who use a database on a local disk, and so are on this host; nobody can set
+    it (clock_gettime(2))."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def driver_message(error: BaseException, engine: Engine) -> str:

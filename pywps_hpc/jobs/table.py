@@ -15,9 +15,10 @@ from pywps_hpc.errors import LeadershipLost
 from pywps_hpc.jobs import versions
 from pywps_hpc.jobs.database import Lock, begin, connect
 from pywps_hpc.jobs.schema import dispatcher
-from pywps_hpc.jobs.single import first
+from pywps_hpc.jobs.single import Asked, first, writing
 
 _T = TypeVar("_T", bound="Table")
+_HOLDER = sa.select(dispatcher.c.holder).with_for_update(read=True)
 
 
 class Table:
@@ -68,6 +69,18 @@ class Table:
                 self._require_leadership(connection)
             yield connection
 
+    @contextmanager
+    def _writing(self, lock: Lock | None = None, patience: float | None = None) -> Iterator[Asked]:
+        """One transaction that changes something, see :func:`~pywps_hpc.jobs.single.writing`."""
+        if not self._is_prepared:
+            self.create()
+        with writing(self.engine, lock, patience) as asked:
+            if self._holder is not None:
+                found = asked.first(_HOLDER, {})
+                if found is None or found["holder"] != self._holder:
+                    raise LeadershipLost
+            yield asked
+
     def _first(self, query: sa.Select[Any], given: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The first row that a statement finds, see :func:`~pywps_hpc.jobs.single.first`."""
         if not self._is_prepared:
@@ -76,10 +89,10 @@ class Table:
 
     def _require_leadership(self, connection: Connection) -> None:
         """Until the transaction ends nobody can take the leadership over (see :meth:`led_by`)."""
-        if self._holder is not None:
-            query = sa.select(dispatcher.c.holder).with_for_update(read=True)
-            if connection.execute(query).scalar() != self._holder:
-                raise LeadershipLost
+        if self._holder is None:
+            return
+        if connection.execute(_HOLDER).scalar() != self._holder:
+            raise LeadershipLost
 
     def led_by(self: _T, holder: str) -> _T:
         """The same table for a dispatcher: it changes jobs only while it leads.
