@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 
 from joblauncher import enclosure, forked
 from joblauncher.imports import close_all_but
-from joblauncher.nursery_inside import END, GO, KEEP, READY
+from joblauncher.nursery_inside import END, GO, KEEP, READY, SPENT
 from joblauncher.orders import listen
 from joblauncher.shared import prctl
 
@@ -143,7 +143,7 @@ class ContainerHalf:
 
     def launch(self, order: dict[str, Any], mark: tuple[str, str], log: int) -> tuple[int, int]:
         """Have a job's launcher started (:meth:`joblauncher.orders.Orders.launch`)."""
-        connection, launcher = self.begin(order, mark, log)
+        connection, launcher, _ = self.begin(order, mark, log)
         child = os.fork()
         if child == 0:
             _mirror(connection)
@@ -152,9 +152,9 @@ class ContainerHalf:
 
     def begin(
         self, order: dict[str, Any], mark: tuple[str, str], log: int
-    ) -> tuple[socket.socket, int]:
+    ) -> tuple[socket.socket, int, float]:
         """Have a job's launcher started; the connection on which its end is told
-        (:func:`wait_for_end`), and its process id.
+        (:func:`wait_for_end`), its process id, and the processor seconds that this took inside.
 
         Raises:
             OSError: it has not been started.
@@ -166,7 +166,7 @@ class ContainerHalf:
         self._hand_over(connection, text, order["folder"], log)
         size = struct.calcsize("3i")
         told, extra, _, _ = connection.recvmsg(_MOST, socket.CMSG_SPACE(size))
-        if told != READY:
+        if not told.startswith(READY) or len(told) != len(READY) + SPENT.size:
             raise OSError(f"the nursery: {told.decode('utf-8', 'replace') or 'no answer'}")
         # The kernel says who has sent it, by its process id here (unix(7), SCM_CREDENTIALS).
         (launcher,) = (
@@ -175,7 +175,7 @@ class ContainerHalf:
             if kind == socket.SCM_CREDENTIALS
         )
         connection.send(GO)
-        return connection, launcher
+        return connection, launcher, *SPENT.unpack(told[len(READY) :])
 
     def _hand_over(
         self, connection: socket.socket, text: bytes, folder: str, *descriptors: int

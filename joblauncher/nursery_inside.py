@@ -30,7 +30,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from joblauncher import enclosure, forked, warm
+from joblauncher import enclosure, forked, processor_time, warm
 from joblauncher.imports import Imports, start_anew, write_to
 from joblauncher.shared import prctl
 from joblauncher.shared.jobdir import JobDir
@@ -41,6 +41,8 @@ LOGGER = logging.getLogger(__name__)
 KEEP, READY, GO = b"keep", b"ready", b"go"
 #: How a launcher ended: its wait status, and the processor seconds of all processes of the job.
 END = struct.Struct("id")
+#: Processor seconds that starting a launcher took, beside those of its job's processes.
+SPENT = struct.Struct("d")
 _MOST = 180_000
 _STANDARD_INPUT = 0
 #: Seconds after which it ends if the half outside does not say that it lives.
@@ -66,6 +68,7 @@ class Inside:
         self._facts: dict[str, Any] = json.loads((folder / "nursery.json").read_text())
         paths, changeable = self._facts["paths"], self._facts["changeable"]
         self._imports = Imports(folder, paths, self._start_anew, changeable)
+        self._account = processor_time.Account()
 
     def run(self) -> None:
         """Fork launchers as long as the half outside lives."""
@@ -113,6 +116,7 @@ class Inside:
             sys.exit(1)
         connection.send(READY)
         self._imports.announce()
+        self._account.settle()  # the start is no job's
         return connection
 
     def _start(
@@ -124,6 +128,7 @@ class Inside:
             self._start_anew(reason)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        spent = self._account.settle()
         pid = os.fork()
         if pid == 0:
             with _reporting_to(connection.fileno()):
@@ -131,17 +136,20 @@ class Inside:
                 write_to(log, connection.fileno(), mount, *self._imports.descriptors())
                 enclosure.leave(network=self._facts["network"])
                 if os.fork() == 0:
-                    self._stand_above(connection, request, mount)
+                    self._stand_above(connection, request, mount, spent)
             os._exit(0)  # the next above the job is the waiting process
         os.waitpid(pid, 0)
 
     def _stand_above(
-        self, connection: socket.socket, request: dict[str, Any], mount: int
+        self, connection: socket.socket, request: dict[str, Any], mount: int, spent: float
     ) -> NoReturn:
         """As the first process of a job's namespaces: start its launcher, tell of its end.
 
         Not as the launcher itself: the first one is spared by signals of those below
         (pid_namespaces(7)). Whatever is left ends with it.
+
+        Args:
+            spent: processor seconds that count to the job beside those of its processes.
         """
         with _reporting_to(connection.fileno()):
             order = self._order(request["order"])
@@ -150,13 +158,13 @@ class Inside:
             warm.point_home(Path(order["folder"]))  # the nursery's own is mounted elsewhere
             pid = os.fork()
             if pid == 0:
-                self._become(connection, order, tuple(request["mark"]))
+                self._become(connection, order, tuple(request["mark"]), spent)
             write_to(2, connection.fileno())
             forked.retitle(sys.executable, "-I", "-m", "joblauncher.nursery_inside", "above a job")
             prctl.shut_out()
             _await_either(pid, connection)
             _, status = os.waitpid(pid, 0)
-            connection.send(END.pack(status, sum(os.times()[:4])))
+            connection.send(END.pack(status, processor_time.whole()))
         os._exit(0)
 
     def _order(self, order: dict[str, Any]) -> dict[str, Any]:
@@ -169,11 +177,13 @@ class Inside:
                 own[name] = own[name].removesuffix(f"{self._folder}") + shown
         return {**order, "python": sys.executable, "environment": own}
 
-    def _become(self, connection: socket.socket, order: dict[str, Any], mark: Any) -> NoReturn:
+    def _become(
+        self, connection: socket.socket, order: dict[str, Any], mark: Any, spent: float
+    ) -> NoReturn:
         with _reporting_to(connection.fileno()):
             os.setsid()
             connection.settimeout(None)
-            connection.send(READY)
+            connection.send(READY + SPENT.pack(spent))
             if connection.recv(_MOST) != GO:
                 os._exit(1)
         connection.close()

@@ -33,6 +33,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from joblauncher import processor_time
 from joblauncher.container_half import ContainerHalf
 from joblauncher.pilot_job import MARK, ROOM, STOP, PilotJob
 from joblauncher.shared import exits, prctl
@@ -81,6 +82,7 @@ class Pilot:
         self._failures = 0
         self._closed = ""
         self._stops = 0  # signal by which the batch system asked for its end
+        self._spent = self._counted = 0.0  # processor seconds: of which no job was told; in all
         atomic_write(folder.inside / "nursery.json", json.dumps(facts["inside"]).encode())
         room = [sys.executable, "-I", "-m", "joblauncher.pilot_room"]
         nursery = [sys.executable, "-I", "-m", "joblauncher.nursery_inside"]
@@ -97,6 +99,7 @@ class Pilot:
         self._folder.closed.unlink(missing_ok=True)
         again = self._unfinished()
         lives = self._half.start()
+        self._count()
         while lives and not (self._closed and not self._jobs):
             lives = self._listen()
             self._collect()
@@ -111,6 +114,7 @@ class Pilot:
                 self._close(self._reason())
             elif not self._closed and not lives:
                 lives = self._start_again()
+            self._count()
         self._close(self._closed or "it has no process to start jobs from")
         self._wait_for_all()
         self._half.close()
@@ -132,6 +136,13 @@ class Pilot:
         sources: list[Any] = [self._half.connection, *self._ends.values()]
         ready, _, _ = select.select(sources, [], [], pause)
         return self._half.receive() if self._half.connection in ready else True
+
+    def _count(self) -> None:
+        """Note what this process has used; it is for jobs unless there was none for a while."""
+        used = processor_time.own()
+        if self._taken and time.monotonic() - self._last <= PAUSES[0][0]:
+            self._spent += used - self._counted
+        self._counted = used
 
     def _start_again(self) -> bool:
         self._failures += 1
@@ -171,6 +182,7 @@ class Pilot:
             return
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        spent, self._spent = self._spent, 0.0
         pid = os.fork()
         if pid:
             self._jobs[pid] = name
@@ -183,7 +195,7 @@ class Pilot:
             for number in STOP:
                 signal.signal(number, signal.SIG_DFL)
             prctl.end_with_parent(signal.SIGKILL)
-            PilotJob(self._folder, name, order, self._attempt).run(self._half.begin)
+            PilotJob(self._folder, name, order, self._attempt, spent).run(self._half.begin)
         except BaseException:
             traceback.print_exc()
             os._exit(1)

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from joblauncher import processor_time
 from joblauncher.container_half import wait_for_end
 from joblauncher.shared.exits import OK
 from joblauncher.shared.pilotdir import BACK, CANCEL, PAUSE, PAUSED, REQUESTS, TAKEN, PilotDir
@@ -26,7 +27,7 @@ from joblauncher.shared.processes import memory, parent, signal_tree, tree, used
 LOGGER = logging.getLogger(__name__)
 
 #: Starts a launcher (:meth:`joblauncher.container_half.ContainerHalf.begin`).
-Begin = Callable[[dict[str, Any], tuple[str, str], int], tuple[socket.socket, int]]
+Begin = Callable[[dict[str, Any], tuple[str, str], int], tuple[socket.socket, int, float]]
 #: In the environment of everything the job starts: its name in the queue.
 MARK = "PYWPS_HPC_PILOT_JOB"
 #: Room in that variable for any name.
@@ -50,10 +51,13 @@ class PilotJob:
         order: ``warm``, as :func:`joblauncher.forked.become` takes it, ``memory`` in MiB and
             ``walltime`` in seconds.
         attempt: which start of the pilot this is.
+        spent: processor seconds that count to the job beside those of its processes and this one.
     """
 
-    def __init__(self, folder: PilotDir, name: str, order: dict[str, Any], attempt: int) -> None:
-        self._folder, self._name, self._order = folder, name, order
+    def __init__(
+        self, folder: PilotDir, name: str, order: dict[str, Any], attempt: int, spent: float = 0.0
+    ) -> None:
+        self._folder, self._name, self._order, self._spent = folder, name, order, spent
         self._warm = {**order["warm"], "arguments": _of_attempt(order["warm"], attempt)}
         self._attempt = attempt
         self._job = Path(order["warm"]["folder"])
@@ -103,7 +107,8 @@ class PilotJob:
         (self._job / "node").write_text(f"{os.uname().nodename}\n")
         log = os.open(self._job / "job.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            connection, self._launcher = begin(self._warm, (MARK, self._name), log)
+            connection, self._launcher, spent = begin(self._warm, (MARK, self._name), log)
+            self._spent += spent
         finally:
             os.close(log)
         with contextlib.suppress(OSError):  # it may have ended already
@@ -189,7 +194,8 @@ class PilotJob:
         full or away for a moment."""
         end |= {"attempt": self._attempt}
         if self._used is not None:
-            end |= {"cpu_seconds": round(self._used + sum(os.times()[:4]), 3)}
+            used = self._used + self._spent + processor_time.whole()
+            end |= {"cpu_seconds": round(used, 3)}
         for _ in range(60):
             try:
                 return self._folder.write_end(self._name, end)

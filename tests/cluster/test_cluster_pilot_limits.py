@@ -23,7 +23,7 @@ SLOTS = 8
 #: little, so that a busy host does not keep them beyond that.
 WALLTIME, BURN = 15, 1
 #: Processor seconds of a pilot before its first job: container, and all imports.
-START = 6.0
+START = 3.0
 
 
 @pytest.fixture(params=[param("slurm")])

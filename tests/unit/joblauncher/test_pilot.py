@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from joblauncher import pilot, pilot_job
+from joblauncher import pilot, pilot_job, processor_time
 from joblauncher.nursery_inside import END
 from joblauncher.pilot import Pilot
 from joblauncher.pilot_job import PilotJob
@@ -62,7 +62,7 @@ def starts(what: Callable[[], object]) -> pilot_job.Begin:
 
     def begin(
         _order: dict[str, Any], _mark: tuple[str, str], _log: int
-    ) -> tuple[socket.socket, int]:
+    ) -> tuple[socket.socket, int, float]:
         reader, writer = os.pipe()
         mine, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if os.fork() == 0:
@@ -84,7 +84,7 @@ def starts(what: Callable[[], object]) -> pilot_job.Begin:
         launcher = int(os.read(reader, 20))
         os.close(reader)
         os.close(writer)
-        return mine, launcher
+        return mine, launcher, 0.0
 
     return begin
 
@@ -114,7 +114,7 @@ def run(
     return folder.read_end("w1")
 
 
-def fail(_order: object, _mark: object, _log: object) -> tuple[socket.socket, int]:
+def fail(_order: object, _mark: object, _log: object) -> tuple[socket.socket, int, float]:
     raise OSError(12, "Cannot allocate memory")
 
 
@@ -178,6 +178,27 @@ def test_what_a_job_used_is_told_also_of_one_that_was_killed(
 def ignore_the_polite_signal() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sleep()
+
+
+def test_what_it_took_to_start_and_end_a_job_is_the_jobs(folder: PilotDir) -> None:
+    def begin(*_: object) -> tuple[socket.socket, int, float]:
+        mine, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        other.send(END.pack(0, 1.5))
+        launcher = os.fork()
+        if launcher == 0:
+            os._exit(0)
+        os.waitpid(launcher, 0)  # it has ended before anybody looks for it
+        return mine, launcher, 4.0
+
+    folder.file(TAKEN, "w1").touch()
+    pid = os.fork()
+    if pid == 0:
+        PilotJob(folder, "w1", order(folder), 0, 2.0).run(begin)
+        os._exit(0)
+    used = os.wait4(pid, 0)[2]
+    end = folder.read_end("w1")
+    assert end is not None
+    assert 7.5 < end["cpu_seconds"] <= 7.5 + used.ru_utime + used.ru_stime
 
 
 @pytest.mark.parametrize("what", [sleep, ignore_the_polite_signal])
@@ -269,7 +290,7 @@ class Half:
 
     def begin(
         self, given: dict[str, Any], mark: tuple[str, str], log: int
-    ) -> tuple[socket.socket, int]:
+    ) -> tuple[socket.socket, int, float]:
         return starts(type(self).what)(given, mark, log)
 
     def close(self) -> None:
@@ -304,6 +325,26 @@ def test_a_pilot_takes_orders_until_it_is_idle(folder: PilotDir, half: type[Half
     assert Pilot(folder, facts(folder), 0).run() == 0
     assert folder.names(ENDED) == folder.names(TAKEN) == {f"w{n}" for n in range(5)}
     assert folder.closed.read_text() == "it had no job for a while"
+
+
+def test_what_a_pilot_takes_for_its_jobs_counts_to_them_once(
+    folder: PilotDir, half: type[Half], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Told(PilotJob):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            (folder.path / self._name).write_text(str(given[4]))
+
+    monkeypatch.setattr(pilot, "PilotJob", Told)
+    before = processor_time.own()
+    names = [f"w{number}" for number in range(6)]
+    for name in names:
+        give(folder, name)
+    Pilot(folder, facts(folder, slots=1, idle=0.1), 0).run()
+    spent = [float((folder.path / name).read_text()) for name in names]
+    assert sorted(spent)[0] == 0.0  # of the first one nothing is known yet
+    assert sorted(spent)[1] > 0.0
+    assert sum(spent) < processor_time.own() - before
 
 
 def test_a_pilot_runs_no_more_jobs_at_once_and_in_all_than_it_may(
