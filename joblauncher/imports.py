@@ -104,9 +104,6 @@ class Imports:
         names = [*preload.BASE, *self._learned.names]
         try:
             preload.load(names, self._learned.unfit, self._learned.begin)
-            from joblauncher.shared import response  # it brings PyWPS, which is here by now
-
-            response.compile_documents()
             caches.keep(self.home, self._kept)
         except preload.Unfit as unfit:
             caches.keep(self.home, self._kept)

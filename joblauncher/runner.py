@@ -192,6 +192,7 @@ def _response(
         process=process,
         status_url=header.status_url,
         publish=publish,
+        answers=header.sync,
     )
     response.store_status_file = wps_request.store_execute == "true"
     return response

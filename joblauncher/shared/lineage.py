@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from lxml import etree
-from markupsafe import escape
 from pywps.inout.basic import BasicBoundingBox, BasicComplex
 
 from joblauncher.shared.literal_text import text
+from joblauncher.shared.xml_text import escaped
 
 #: What PyWPS's descriptions of an output hold that a definition needs.
 _DEFINITION = ("identifier", "title", "abstract", "translations")
@@ -73,7 +73,7 @@ def _content(item: Any) -> dict[str, Any]:
         try:
             root = etree.fromstring(content.encode(), parser)
         except etree.XMLSyntaxError:
-            return {"data": escape(content)}
+            return {"data": escaped(content)}
         if root.getroottree().docinfo.internalDTD is None:
             return {"data": str(etree.tostring(root, encoding=str))}
-    return {"data": escape(content)}
+    return {"data": escaped(content)}

@@ -13,13 +13,13 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from lxml import etree
-from markupsafe import Markup, escape
 from pywps.app.exceptions import ProcessError
 from pywps.inout.array_encode import ArrayEncoder
 from pywps.inout.basic import BasicBoundingBox, BasicComplex, NoneIOHandler
 
 from joblauncher.shared.literal_text import text, text_of_pywps
 from joblauncher.shared.status_xml import writable
+from joblauncher.shared.xml_text import escaped
 
 #: Formats that PyWPS parses before it inserts them (pywps/inout/outputs.py, _json_data).
 XML = ("application/xml", "application/gml+xml", "text/xml")
@@ -119,7 +119,7 @@ def plain(facts: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def literal(value: Any) -> Markup:
+def literal(value: Any) -> str:
     """A literal value as the text of an element of WPS 1.0.0."""
     return _escaped(text_of_pywps(value))
 
@@ -141,7 +141,7 @@ def in_xml(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {**facts, "data": section[0] if section else content}
 
 
-def _escaped(content: str) -> Markup:
+def _escaped(content: str) -> str:
     """Text for an element, with the carriage returns that a parser would take for line ends (XML
     1.0, section 2.11)."""
-    return Markup(str(escape(content)).replace("\r", "&#13;"))
+    return escaped(content).replace("\r", "&#13;")

@@ -6,23 +6,20 @@ later ones.
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
 from pywps.app.exceptions import ProcessError
 from pywps.exceptions import NoApplicableCode
 from pywps.inout.array_encode import ArrayEncoder
 from pywps.response.execute import ExecuteResponse
 from pywps.response.status import WPS_STATUS
-from pywps.translations import get_translation
 
+from joblauncher.shared import execute_document, output_values, status_xml, storage, stored_values
 from joblauncher.shared import lineage as lineage_of
-from joblauncher.shared import output_values, status_xml, storage, stored_values
 
 LOGGER = logging.getLogger("PYWPS")
 
@@ -38,27 +35,19 @@ _OUTPUT_FACTS = (
 Publish = Callable[[bytes, "JobResponse"], None]
 
 
-@functools.cache
-def templates(package: str) -> Any:
-    """A package's own templates of documents, compiled once a process; PyWPS does so anew for each
-    response, and its documents are not valid."""
-    environment = Environment(
-        loader=PackageLoader(package, "templates"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-    )
-    environment.globals.update(get_translation=get_translation)
-    environment.filters.update(in_xml=output_values.in_xml, literal=output_values.literal)
-    return environment
+class _Documents:
+    """Our documents, where PyWPS looks for its templates."""
+
+    def get_template(self, _name: str) -> _Documents:
+        """The only one."""
+        return self
+
+    def render(self, **facts: Any) -> str:
+        """Its text."""
+        return execute_document.written(facts)
 
 
-def compile_documents() -> None:
-    """Compile the templates of a job's documents: forks of this process need not do so."""
-    environment = templates("joblauncher")
-    for name in environment.list_templates():
-        if name.endswith("/execute/main.xml"):
-            environment.get_template(name)
+_DOCUMENTS = _Documents()
 
 
 class JobResponse(ExecuteResponse):  # type: ignore[misc]
@@ -70,6 +59,7 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         process: the process to run.
         status_url: where the service shows the status document.
         publish: receives each document; ``None`` keeps them here.
+        answers: whether a client gets this response itself, and in the form that it asks for.
     """
 
     def __init__(
@@ -80,19 +70,25 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
         process: Any,
         status_url: str,
         publish: Publish | None = None,
+        answers: bool = True,
     ) -> None:
-        self.outputs: dict[str, Any] = {}  # made by the next
-        super().__init__(wps_request, uuid, process=process)
+        # As PyWPS does, which also prepares its templates, at a cost that each job would have.
+        self.wps_request, self.uuid, self.process = wps_request, uuid, process
+        self.version, self.content_type, self.template_env = "1.0.0", None, _DOCUMENTS
+        self.message, self.doc = "", None
+        self.status_percentage: float = 0
+        self.status = WPS_STATUS.ACCEPTED
+        self.outputs: dict[str, Any] = {output.identifier: output for output in process.outputs}
         self.store_status_file: bool = False
-        self.template_env = templates("joblauncher")
         self.status_url = status_url
         self.publish = publish
+        self.answers = answers
         self.facts: dict[str, Any] = {}
         self.plain_outputs: list[dict[str, Any]] = []
 
     @property
     def json(self) -> dict[str, Any]:
-        """What the document's template is filled with."""
+        """What the document is made of."""
         stored, self.store_status_file = self.store_status_file, False
         lineage, self.wps_request.lineage = self.wps_request.lineage, "false"
         given: tuple[Any, Any] = self.outputs, self.process.outputs
@@ -146,8 +142,7 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
     def render(self) -> bytes:
         """The status document in XML, whatever form the client's answer has."""
         if self.content_type and "json" in self.content_type:
-            template = self.template_env.get_template(f"{self.version}/execute/main.xml")
-            return status_xml.writable(template.render(**self.facts)).encode()
+            return status_xml.writable(execute_document.written(self.facts)).encode()
         return str(self.doc).encode()
 
     def _undeliverable(self) -> str:
@@ -172,7 +167,11 @@ class JobResponse(ExecuteResponse):  # type: ignore[misc]
             raise NoApplicableCode(f"the document cannot be written: {kind}") from cause
 
     def _construct_doc(self) -> tuple[str, str]:
-        document, mimetype = super()._construct_doc()
+        preprocess = getattr(self.wps_request, "preprocess_response", None)
+        if self.answers or (preprocess and self.status == WPS_STATUS.SUCCEEDED):
+            document, mimetype = super()._construct_doc()
+        else:  # nobody is asked for the form of what only is stored
+            document, mimetype = execute_document.written(self.json), "text/xml"
         return status_xml.writable(document), mimetype
 
     def _process_accepted(self) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import re
 import tempfile
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 from pywps import Format
 from pywps.inout.basic import BasicBoundingBox, BasicComplex
@@ -14,6 +13,7 @@ from pywps.inout.outputs import ComplexOutput
 
 from joblauncher.shared.literal_text import text
 from joblauncher.shared.status_xml import OWS
+from joblauncher.shared.xml_text import attributes, escaped
 
 _TEXT = Format("text/plain", extension=".txt", encoding="utf-8")
 _BOX = Format("text/xml", extension=".xml")
@@ -54,9 +54,9 @@ def by_reference(output: Any, facts: dict[str, Any]) -> dict[str, Any]:
 
 def _box(facts: dict[str, Any]) -> str:
     lower, upper = (" ".join(map(str, facts[corner])) for corner in ("ll", "ur"))
+    kind = {"xmlns:ows": OWS, "crs": facts["crs"], "dimensions": facts["dimensions"]}
     return (
-        f'<ows:BoundingBox xmlns:ows="{OWS}" crs={quoteattr(str(facts["crs"]))}'
-        f" dimensions={quoteattr(str(facts['dimensions']))}>"
-        f"<ows:LowerCorner>{escape(lower)}</ows:LowerCorner>"
-        f"<ows:UpperCorner>{escape(upper)}</ows:UpperCorner></ows:BoundingBox>\n"
+        f"<ows:BoundingBox{attributes(kind)}>"
+        f"<ows:LowerCorner>{escaped(lower)}</ows:LowerCorner>"
+        f"<ows:UpperCorner>{escaped(upper)}</ows:UpperCorner></ows:BoundingBox>\n"
     )

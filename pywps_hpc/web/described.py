@@ -7,16 +7,24 @@ import functools
 from typing import Any
 from urllib.parse import ParseResult
 
+from jinja2 import Environment, PackageLoader
 from pywps.inout.basic import BasicLiteral
+from pywps.translations import get_translation
 
 from joblauncher.shared.literal_text import text
-from joblauncher.shared.response import templates
 
 
 @functools.cache
 def environment() -> Any:
-    """The templates of this package."""
-    made = templates("pywps_hpc.web")
+    """The templates of this package, compiled once a process; PyWPS does so anew for each response,
+    and its documents are not valid."""
+    made = Environment(
+        loader=PackageLoader("pywps_hpc.web", "templates"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+    )
+    made.globals["get_translation"] = get_translation
     made.filters["literal"] = text
     return made
 

@@ -243,23 +243,6 @@ def test_a_memory_limit_counts_what_is_shared_in_part() -> None:
         os.waitpid(pid, 0)
 
 
-TELLS_WHAT_IS_COMPILED = """
-import jinja2
-compiling = jinja2.Environment.compile
-def compile(self, source, name=None, *more, **options):
-    print("compiled", name, flush=True)
-    return compiling(self, source, name, *more, **options)
-jinja2.Environment.compile = compile
-"""
-
-
-def test_a_nursery_compiles_the_templates_of_a_jobs_documents_once(tmp_path: Path) -> None:
-    own = ByHand(tmp_path, {"tells": TELLS_WHAT_IS_COMPILED})
-    with own.run():
-        own.await_ready()
-    assert own.log.count("compiled 1.0.0/execute/main.xml") == 1
-
-
 def test_a_nursery_does_not_grow_beyond_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preload, "MOST_MEMORY", preload.resident() // 2)
     sys.modules.pop("this_is_not_loaded", None)
