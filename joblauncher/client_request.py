@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -12,6 +13,47 @@ _PORTS = {"http": "80", "https": "443"}
 _PLAIN = ("CONTENT_TYPE", "CONTENT_LENGTH")
 #: Of a request whose body is a form; what it held has been read already.
 _FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """A request that nobody has looked at yet.
+
+    Attributes:
+        http: as in :func:`environ`.
+    """
+
+    http: dict[str, Any]
+
+
+class _Made:
+    """``http_request`` of PyWPS's requests: one that is plain data is made when it is asked for.
+    Few processes do, and the import of werkzeug's takes long."""
+
+    def __get__(self, wps_request: Any, _kind: Any = None) -> Any:
+        if wps_request is None:
+            return self
+        found = vars(wps_request)["http_request"]
+        if isinstance(found, _Plain):
+            from werkzeug.wrappers import Request
+
+            found = vars(wps_request)["http_request"] = Request(environ(found.http))
+        return found
+
+    def __set__(self, wps_request: Any, request: Any) -> None:
+        vars(wps_request)["http_request"] = request
+
+
+def restore(wps_request: Any, http: dict[str, Any]) -> None:
+    """Put back the HTTP request that is not serialised with that of PyWPS.
+
+    Args:
+        http: as in :func:`environ`.
+    """
+    from pywps.app.WPSRequest import WPSRequest
+
+    WPSRequest.http_request = _Made()
+    wps_request.http_request = _Plain(http)
 
 
 def environ(http: dict[str, Any]) -> dict[str, Any]:

@@ -33,9 +33,11 @@ FORK_SAFE = {
 BASE = (
     "joblauncher.supervisor",
     "joblauncher.shared.by_name.rebuild",
+    "joblauncher.inputs.fetch",
     "dill",
     "dateutil.parser",
     "humanize",
+    "jinja2",
     "requests",
     "werkzeug.test",
 )

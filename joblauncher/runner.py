@@ -137,9 +137,7 @@ def _clean(process: Any) -> None:
 
 def _restore_request(wps_request: Any, http: dict[str, Any]) -> None:
     """Put back what is not serialised: XML makers, and a request with the client's headers."""
-    from werkzeug.wrappers import Request
-
-    wps_request.http_request = Request(client_request.environ(http))
+    client_request.restore(wps_request, http)
     wps_request.set_version(wps_request.version)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from joblauncher.inputs import fetch
 from joblauncher.inputs.policy import Bounds, Reference, Refused, Stopped, TooLarge
 from joblauncher.shared.files import amount
 
@@ -36,6 +35,8 @@ class Allowance:
             TooLarge: it, or all inputs of the job, have too many bytes.
             Stopped: ``stop`` said so.
         """
+        from joblauncher.inputs import fetch  # few jobs need it
+
         bounds, begun = self._bounds, time.monotonic()
         within = replace(
             bounds,

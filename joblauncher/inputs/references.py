@@ -21,7 +21,7 @@ from pywps.exceptions import InvalidParameterValue
 from pywps.inout.basic import ComplexInput, FileHandler, LiteralInput, UrlHandler
 from pywps.inout.outputs import ComplexOutput
 
-from joblauncher.inputs import fetch, file_names
+from joblauncher.inputs import file_names
 from joblauncher.inputs.allowance import Allowance
 from joblauncher.inputs.errors import InputTooLarge, InputUnavailable
 from joblauncher.inputs.policy import Bounds, NotStored, Reference, Refused, TooLarge, local_file
@@ -79,6 +79,8 @@ def install(bounds: Bounds, job: JobDir) -> Callable[[Any, Path], None]:
             allowance.fetch(reference_of(holder), target)
 
     def size(handler: Any) -> int:
+        from joblauncher.inputs import fetch  # few jobs need it
+
         if handler._file is not None:
             return os.stat(handler._file).st_size
         if not is_input(handler._ref()):
@@ -114,6 +116,8 @@ class _Sizes:
 
     def of(self, reference: Reference) -> int:
         """Bytes; 0 if they are not known, as in PyWPS: no job fails for want of a size."""
+        from joblauncher.inputs import fetch
+
         begun = time.monotonic()
         try:
             return fetch.content_length(reference, self._bounds) if self._left > 0 else 0
@@ -135,6 +139,8 @@ def check(inputs: Mapping[str, Any], bounds: Bounds) -> None:
         if not is_reference(item):
             continue
         if _may_be_opened(item) and (host := urlsplit(item.url).netloc) not in checked:
+            from joblauncher.inputs import fetch
+
             with pywps_exception(item):
                 fetch.check_host(item.url, bounds)
             checked.add(host)

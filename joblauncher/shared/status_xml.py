@@ -17,8 +17,9 @@ WPS = "http://www.opengis.net/wps/1.0.0"
 OWS = "http://www.opengis.net/ows/1.1"
 _XML = "http://www.w3.org/XML/1998/namespace"
 _STATE = re.compile(r"Process(Accepted|Started|Paused|Succeeded|Failed)")
-#: Characters that XML 1.0 (section 2.2) cannot hold.
-_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: Characters that XML 1.0 (section 2.2) cannot hold. Named one by one: the complement of all others
+#: takes ten times as long to compile.
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 #: What may stand before the root element (section 2.8) beside a document type declaration.

@@ -18,6 +18,8 @@ from joblauncher.shared import dump
 HEAVY = (
     *("requests", "urllib3", "humanize", "dateutil.parser", "werkzeug.serving", "werkzeug.test"),
     *("http.client", "http.server", "importlib.metadata", "sqlalchemy", "jsonschema"),
+    *("jinja2", "werkzeug.wrappers", "werkzeug.http", "werkzeug.datastructures", "email", "html"),
+    *("xml.sax", "joblauncher.inputs.fetch"),
 )
 
 
@@ -67,6 +69,34 @@ from pywps.inout.literaltypes import convert_date
 assert str(convert_date("2024-02-29")) == "2024-02-29"
 import dateutil.parser
 assert pywps.validator.complexvalidator.urlopen is not None
+"""
+    run(code)
+
+
+def test_classes_that_pywps_imports_by_name_are_the_library_s_own_when_they_are_used() -> None:
+    code = """
+import pywps.exceptions, pywps.response, pywps.response.basic as basic
+from pywps.response.execute import ExecuteResponse, Request
+own = pywps.response.RelEnvironment(loader=basic.PackageLoader("pywps", "templates"))
+assert own.join_path("main.xml", "a/b.xml") == "a/main.xml"
+assert own.get_template("1.0.0/execute/main.xml")
+import jinja2
+from werkzeug import datastructures, wrappers
+assert isinstance(own, jinja2.Environment) and isinstance(jinja2.Environment(), basic.Environment)
+assert issubclass(pywps.response.RelEnvironment, jinja2.Environment)
+class Derived(basic.Environment):
+    pass
+assert isinstance(Derived(), jinja2.Environment)
+environ = {"HTTP_ACCEPT": "text/xml", "SERVER_NAME": "x", "SERVER_PORT": "80", "PATH_INFO": "/",
+           "wsgi.url_scheme": "http", "REQUEST_METHOD": "GET"}
+request = environ["werkzeug.request"] = Request(environ)
+assert type(request) is wrappers.Request and Request.from_values().path == "/"
+answer = pywps.exceptions.InvalidParameterValue("this").get_response(environ)
+assert type(answer) is wrappers.Response and answer.status_code == 400
+response = object.__new__(ExecuteResponse)
+response.doc = "<a/>"
+response.wps_request = type("", (), {"http_request": request, "raw": 0, "default_mimetype": ""})
+assert wrappers.Response.from_app(response, environ).get_data() == b"<a/>"
 """
     run(code)
 
@@ -139,6 +169,24 @@ def test_a_process_sees_the_request_that_werkzeug_would_make(changed: dict[str, 
     assert ours == theirs
     one, other = Request(ours), Request(theirs)
     assert (one.url, one.path, one.root_url) == (other.url, other.path, other.root_url)
+
+
+def test_a_request_is_made_when_a_process_looks_at_it() -> None:
+    code = f"""
+import copy
+from joblauncher import client_request
+from pywps.app.WPSRequest import WPSRequest
+request = WPSRequest()
+assert request.http_request is None
+client_request.restore(request, {HTTP!r})
+other = copy.deepcopy(request)
+assert "werkzeug.wrappers" not in sys.modules
+assert request.http_request is request.http_request and request.http_request.method == "POST"
+assert other.http_request.headers["Host"] == "example.org"
+request.http_request = None
+assert request.http_request is None and WPSRequest().http_request is None
+"""
+    run(code)
 
 
 @pytest.mark.parametrize(
