@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import logging
 import os
 import sys
@@ -62,6 +63,7 @@ def run(
     """
     job = publisher.job
     os.environ.pop("PYWPS_CFG", None)  # an empty value breaks the import; ours is in the dump
+    gc.disable()  # until all is imported, nothing of which is garbage
     lean.load()
     warnings = mismatches()
     # Configuration first: a module of the service may read it while dill imports it.
@@ -93,6 +95,8 @@ def run(
     response = _response(publisher, job, header, process, wps_request, stored, announce)
     os.chdir(job.work)
     _set_grass()
+    gc.freeze()
+    gc.enable()
     try:
         large_values.restore(job, wps_request.inputs, header.values)
         literals.restore(wps_request.inputs, fetch, bounds, job.temporary)

@@ -15,13 +15,14 @@ import io
 import json
 import logging
 import os
+import pickle
 import re
 import stat
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from joblauncher.shared.by_name.modules import Holdings
 from joblauncher.shared.files import open_plain
@@ -212,6 +213,31 @@ def check(header: Header, job_id: str) -> None:
             )
 
 
+class _Unpickler(pickle.Unpickler):
+    """As dill's, which is only imported for what needs it: that takes as long as all else here.
+
+    Args:
+        file: to read from.
+        service: what stands here for the service that wrote it.
+    """
+
+    def __init__(self, file: BinaryIO, service: Any) -> None:
+        super().__init__(file)
+        self._service = service
+
+    def persistent_load(self, _name: str) -> Any:
+        """The only object that is not in a dump."""
+        return self._service
+
+    def find_class(self, module: str, name: str) -> Any:
+        """A global; two are names of dill's own."""
+        if (module, name) == ("__builtin__", "__main__"):
+            return vars(sys.modules["__main__"])
+        if (module, name) == ("__builtin__", "NoneType"):
+            return type(None)
+        return super().find_class(module, name)
+
+
 def load(body: bytes, service: Any = None) -> Any:
     """Unpickle what :func:`pack` wrote.
 
@@ -222,14 +248,8 @@ def load(body: bytes, service: Any = None) -> Any:
     Raises:
         PayloadError: naming the module that is missing here, or what else went wrong.
     """
-    import dill
-
-    class Unpickler(dill.Unpickler):  # type: ignore[misc]
-        def persistent_load(self, _name: str) -> Any:
-            return service
-
     try:
-        return Unpickler(io.BytesIO(body)).load()
+        return _Unpickler(io.BytesIO(body), service).load()
     except ModuleNotFoundError as error:
         raise PayloadError(
             f"the compute environment lacks the Python module {error.name!r} of this process"
