@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import signal
 from dataclasses import dataclass, field, replace
 
 from joblauncher.shared import exits
+from joblauncher.shared.checksum import sha256
 
 #: Before the digest of a document in the pipe from child to launcher.
 _ANNOUNCED = b"\0success\0"
+#: Bytes of a digest.
+_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Ending:
 
 def digest(document: bytes) -> bytes:
     """As in :attr:`Ending.announced`."""
-    return hashlib.sha256(document).digest()
+    return sha256(document).digest()
 
 
 def announcement(document: bytes) -> bytes:
@@ -79,6 +81,6 @@ def understand(told: bytes) -> tuple[bytes, str]:
     """What came through the pipe: the last digest that was announced, and the reason."""
     announced = b""
     while told.startswith(_ANNOUNCED):
-        end = len(_ANNOUNCED) + hashlib.sha256().digest_size
+        end = len(_ANNOUNCED) + _SIZE
         announced, told = told[len(_ANNOUNCED) : end], told[end:]
     return announced, told.decode(errors="replace")

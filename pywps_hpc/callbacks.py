@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from joblauncher.inputs import addresses, policy
+from joblauncher.inputs import addresses, hosts, policy
 from joblauncher.inputs.policy import UNREACHABLE, Bounds, Reference, Refused
 from pywps_hpc.settings import Settings
 from pywps_hpc.timing import TIMING, Timing
@@ -42,7 +42,7 @@ def check(url: str, settings: Settings) -> None:
     allowed = bounds(settings)
     if len(url) > LONGEST:
         raise Refused(f"it has more than {LONGEST} characters")
-    policy.vet(Reference(url), allowed)
+    hosts.vet(Reference(url), allowed)
     host = policy.parse(url, allowed).host
     _, names = addresses.split(allowed.allowed_networks)
     # Where a name leads is not asked while the client waits: it is listed itself, or all are.

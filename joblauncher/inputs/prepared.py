@@ -7,7 +7,6 @@ job touches: the batch system may start it again, and a process may change its i
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -73,6 +72,8 @@ def _fact(path: Path) -> str:
         return _LINK + os.readlink(path)
     if path.is_dir():
         return _FOLDER
+    import hashlib  # most jobs have no files
+
     found = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(1 << 20):

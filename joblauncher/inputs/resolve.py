@@ -8,7 +8,8 @@ import threading
 
 from joblauncher.inputs import addresses
 from joblauncher.inputs.deadline import Deadline
-from joblauncher.inputs.policy import PORTS, UNREACHABLE, Bounds, Refused, Target, permitted
+from joblauncher.inputs.hosts import permitted
+from joblauncher.inputs.policy import PORTS, UNREACHABLE, Bounds, Refused, Target
 
 
 def vetted(target: Target, bounds: Bounds, deadline: Deadline) -> list[addresses.Address]:

@@ -18,7 +18,8 @@ from pywps.exceptions import FileURLNotSupported
 from pywps.inout.basic import UrlHandler
 
 from joblauncher.inputs import addresses, literals
-from joblauncher.inputs.policy import Bounds, Reference, Refused, local_file, vet
+from joblauncher.inputs.hosts import vet
+from joblauncher.inputs.policy import Bounds, Reference, Refused, local_file
 from joblauncher.inputs.references import (
     DODS,
     is_reference,

@@ -68,8 +68,9 @@ import importlib.resources, inspect, pickle
 import held, held.inner, lxml.etree
 def facts(module):
     spec = module.__spec__
-    found = (module.__name__, module.__file__, module.__package__, getattr(module, "__cached__", 0), spec.origin,
-             spec.cached, spec.parent, spec.has_location, spec.submodule_search_locations)
+    found = (module.__name__, module.__file__, module.__package__, spec.origin,
+             getattr(module, "__cached__", None), spec.cached, spec.parent, spec.has_location,
+             spec.submodule_search_locations)
     return *found, getattr(module, "__path__", None)
 print([facts(module) for module in (held, held.inner, lxml.etree)])
 print(inspect.getsource(held.inner))

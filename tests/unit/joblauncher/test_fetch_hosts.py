@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from joblauncher.inputs import fetch, resolve
+from joblauncher.inputs.hosts import vet
 from joblauncher.inputs.policy import (
     Reference,
     Refused,
-    vet,
 )
 from web_answers import HERE, Names, Web, content, get, redirect
 

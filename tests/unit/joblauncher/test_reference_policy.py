@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from joblauncher.inputs.hosts import vet
 from joblauncher.inputs.policy import (
     Bounds,
     Reference,
     Refused,
     local_file,
     parse,
-    vet,
 )
 from web_answers import HERE
 

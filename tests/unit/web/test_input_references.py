@@ -10,11 +10,11 @@ import psutil
 import pytest
 
 from in_process_service import open_service
+from joblauncher.inputs.hosts import vet
 from joblauncher.inputs.policy import (
     Bounds,
     Reference,
     Refused,
-    vet,
 )
 from pywps_hpc.web import input_references as in_web
 
