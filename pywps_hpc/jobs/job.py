@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import uuid
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -193,7 +192,8 @@ class LimitReached(HpcError):
 
 def new_id() -> str:
     """A job id nobody can guess: 128 random bits in the form of a UUID (RFC 9562, 5.8)."""
-    return str(uuid.UUID(bytes=secrets.token_bytes(16)))
+    digits = secrets.token_hex(16)
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def job_name(prefix: str, job_id: str) -> str:

@@ -10,11 +10,10 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from joblauncher.inputs.large_values import Value
-from joblauncher.shared.files import read_plain
+from joblauncher.shared.files import read_plain, write_new
 from pywps_hpc.spool import JobDir
 from pywps_hpc.web.requests import limits
 from pywps_hpc.web.requests.large_bodies import Values
@@ -66,14 +65,8 @@ def keep(job: JobDir, content: bytes) -> None:
     held = limits.values()
     if held is not None and held.found:
         parts = (held.body[start:end] for start, end in held.spans.values())
-        _write(job.sent_values, b"".join(parts))
-    _write(job.sent, content)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        os.fchmod(file.fileno(), 0o400)
-        file.write(content)
+        write_new(job.sent_values, b"".join(parts), mode=0o400, durable=False)
+    write_new(job.sent, content, mode=0o400, durable=False)
 
 
 def are_kept(job: JobDir) -> bool:
