@@ -98,7 +98,7 @@ class Holdings:
     """What the modules hold at this moment, by identity."""
 
     def __init__(self) -> None:
-        self._places: dict[int, tuple[str, str]] = {}
+        self._places: dict[int, str] = {}
 
     def find(self, thing: Any, near: str = "") -> tuple[str, str] | None:
         """An importable module that holds this very object, and under which name.
@@ -109,20 +109,23 @@ class Holdings:
         """
         if not self._places:
             for module, held in _loaded():
-                names = list(held.items())
-                self._places.update((id(value), (module, name)) for name, value in names)
+                # Without names, of which few are ever asked for: there may be 50,000.
+                self._places.update(dict.fromkeys(map(id, list(held.values())), module))
         place = self._places.get(id(thing))
         if place is None:
             return None
-        likely = (getattr(thing, "__module__", None), type(thing).__module__, near, place[0])
-        for module in filter(None, likely):
+        held = getattr(sys.modules.get(place), "__dict__", {})
+        names = [name for name, value in list(held.items()) if value is thing]
+        likely = (getattr(thing, "__module__", None), type(thing).__module__, near, place)
+        for module in filter(None, likely if names else ()):
             held = getattr(sys.modules.get(module), "__dict__", {})
-            if held.get(place[1]) is thing and importable(module):
-                return module, place[1]
+            if held.get(names[-1]) is thing and importable(module):
+                return module, names[-1]
         for module, held in _loaded():
-            for name, value in list(held.items()):
-                if value is thing and importable(module):
-                    return module, name
+            if id(thing) in map(id, list(held.values())) and importable(module):
+                for name, value in list(held.items()):
+                    if value is thing:
+                        return module, name
         return None
 
 
