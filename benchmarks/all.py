@@ -3,7 +3,8 @@
     make bench
     python benchmarks/all.py [--quick] [--only SCRIPT ...]
 
-``--quick`` takes less than 15 minutes: fewer jobs, but never fewer rounds than an interval needs.
+An hour and a quarter on a host of one's own. ``--quick`` takes less than 15 minutes: fewer jobs,
+but never fewer rounds than an interval needs. The plots are made apart, by curves.py.
 What needs the test cluster (tests/infra/up.sh) is left out where it is not up, and that is said.
 The variable ``BENCHMARK_FINCH`` names the interpreter of an environment in which finch (PyPI) and
 pywps-hpc are installed; without it the benchmark of its indices is left out. For that of HyperQueue
@@ -56,15 +57,9 @@ RUNS = (
     Run("dispatcher.py", quick=("--jobs", "2000", "--only", "changes", "--only", "wake_up")),
     Run("growth.py", quick=("--jobs", "200000")),
     Run("growth.py", ("--postgresql",), None),
-    Run("replay.py", quick=None),
-    Run(
-        "replay.py",
-        ("--folder", "/dev/shm"),
-        ("--folder", "/dev/shm", "--jobs", "4000", "--under-way", "500"),
-    ),
+    Run("replay.py", quick=("--folder", "/dev/shm", "--jobs", "4000", "--under-way", "500")),
     Run("replay.py", ("--postgresql",), None),
     Run("job_list.py", ("200000",), None),
-    Run("curves.py", quick=None),
     Run("indices.py", quick=None, python="BENCHMARK_FINCH"),
     Run("batch.py", quick=None, cluster=True),
 )

@@ -266,14 +266,14 @@ def pilot_rows(jobs: int, many: int, rounds: int) -> Iterator[compare.Row | comp
             return taken
 
         what = f"{many} short jobs, in two pilots"
-        row = compare.Row(what, f"{many} `sbatch` in the image", 1 / 3)
-        yield compare.in_turn(row, burst_of_many, lambda: plain_burst(many, image), rounds)
-        yield compare.Figure(f"{what}: processor time of each, service and pilot", "s", 0.1, used)
+        rows = [compare.Row(what, f"{many} `sbatch` in the image", 1 / 3)]
+        others = [lambda: plain_burst(many, image)]
         if python := os.environ.get("BENCHMARK_HYPERQUEUE"):
-            row = compare.Row(what, f"{many} tasks of HyperQueue, `true` in the image", 1.0)
-            yield compare.in_turn(
-                row, lambda: ours.burst(many), lambda: hyperqueue(python, many, image), rounds
-            )
+            against = f"{many} tasks of HyperQueue, `true` in the image"
+            rows.append(compare.Row(what, against, 1.0))
+            others.append(lambda: hyperqueue(python, many, image))
+        yield from compare.against_each(rows, burst_of_many, others, rounds)
+        yield compare.Figure(f"{what}: processor time of each, service and pilot", "s", 0.1, used)
         ours.clear()
 
 

@@ -112,6 +112,25 @@ def in_turn(
     return row
 
 
+def against_each(
+    rows: Sequence[Row],
+    ours: Callable[[], float],
+    theirs: Sequence[Callable[[], float]],
+    rounds: int = ROUNDS,
+) -> Sequence[Row]:
+    """As :func:`in_turn`, ours once a round against several others, each of which has a row."""
+    for number in range(rounds):
+        figures = [] if number % 2 else [ours()]
+        others = [other() for other in theirs]
+        figures += [ours()] if number % 2 else []
+        for row, other in zip(rows, others, strict=True):
+            row.ours += figures
+            row.theirs.append(other)
+    for row in rows:
+        row.load = os.getloadavg()[0]
+    return rows
+
+
 def in_turn_together(
     rows: Sequence[Row],
     ours: Callable[[], Sequence[float]],

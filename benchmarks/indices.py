@@ -4,7 +4,7 @@
         --python VENV/bin/python [--number 20]
 
 Takes the first processes of the service that require no complex input but the given one, and runs
-them one after the other, and then all at once, on both. The files that they give are compared by
+one of them seven times, all one after the other, and then all at once, on both. The files that they give are compared by
 xarray: dimensions, coordinates, variables, their values and types; not the text that tells when
 they were made. Ends with 1 if one differs or fails.
 Without an input, three years of made-up temperatures are it.
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -103,6 +104,11 @@ def run(server: servers.Server, process: str, name: str, address: str) -> tuple[
     return taken, bytes(content)
 
 
+def seconds(server: servers.Server, process: str, name: str, address: str) -> float:
+    """Those of :func:`run`."""
+    return run(server, process, name, address)[0]
+
+
 Ends = list[tuple[float, bytes]]
 
 
@@ -138,6 +144,7 @@ def main() -> int:
     parser.add_argument("application", nargs="?", default="finch.wsgi:application")
     parser.add_argument("input", nargs="?", help="NAME=file:///PATH")
     parser.add_argument("--number", type=int, default=20)
+    parser.add_argument("--process", default="tx_mean", help="run by itself, again and again")
     parser.add_argument("--python", default=sys.executable, help="interpreter of the service")
     parser.add_argument("--memory", default="4G")
     own = parser.parse_args()
@@ -164,6 +171,12 @@ def main() -> int:
                 first = run(server, processes[0], name, address)[0]
                 print(f"the first of {type(server).__name__}: {first:.1f} s", flush=True)
             await_nursery(folder / "local")
+            one = own.process if own.process in different_ones else processes[0]
+            row = compare.Row(f"`{one}`, `local`, warm", "PyWPS's multiprocessing", 1.3)
+            mine, other = (
+                partial(seconds, server, one, name, address) for server in (ours, theirs)
+            )
+            compare.tell(compare.in_turn(row, mine, other))
             for order, at_once in (("in a row", False), ("at once", True)):
                 row = compare.Row(f"{own.number} jobs {order}", "default mode", 1.3)
                 found = (together if at_once else in_turn)(ours, theirs, processes, name, address)
@@ -177,6 +190,11 @@ def main() -> int:
                 row.ours, row.theirs = ([seconds for seconds, _ in ends] for ends in found)
                 row.load = os.getloadavg()[0]
                 compare.tell(row)
+                if at_once:
+                    row = compare.Row(f"{row.what}, until the last has ended", row.against, 1.3)
+                    row.ours, row.theirs = ([max(ends)[0]] for ends in found)
+                    row.load = os.getloadavg()[0]
+                    compare.tell(row)
                 files = [[content for _, content in ends] for ends in found]
                 for process, one, other in zip(processes, *files, strict=True):
                     (folder / "one.nc").write_bytes(one)

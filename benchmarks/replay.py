@@ -145,7 +145,7 @@ def replay(jobs: int, under_way: int, url: str, profile: bool, place: Path) -> l
 
 
 @click.command()
-@click.option("--jobs", default=50_000, show_default=True)
+@click.option("--jobs", default=12_000, show_default=True)
 @click.option("--under-way", default=2000, show_default=True)
 @click.option("--postgresql", is_flag=True, help="Debian's, started for this; else SQLite.")
 @click.option("--profile", is_flag=True, help="Tell where the time goes; slower.")
