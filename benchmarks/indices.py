@@ -4,9 +4,9 @@
         --python VENV/bin/python [--number 20]
 
 Takes the first processes of the service that require no complex input but the given one, and runs
-one of them seven times, all one after the other, and then all at once, on both. The files that they give are compared by
-xarray: dimensions, coordinates, variables, their values and types; not the text that tells when
-they were made. Ends with 1 if one differs or fails.
+one of them seven times, all one after the other, and then all at once, on both. The files that
+they give are compared by xarray: dimensions, coordinates, variables, their values and types; not
+the text that tells when they were made. Ends with 1 if one differs or fails.
 Without an input, three years of made-up temperatures are it.
 """
 
@@ -173,9 +173,8 @@ def main() -> int:
             await_nursery(folder / "local")
             one = own.process if own.process in different_ones else processes[0]
             row = compare.Row(f"`{one}`, `local`, warm", "PyWPS's multiprocessing", 1.3)
-            mine, other = (
-                partial(seconds, server, one, name, address) for server in (ours, theirs)
-            )
+            mine = partial(seconds, ours, one, name, address)
+            other = partial(seconds, theirs, one, name, address)
             compare.tell(compare.in_turn(row, mine, other))
             for order, at_once in (("in a row", False), ("at once", True)):
                 row = compare.Row(f"{own.number} jobs {order}", "default mode", 1.3)
