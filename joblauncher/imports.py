@@ -47,6 +47,8 @@ class Imports:
         start_anew: told why; does not return.
         changeable: folders in which modules may change; ``None``: anywhere. To look at each file of
             an image takes longer than the rest of a start.
+        pause: nothing is forked while what it returns is entered: then a job that has imported more
+            is no reason to start anew, and that is imported beside the rest. ``None``: it is one.
     """
 
     def __init__(
@@ -55,11 +57,13 @@ class Imports:
         paths: Sequence[str],
         start_anew: Callable[[str], NoReturn],
         changeable: Sequence[str] | None = None,
+        pause: Callable[[], contextlib.AbstractContextManager[None]] | None = None,
     ) -> None:
-        self._changeable = changeable
+        self._changeable, self._pause = changeable, pause
         self._begun = time.time_ns()
         self._paths, self._start_anew = paths, start_anew
         self._learned = learned.read(folder / "learned.json")
+        self._files: dict[str, tuple[int, int]] = {}
         self.home, self._kept = folder / "home", folder / caches.KEPT
         self.reports, self._reporter = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 
@@ -74,10 +78,16 @@ class Imports:
         os.chdir(self.home)
         command.prepare(self._paths)
         if self._learned.config is not None:
-            self._import(self._learned.config)
+            self._prepare_pywps(self._learned.config)
+            self._import([*preload.BASE, *self._learned.names])
+        self._settle()
+
+    def _settle(self) -> None:
+        """What there is to do when all has been imported."""
         for folder, _, _ in os.walk(self.home, topdown=False):
             os.chmod(folder, 0o500)
-        self._files = preload.files(self._changeable)
+        # Of a module that was imported before, the file counts as it was then.
+        self._files = preload.files(self._changeable) | self._files
         self._open = preload.only_read()
         if any(self._begun < changed < time.time_ns() for changed, _ in self._files.values()):
             self._start_anew("a module was changed while it was imported")
@@ -88,7 +98,7 @@ class Imports:
         """Note in the log that orders are taken."""
         LOGGER.info("takes orders, %d modules, %d MiB", len(sys.modules), preload.resident() >> 20)
 
-    def _import(self, config: dict[str, dict[str, str]]) -> None:
+    def _prepare_pywps(self, config: dict[str, dict[str, str]]) -> None:
         signal.alarm(IMPORT_LIMIT)
         os.environ.pop("PYWPS_CFG", None)
         os.environ[IN_JOB] = "nursery"
@@ -101,7 +111,10 @@ class Imports:
         dump.versions()
         command.make_ready()
         configured.install(config, self.home, self.home)
-        names = [*preload.BASE, *self._learned.names]
+
+    def _import(self, names: Sequence[str]) -> None:
+        """Import modules; starts anew without one that is unfit."""
+        signal.alarm(IMPORT_LIMIT)
         try:
             preload.load(names, self._learned.unfit, self._learned.begin)
             caches.keep(self.home, self._kept)
@@ -116,8 +129,24 @@ class Imports:
         """Take a report of a launcher (:func:`joblauncher.warm.report`)."""
         report = json.loads(self.reports.recv(1 << 20))
         fresh = [name for name in report["names"] if name not in sys.modules]
-        if reason := self._learned.add(report["config"], fresh):
+        reason = self._learned.add(report["config"], fresh)
+        if reason == learned.MORE and self._pause is not None:
+            with self._pause():
+                self._import_more()
+        elif reason:
             self._start_anew(reason)
+
+    def _import_more(self) -> None:
+        """Import what has been learned since; starts anew if what is here is outdated."""
+        if reason := self.is_stale():
+            self._start_anew(reason)
+        self._begun = time.time_ns()
+        for folder, _, _ in os.walk(self.home):
+            os.chmod(folder, 0o700)
+        os.chdir(self.home)
+        self._import(self._learned.names)
+        self._settle()
+        self.announce()
 
     def is_stale(self) -> str:
         """Why no job may be forked from here; empty if one may."""

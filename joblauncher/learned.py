@@ -12,6 +12,8 @@ from joblauncher.shared.files import atomic_write
 MOST_UNFIT = 10
 #: Modules that are remembered.
 MOST_NAMES = 10_000
+#: Why there is more to import than has been imported.
+MORE = "a job has imported more"
 
 
 @dataclass
@@ -75,7 +77,7 @@ class Learned:
             self.config = config
             reason = "the service has another configuration"
         elif fresh and len(self.names) < MOST_NAMES and len(self.unfit) <= MOST_UNFIT:
-            reason = "a job has imported more"
+            reason = MORE
         else:
             return ""
         self.names += fresh

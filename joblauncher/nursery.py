@@ -14,17 +14,19 @@ nothing (:mod:`joblauncher.nursery_outside`); what has the modules is in the con
     FOLDER/compile-caches   what was compiled at import (:mod:`joblauncher.caches`)
     FOLDER/home           its home and temporary folder, read-only once everything is imported
 
-What there is to import is learned from the jobs' launchers (:mod:`joblauncher.warm`). When they
-report something new, or the file of a module has changed, the nursery starts itself anew (execve).
+What there is to import is learned from the jobs' launchers (:mod:`joblauncher.warm`). What they
+report is imported beside the rest; where that cannot be, as when the file of a module has changed,
+the nursery starts itself anew (execve).
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,7 +41,8 @@ class Nursery(Orders):
     def __init__(self, folder: Path, supervisor: str, lock: int) -> None:
         self._environment = dict(os.environ)
         super().__init__(folder, supervisor, lock)
-        self._imports = Imports(folder, self._facts["paths"], self._start_anew)
+        paths = self._facts["paths"]
+        self._imports = Imports(folder, paths, self._start_anew, pause=self._closed)
 
     def run(self) -> None:
         self._imports.prepare()
@@ -62,6 +65,13 @@ class Nursery(Orders):
 
     def kept(self) -> tuple[int, ...]:
         return self._imports.descriptors()
+
+    @contextlib.contextmanager
+    def _closed(self) -> Iterator[None]:
+        """Jobs are started without this process meanwhile: none waits for an import."""
+        self.close()
+        yield
+        self.open()
 
     def launch(self, order: dict[str, Any], mark: tuple[str, str], log: int) -> tuple[int, int]:
         pid = os.fork()

@@ -325,3 +325,67 @@ def test_a_nursery_does_once_what_is_the_same_for_each_job(tmp_path: Path) -> No
         "    assert one.cache_info().currsize == 1, one\n"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], check=True, cwd=ROOT, timeout=120)
+
+
+LEARNS = """
+import contextlib, json, os, sys
+from pathlib import Path
+from joblauncher.imports import Imports
+
+folder, code, told, change = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
+
+def start_anew(reason):
+    print("starts anew:", reason, flush=True)
+    os._exit(0)
+
+@contextlib.contextmanager
+def pause():
+    print("paused", end=" ")
+    yield
+    print("goes on", end=" ")
+
+imports = Imports(folder, [code], start_anew, pause=pause if told == "in place" else None)
+imports.prepare()
+assert "first" in sys.modules and "more" not in sys.modules
+if change:
+    Path(code, change).write_text("CHANGED = True\\n")
+report = {"config": {"server": {}}, "names": ["more"]}
+imports._reporter.send(json.dumps(report).encode())
+imports.learn()
+home = {oct(path.stat().st_mode & 0o777) for path in (folder / "home", folder / "home/made")}
+print("more" in sys.modules, home, imports.is_stale() or "fresh")
+Path(code, "first.py").write_text("CHANGED = True\\n")
+print(imports.is_stale().rpartition("/")[2])
+"""
+
+
+@pytest.mark.parametrize(
+    ("told", "more", "change", "expected"),
+    [
+        (
+            "in place",
+            "from pathlib import Path\n(Path.home() / 'made').mkdir()\n",
+            "",
+            "paused goes on True {'0o500'} fresh\nfirst.py has changed",
+        ),
+        ("anew", "", "", "starts anew: a job has imported more"),
+        ("in place", UNFIT["shared memory"], "", "paused starts anew: more leaves shared memory"),
+        ("in place", "", "first.py", "paused starts anew: first.py has changed"),
+    ],
+    ids=["beside the rest", "in a container", "unfit", "outdated"],
+)
+def test_what_a_job_has_imported_is_imported_beside_the_rest(
+    tmp_path: Path, told: str, more: str, change: str, expected: str
+) -> None:
+    own = ByHand(tmp_path, {"first": "", "more": more})
+    own.learn(config={"server": {}}, names=["first"])
+    done = subprocess.run(
+        [sys.executable, "-c", LEARNS, str(own.folder), str(own.code), told, change],
+        env=os.environ | {"HOME": HOME, "TMPDIR": HOME},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.replace(f"{own.code}/", "").startswith(expected), done.stdout
+    assert "more" in own.learned()["names"]
