@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from joblauncher import siblings
 from joblauncher.shared import namespaces as kernel
 from joblauncher.shared.jobdir import JobDir
 
@@ -76,10 +77,38 @@ def leave(*, network: bool) -> None:
     Raises:
         OSError: the kernel does not allow it.
     """
-    own_network = 0 if network else kernel.NEW_NETWORK
-    kernel.unshare_users(kernel.NEW_PIDS | kernel.NEW_IPC | own_network)
-    if own_network:
+    kernel.unshare_users(_own(network=network))
+    if not network:
         kernel.raise_loopback()
+
+
+def fork(*, network: bool) -> int:
+    """The same and that child at once, a child of this process's parent; 0 in the child, else its
+    process id. The child has yet to :func:`arrive`.
+
+    Raises:
+        OSError: it is to be done in two steps, or not at all.
+    """
+    return siblings.fork(kernel.NEW_USERS | _own(network=network))
+
+
+def arrive(user: int, group: int, *, network: bool) -> None:
+    """In the child of :func:`fork`: complete what :func:`leave` does.
+
+    Args:
+        user: id of the account, as it was before; ``group``, likewise.
+        network: as there.
+
+    Raises:
+        OSError: the kernel does not allow it.
+    """
+    kernel.map_account(user, group)
+    if not network:
+        kernel.raise_loopback()
+
+
+def _own(*, network: bool) -> int:
+    return kernel.NEW_PIDS | kernel.NEW_IPC | (0 if network else kernel.NEW_NETWORK)
 
 
 def enclose(job: JobDir, folder: int, writable: Collection[str]) -> None:

@@ -128,17 +128,25 @@ class Inside:
             self._start_anew(reason)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        spent = self._account.settle()
-        pid = os.fork()
+        spent, network = self._account.settle(), self._facts["network"]
+        account = os.geteuid(), os.getegid()
+        try:
+            pid, is_first = enclosure.fork(network=network), True
+        except OSError:
+            pid, is_first = os.fork(), False
         if pid == 0:
             with _reporting_to(connection.fileno()):
                 os.setsid()
                 write_to(log, connection.fileno(), mount, *self._imports.descriptors())
-                enclosure.leave(network=self._facts["network"])
-                if os.fork() == 0:
-                    self._stand_above(connection, request, mount, spent)
-            os._exit(0)  # the next above the job is the waiting process
-        os.waitpid(pid, 0)
+                if is_first:
+                    enclosure.arrive(*account, network=network)
+                else:
+                    enclosure.leave(network=network)
+                    if os.fork():
+                        os._exit(0)  # the next above the job is the waiting process
+                self._stand_above(connection, request, mount, spent)
+        if not is_first:
+            os.waitpid(pid, 0)
 
     def _stand_above(
         self, connection: socket.socket, request: dict[str, Any], mount: int, spent: float

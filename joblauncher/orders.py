@@ -29,7 +29,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from joblauncher import forked
+from joblauncher import forked, siblings
 from joblauncher.imports import write_to
 
 LOGGER = logging.getLogger(__name__)
@@ -154,20 +154,16 @@ class Orders(ABC):
             stream.flush()
         with connection:
             try:
-                pid = os.fork()
+                is_supervisor = siblings.fork_away()
             except OSError as error:
                 LOGGER.warning("%s starts without: %s", number, error)
                 return
-            if pid == 0:
+            if is_supervisor:
                 self._supervise(job, connection.detach())
-            os.waitpid(pid, 0)
 
     def _supervise(self, job: Path, tell: int) -> NoReturn:
         """In a fork: become the supervisor of a job, a child of nobody's."""
         try:
-            os.setsid()
-            if os.fork():
-                os._exit(0)
             log = os.open(job / "runner.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             if self._listener is not None:
                 self._listener.detach()

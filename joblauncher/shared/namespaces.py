@@ -61,8 +61,17 @@ def unshare_users(flags: int) -> None:
     Raises:
         OSError: the kernel, or its configuration, does not allow it.
     """
-    user, group = os.geteuid(), os.getegid()  # afterwards they are nobody's, until they are mapped
+    account = os.geteuid(), os.getegid()  # afterwards they are nobody's, until they are mapped
     unshare(NEW_USERS | flags)
+    map_account(*account)
+
+
+def map_account(user: int, group: int) -> None:
+    """Have this account, and no other, in the new user namespace of this process.
+
+    Raises:
+        OSError: the kernel, or its configuration, does not allow it.
+    """
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
     Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
