@@ -28,10 +28,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from joblauncher import enclosure, forked
-from joblauncher.imports import close_all_but
-from joblauncher.nursery_inside import END, GO, KEEP, READY, SPENT
-from joblauncher.orders import listen
+from joblauncher import enclosure
+from joblauncher.command_line import retitle
+from joblauncher.descriptors import close_all_but, listen
+from joblauncher.halves import END, GO, KEEP, READY, SPENT
 from joblauncher.shared import prctl
 
 LOGGER = logging.getLogger(__name__)
@@ -241,7 +241,7 @@ def _mirror(connection: socket.socket) -> NoReturn:
     """In a child of the supervisor: end when the launcher does, and as it does."""
     with contextlib.suppress(BaseException):
         prctl.end_with_parent(signal.SIGKILL)
-        forked.retitle(sys.executable, "-I", "-m", "joblauncher.container_half", "beside a job")
+        retitle(sys.executable, "-I", "-m", "joblauncher.container_half", "beside a job")
         close_all_but(connection.fileno())
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         connection.settimeout(None)

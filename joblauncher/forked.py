@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import importlib.util
 import json
 import os
 import signal
 import sys
 import traceback
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
 from joblauncher import command, preload, warm
+from joblauncher.command_line import mark_environment, retitle
 from joblauncher.shared import dump, exits, failpoint
 
-#: The fields of proc(5), stat, count from 1; what follows the command's name begins with the third.
-_ARG_START, _ENV_START = 48 - 3, 50 - 3
 #: The batch script's exit code where the job's folder is missing.
 _NO_FOLDER = 72
 #: Bytes of a dump's second line that are read to compare configurations.
@@ -58,7 +54,7 @@ def become(
         arguments = [*order["options"], *order["arguments"]]
         try:
             preload.reopen(files)
-            is_fit = config is not None and _config(order) == config and _mark(*mark)
+            is_fit = config is not None and _config(order) == config and mark_environment(*mark)
         except OSError:
             is_fit = False
         if not is_fit:
@@ -91,36 +87,6 @@ def _start_cold(
     os.set_inheritable(reports, True)
     program = [order["python"], "-I", "-m", "joblauncher", "--report-imports", str(reports)]
     os.execve(order["python"], [*program, *arguments], environment)
-
-
-def retitle(*arguments: str) -> None:
-    """Have ps(1) show this command line; a fork shows its parent's. Nothing happens where there is
-    no room for it."""
-    text = "\0".join(arguments).encode() + b"\0"
-    with contextlib.suppress(OSError):
-        _overwrite(_ARG_START, 0, len(Path("/proc/self/cmdline").read_bytes()), text)
-
-
-def _mark(name: str, value: str) -> bool:
-    """Have proc(5), environ, tell the mark, as it does of a program that was started with it; that
-    of a fork is its parent's. False if there is no room for it."""
-    try:
-        block = Path("/proc/self/environ").read_bytes()
-    except OSError:
-        return False
-    begin = block.find(f"{name}=".encode())
-    end = block.find(b"\0", begin)
-    # What follows the mark is not read: an empty string ends an environment.
-    return 0 <= begin < end and _overwrite(_ENV_START, begin, end, f"{name}={value}".encode())
-
-
-def _overwrite(field: int, begin: int, end: int, text: bytes) -> bool:
-    """Put a text, and zeros, between two places of what this process was started with."""
-    if len(text) > end - begin:
-        return False
-    start = int(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[field])
-    ctypes.memmove(start + begin, text.ljust(end - begin, b"\0"), end - begin)
-    return True
 
 
 def _renew(arguments: list[str]) -> None:

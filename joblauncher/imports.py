@@ -26,6 +26,7 @@ from joblauncher import (
     runner,
     warm,
 )
+from joblauncher.descriptors import close_all_but
 from joblauncher.shared import IN_JOB, dump
 from joblauncher.shared.files import remove_tree
 from joblauncher.shared.warm_home import HOME, HOME_DESCRIPTOR
@@ -187,19 +188,3 @@ def start_anew(
     for number in keep:
         os.set_inheritable(number, True)
     os.execve(program[0], list(program), dict(environment))
-
-
-def write_to(log: int, *also: int) -> None:
-    """Write to this log, read nothing, and close whatever else is open but for these."""
-    null = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((null, 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
-    close_all_but(*also)
-
-
-def close_all_but(*kept: int) -> None:
-    """Close whatever is open beside standard input, output, error and these."""
-    for number in map(int, os.listdir("/proc/self/fd")):
-        if number > 2 and number not in kept:
-            with contextlib.suppress(OSError):  # that of the listing itself
-                os.close(number)

@@ -30,7 +30,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from joblauncher.imports import Imports, start_anew, write_to
+from joblauncher.descriptors import write_to
+from joblauncher.imports import Imports, start_anew
 from joblauncher.nursery_outside import ContainerNursery
 from joblauncher.orders import Orders
 

@@ -23,26 +23,23 @@ import logging
 import os
 import select
 import socket
-import struct
 import sys
 import time
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from joblauncher import enclosure, forked, processor_time, warm
-from joblauncher.imports import Imports, start_anew, write_to
+from joblauncher import enclosure, processor_time, warm
+from joblauncher.command_line import retitle
+from joblauncher.descriptors import write_to
+from joblauncher.halves import END, GO, KEEP, READY, SPENT
+from joblauncher.imports import Imports, start_anew
 from joblauncher.shared import prctl
 from joblauncher.shared.jobdir import JobDir
 from joblauncher.shared.warm_home import HOME
 
 LOGGER = logging.getLogger(__name__)
 
-KEEP, READY, GO = b"keep", b"ready", b"go"
-#: How a launcher ended: its wait status, and the processor seconds of all processes of the job.
-END = struct.Struct("id")
-#: Processor seconds that starting a launcher took, beside those of its job's processes.
-SPENT = struct.Struct("d")
 _MOST = 180_000
 _STANDARD_INPUT = 0
 #: Seconds after which it ends if the half outside does not say that it lives.
@@ -168,7 +165,7 @@ class Inside:
             if pid == 0:
                 self._become(connection, order, tuple(request["mark"]), spent)
             write_to(2, connection.fileno())
-            forked.retitle(sys.executable, "-I", "-m", "joblauncher.nursery_inside", "above a job")
+            retitle(sys.executable, "-I", "-m", "joblauncher.nursery_inside", "above a job")
             prctl.shut_out()
             _await_either(pid, connection)
             _, status = os.waitpid(pid, 0)

@@ -29,8 +29,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from joblauncher import forked, siblings
-from joblauncher.imports import write_to
+from joblauncher import siblings
+from joblauncher.command_line import retitle
+from joblauncher.descriptors import listen, write_to
 
 LOGGER = logging.getLogger(__name__)
 
@@ -169,26 +170,12 @@ class Orders(ABC):
                 self._listener.detach()
             write_to(log, tell, *self.kept())
             os.chdir("/")
-            forked.retitle(sys.executable, "-I", self._program, str(job))
+            retitle(sys.executable, "-I", self._program, str(job))
             self._supervisor.supervise(job, tell, self.launch)
         except BaseException:
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
-
-
-def listen(address: Path, kind: socket.SocketKind) -> socket.socket:
-    """A socket that takes connections at this address, which may have more than 107 bytes."""
-    listener = socket.socket(socket.AF_UNIX, kind)
-    before = os.getcwd()
-    os.chdir(address.parent)
-    try:
-        address.unlink(missing_ok=True)
-        listener.bind(address.name)
-    finally:
-        os.chdir(before)
-    listener.listen(64)
-    return listener
 
 
 def inode(path: Path) -> int:

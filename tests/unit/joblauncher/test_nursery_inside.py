@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from joblauncher.nursery_inside import GO, _await_either
+from joblauncher.halves import GO
+from joblauncher.nursery_inside import _await_either
 from joblauncher.shared import prctl
 
 #: How long a launcher would go on, and the exit code of one whose first process saw its own end.

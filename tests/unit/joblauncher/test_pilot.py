@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from joblauncher import pilot, pilot_job, processor_time
-from joblauncher.nursery_inside import END
+from joblauncher.halves import END
 from joblauncher.pilot import Pilot
 from joblauncher.pilot_job import PilotJob
 from joblauncher.shared import prctl
