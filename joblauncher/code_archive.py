@@ -1,9 +1,8 @@
 """The byte code of what every launcher imports, in one file of the image.
 
 Where an image is mounted through FUSE, each module that is imported costs seven requests to another
-process, and a launcher imports some 250: more than all that their code does. ``python -I -m
-joblauncher.code_archive`` collects their code while an image is built; a launcher that finds the
-archive beside this module takes it from there. A module whose file is no longer the one that was
+process, and a launcher imports some 250: more than all that their code does. The archive beside
+this module is made by :mod:`joblauncher.collect`. A module whose file is no longer the one that was
 collected, by size and time of modification, is imported as if there were no archive, and all are if
 the interpreter, or where it looks for modules, is another one.
 """
@@ -23,8 +22,8 @@ from typing import Any
 
 #: Where the archive is, if there is one.
 ARCHIVE = Path(__file__).with_name("code.archive")
-#: Bytes of an index, and most that one has.
-_LENGTH, _MOST = struct.Struct(">Q"), 1 << 20
+#: Bytes of an index.
+_LENGTH = struct.Struct(">Q")
 #: Of a compiled file, before the code (PEP 552).
 _PYC_HEADER = 16
 #: A module: its file, whether it is a package, the file's time of modification and size, and where
@@ -33,22 +32,25 @@ _Entry = tuple[str, bool, int, int, int, int]
 
 
 def use(archive: Path = ARCHIVE) -> None:
-    """Import from an archive, if there is one and it is of this interpreter."""
+    """Import from an archive until :func:`leave`, if there is one and it is of this interpreter."""
     try:
-        descriptor = os.open(archive, os.O_RDONLY | os.O_CLOEXEC)
+        content = memoryview(archive.read_bytes())
     except OSError:
         return
     try:
-        (size,) = _LENGTH.unpack(os.pread(descriptor, _LENGTH.size, 0))
-        kind, entries = marshal.loads(os.pread(descriptor, min(size, _MOST), _LENGTH.size))
+        (size,) = _LENGTH.unpack(content[: _LENGTH.size])
+        kind, entries = marshal.loads(content[_LENGTH.size : _LENGTH.size + size])
     except (struct.error, ValueError, EOFError, TypeError):
-        kind = None
+        return
     if kind == _kind():
         # Before the finder of files, which is the last one, but after those of built-in modules.
         place = sys.meta_path.index(PathFinder)
-        sys.meta_path.insert(place, _Finder(entries, descriptor, _LENGTH.size + size))
-    else:
-        os.close(descriptor)
+        sys.meta_path.insert(place, _Finder(entries, content[_LENGTH.size + size :]))
+
+
+def leave() -> None:
+    """Import as ever from now on, and give the memory back."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Finder)]
 
 
 def _kind() -> list[Any]:
@@ -61,12 +63,11 @@ class _Finder:
 
     Args:
         entries: by the names of modules.
-        descriptor: of the archive.
-        start: of the code in it.
+        code: of all of them.
     """
 
-    def __init__(self, entries: Mapping[str, _Entry], descriptor: int, start: int) -> None:
-        self._entries, self._descriptor, self._start = entries, descriptor, start
+    def __init__(self, entries: Mapping[str, _Entry], code: memoryview) -> None:
+        self._entries, self._code = entries, code
 
     def find_spec(
         self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
@@ -81,25 +82,23 @@ class _Finder:
         return spec_from_file_location(
             name,
             file,
-            loader=_Loader(name, file, self, place, length),
+            loader=_Loader(name, file, self._code[place : place + length]),
             submodule_search_locations=[os.path.dirname(file)] if is_package else None,
         )
-
-    def read(self, place: int, length: int) -> bytes:
-        """Code of a module."""
-        return os.pread(self._descriptor, length, self._start + place)
 
 
 class _Loader(SourceFileLoader):
     """Loads a module whose code is in an archive; all else of it is in its file."""
 
-    def __init__(self, name: str, file: str, finder: _Finder, place: int, length: int) -> None:
+    def __init__(self, name: str, file: str, code: memoryview) -> None:
         super().__init__(name, file)
-        self._finder, self._place, self._length = finder, place, length
+        self._code: memoryview | None = code
 
-    def get_code(self, _name: str) -> CodeType | None:
-        """As it was collected."""
-        found = marshal.loads(self._finder.read(self._place, self._length))
+    def get_code(self, name: str) -> CodeType | None:
+        """As it was collected; once, since a module that is loaded again may have changed."""
+        if self._code is None:
+            return super().get_code(name)
+        found, self._code = marshal.loads(self._code), None
         return found if isinstance(found, CodeType) else None
 
 
@@ -116,7 +115,7 @@ def write(modules: Iterable[ModuleType], archive: Path = ARCHIVE) -> int:
     """Collect the code of modules, as far as it is compiled and on disk.
 
     Args:
-        modules: in the order in which a launcher imports them, so that they are read in one go.
+        modules: no more than every launcher imports, since an archive is read as a whole.
         archive: the file, which is replaced.
 
     Returns:
@@ -139,16 +138,3 @@ def write(modules: Iterable[ModuleType], archive: Path = ARCHIVE) -> int:
     index = marshal.dumps((_kind(), entries))
     archive.write_bytes(_LENGTH.pack(len(index)) + index + code)
     return len(entries)
-
-
-def main() -> None:
-    """Collect what a launcher imports, whatever its process is."""
-    from joblauncher import lean, preload
-
-    lean.load()
-    preload.load(preload.BASE, (), lambda _name: None)
-    write(list(sys.modules.values()))
-
-
-if __name__ == "__main__":
-    main()

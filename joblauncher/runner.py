@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from joblauncher import (
     answers,
     client_request,
+    code_archive,
     configured,
     lean,
     lease,
@@ -95,6 +96,7 @@ def run(
     response = _response(publisher, job, header, process, wps_request, stored, announce)
     os.chdir(job.work)
     _set_grass()
+    code_archive.leave()
     gc.freeze()
     gc.enable()
     try:

@@ -16,7 +16,7 @@ import time
 from dataclasses import replace
 from types import FrameType
 
-from joblauncher import child, warm
+from joblauncher import child, code_archive, warm
 from joblauncher.ending import Ending, understand
 from joblauncher.publisher import Publisher
 from joblauncher.sequence import Steps, launch
@@ -87,6 +87,7 @@ def _supervise(publisher: Publisher, header: dump.Header, body: bytes) -> Ending
         child.live(publisher, header, body, writer)
     os.close(writer)
     warm.close_reports()
+    code_archive.leave()
     stopped: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -21,8 +22,10 @@ from pywps_hpc.settings import SettingsError
 from pywps_hpc.settings.checks import host
 from pywps_hpc.spool import Spool
 
-#: Variable with the name by which a dispatcher that reloads goes on leading.
-HOLDER = "PYWPS_HPC_HOLDER"
+#: Variables with the name by which a dispatcher that reloads goes on leading, and with the number
+#: of a descriptor from which it reads the settings that were found to be right: the file may have
+#: been changed since.
+HOLDER, SETTINGS = "PYWPS_HPC_HOLDER", "PYWPS_HPC_SETTINGS_FD"
 
 
 def _serving(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -154,7 +157,7 @@ def dispatcher(config: Path) -> None:
         signal.signal(number, lambda *_: stop.set())
     signal.signal(signal.SIGUSR1, lambda *_: lifecycle.reopen_logs_aside())
     with _errors_shown(), contextlib.ExitStack() as at_end:
-        own = settings.load_to_run(config)
+        own = settings.load_to_run(config, _handed_over())
         log_format.use(own.log_format)
         store = open_store(own, wait=True)
         holder = os.environ.pop(HOLDER, "")
@@ -167,7 +170,8 @@ def dispatcher(config: Path) -> None:
             hangup.clear()
             lifecycle.reopen_logs()
             try:
-                new = settings.load_to_run(config)
+                read = settings.read_files([config])
+                new = settings.load_to_run(config, read)
                 check(new)
             except SettingsError as error:
                 at_work.say("not reloaded, the previous settings stay: %s", error)
@@ -178,5 +182,24 @@ def dispatcher(config: Path) -> None:
                 at_work.resign()
             at_end.close()
             # A new program in the same process: nothing of the old settings is left anywhere.
+            _hand_over(read)
             lifecycle.hold_signals()
             os.execv(sys.executable, [sys.executable, "-m", "pywps_hpc", *sys.argv[1:]])
+
+
+def _hand_over(read: settings.Read) -> None:
+    """Leave settings for :func:`_handed_over` in the program that this process becomes."""
+    file = os.memfd_create("settings", 0)  # in memory alone: there are passwords in them
+    os.write(file, json.dumps(read).encode())
+    os.lseek(file, 0, os.SEEK_SET)
+    os.environ[SETTINGS] = str(file)
+
+
+def _handed_over() -> settings.Read | None:
+    """What the program before this one has found to be right; ``None``: there was none."""
+    number = os.environ.pop(SETTINGS, "")
+    if not number.isdigit():
+        return None
+    with os.fdopen(int(number), "rb") as file:
+        sections, origin = json.load(file)
+    return sections, origin

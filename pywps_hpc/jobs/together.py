@@ -11,10 +11,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from pywps_hpc.errors import HpcError
+
 _T = TypeVar("_T")
 
 
-class Late(Exception):
+class Late(HpcError):
     """Nobody has begun with it in time, and nobody will."""
 
 

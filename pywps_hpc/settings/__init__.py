@@ -12,7 +12,7 @@ used, and :mod:`~pywps_hpc.settings.reference` describes every key.
 """
 
 from pywps_hpc.errors import SettingsError
-from pywps_hpc.settings.loader import build, load, load_to_run, load_to_serve, read_files
+from pywps_hpc.settings.loader import Read, build, load, load_to_run, load_to_serve, read_files
 from pywps_hpc.settings.model import ProcessSettings, Sections, Settings
 from pywps_hpc.settings.resources import Resources
 from pywps_hpc.settings.sections import Container, Inputs, Retention, Ssh
@@ -21,6 +21,7 @@ __all__ = [
     "Container",
     "Inputs",
     "ProcessSettings",
+    "Read",
     "Resources",
     "Retention",
     "Sections",

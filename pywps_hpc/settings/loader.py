@@ -39,13 +39,12 @@ from pywps_hpc.settings.sections import (
 )
 
 T = TypeVar("T")
+#: What files say: their sections, and for each ``section/key`` the name of the file that set it.
+Read = tuple[dict[str, dict[str, str]], dict[str, str]]
 
 
-def read_files(files: Iterable[Path]) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+def read_files(files: Iterable[Path]) -> Read:
     """Read configuration files, later ones winning.
-
-    Returns:
-        The sections, and for each ``section/key`` the name of the file that set it.
 
     Raises:
         SettingsError: a file is missing or not in INI form.
@@ -78,13 +77,17 @@ def load(files: Sequence[Path]) -> Settings:
     return build(sections, name, origin)
 
 
-def load_to_run(config: Path) -> Settings:
+def load_to_run(config: Path, read: Read | None = None) -> Settings:
     """The settings for a part of the service, if it can run with them here.
+
+    Args:
+        read: what the file said when it was read, if that counts and not what it says now.
 
     Raises:
         SettingsError: it cannot.
     """
-    own = load([config])
+    sections, origin = read or read_files([config])
+    own = build(sections, str(config), origin)
     try:
         host.check_to_run(own)
         host.check_places(own)

@@ -372,6 +372,26 @@ def test_an_order_to_reopen_logs_in_the_middle_of_a_reload_ends_nothing(
     assert (server.root.pid, server.part("dispatcher").pid) == (supervisor, dispatcher.pid)
 
 
+def decided(server: Reloadable) -> int:
+    """How many reloads of the dispatcher have come to their end, or were refused."""
+    log = server.read_log()
+    return log.count(": leads") + log.count("not reloaded, the previous settings stay")
+
+
+def test_a_file_that_is_broken_in_the_middle_of_a_reload_ends_nothing(server: Reloadable) -> None:
+    """Whatever moment that is: the dispatcher becomes a new program meanwhile."""
+    dispatcher, ended = server.part("dispatcher").pid, server.read_log().count(" ended (")
+    for tenth in range(1, 11):
+        server.config.write_text(server.text)
+        before = decided(server)
+        server.root.send_signal(signal.SIGHUP)
+        time.sleep(tenth / 10)
+        server.config.write_text("[hpc]\npoll_backof = 2\n")
+        wait_for(lambda: decided(server) > before, "it reloads or does not", SOON)  # noqa: B023
+        assert server.read_log().count(" ended (") == ended
+    assert server.part("dispatcher").pid == dispatcher
+
+
 @pytest.mark.parametrize(("part", "name"), [("web", "web server"), ("dispatcher", "dispatcher")])
 def test_a_killed_part_is_started_again(server: Reloadable, part: Part, name: str) -> None:
     before = server.read_log().count(f"{name} started, pid")
