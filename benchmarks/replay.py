@@ -165,9 +165,10 @@ def main(jobs: int, under_way: int, postgresql: bool, profile: bool, folder: Pat
     place = ", in memory" if str(folder).startswith("/dev/shm") else ""
     what = f"replay of {jobs:,} jobs, none lost or doubled, {kind}{place}"
     compare.tell(compare.Figure(what, "jobs/s", 20, rates, at_least=True))
-    flat = compare.Row("the same, the second half of them", "the first half", 0.9, "jobs/s", True)
+    flat = compare.Row(f"{what}: its second half", "its first half", 0.9, "jobs/s", True)
     half = len(rates) // 2
     flat.theirs, flat.ours = rates[:half], rates[half : 2 * half]
+    flat.load = os.getloadavg()[0]
     compare.tell(flat)
 
 
