@@ -102,7 +102,9 @@ class _LateClass(type):
         return getattr(cls._real(), name)
 
     def __instancecheck__(cls, thing: object) -> bool:
-        return isinstance(thing, cls._real()) or super().__instancecheck__(thing)
+        if "_find" in vars(cls):
+            return isinstance(thing, cls._real())
+        return super().__instancecheck__(thing)
 
     def _real(cls) -> Any:
         return vars(cls)["_find"]() if "_find" in vars(cls) else cls

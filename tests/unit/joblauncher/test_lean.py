@@ -84,6 +84,8 @@ import jinja2
 from werkzeug import datastructures, wrappers
 assert isinstance(own, jinja2.Environment) and isinstance(jinja2.Environment(), basic.Environment)
 assert issubclass(pywps.response.RelEnvironment, jinja2.Environment)
+assert not isinstance("another", pywps.response.RelEnvironment)
+assert not isinstance("another", basic.Environment)
 class Derived(basic.Environment):
     pass
 assert isinstance(Derived(), jinja2.Environment)
